@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, one Redis script per operation, JSON out."""

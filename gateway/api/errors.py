@@ -1,0 +1,150 @@
+"""Errors on their way out: the only place that knows HTTP statuses.
+
+Every failure leaves as ``{message, code, env}``, whatever raised it. A message may repeat the name
+of a field or an id the caller sent, never a secret and nothing of the inside. Nothing a client
+sends may end as a 500: decoder errors are translated here, and what is left is a fault of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from gateway import errors
+from gateway.errors import GatewayError, InvalidInputsError
+from gateway.messages.common import ErrorBody
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+STATUSES: dict[type[GatewayError], int] = {
+    GatewayError: 500,
+    errors.InvalidInputsError: 400,
+    errors.BodyTooLargeError: 413,
+    errors.InvalidRequestError: 400,
+    errors.InvalidVersionError: 400,
+    errors.InvalidCursorError: 400,
+    errors.InvalidFeatureError: 400,
+    errors.InvalidItemError: 400,
+    errors.InvalidPriceError: 400,
+    errors.InsufficientBalanceError: 400,
+    errors.FeatureLimitError: 400,
+    errors.NotSupportedError: 400,
+    errors.EntityAmbiguousError: 400,
+    errors.PlanExistsError: 400,
+    errors.NoSecretKeyError: 401,
+    errors.InvalidSecretKeyError: 401,
+    errors.InvalidTokenError: 401,
+    errors.RouteNotFoundError: 404,
+    errors.CustomerNotFoundError: 404,
+    errors.EntityNotFoundError: 404,
+    errors.FeatureNotFoundError: 404,
+    errors.EventNotFoundError: 404,
+    errors.PlanNotFoundError: 404,
+    errors.MethodNotAllowedError: 405,
+    errors.CustomerExistsError: 409,
+    errors.EntityExistsError: 409,
+    errors.FeatureExistsError: 409,
+    errors.FeatureInUseError: 409,
+    errors.PlanAttachedError: 409,
+    errors.UnavailableError: 503,
+    errors.UnknownOutcomeError: 503,
+}
+
+ENV_UNKNOWN = "sandbox"
+"""Environment named in an error before the key is known; the reference does the same."""
+
+JSON = (b"content-type", b"application/json")
+
+_encode = msgspec.json.Encoder().encode
+
+_TYPES = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "bool": "a boolean",
+    "object": "an object",
+    "array": "an array",
+}
+_RECEIVED = {"str": "string", "int": "number", "float": "number", "bool": "boolean"}
+_LOCATED = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(\w+)`$")
+_EXPECTED = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`$")
+_LENGTH = re.compile(r"^Expected `(\w+)` of length <= (\d+)$")
+
+
+class Reply(NamedTuple):
+    """An answer, ready to be written."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+def status_of(error: type[GatewayError]) -> int:
+    """Return the HTTP status of an error, or of the nearest class above it that has one."""
+    return next(STATUSES[kind] for kind in error.__mro__ if kind in STATUSES)
+
+
+def error_reply(error: GatewayError, env: str) -> Reply:
+    """Return the answer to a failed request."""
+    status = status_of(type(error))
+    message, code = error.message, error.code
+    if status == 500:
+        # Faults of ours are told to the log, not to the caller.
+        message, code = "Something went wrong inside the gateway", GatewayError.code
+    return Reply(status, _encode(ErrorBody(message=message, code=code, env=env)), _headers(error))
+
+
+def _headers(error: GatewayError) -> Headers:
+    if isinstance(error, errors.UnavailableError) and not isinstance(
+        error, errors.UnknownOutcomeError
+    ):
+        # After an unknown outcome a blind retry could count twice, so none is suggested.
+        return (JSON, (b"retry-after", b"1"))
+    if isinstance(error, errors.MethodNotAllowedError):
+        return (JSON, (b"allow", b"POST"))
+    return (JSON,)
+
+
+def translate(error: Exception) -> InvalidInputsError | None:
+    """Return what a decoder's error means to the caller; None when it is not one."""
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidInputsError(_explain(str(error)))
+    if isinstance(error, msgspec.DecodeError):
+        detail = str(error).removeprefix("JSON is malformed: ")
+        if detail == "Input data was truncated":
+            detail = "it ends too early"
+        return InvalidInputsError(f"The request body is not valid JSON: {detail}")
+    if isinstance(error, RecursionError):
+        return InvalidInputsError("The request body is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidInputsError("The request body is not valid UTF-8")
+    return None
+
+
+def _explain(text: str) -> str:
+    located = _LOCATED.match(text)
+    reason, path = (located["text"], located["path"]) if located else (text, None)
+    field = _field(path or "")
+    if missing := _MISSING.match(reason):
+        return f"{f'{field}.' if field else ''}{missing[1]}: is required"
+    return f"{field or 'input'}: {_reason(reason)}"
+
+
+def _field(path: str) -> str:
+    return path.replace("[...]", "").replace("[", ".").replace("]", "").strip(".")
+
+
+def _reason(text: str) -> str:
+    if expected := _EXPECTED.match(text):
+        wanted = dict.fromkeys(
+            _TYPES.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"
+        )
+        return f"must be {' or '.join(wanted)} (received {_RECEIVED.get(expected[2], expected[2])})"
+    if length := _LENGTH.match(text):
+        return (
+            f"must have at most {length[2]} {'elements' if length[1] == 'array' else 'characters'}"
+        )
+    return text[:1].lower() + text[1:]

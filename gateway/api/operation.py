@@ -1,0 +1,134 @@
+"""What an operation is, and what its handler is given.
+
+An operation is described once: the route, the schemas, the examples and the error codes of the API
+page all come from the same record the router uses, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from gateway.api.versions import NEWEST, Version
+from gateway.engine.catalog import Catalog
+from gateway.errors import GatewayError
+from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest, TrackResponse
+from gateway.messages.billing import AttachRequest, AttachResponse
+from gateway.messages.customers import (
+    CustomerCreateRequest,
+    CustomerDeleteRequest,
+    CustomerGetRequest,
+    CustomerListRequest,
+    CustomerListResponse,
+    CustomerUpdateRequest,
+    CustomerView,
+)
+from gateway.messages.entities import (
+    EntityCreateRequest,
+    EntityGetRequest,
+    EntityListRequest,
+    EntityListResponse,
+    EntityUpdateRequest,
+    EntityView,
+)
+from gateway.messages.events import EventListRequest, EventListResponse
+
+
+class Engine(Protocol):
+    """The operations behind the API; every method may raise any ``GatewayError`` it documents.
+
+    ``cursor_paging`` says how a list is asked for and answered: by cursor, or by offset.
+    """
+
+    async def check(self, env: str, request: CheckRequest, request_id: str) -> CheckResponse: ...
+
+    async def track(self, env: str, request: TrackRequest, request_id: str) -> TrackResponse: ...
+
+    async def get_or_create_customer(
+        self, env: str, request: CustomerCreateRequest
+    ) -> CustomerView: ...
+
+    async def get_customer(self, env: str, request: CustomerGetRequest) -> CustomerView: ...
+
+    async def update_customer(self, env: str, request: CustomerUpdateRequest) -> CustomerView: ...
+
+    async def delete_customer(self, env: str, request: CustomerDeleteRequest) -> None: ...
+
+    async def list_customers(
+        self, env: str, request: CustomerListRequest, *, cursor_paging: bool
+    ) -> CustomerListResponse: ...
+
+    async def create_entity(self, env: str, request: EntityCreateRequest) -> EntityView: ...
+
+    async def get_entity(self, env: str, request: EntityGetRequest) -> EntityView: ...
+
+    async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView: ...
+
+    async def delete_entity(self, env: str, request: EntityGetRequest) -> None: ...
+
+    async def list_entities(
+        self, env: str, request: EntityListRequest, *, cursor_paging: bool
+    ) -> EntityListResponse: ...
+
+    async def attach(self, env: str, request: AttachRequest) -> AttachResponse: ...
+
+    async def list_events(
+        self, env: str, request: EventListRequest, *, cursor_paging: bool
+    ) -> EventListResponse: ...
+
+
+class Services(NamedTuple):
+    """What handlers call."""
+
+    engine: Engine
+    catalog: Catalog
+
+
+class Call(msgspec.Struct, kw_only=True, gc=False):
+    """One request on its way through the shared steps; ``status`` is what a success answers."""
+
+    request_id: str
+    env: str
+    version: Version = NEWEST
+    query: bytes = b""
+    now_ms: int = 0
+    status: int = 200
+
+
+Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
+Rule = Callable[[Call, Any], None]
+
+
+class Example(NamedTuple):
+    """A request and its answer, as the API page shows them."""
+
+    request: dict[str, Any]
+    response: dict[str, Any]
+
+
+class Operation(NamedTuple):
+    """One operation, ``POST /v1/<name>``."""
+
+    name: str
+    summary: str
+    description: str
+    request: type[msgspec.Struct]
+    response: type[msgspec.Struct]
+    handle: Handler
+    rule: Rule
+    errors: tuple[type[GatewayError], ...]
+    example: Example
+    queues: bool = False
+    """Whether ``async: true`` answers 202."""
+
+    @property
+    def path(self) -> str:
+        """The route."""
+        return f"/v1/{self.name}"
+
+    @property
+    def resource(self) -> str:
+        """The part before the dot."""
+        return self.name.partition(".")[0]

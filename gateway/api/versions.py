@@ -1,0 +1,79 @@
+"""The ``x-api-version`` header: which shapes an answer has.
+
+Published clients send versions this gateway has never heard of, so a newer one means the newest
+known. An older one than is served must be refused rather than answered in the wrong shape.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from enum import IntEnum
+
+from gateway.errors import InvalidVersionError
+
+
+class Version(IntEnum):
+    """Versions with a shape of their own."""
+
+    V2_1 = 1
+    V2_2 = 2
+    V2_3 = 3
+
+    @property
+    def cursor_paging(self) -> bool:
+        """Whether lists are paged by cursor; by offset before."""
+        return self >= Version.V2_3
+
+
+NEWEST = Version.V2_3
+
+_RELEASES = (
+    (date(2026, 5, 13), Version.V2_3),
+    (date(2026, 3, 18), Version.V2_2),
+    (date(2026, 3, 17), Version.V2_1),
+)
+_NUMBERS = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?")
+_OLDEST = (2, 1)
+_SHOWN_CHARACTERS = 32
+_KNOWN_MAX = 1_000
+
+_known: dict[bytes, Version] = {}
+
+
+def parse_version(header: bytes | None) -> Version:
+    """Return the version a header asks for. Raises ``InvalidVersionError``."""
+    if header is None:
+        return NEWEST
+    known = _known.get(header)
+    if known is None:
+        known = _parse(header.decode("latin-1").strip())
+        if len(_known) < _KNOWN_MAX:
+            _known[header] = known
+    return known
+
+
+def _parse(text: str) -> Version:
+    if numbers := _NUMBERS.fullmatch(text):
+        return _from_numbers(text, int(numbers[1]), int(numbers[2] or 0))
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        shown = ascii(text[:_SHOWN_CHARACTERS])
+        raise InvalidVersionError(f"{shown} is not a valid API version") from None
+    for released, version in _RELEASES:
+        if day >= released:
+            return version
+    raise _too_old(text)
+
+
+def _from_numbers(text: str, major: int, minor: int) -> Version:
+    if (major, minor) < _OLDEST:
+        raise _too_old(text)
+    if major > _OLDEST[0]:
+        return NEWEST
+    return Version(min(minor, NEWEST))
+
+
+def _too_old(text: str) -> InvalidVersionError:
+    return InvalidVersionError(f"API version {text} is not served; the oldest one is 2.1")

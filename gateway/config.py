@@ -1,0 +1,219 @@
+"""Settings: one frozen struct, read once at start from ``TALLYGATE_*`` variables.
+
+A wrong value stops the start here, in one line that names the variable, so no later code checks a
+setting again. This is the only module that reads ``os.environ``; it must never open a connection or
+touch a file. Every name, default, bound and meaning stands once, on its field: ``SETTINGS`` and the
+error lines are derived from it, and the settings table of the README is tested against it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from gateway.errors import SettingError
+
+PREFIX = "TALLYGATE_"
+
+_KEY_PATTERN = r"^(am_sk_(test|live)_[A-Za-z0-9_-]{16,128})?\Z"
+_REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
+_DATABASE_PATTERN = r"^((sqlite|postgres|postgresql|postgresql\+psycopg)://.+)?\Z"
+
+
+def _text(meaning: str, allowed: str, pattern: str, *, secret: bool = False) -> Meta:
+    extra = {"allowed": allowed, "secret": secret}
+    return Meta(pattern=pattern, description=meaning, extra=extra)
+
+
+def _number(meaning: str, lowest: int, highest: int) -> Meta:
+    return Meta(ge=lowest, le=highest, description=meaning)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an operator can choose; each field is the variable ``TALLYGATE_<FIELD>``."""
+
+    host: Annotated[
+        str, _text("Address the HTTP server listens on.", "an address or a host name", r"^\S+\Z")
+    ] = "127.0.0.1"
+    port: Annotated[int, _number("Port of the HTTP server; 0 takes a free one.", 0, 65535)] = 8080
+    data_dir: Annotated[
+        str, _text("Folder of the embedded server's file and of SQLite.", "a path", r"^.+\Z")
+    ] = "tallygate-data"
+    redis_url: Annotated[
+        str,
+        _text(
+            "Redis or Valkey to use; empty starts the embedded one.",
+            "redis://, rediss:// or unix://",
+            _REDIS_PATTERN,
+            secret=True,
+        ),
+    ] = ""
+    database_url: Annotated[
+        str,
+        _text(
+            "SQL database to use; empty is SQLite in the data folder.",
+            "sqlite:// or postgresql://",
+            _DATABASE_PATTERN,
+            secret=True,
+        ),
+    ] = ""
+    bootstrap_key: Annotated[
+        str,
+        _text(
+            "Secret key that is accepted from the first start on, with every scope.",
+            "am_sk_test_ or am_sk_live_ followed by 16..128 letters, digits, _ or -",
+            _KEY_PATTERN,
+            secret=True,
+        ),
+    ] = ""
+    # Each partition is one stream the writer polls and one lease it renews; beyond a thousand the
+    # idle ones cost more than the busy ones.
+    partitions: Annotated[
+        int, _number("Partitions of customers and outbox; fixed by the first start.", 1, 1024)
+    ] = 64
+    writer: Annotated[
+        bool, Meta(description="Run the writer in this process; false when it runs apart.")
+    ] = True
+    # Beyond this a single transaction holds SQLite's write lock for longer than its timeout.
+    writer_batch_max: Annotated[
+        int, _number("Outbox entries the writer applies in one transaction.", 1, 100_000)
+    ] = 2000
+    writer_linger_ms: Annotated[
+        int, _number("Time the writer waits to fill a batch.", 0, 10_000)
+    ] = 20
+    redis_timeout_ms: Annotated[
+        int, _number("Time a Redis call may take before it counts as failed.", 10, 60_000)
+    ] = 1000
+    redis_connections_max: Annotated[
+        int, _number("Redis connections one process opens.", 1, 4096)
+    ] = 64
+    sql_timeout_ms: Annotated[
+        int, _number("Time an SQL statement or a wait for its lock may take.", 100, 600_000)
+    ] = 5000
+    # A body is held in memory whole while it is decoded; 64 MiB times the open connections is
+    # already more than most machines have.
+    body_bytes_max: Annotated[
+        int, _number("Largest request body that is read.", 1024, 67_108_864)
+    ] = 1_048_576
+    drain_seconds: Annotated[
+        int, _number("Time to finish open requests and the outbox before exit.", 0, 600)
+    ] = 10
+    appendfsync: Annotated[
+        Literal["everysec", "always"],
+        Meta(description="When the embedded server flushes its file to disk."),
+    ] = "everysec"
+    restore_wait_ms: Annotated[
+        int, _number("Time a request waits for the writer before a cold customer loads.", 0, 60_000)
+    ] = 2000
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least serious log line that is written."),
+    ] = "info"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], **overrides: object) -> Self:
+        """Read every setting; an override beats the variable, None and empty count as not given."""
+        chosen: dict[str, Any] = {}
+        for setting in SETTINGS:
+            override = overrides.pop(setting.field, None)
+            if override is not None:
+                chosen[setting.field] = setting.parse(override, setting.option)
+            elif text := environ.get(setting.env, "").strip():
+                chosen[setting.field] = setting.parse(text, setting.env)
+        if overrides:
+            raise SettingError(f"there is no setting {', '.join(sorted(overrides))}")
+        return cls(**chosen)
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, with a leading ``~`` resolved."""
+        return Path(self.data_dir).expanduser()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the gateway starts a server of its own."""
+        return not self.redis_url
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The SQLAlchemy URL: as given, with the driver named, or SQLite in the data folder."""
+        if not self.database_url:
+            return f"sqlite:///{self.data_path / 'tallygate.db'}"
+        scheme, rest = self.database_url.split("://", 1)
+        if scheme.startswith("postgres"):
+            return f"postgresql+psycopg://{rest}"
+        return self.database_url
+
+    def __repr__(self) -> str:
+        """Show the settings without keys and passwords, so that a log line may hold them."""
+        shown = (f"{s.field}={s.show(getattr(self, s.field))}" for s in SETTINGS)
+        return f"Settings({', '.join(shown)})"
+
+
+class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the settings table."""
+
+    field: str
+    env: str
+    default: str | int | bool
+    meaning: str
+    allowed: str
+    is_secret: bool
+    kind: Any
+
+    @property
+    def option(self) -> str:
+        """The command line spelling."""
+        return "--" + self.field.replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        """The default as an operator would type it."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    def parse(self, value: object, source: str) -> object:
+        """Convert and check one value; ``source`` is where the operator wrote it."""
+        try:
+            return msgspec.convert(value, self.kind, strict=False)
+        except msgspec.ValidationError as error:
+            shown = self.show(value)
+            raise SettingError(f"{source}={shown}: must be {self.allowed}") from error
+
+    def show(self, value: object) -> str:
+        """Print a value; of a secret no more than that there is one."""
+        return "'***'" if self.is_secret and value else repr(value)
+
+
+def _spec(info: msgspec.structs.FieldInfo) -> SettingSpec:
+    kind, meta = get_args(info.type)
+    extra = meta.extra or {}
+    return SettingSpec(
+        field=info.name,
+        env=PREFIX + info.name.upper(),
+        default=info.default,
+        meaning=meta.description,
+        allowed=extra.get("allowed") or _allowed(kind, meta),
+        is_secret=extra.get("secret", False),
+        kind=info.type,
+    )
+
+
+def _allowed(kind: object, meta: Meta) -> str:
+    if kind is bool:
+        return "true or false"
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    return f"{meta.ge}..{meta.le}"
+
+
+SETTINGS: tuple[SettingSpec, ...] = tuple(map(_spec, msgspec.structs.fields(Settings)))
+
+
+def environment() -> Mapping[str, str]:
+    """Copy the process environment, for ``Settings.from_env``."""
+    return dict(os.environ)

@@ -1,0 +1,64 @@
+"""The JSON documents that Redis keeps opaque and SQL keeps in columns: customers, entities,
+subscriptions.
+
+Scripts never look inside them. They are small, written when lifecycle changes, and read when a
+response shows them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+JsonObject = dict[str, Any]
+
+
+class CustomerDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a customer is, apart from its balances. Times are Unix milliseconds."""
+
+    created_at: int
+    name: str | None = None
+    email: str | None = None
+    fingerprint: str | None = None
+    stripe_id: str | None = None
+    metadata: JsonObject = {}
+    send_email_receipts: bool = False
+    billing_controls: JsonObject = {}
+    config: JsonObject = {}
+
+
+class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A plan attached to a customer or to an entity.
+
+    ``status`` is ``active`` or ``expired``; a one-off plan is shown under ``purchases`` instead of
+    ``subscriptions``.
+    """
+
+    id: str
+    plan_id: str
+    version: int
+    group: str = ""
+    status: str = "active"
+    auto_enable: bool = False
+    add_on: bool = False
+    one_off: bool = False
+    started_at: int = 0
+    ended_at: int | None = None
+    canceled_at: int | None = None
+    expires_at: int | None = None
+    trial_ends_at: int | None = None
+    anchor_ms: int = 0
+    """Where billing cycles are counted from; 0 for a plan without a recurring price."""
+    cycle_unit: str = ""
+    cycle_every: int = 0
+    quantity: int = 1
+
+
+class EntityDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What an entity is, apart from its balances, with the subscriptions attached to it."""
+
+    created_at: int
+    name: str | None = None
+    billing_controls: JsonObject = {}
+    subscriptions: list[Subscription] = []

@@ -1,0 +1,368 @@
+"""The catalog in memory: features, plans and API keys of all environments, and their changes.
+
+Check and track ask it several times per request, so a look-up is a dictionary access. SQL is
+written first and read back as a whole when its revision has moved: every half second, and at once
+when something unknown is asked for, so that what another process created a moment ago is found. It
+must never answer from a snapshot that is half old, half new: a refresh replaces the whole.
+
+Failure. SQL gone: what is known stays known and goes on working; unknown ids answer
+``UnavailableError`` until SQL is back, for they may exist by now. Keys revoked meanwhile keep
+working until then. A burst of unknown ids costs SQL a few look-ups a second, not one each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+from gateway.errors import (
+    EventNotFoundError,
+    FeatureNotFoundError,
+    InvalidSecretKeyError,
+    InvalidTokenError,
+    NoSecretKeyError,
+    PlanNotFoundError,
+    UnavailableError,
+)
+from gateway.lifecycle import catalog as rules
+from gateway.lifecycle.attach import is_paid
+from gateway.lifecycle.catalog import CatalogView, StoredPlan
+from gateway.lifecycle.plan_rules import new_plan
+from gateway.messages.features import (
+    FeatureCreateRequest,
+    FeatureDocument,
+    FeatureUpdateRequest,
+    decode_feature_document,
+)
+from gateway.messages.plans import PlanCreateRequest, decode_plan_document
+from gateway.ports import CatalogImage, CatalogStore, Clock, FeatureRecord
+
+log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
+
+POLL_SECONDS = 0.5
+"""How late another process sees a change it did not ask for; a revoked key too."""
+
+MISSES_PER_SECOND_MAX = 4
+"""Look-ups in SQL for unknown ids; beyond it they are answered from memory."""
+
+HEADERS_MAX = 10_000
+"""Authorization headers remembered; beyond it the cache starts anew."""
+
+ATTEMPTS_MAX = 5
+"""Tries of a change that another process got in the way of."""
+
+_SCHEME = b"bearer "
+_SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
+_SHOWN_CHARACTERS = 14
+
+
+class Principal(NamedTuple):
+    """Who asks."""
+
+    env: str
+    key_id: str
+
+
+class Snapshot(NamedTuple):
+    """One revision of the catalog, by what it is looked up with."""
+
+    revision: int
+    views: dict[str, CatalogView]
+    documents: dict[tuple[str, str], FeatureDocument]
+    events: dict[tuple[str, str], tuple[FeatureRecord, ...]]
+    credit_systems: dict[tuple[str, str], tuple[FeatureRecord, ...]]
+    defaults: dict[str, tuple[StoredPlan, ...]]
+    principals: dict[str, Principal]
+
+
+class Catalog:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        store: CatalogStore,
+        clock: Clock,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._monotonic = monotonic
+        self._snapshot = _snapshot(CatalogImage(-1, [], [], []))
+        self._headers: dict[bytes, Principal] = {}
+        self._used: set[tuple[str, str, int]] = set()
+        self._refreshing = asyncio.Lock()
+        self._misses: list[float] = []
+        self._reachable = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last look at SQL succeeded."""
+        return self._reachable
+
+    async def start(self) -> None:
+        """Load the catalog and begin to follow it. Raises ``UnavailableError``."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._follow(), name="catalog")
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def refresh(self) -> None:
+        """Load the catalog again if its revision has moved. Raises ``UnavailableError``."""
+        async with self._refreshing:
+            try:
+                if await self._store.revision() == self._snapshot.revision:
+                    self._reachable = True
+                    return
+                image = await self._store.load()
+            except UnavailableError:
+                self._reachable = False
+                raise
+            self._reachable = True
+            self._snapshot = _snapshot(image)
+            # Whoever is still allowed is found again by the digest; whoever is not is gone.
+            self._headers = {}
+            self._used = set()
+
+    def known(self, authorization: bytes) -> Principal | None:
+        """Return who a raw Authorization header belongs to, if it was seen before."""
+        return self._headers.get(authorization)
+
+    async def principal(self, authorization: bytes | None) -> Principal:
+        """Return who an Authorization header belongs to. Raises one of the key errors."""
+        if authorization is None or not authorization.strip():
+            raise NoSecretKeyError
+        if known := self._headers.get(authorization):
+            return known
+        secret = _secret(authorization)
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        found = await self._find(lambda now: now.principals.get(digest))
+        if found is None:
+            raise InvalidSecretKeyError(f"Invalid secret key: {secret[:_SHOWN_CHARACTERS]}***")
+        if len(self._headers) >= HEADERS_MAX:
+            self._headers = {}
+        self._headers[authorization] = found
+        return found
+
+    def find_feature(self, env: str, feature_id: str) -> FeatureRecord | None:
+        """Return a feature that is known already; never asks SQL."""
+        return _view(self._snapshot, env).features.get(feature_id)
+
+    async def feature(self, env: str, feature_id: str) -> FeatureRecord:
+        """Return a feature. Raises ``FeatureNotFoundError``."""
+        found = await self._find(lambda now: _view(now, env).features.get(feature_id))
+        if found is None:
+            raise FeatureNotFoundError(f"Feature {feature_id} not found")
+        return found
+
+    async def features_by_event(self, env: str, event_name: str) -> tuple[FeatureRecord, ...]:
+        """Return the features that list an event name. Raises ``EventNotFoundError``."""
+        found = await self._find(lambda now: now.events.get((env, event_name)))
+        if found is None:
+            raise EventNotFoundError(f"No feature lists the event name {event_name}")
+        return found
+
+    def features(self, env: str) -> list[FeatureRecord]:
+        """Return every feature, oldest first."""
+        return list(_view(self._snapshot, env).features.values())
+
+    def document(self, feature: FeatureRecord) -> FeatureDocument:
+        """Return the decoded document of a feature."""
+        found = self._snapshot.documents.get((feature.env, feature.id))
+        return decode_feature_document(feature.document) if found is None else found
+
+    def credit_systems(self, feature: FeatureRecord) -> tuple[FeatureRecord, ...]:
+        """Return the credit systems that pay for a feature, oldest first."""
+        return self._snapshot.credit_systems.get((feature.env, feature.id), ())
+
+    async def plan(self, env: str, plan_id: str) -> StoredPlan:
+        """Return a plan. Raises ``PlanNotFoundError``."""
+        found = await self._find(lambda now: _view(now, env).plans.get(plan_id))
+        if found is None:
+            raise PlanNotFoundError(f"Plan {plan_id} not found")
+        return found
+
+    def plans(self, env: str) -> list[StoredPlan]:
+        """Return every plan, oldest first."""
+        return list(_view(self._snapshot, env).plans.values())
+
+    async def default_plans(self, env: str) -> tuple[StoredPlan, ...]:
+        """Return what a new customer gets: one plan of each group, a trial before a free one.
+
+        Asks SQL first: a default plan that was missed now would be missed for good.
+        """
+        with contextlib.suppress(UnavailableError):
+            await self.refresh()
+        return self._snapshot.defaults.get(env, ())
+
+    async def use_feature(self, feature: FeatureRecord) -> FeatureRecord:
+        """Return the feature with its precision fixed for good: balances are about to exist."""
+        for _ in range(ATTEMPTS_MAX):
+            identity = (feature.env, feature.id, feature.precision)
+            if feature.in_use or identity in self._used:
+                return feature
+            if await self._store.use_feature(feature.env, feature.id, feature.precision):
+                self._used.add(identity)
+                return feature
+            await self.refresh()
+            feature = await self.feature(feature.env, feature.id)
+        raise UnavailableError(f"feature {feature.id} is being changed; try again")
+
+    async def create_feature(self, env: str, request: FeatureCreateRequest) -> FeatureRecord:
+        """Store a new feature."""
+        await self.refresh()
+        now_ms = self._clock.now_ms()
+        record = rules.new_feature(env, request, _view(self._snapshot, env), now_ms)
+        await self._store.create_feature(record)
+        await self._refresh_own_change()
+        return record
+
+    async def update_feature(self, env: str, request: FeatureUpdateRequest) -> FeatureRecord:
+        """Store a changed feature with all plans and credit systems that name it."""
+        for _ in range(ATTEMPTS_MAX):
+            await self.refresh()
+            old = await self.feature(env, request.feature_id)
+            change = rules.change_feature(request, _view(self._snapshot, env))
+            if not await self._store.update_feature(old.id, old.precision, change.feature):
+                continue
+            for system in change.credit_systems:
+                await self._store.update_feature(system.id, system.precision, system)
+            if change.plans:
+                await self._store.replace_plans(change.plans)
+            await self._refresh_own_change()
+            return change.feature
+        raise UnavailableError(f"feature {request.feature_id} is being changed; try again")
+
+    async def delete_feature(self, env: str, feature_id: str) -> None:
+        """Delete a feature nothing names."""
+        await self.refresh()
+        await self.feature(env, feature_id)
+        rules.check_deletable(feature_id, _view(self._snapshot, env))
+        await self._store.delete_feature(env, feature_id)
+        await self._refresh_own_change()
+
+    async def create_plan(self, env: str, request: PlanCreateRequest) -> StoredPlan:
+        """Store a new plan, and the precision its grants need of unused features."""
+        for _ in range(ATTEMPTS_MAX):
+            await self.refresh()
+            plan = new_plan(env, request, _view(self._snapshot, env), self._clock.now_ms())
+            if await self._store.create_plan(plan.record, plan.precisions):
+                await self._refresh_own_change()
+                return StoredPlan(plan.record, plan.document)
+        raise UnavailableError("a feature of the plan is being changed; try again")
+
+    async def _find(self, look: Callable[[Snapshot], Found | None]) -> Found | None:
+        found = look(self._snapshot)
+        if found is None and await self._refresh_on_miss():
+            found = look(self._snapshot)
+        return found
+
+    async def _refresh_on_miss(self) -> bool:
+        now = self._monotonic()
+        self._misses = [at for at in self._misses if at > now - 1]
+        if len(self._misses) < MISSES_PER_SECOND_MAX:
+            self._misses.append(now)
+            await self.refresh()
+            return True
+        if not self._reachable:
+            raise UnavailableError
+        return False
+
+    async def _refresh_own_change(self) -> None:
+        # The change is stored; that it is not visible here yet is what the next poll repairs.
+        with contextlib.suppress(UnavailableError):
+            await self.refresh()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            was_reachable = self._reachable
+            try:
+                await self.refresh()
+            except UnavailableError as error:
+                if was_reachable:
+                    log.warning(
+                        "catalog: SQL is unavailable, going on with what is known: %s", error
+                    )
+
+
+def _secret(authorization: bytes) -> str:
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise InvalidTokenError("The Authorization header must read: Bearer am_sk_...")
+    secret = authorization[len(_SCHEME) :].strip().decode("latin-1")
+    if not secret.startswith(_SECRET_PREFIX):
+        raise InvalidTokenError("Invalid authorization token prefix; a secret key starts am_sk_")
+    return secret
+
+
+def _view(snapshot: Snapshot, env: str) -> CatalogView:
+    return snapshot.views.get(env) or CatalogView({}, {})
+
+
+def _snapshot(image: CatalogImage) -> Snapshot:
+    views = {env: _env_view(image, env) for env in _environments(image)}
+    documents = {
+        (feature.env, feature.id): decode_feature_document(feature.document)
+        for feature in image.features
+    }
+    events: dict[tuple[str, str], tuple[FeatureRecord, ...]] = {}
+    systems: dict[tuple[str, str], tuple[FeatureRecord, ...]] = {}
+    for feature in image.features:
+        for name in feature.event_names:
+            key = (feature.env, name)
+            events[key] = (*events.get(key, ()), feature)
+        for cost in documents[feature.env, feature.id].credit_schema:
+            key = (feature.env, cost.metered_feature_id)
+            systems[key] = (*systems.get(key, ()), feature)
+    return Snapshot(
+        revision=image.revision,
+        views=views,
+        documents=documents,
+        events=events,
+        credit_systems=systems,
+        defaults={env: _defaults(view.plans.values()) for env, view in views.items()},
+        principals={key.digest: Principal(key.env, key.id) for key in image.keys},
+    )
+
+
+def _environments(image: CatalogImage) -> set[str]:
+    return {feature.env for feature in image.features} | {plan.env for plan in image.plans}
+
+
+def _env_view(image: CatalogImage, env: str) -> CatalogView:
+    features = [feature for feature in image.features if feature.env == env]
+    plans = [plan for plan in image.plans if plan.env == env]
+    features.sort(key=lambda feature: (feature.created_at, feature.id))
+    plans.sort(key=lambda plan: (plan.created_at, plan.id))
+    return CatalogView(
+        {feature.id: feature for feature in features},
+        {plan.id: StoredPlan(plan, decode_plan_document(plan.document)) for plan in plans},
+    )
+
+
+def _defaults(plans: Iterable[StoredPlan]) -> tuple[StoredPlan, ...]:
+    chosen: dict[str, StoredPlan] = {}
+    for plan in plans:
+        record = plan.record
+        if not record.auto_enable or record.archived:
+            continue
+        slot = f"add-on {record.id}" if record.add_on else f"group {record.group}"
+        if slot not in chosen or not is_paid(chosen[slot].document):
+            chosen[slot] = plan
+    return tuple(chosen.values())

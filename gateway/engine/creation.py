@@ -1,0 +1,197 @@
+"""Creating customers and entities: by their own operations, and on the way of a check or track
+that sends their data.
+
+Every operation class of the engine builds on ``Creation``, which also holds the parts they share.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from gateway.amounts import ENTITIES_MAX
+from gateway.documents import CustomerDocument, EntityDocument
+from gateway.errors import (
+    EntityNotFoundError,
+    FeatureLimitError,
+    InvalidRequestError,
+    UnavailableError,
+)
+from gateway.ids import new_id
+from gateway.lifecycle.attach import Change, Offer, Scope, attach
+from gateway.outbox import join
+from gateway.rows import encode_rows
+from gateway.scripts import FeatureRows, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from gateway.engine.catalog import Catalog
+    from gateway.engine.subject import R, Subject, Subjects
+    from gateway.lifecycle.catalog import StoredPlan
+    from gateway.messages.plans import PlanDocument
+    from gateway.messages.subjects import CustomerData, EntityData
+    from gateway.ports import Clock, FeatureRecord, PlanRecord, Reader
+    from gateway.scripts import CustomerReply, Scripts
+
+_encoder = msgspec.json.Encoder()
+
+
+class Parts(NamedTuple):
+    """What the engine is made of."""
+
+    scripts: Scripts
+    subjects: Subjects
+    catalog: Catalog
+    reader: Reader
+    clock: Clock
+
+
+def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
+    """Return a document as the JSON text Redis and SQL keep."""
+    return _encoder.encode(document).decode()
+
+
+class Creation:
+    """The shared parts, and the creation of what a call needs."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        self.scripts = parts.scripts
+        self.subjects = parts.subjects
+        self.catalog = parts.catalog
+        self.reader = parts.reader
+        self.clock = parts.clock
+
+    async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
+        """Return the reply of a script call once nothing stands in its way; see
+        ``Subjects.run``.
+        """
+        return await self.subjects.run(subject, self, call)
+
+    async def read(self, subject: Subject) -> CustomerReply:
+        """Return the customer or, when the subject names one, its entity, with everything it
+        may spend.
+        """
+
+        async def call() -> CustomerReply:
+            return await self.scripts.read_customer(
+                subject.keys, self.clock.now_ms(), subject.entity_id
+            )
+
+        return await self.run(subject, call)
+
+    async def create_customer(self, subject: Subject, data: CustomerData, cursor: str) -> Status:
+        """Create the customer with the plans that enable themselves, unless it exists.
+
+        ``cursor`` is what SQL had applied when it did not know the customer.
+        """
+        now_ms = self.clock.now_ms()
+        document = CustomerDocument(
+            created_at=now_ms,
+            name=data.name,
+            email=data.email,
+            fingerprint=data.fingerprint,
+            stripe_id=data.stripe_id,
+            metadata=data.metadata or {},
+            send_email_receipts=bool(data.send_email_receipts),
+            billing_controls=data.billing_controls or {},
+            config=data.config or {},
+        )
+        change = Change([], [], {}, {})
+        for record, plan in await self._first_plans(subject.env, data.auto_enable_plan_id):
+            offer = await self.offer(subject.env, record, plan)
+            scope = Scope("", change.subscriptions, change.rows, {})
+            added = attach(scope, offer, quantities={}, now_ms=now_ms, make_id=new_id)
+            change = Change(
+                added.subscriptions,
+                change.touched + added.touched,
+                change.rows | added.rows,
+                change.dues | added.dues,
+            )
+        return await self.scripts.create_customer(
+            self.subjects.context(subject)._replace(now_ms=now_ms),
+            cursor,
+            new_id("cus"),
+            encode_document(document),
+            _encoder.encode(change.subscriptions).decode(),
+            "\n".join(join("S", "", encode_document(one)) for one in change.touched),
+            await self.feature_rows(subject.env, change),
+        )
+
+    async def _first_plans(self, env: str, plan_id: str | None) -> Sequence[StoredPlan]:
+        if plan_id is None:
+            return await self.catalog.default_plans(env)
+        return [await self.catalog.plan(env, plan_id)]
+
+    async def offer(self, env: str, record: PlanRecord, document: PlanDocument) -> Offer:
+        """Return a plan with its features, each marked as used: from now on their precision is
+        fixed.
+        """
+        features: dict[str, FeatureRecord] = {}
+        for item in document.items:
+            feature = await self.catalog.feature(env, item.feature_id)
+            features[feature.id] = await self.catalog.use_feature(feature)
+        return Offer(record, document, features)
+
+    async def feature_rows(self, env: str, change: Change) -> list[FeatureRows]:
+        """Return the rows of a change as the scripts take them."""
+        groups = []
+        for feature_id, rows in change.rows.items():
+            feature = await self.catalog.feature(env, feature_id)
+            dues = " ".join(str(change.dues.get(row.id, 0)) for row in rows)
+            groups.append(FeatureRows(feature_id, encode_rows(rows), dues, 10**feature.precision))
+        return groups
+
+    async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
+        """Create the entity a check or track brings the data of; fine when another call did so
+        meanwhile.
+        """
+        status = await self.place_entity(
+            subject, data.feature_id, EntityDocument(created_at=0, name=data.name)
+        )
+        if status is Status.DUE:
+            await self.subjects.settle(subject)
+        return status
+
+    async def place_entity(
+        self, subject: Subject, feature_id: str, document: EntityDocument
+    ) -> Status:
+        """Run ``create_entity``.
+
+        Raises ``FeatureNotFoundError``, ``InvalidRequestError`` for a consumable feature and
+        ``FeatureLimitError``.
+        """
+        if not subject.entity_id:
+            raise EntityNotFoundError
+        feature = await self.entity_feature(subject.env, feature_id)
+        context = self.subjects.context(subject)
+        status = await self.scripts.create_entity(
+            context,
+            subject.entity_id,
+            feature.id,
+            encode_document(msgspec.structs.replace(document, created_at=context.now_ms)),
+            10**feature.precision,
+            ENTITIES_MAX,
+        )
+        if status is Status.CAPPED:
+            msg = f"feature {feature.id} has reached its limit of entities"
+            raise FeatureLimitError(msg)
+        return status
+
+    async def entity_feature(self, env: str, feature_id: str) -> FeatureRecord:
+        """Return a feature that entities can be of: metered and not consumable."""
+        feature = await self.catalog.feature(env, feature_id)
+        if feature.type != "metered" or feature.consumable:
+            msg = (
+                "feature_id: entities are of continuous-use features (metered, not consumable); "
+                f"{feature.id} is not one"
+            )
+            raise InvalidRequestError(msg)
+        return await self.catalog.use_feature(feature)
+
+
+def changed_meanwhile(customer_id: str) -> UnavailableError:
+    """Return the error for a change that lost its race too often."""
+    return UnavailableError(f"customer {customer_id} keeps changing; try again")

@@ -1,0 +1,164 @@
+"""``customers.*``: one read script for each customer that is shown, one script for each change."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.documents import CustomerDocument
+from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.portraits import customer_view, entity_summary, page_of
+from gateway.errors import CustomerNotFoundError, NotSupportedError
+from gateway.messages.customers import CustomerListResponse, CustomerView
+from gateway.messages.subjects import CustomerData
+from gateway.ports import ListQuery
+from gateway.scripts import Status
+
+if TYPE_CHECKING:
+    from gateway.engine.subject import Subject
+    from gateway.messages.customers import (
+        CustomerCreateRequest,
+        CustomerDeleteRequest,
+        CustomerGetRequest,
+        CustomerListRequest,
+        CustomerUpdateRequest,
+    )
+    from gateway.scripts import CustomerReply
+
+CHANGES_MAX = 20
+"""Races one change may lose before it gives up."""
+
+_documents = msgspec.json.Decoder(CustomerDocument)
+
+
+class Customers(Creation):
+    """Customers: get, create, change, list, delete."""
+
+    async def get_or_create_customer(
+        self, env: str, request: CustomerCreateRequest
+    ) -> CustomerView:
+        """Return the customer, created with the plans that enable themselves when there is none.
+
+        Of a customer that exists only an empty name or email is filled, and send_email_receipts
+        follows.
+        """
+        data = msgspec.convert(msgspec.structs.asdict(request), CustomerData, strict=False)
+        subject = self.subjects.subject(env, request.customer_id, customer_data=data)
+        reply = await self.read(subject)
+        document = _documents.decode(reply.document)
+        filled = msgspec.structs.replace(
+            document,
+            name=document.name or request.name,
+            email=document.email or request.email,
+            send_email_receipts=document.send_email_receipts
+            if request.send_email_receipts is None
+            else request.send_email_receipts,
+        )
+        if filled != document:
+            await self.scripts.update_customer(
+                self.subjects.context(subject), reply.revision, encode_document(filled)
+            )
+            reply = await self.read(subject)
+        return await self._customer_view(subject, reply, request.expand)
+
+    async def get_customer(self, env: str, request: CustomerGetRequest) -> CustomerView:
+        """Return the customer. Raises ``CustomerNotFoundError``."""
+        subject = self.subjects.subject(env, request.customer_id)
+        return await self._customer_view(subject, await self.read(subject), request.expand)
+
+    async def update_customer(self, env: str, request: CustomerUpdateRequest) -> CustomerView:
+        """Change the fields that are given. Raises ``CustomerNotFoundError``."""
+        if request.new_customer_id not in (None, request.customer_id):
+            msg = "new_customer_id: renaming a customer is not supported yet"
+            raise NotSupportedError(msg)
+        subject = self.subjects.subject(env, request.customer_id)
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            document = _changed(_documents.decode(reply.document), request)
+            status = await self.scripts.update_customer(
+                self.subjects.context(subject), reply.revision, encode_document(document)
+            )
+            if status is Status.DONE:
+                return await self._customer_view(subject, await self.read(subject), None)
+        raise changed_meanwhile(request.customer_id)
+
+    async def delete_customer(self, env: str, request: CustomerDeleteRequest) -> None:
+        """Delete the customer with everything it holds. Raises ``CustomerNotFoundError``."""
+        subject = self.subjects.subject(env, request.customer_id)
+        await self.read(subject)
+        if await self.scripts.delete_customer(self.subjects.context(subject)) is not Status.DONE:
+            msg = f"Customer {request.customer_id} not found"
+            raise CustomerNotFoundError(msg)
+
+    async def list_customers(
+        self, env: str, request: CustomerListRequest, *, cursor_paging: bool
+    ) -> CustomerListResponse:
+        """Return one page of customers, newest first."""
+        await self.subjects.caught_up()
+        query = ListQuery(
+            env=env,
+            search=request.search,
+            **page_of(request, cursor_paging=cursor_paging)._asdict(),
+        )
+        page = await self.reader.list_customers(query)
+        views = await asyncio.gather(
+            *(self._listed_customer(env, customer_id) for customer_id, _ in page.items)
+        )
+        shown = [view for view in views if view is not None]
+        if cursor_paging:
+            return CustomerListResponse(list=shown, next_cursor=page.next_cursor)
+        return CustomerListResponse(
+            list=shown,
+            has_more=query.offset + len(page.items) < page.total,
+            offset=query.offset,
+            limit=query.limit,
+            total=page.total,
+        )
+
+    async def _listed_customer(self, env: str, customer_id: str) -> CustomerView | None:
+        subject = self.subjects.subject(env, customer_id)
+        try:
+            return await self._customer_view(subject, await self.read(subject), None)
+        except CustomerNotFoundError:  # deleted since SQL listed it
+            return None
+
+    async def _customer_view(
+        self, subject: Subject, reply: CustomerReply, expand: list[str] | None
+    ) -> CustomerView:
+        wanted = frozenset(expand or ())
+        view = await customer_view(self.catalog, subject, reply, self.clock.now_ms(), wanted)
+        if "entities" in wanted:
+            await self.subjects.caught_up([subject.partition])
+            query = ListQuery(env=subject.env, limit=1_000, customer_id=subject.customer_id)
+            page = await self.reader.list_entities(query)
+            view.entities = [
+                await entity_summary(self.scripts, subject, entity_id, self.clock.now_ms())
+                for _, entity_id in page.items
+            ]
+        view.invoices = [] if "invoices" in wanted else UNSET
+        return view
+
+
+def _changed(document: CustomerDocument, request: CustomerUpdateRequest) -> CustomerDocument:
+    """Return the document with the request's fields: metadata is merged, a null value removes its
+    key, and each array
+    of billing controls replaces the one it names.
+    """
+    changes: dict[str, object] = {
+        name: value
+        for name in ("name", "email", "fingerprint", "stripe_id")
+        if (value := getattr(request, name)) is not UNSET
+    }
+    if request.send_email_receipts is not None:
+        changes["send_email_receipts"] = request.send_email_receipts
+    if request.metadata is not None:
+        merged = document.metadata | request.metadata
+        changes["metadata"] = {key: value for key, value in merged.items() if value is not None}
+    if request.billing_controls is not None:
+        changes["billing_controls"] = document.billing_controls | request.billing_controls
+    if request.config is not None:
+        changes["config"] = document.config | request.config
+    return msgspec.structs.replace(document, **changes)

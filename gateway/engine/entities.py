@@ -1,0 +1,173 @@
+"""``entities.*``: seats, workspaces, projects under a customer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.documents import EntityDocument
+from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.portraits import decode_entity, entity_view, page_of
+from gateway.errors import (
+    CustomerNotFoundError,
+    EntityAmbiguousError,
+    EntityExistsError,
+    EntityNotFoundError,
+)
+from gateway.messages.entities import EntityListResponse, EntityView
+from gateway.messages.subjects import CustomerData
+from gateway.ports import ListQuery
+from gateway.scripts import Status
+
+if TYPE_CHECKING:
+    from gateway.engine.subject import Subject
+    from gateway.messages.entities import (
+        EntityCreateRequest,
+        EntityGetRequest,
+        EntityListRequest,
+        EntityUpdateRequest,
+    )
+
+CHANGES_MAX = 20
+"""Races one change may lose before it gives up."""
+
+
+class _Placed:
+    """The status of a creation, as ``Subjects.run`` wants it."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+
+class Entities(Creation):
+    """Entities: create, get, change, list, delete."""
+
+    async def create_entity(self, env: str, request: EntityCreateRequest) -> EntityView:
+        """Create the entity, and the customer when there is none.
+
+        Raises ``EntityExistsError``, ``FeatureNotFoundError``, ``InvalidRequestError`` for a
+        consumable feature.
+        """
+        await self.entity_feature(env, request.feature_id)
+        subject = self.subjects.subject(
+            env,
+            request.customer_id,
+            entity_id=request.entity_id,
+            customer_data=request.customer_data or CustomerData(),
+        )
+        document = EntityDocument(
+            created_at=0, name=request.name, billing_controls=request.billing_controls or {}
+        )
+
+        async def call() -> _Placed:
+            return _Placed(await self.place_entity(subject, request.feature_id, document))
+
+        placed = await self.run(subject, call)
+        if placed.status is Status.EXISTS:
+            msg = f"Entity {request.entity_id} already exists"
+            raise EntityExistsError(msg)
+        return await self._entity_view(subject)
+
+    async def get_entity(self, env: str, request: EntityGetRequest) -> EntityView:
+        """Return the entity. Raises ``EntityNotFoundError`` and, without a customer,
+        ``EntityAmbiguousError``.
+        """
+        return await self._entity_view(
+            await self._find_entity(env, request.entity_id, request.customer_id)
+        )
+
+    async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView:
+        """Replace the arrays of billing controls that are given."""
+        subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            document = decode_entity(reply.entity).document
+            controls = document.billing_controls | (request.billing_controls or {})
+            changed = msgspec.structs.replace(document, billing_controls=controls)
+            status = await self.scripts.update_entity(
+                self.subjects.context(subject),
+                reply.revision,
+                subject.entity_id,
+                encode_document(changed),
+            )
+            if status is Status.DONE:
+                return await self._entity_view(subject)
+        raise changed_meanwhile(subject.customer_id)
+
+    async def delete_entity(self, env: str, request: EntityGetRequest) -> None:
+        """Delete the entity: its seat is given back, its balances are gone. Raises
+        ``EntityNotFoundError``.
+        """
+        subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        entity = decode_entity((await self.read(subject)).entity)
+        feature = await self.catalog.feature(env, entity.feature_id)
+
+        async def call() -> _Placed:
+            context = self.subjects.context(subject)
+            return _Placed(
+                await self.scripts.delete_entity(context, subject.entity_id, 10**feature.precision)
+            )
+
+        await self.run(subject, call)
+
+    async def list_entities(
+        self, env: str, request: EntityListRequest, *, cursor_paging: bool
+    ) -> EntityListResponse:
+        """Return one page of entities, newest first."""
+        partitions = None
+        if request.customer_id:
+            partitions = [self.subjects.subject(env, request.customer_id).partition]
+        await self.subjects.caught_up(partitions)
+        query = ListQuery(
+            env=env,
+            search=request.search,
+            customer_id=request.customer_id,
+            **page_of(request, cursor_paging=cursor_paging)._asdict(),
+        )
+        page = await self.reader.list_entities(query)
+        views = await asyncio.gather(
+            *(
+                self._listed_entity(env, customer_id, entity_id)
+                for customer_id, entity_id in page.items
+            )
+        )
+        shown = [view for view in views if view is not None]
+        if cursor_paging:
+            return EntityListResponse(list=shown, next_cursor=page.next_cursor)
+        return EntityListResponse(
+            list=shown,
+            has_more=query.offset + len(page.items) < page.total,
+            offset=query.offset,
+            limit=query.limit,
+            total=page.total,
+        )
+
+    async def _listed_entity(self, env: str, customer_id: str, entity_id: str) -> EntityView | None:
+        try:
+            return await self._entity_view(
+                self.subjects.subject(env, customer_id, entity_id=entity_id)
+            )
+        except (CustomerNotFoundError, EntityNotFoundError):  # deleted since SQL listed it
+            return None
+
+    async def _find_entity(self, env: str, entity_id: str, customer_id: str | None) -> Subject:
+        if customer_id:
+            return self.subjects.subject(env, customer_id, entity_id=entity_id)
+        found = await self.reader.find_entity(env, entity_id)
+        if not found:  # SQL may not have it yet
+            await self.subjects.caught_up()
+            found = await self.reader.find_entity(env, entity_id)
+        if not found:
+            msg = f"Entity {entity_id} not found"
+            raise EntityNotFoundError(msg)
+        if len(found) > 1:
+            msg = f"several customers have an entity {entity_id}: send customer_id too"
+            raise EntityAmbiguousError(msg)
+        return self.subjects.subject(env, found[0].customer_id, entity_id=entity_id)
+
+    async def _entity_view(self, subject: Subject) -> EntityView:
+        return await entity_view(
+            self.catalog, subject, await self.read(subject), self.clock.now_ms()
+        )

@@ -1,0 +1,115 @@
+"""``billing.attach``: read the scope, decide (``gateway.lifecycle.attach``), apply if nothing
+changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.amounts import parse_decimal
+from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.portraits import decode_entity, decode_subscriptions
+from gateway.errors import InvalidRequestError, NotSupportedError, PlanNotFoundError
+from gateway.ids import new_id
+from gateway.lifecycle.attach import Change, Scope, attach
+from gateway.messages.billing import AttachResponse
+from gateway.messages.common import given, integer
+from gateway.outbox import join
+from gateway.rows import Kind, decode_rows
+from gateway.scripts import Status
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from gateway.engine.portraits import EntityText
+    from gateway.engine.subject import Subject
+    from gateway.messages.billing import AttachRequest
+    from gateway.scripts import CustomerReply
+
+CHANGES_MAX = 20
+"""Races one attach may lose before it gives up."""
+
+
+class Attachments(Creation):
+    """Plans of customers and entities."""
+
+    async def attach(self, env: str, request: AttachRequest) -> AttachResponse:
+        """Attach the plan, at once and without payment.
+
+        Raises ``PlanNotFoundError``, ``PlanAttachedError`` and the not-found errors of the subject.
+        """
+        if given(request.customize):
+            msg = "customize: changing a plan while it is attached is not supported yet"
+            raise NotSupportedError(msg)
+        record, document = await self.catalog.plan(env, request.plan_id)
+        if integer(request.version, field="version") not in (None, record.version):
+            msg = f"Plan {request.plan_id} has no version {request.version}"
+            raise PlanNotFoundError(msg)
+        if record.archived:
+            msg = f"plan {record.id} is archived"
+            raise InvalidRequestError(msg)
+        offer = await self.offer(env, record, document)
+        quantities: dict[str, Decimal] = {
+            one.feature_id: parse_decimal(bytes(one.quantity), field="feature_quantities.quantity")
+            for one in request.feature_quantities or ()
+        }
+        subject = self.subjects.subject(
+            env,
+            request.customer_id,
+            entity_id=request.entity_id,
+            customer_data=request.customer_data,
+            entity_data=request.entity_data,
+        )
+
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            entity = decode_entity(reply.entity) if reply.entity else None
+            change = attach(
+                _scope(subject, reply, entity),
+                offer,
+                quantities=quantities,
+                now_ms=self.clock.now_ms(),
+                make_id=new_id,
+            )
+            if await self._apply(subject, reply, entity, change) is Status.DONE:
+                return AttachResponse(
+                    customer_id=subject.customer_id, entity_id=subject.entity_id or UNSET
+                )
+        raise changed_meanwhile(subject.customer_id)
+
+    async def _apply(
+        self, subject: Subject, reply: CustomerReply, entity: EntityText | None, change: Change
+    ) -> Status:
+        lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
+        if entity is None:
+            document = msgspec.json.encode(change.subscriptions).decode()
+        else:
+            document = encode_document(
+                msgspec.structs.replace(entity.document, subscriptions=change.subscriptions)
+            )
+            lines.append(join("N", subject.entity_id, entity.number, entity.feature_id, document))
+        return await self.scripts.apply_plan(
+            self.subjects.context(subject),
+            reply.revision,
+            subject.entity_id,
+            document,
+            "\n".join(lines),
+            await self.feature_rows(subject.env, change),
+        )
+
+
+def _scope(subject: Subject, reply: CustomerReply, entity: EntityText | None) -> Scope:
+    if entity is not None:
+        rows = {one.feature: decode_rows(one.own_rows) for one in reply.descriptions}
+        return Scope(subject.entity_id, entity.document.subscriptions, rows, {})
+    rows = {one.feature: decode_rows(one.rows) for one in reply.descriptions}
+    counts = {
+        row.id: int(count)
+        for one in reply.descriptions
+        for row, count in zip(rows[one.feature], one.counts.split(), strict=True)
+        if row.kind is Kind.PER_ENTITY
+    }
+    return Scope("", decode_subscriptions(reply.subscriptions), rows, counts)

@@ -1,0 +1,222 @@
+"""Customers and entities as responses show them, from the reply of ``read_customer``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from gateway.cycles import last_boundary, next_boundary
+from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.engine.views import balance_of, flag_of, parts_of
+from gateway.lifecycle.catalog import feature_view
+from gateway.lifecycle.plan_rules import plan_view
+from gateway.messages.common import integer
+from gateway.messages.customers import CustomerView, EntitySummary, PurchaseView, SubscriptionView
+from gateway.messages.entities import EntityView
+
+if TYPE_CHECKING:
+    from gateway.engine.catalog import Catalog
+    from gateway.engine.subject import Subject
+    from gateway.messages.balances import Balance, FlagView
+    from gateway.messages.customers import CustomerListRequest
+    from gateway.messages.entities import EntityListRequest
+    from gateway.scripts import CustomerReply, Scripts
+
+LIMIT_DEFAULT = 50
+LIMIT_DEFAULT_OFFSET = 10
+"""Page size of lists before version 2.3."""
+
+_customers = msgspec.json.Decoder(CustomerDocument)
+_entities = msgspec.json.Decoder(EntityDocument)
+_subscriptions = msgspec.json.Decoder(list[Subscription])
+
+
+class EntityText(NamedTuple):
+    """An entity as its Redis field spells it."""
+
+    number: int
+    feature_id: str
+    document: EntityDocument
+
+
+def decode_entity(text: str) -> EntityText:
+    """Return the entity of its text in the entities hash."""
+    _, number, feature_id, document = text.split("\t", 3)
+    return EntityText(int(number), feature_id, _entities.decode(document))
+
+
+def decode_subscriptions(text: str) -> list[Subscription]:
+    """Return the subscriptions of a customer's ``subs`` text."""
+    return _subscriptions.decode(text)
+
+
+async def customer_view(
+    catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int, expand: frozenset[str]
+) -> CustomerView:
+    """Return the customer; its totals include what entities hold."""
+    document = _customers.decode(reply.document)
+    subscriptions = decode_subscriptions(reply.subscriptions)
+    balances, flags = await _holdings(catalog, subject, reply, now_ms, expand)
+    return CustomerView(
+        id=subject.customer_id,
+        name=document.name,
+        email=document.email,
+        created_at=document.created_at,
+        fingerprint=document.fingerprint,
+        stripe_id=document.stripe_id,
+        env=subject.env,
+        metadata=document.metadata,
+        send_email_receipts=document.send_email_receipts,
+        billing_controls=document.billing_controls,
+        subscriptions=await _recurring(
+            catalog, subject, subscriptions, scope="customer", now_ms=now_ms, expand=expand
+        ),
+        purchases=_purchases(subscriptions, "customer"),
+        licenses=[],
+        balances=balances,
+        flags=flags,
+        config=document.config,
+    )
+
+
+async def entity_view(
+    catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int
+) -> EntityView:
+    """Return the entity; the plans and balances of its customer are its own too."""
+    entity = decode_entity(reply.entity)
+    own = entity.document.subscriptions
+    inherited = decode_subscriptions(reply.subscriptions)
+    balances, flags = await _holdings(catalog, subject, reply, now_ms, frozenset())
+    return EntityView(
+        id=subject.entity_id,
+        name=entity.document.name,
+        customer_id=subject.customer_id,
+        feature_id=entity.feature_id,
+        created_at=entity.document.created_at,
+        env=subject.env,
+        subscriptions=[
+            *await _recurring(catalog, subject, own, scope="entity", now_ms=now_ms),
+            *await _recurring(catalog, subject, inherited, scope="customer", now_ms=now_ms),
+        ],
+        purchases=[*_purchases(own, "entity"), *_purchases(inherited, "customer")],
+        balances=balances,
+        flags=flags,
+        billing_controls=entity.document.billing_controls,
+        invoices=[],
+    )
+
+
+async def entity_summary(
+    scripts: Scripts, subject: Subject, entity_id: str, now_ms: int
+) -> EntitySummary:
+    """Return the entity as a customer's ``entities`` expansion lists it."""
+    reply = await scripts.read_customer(subject.keys, now_ms, entity_id)
+    entity = decode_entity(reply.entity)
+    return EntitySummary(
+        id=entity_id,
+        name=entity.document.name,
+        customer_id=subject.customer_id,
+        feature_id=entity.feature_id,
+        created_at=entity.document.created_at,
+        env=subject.env,
+    )
+
+
+async def _holdings(
+    catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int, expand: frozenset[str]
+) -> tuple[dict[str, Balance], dict[str, FlagView]]:
+    entity_level = bool(subject.entity_id)
+    balances: dict[str, Balance] = {}
+    flags: dict[str, FlagView] = {}
+    for description in reply.descriptions:
+        feature = await catalog.feature(subject.env, description.feature)
+        if feature.type == "boolean":
+            parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
+            flag = flag_of(feature.id, parts)
+            if flag is not None:
+                if "flags.feature" in expand:
+                    flag.feature = Raw(msgspec.json.encode(feature_view(feature)))
+                flags[feature.id] = flag
+            continue
+        balance = balance_of(
+            description, feature.precision, entity_level=entity_level, now_ms=now_ms
+        )
+        if balance is not None:
+            if "balances.feature" in expand:
+                balance.feature = Raw(msgspec.json.encode(feature_view(feature)))
+            balances[feature.id] = balance
+    return balances, flags
+
+
+async def _recurring(
+    catalog: Catalog,
+    subject: Subject,
+    subscriptions: list[Subscription],
+    *,
+    scope: str,
+    now_ms: int,
+    expand: frozenset[str] = frozenset(),
+) -> list[SubscriptionView]:
+    views = []
+    for one in subscriptions:
+        if one.one_off:
+            continue
+        cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+        view = SubscriptionView(
+            id=one.id,
+            plan_id=one.plan_id,
+            auto_enable=one.auto_enable,
+            add_on=one.add_on,
+            status=one.status,
+            past_due=False,
+            canceled_at=one.canceled_at,
+            expires_at=one.expires_at,
+            trial_ends_at=one.trial_ends_at,
+            started_at=one.started_at,
+            current_period_start=last_boundary(*cycle) or None,
+            current_period_end=next_boundary(*cycle) or None,
+            quantity=one.quantity,
+            scope=scope,
+        )
+        if "subscriptions.plan" in expand:
+            plan = await catalog.plan(subject.env, one.plan_id)
+            view.plan = Raw(msgspec.json.encode(plan_view(plan)))
+        views.append(view)
+    return views
+
+
+def _purchases(subscriptions: list[Subscription], scope: str) -> list[PurchaseView]:
+    return [
+        PurchaseView(
+            plan_id=one.plan_id,
+            expires_at=one.expires_at,
+            started_at=one.started_at,
+            quantity=one.quantity,
+            scope=scope,
+        )
+        for one in subscriptions
+        if one.one_off
+    ]
+
+
+class PageArguments(NamedTuple):
+    """Where a page begins and how long it is."""
+
+    limit: int
+    cursor: str
+    offset: int
+    plan_ids: tuple[str, ...]
+
+
+def page_of(
+    request: CustomerListRequest | EntityListRequest, *, cursor_paging: bool
+) -> PageArguments:
+    """Return the page a list request asks for: by cursor from version 2.3 on, by offset before."""
+    limit = integer(request.limit, field="limit")
+    plan_ids = tuple(str(plan["id"]) for plan in request.plans or () if "id" in plan)
+    if cursor_paging:
+        return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, plan_ids)
+    offset = integer(request.offset, field="offset")
+    return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, plan_ids)

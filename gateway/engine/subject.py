@@ -1,0 +1,226 @@
+"""Who a call is about, and how a call gets past what stands in its way: a customer that is not in
+Redis, an entity that
+does not exist yet, rows of entities that wait to be settled.
+
+Every script names such an obstacle by its status and has changed nothing then; ``Subjects.run``
+removes the obstacle
+and calls again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from gateway.engine.images import restore_groups
+from gateway.errors import CustomerNotFoundError, EntityNotFoundError, UnavailableError
+from gateway.ids import new_id
+from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
+from gateway.scripts import Context, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from gateway.messages.subjects import CustomerData, EntityData
+    from gateway.ports import Clock, CustomerImage, Reader
+    from gateway.scripts import Scripts
+
+ATTEMPTS_MAX = 8
+"""Obstacles one call may meet: restore, create the customer, create the entity, settle, and a
+race for each.
+"""
+
+SETTLE_BATCH = 200
+"""Entities one settle script handles; about two milliseconds of Redis."""
+
+SETTLE_ROUNDS_MAX = 1_000
+
+POLL_SECONDS = 0.01
+"""How often a wait for the writer looks again."""
+
+
+class Subject(NamedTuple):
+    """Who a call is about; ``customer_data`` and ``entity_data`` allow it to be created on the
+    way.
+    """
+
+    env: str
+    customer_id: str
+    keys: CustomerKeys
+    partition: int
+    entity_id: str = ""
+    customer_data: CustomerData | None = None
+    entity_data: EntityData | None = None
+    request_id: str = ""
+
+
+class Reply(Protocol):
+    """Any script reply: it begins with a status."""
+
+    @property
+    def status(self) -> Status:
+        """What came of the call."""
+
+
+R = TypeVar("R", bound=Reply)
+
+
+class Creator(Protocol):
+    """Creates what a subject lacks; the engine hands in its own operations."""
+
+    async def create_customer(self, subject: Subject, data: CustomerData, cursor: str) -> Status:
+        """Create the customer if absent; BUSY when the writer must catch up first."""
+
+    async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
+        """Create the entity if absent."""
+
+
+class Subjects:
+    """Finds customers and entities for the operations."""
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        reader: Reader,
+        clock: Clock,
+        *,
+        partitions: int,
+        restore_wait_ms: int,
+    ) -> None:
+        """Keep the parts; ``restore_wait_ms`` bounds each wait for the writer."""
+        self._scripts = scripts
+        self._reader = reader
+        self._clock = clock
+        self._partitions = partitions
+        self._wait_seconds = restore_wait_ms / 1000
+        self._loading: dict[tuple[str, str], asyncio.Task[bool]] = {}
+
+    def subject(
+        self,
+        env: str,
+        customer_id: str,
+        *,
+        entity_id: str | None = None,
+        customer_data: CustomerData | None = None,
+        entity_data: EntityData | None = None,
+        request_id: str = "",
+    ) -> Subject:
+        """Return the subject with its keys."""
+        return Subject(
+            env,
+            customer_id,
+            customer_keys(env, customer_id, self._partitions),
+            partition_of(env, customer_id, self._partitions),
+            entity_id or "",
+            customer_data,
+            entity_data,
+            request_id or new_id("req"),
+        )
+
+    def context(self, subject: Subject) -> Context:
+        """Return what every change says of itself, with the time of now."""
+        return Context(
+            subject.keys, subject.env, subject.customer_id, subject.request_id, self._clock.now_ms()
+        )
+
+    async def run(self, subject: Subject, creator: Creator, call: Callable[[], Awaitable[R]]) -> R:
+        """Return the reply of a call once nothing stands in its way.
+
+        Raises ``CustomerNotFoundError``, ``EntityNotFoundError``, and ``UnavailableError`` when
+        SQL or the writer
+        cannot be waited for.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            reply = await call()
+            if reply.status is Status.CUSTOMER_MISSING:
+                await self.bring(subject, creator)
+            elif reply.status is Status.ENTITY_MISSING:
+                if subject.entity_data is None:
+                    msg = f"Entity {subject.entity_id} not found"
+                    raise EntityNotFoundError(msg)
+                await creator.create_entity_from(subject, subject.entity_data)
+            elif reply.status is Status.DUE:
+                await self.settle(subject)
+            else:
+                return reply
+        msg = f"customer {subject.customer_id} keeps changing; try again"
+        raise UnavailableError(msg)
+
+    async def settle(self, subject: Subject) -> None:
+        """Carry out every reset that is due for rows held by entities."""
+        for _ in range(SETTLE_ROUNDS_MAX):
+            _, settled = await self._scripts.settle(self.context(subject), SETTLE_BATCH)
+            if settled < SETTLE_BATCH:
+                return
+
+    async def bring(self, subject: Subject, creator: Creator) -> bool:
+        """Put the customer into Redis, from SQL or as a new one; True when it was created.
+
+        One load per customer and process, however many calls wait for it.
+        """
+        key = (subject.env, subject.customer_id)
+        task = self._loading.get(key)
+        if task is None:
+            task = asyncio.create_task(self._bring(subject, creator))
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        try:
+            return await asyncio.shield(task)
+        except CustomerNotFoundError:
+            if subject.customer_data is None:
+                raise
+        return await self._bring(
+            subject, creator
+        )  # the load was shared with a call that could not create
+
+    async def _bring(self, subject: Subject, creator: Creator) -> bool:
+        deadline = asyncio.get_running_loop().time() + self._wait_seconds
+        while True:
+            loaded = await self._reader.load(subject.env, subject.customer_id, subject.partition)
+            created = False
+            if loaded.customer is not None:
+                status = await self._restore(subject, loaded.cursor, loaded.customer)
+            elif subject.customer_data is not None:
+                status = await creator.create_customer(
+                    subject, subject.customer_data, loaded.cursor
+                )
+                created = status is Status.DONE
+            else:
+                msg = f"Customer {subject.customer_id} not found"
+                raise CustomerNotFoundError(msg)
+            if status is not Status.BUSY:
+                return created
+            if asyncio.get_running_loop().time() > deadline:
+                msg = f"customer {subject.customer_id}: the writer has not caught up; try again"
+                raise UnavailableError(msg)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _restore(self, subject: Subject, cursor: str, image: CustomerImage) -> Status:
+        return await self._scripts.restore_customer(
+            self.context(subject), cursor, restore_groups(image)
+        )
+
+    async def caught_up(self, partitions: Iterable[int] | None = None) -> None:
+        """Wait, within bounds, until SQL has what these partitions (all when None) hold now.
+
+        Reads that follow see everything acknowledged before. A writer that is late is not an
+        error: the answer is
+        then as old as SQL is.
+        """
+        wanted = list(range(self._partitions) if partitions is None else partitions)
+        ends = await asyncio.gather(*(self._scripts.last_entry(outbox_key(one)) for one in wanted))
+        waiting = {one: end for one, end in zip(wanted, ends, strict=True) if end != "0-0"}
+        deadline = asyncio.get_running_loop().time() + self._wait_seconds
+        while waiting:
+            cursors = await self._reader.cursors(list(waiting))
+            waiting = {
+                one: end for one, end in waiting.items() if _order(cursors[one]) < _order(end)
+            }
+            if not waiting or asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,176 @@
+"""From the texts of a script's reply to the balance objects of a response. Pure.
+
+Formulas are those of hot-path section 1.1: ``remaining`` is floored at zero row by row, ``usage``
+is not, a per-entity
+row counts once for each entity at customer level, and what entities hold themselves adds to the
+totals of the
+customer but not to its breakdown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from msgspec import UNSET, Raw
+
+from gateway.amounts import format_units
+from gateway.messages.balances import Balance, Breakdown, FlagView, ResetView
+from gateway.rows import Kind, Live, Row, decode_live, decode_rows
+
+if TYPE_CHECKING:
+    from gateway.messages.balances import PriceView
+    from gateway.scripts import Description
+
+
+class Part(NamedTuple):
+    """A row as one scope sees it: how many slots it shows, and what they used and owe together."""
+
+    row: Row
+    copies: int
+    used: int
+    over: int
+    due_ms: int
+
+    @property
+    def granted(self) -> int:
+        """Units granted over all slots."""
+        return self.row.grant * self.copies
+
+    @property
+    def remaining(self) -> int:
+        """Units left, each slot floored at zero."""
+        return self.granted - self.used + self.over
+
+
+class Held(NamedTuple):
+    """Sums over what entities hold themselves; ``sunk`` is the use of their unlimited rows."""
+
+    band: int = 0
+    granted: int = 0
+    used: int = 0
+    over: int = 0
+    credit: int = 0
+    rows: int = 0
+    unlimited: int = 0
+    sunk: int = 0
+
+
+def parts_of(description: Description, *, entity_level: bool, now_ms: int) -> list[Part]:
+    """Return what the scope sees of a feature, in spending order, rows past their expiry left
+    out.
+    """
+    shared: list[Part] = []
+    own = [
+        _single(row, live)
+        for row, live in zip(
+            decode_rows(description.own_rows), decode_live(description.own_live), strict=True
+        )
+    ]
+    texts = zip(
+        decode_rows(description.rows),
+        decode_live(description.live),
+        description.counts.split(),
+        description.slots.split(),
+        strict=True,
+    )
+    for row, live, count, slot in texts:
+        if row.kind is not Kind.PER_ENTITY:
+            shared.append(_single(row, live))
+        elif not entity_level:
+            shared.append(Part(row, int(count), live.used, live.over, live.due_ms))
+        elif slot != "-":
+            own.append(Part(row, 1, int(slot), max(0, int(slot) - row.grant), live.due_ms))
+    own.sort(key=lambda part: part.row.rank)
+    return [part for part in own + shared if not 0 < part.row.expires_ms <= now_ms]
+
+
+def _single(row: Row, live: Live) -> Part:
+    return Part(row, 1, live.used, max(0, live.used - row.grant), live.due_ms)
+
+
+def flag_of(feature_id: str, parts: list[Part]) -> FlagView | None:
+    """Return the flag of a boolean feature, or None when no row turns it on."""
+    for part in parts:
+        if part.row.kind is Kind.FLAG:
+            return FlagView(
+                id=part.row.id,
+                plan_id=part.row.document.plan_id,
+                expires_at=part.row.expires_ms or None,
+                feature_id=feature_id,
+            )
+    return None
+
+
+def balance_of(
+    description: Description, precision: int, *, entity_level: bool, now_ms: int
+) -> Balance | None:
+    """Return the balance of a feature, or None when the scope has no row of it."""
+    parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
+    parts = [part for part in parts if part.row.kind is not Kind.FLAG]
+    held = Held()
+    if description.held and not entity_level:
+        held = Held(*map(int, description.held.split()))
+    if not parts and held.rows == 0:
+        return None
+
+    def number(units: int) -> Raw:
+        return Raw(format_units(units, precision).encode())
+
+    unlimited = held.unlimited > 0 or any(part.row.unlimited for part in parts)
+    if unlimited:
+        granted = remaining = 0
+        usage = held.sunk + sum(part.used for part in parts if part.row.unlimited)
+    else:
+        granted = held.granted + sum(part.granted for part in parts)
+        remaining = held.granted - held.used + held.over + sum(part.remaining for part in parts)
+        usage = held.used + sum(part.used for part in parts)
+    cap = _max_purchase(parts)
+    return Balance(
+        feature_id=description.feature,
+        granted=number(granted),
+        remaining=number(remaining),
+        usage=number(usage),
+        unlimited=unlimited,
+        overage_allowed=any(part.row.overage for part in parts),
+        max_purchase=None if cap is None else number(cap),
+        next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
+        breakdown=[_breakdown(part, precision) for part in parts],
+    )
+
+
+def _max_purchase(parts: list[Part]) -> int | None:
+    priced = [part for part in parts if part.row.document.price is not None]
+    if not priced or any(part.row.document.max_purchase is None for part in priced):
+        return None
+    return sum((part.row.document.max_purchase or 0) * part.copies for part in priced)
+
+
+def _breakdown(part: Part, precision: int) -> Breakdown:
+    row, document = part.row, part.row.document
+
+    def number(units: int) -> Raw:
+        return Raw(format_units(units, precision).encode())
+
+    return Breakdown(
+        id=row.id,
+        plan_id=document.plan_id,
+        included_grant=number(document.included * part.copies),
+        prepaid_grant=number(document.prepaid * part.copies),
+        remaining=number(0 if row.unlimited else part.remaining),
+        usage=number(part.used),
+        unlimited=row.unlimited,
+        reset=reset_of(document.interval, document.interval_count, part.due_ms or None),
+        price=None if document.price is None else cast("PriceView", Raw(document.price.encode())),
+        expires_at=row.expires_ms or None,
+    )
+
+
+def reset_of(interval: str | None, count: int, resets_at: int | None) -> ResetView | None:
+    """Return the reset of a breakdown item or deduction; None where units never expire by use
+    of time.
+    """
+    if interval is None:
+        return None
+    return ResetView(
+        interval=interval, interval_count=UNSET if count == 1 else count, resets_at=resets_at
+    )

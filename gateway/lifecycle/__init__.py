@@ -1,0 +1,3 @@
+"""The cold rules, as pure functions: the date is passed in, changes come out, nothing is read
+or written.
+"""

@@ -1,0 +1,48 @@
+"""Spending order of balance rows, decided once when rows change and stored with them (hot-path
+section 3.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.rows import Kind
+
+if TYPE_CHECKING:
+    from gateway.rows import Row
+
+_NEVER = 10**13
+_MONTH_SECONDS = 30 * 86_400
+
+
+def rank(
+    *,
+    unlimited: bool,
+    unit: str,
+    every: int,
+    expires_ms: int,
+    add_on: bool,
+    overage: bool,
+    created_ms: int,
+    position: int,
+) -> str:
+    """Return a text whose alphabetical order is the spending order.
+
+    Unlimited first; rows that reset before rows that never do; shorter interval; earlier expiry;
+    base plan before
+    add-on; included and prepaid before pay-per-use; older first; then the position in the plan, so
+    that no two rows
+    of one feature are equal.
+    """
+    seconds = every // 1000 if unit == "f" else every * _MONTH_SECONDS
+    return (
+        f"{0 if unlimited else 1}{0 if unit else 1}{seconds:010d}{(expires_ms or _NEVER):014d}"
+        f"{int(add_on)}{int(overage)}{created_ms:014d}{position:03d}"
+    )
+
+
+def arrange(rows: list[Row]) -> list[Row]:
+    """Return the customer's rows of one feature in order: shared rows first, per-entity rows
+    last.
+    """
+    return sorted(rows, key=lambda row: (row.kind is Kind.PER_ENTITY, row.rank))

@@ -1,0 +1,69 @@
+"""Types shared by the resources: exact numbers, ids, and the acknowledgement."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from gateway.amounts import UNITS_MAX
+from gateway.errors import InvalidInputsError
+
+Number = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
+"""A JSON number kept as text, so that it is exact in both directions."""
+
+Json = Annotated[
+    msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object", "additionalProperties": True})
+]
+"""Any JSON object, kept as text."""
+
+ABSENT = msgspec.Raw()
+"""A raw field that was not sent (msgspec allows no union with raw text, so null arrives as the
+text ``null``).
+"""
+
+JsonObject = dict[str, Any]
+
+Integer = Annotated[int | float, msgspec.Meta(extra_json_schema={"type": "integer"})]
+"""An integer that some clients send as ``2.0``; ``integer`` gives the int."""
+
+
+ID_MAX = 255
+"""Characters of an id; longer ones are refused."""
+
+NAME_MAX = 1_024
+"""Characters of a name."""
+
+
+class Acknowledged(msgspec.Struct, kw_only=True):
+    """The change is done."""
+
+    success: bool = True
+
+
+ACKNOWLEDGED = Acknowledged()
+
+
+class ErrorBody(msgspec.Struct, kw_only=True):
+    """Every error answer."""
+
+    message: str
+    code: str
+    env: str
+
+
+def given(raw: msgspec.Raw) -> bool:
+    """Whether a raw field was sent and is not null."""
+    return bytes(raw) not in (b"", b"null")
+
+
+def integer(value: float | None, *, field: str) -> int | None:
+    """Return an integer that may have arrived as ``2.0``. Raises ``InvalidInputsError`` for a
+    fraction.
+    """
+    if value is None or isinstance(value, int):
+        return value
+    if not value.is_integer() or abs(value) > UNITS_MAX:
+        msg = f"{field}: must be an integer"
+        raise InvalidInputsError(msg)
+    return int(value)

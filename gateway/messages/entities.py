@@ -1,0 +1,80 @@
+"""``entities.*`` (hot-path section 1.6, cold-path section 5.1)."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gateway.messages.balances import Balance, FlagView
+from gateway.messages.common import Integer, JsonObject
+from gateway.messages.customers import PurchaseView, SubscriptionView
+from gateway.messages.subjects import CustomerData
+
+
+class EntityCreateRequest(msgspec.Struct, kw_only=True):
+    """Create an entity under a customer; counts one unit of ``feature_id``."""
+
+    customer_id: str
+    entity_id: str
+    feature_id: str
+    name: str | None = None
+    billing_controls: JsonObject | None = None
+    customer_data: CustomerData | None = None
+
+
+class EntityGetRequest(msgspec.Struct, kw_only=True):
+    """Name an entity; ``customer_id`` may be left out when no other customer has an entity with
+    this id.
+    """
+
+    entity_id: str
+    customer_id: str | None = None
+
+
+class EntityUpdateRequest(msgspec.Struct, kw_only=True):
+    """Replace the given arrays of billing controls."""
+
+    entity_id: str
+    customer_id: str | None = None
+    billing_controls: JsonObject | None = None
+
+
+class EntityListRequest(msgspec.Struct, kw_only=True):
+    """Page through entities, newest first; ``start_cursor`` from 2.3 on, ``offset`` before."""
+
+    customer_id: str | None = None
+    search: str | None = None
+    plans: list[JsonObject] | None = None
+    subscription_status: str | None = None
+    processors: list[str] | None = None
+    start_cursor: str | None = None
+    offset: Integer | None = None
+    limit: Integer | None = None
+
+
+class EntityView(msgspec.Struct, kw_only=True):
+    """An entity with everything it may spend: its own balances and the customer's."""
+
+    id: str | None
+    name: str | None
+    customer_id: str
+    feature_id: str
+    created_at: int
+    env: str
+    subscriptions: list[SubscriptionView]
+    purchases: list[PurchaseView]
+    balances: dict[str, Balance]
+    flags: dict[str, FlagView]
+    billing_controls: JsonObject
+    invoices: list[JsonObject]
+
+
+class EntityListResponse(msgspec.Struct, kw_only=True):
+    """One page of entities; the cursor from 2.3 on, offset paging before."""
+
+    list: list[EntityView]
+    next_cursor: str | UnsetType | None = UNSET
+    has_more: bool | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    total: int | UnsetType = UNSET

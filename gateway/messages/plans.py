@@ -1,0 +1,367 @@
+"""``plans.*``: requests, the plan as it is answered, and ``PlanDocument``, the plan as stored.
+
+A stored amount is a decimal text, so that reading a plan back gives what was sent, digit for digit.
+Prices are kept and echoed; nothing is charged.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gateway.messages.balances import PriceView
+from gateway.messages.common import Integer, Json, JsonObject, Number
+
+BILLING_INTERVALS = ("one_off", "week", "month", "quarter", "semi_annual", "year")
+RESET_INTERVALS = ("one_off", "minute", "hour", "day", *BILLING_INTERVALS[1:])
+TRIAL_UNITS = ("day", "month", "year")
+TRIAL_ENDS = ("bill", "revert")
+BILLING_METHODS = ("prepaid", "usage_based")
+TIER_BEHAVIORS = ("graduated", "volume")
+ROLLOVER_UNITS = ("month", "forever")
+ON_INCREASE = ("bill_immediately", "prorate_immediately", "prorate_next_cycle", "bill_next_cycle")
+ON_DECREASE = ("prorate", "prorate_immediately", "prorate_next_cycle", "none", "no_prorations")
+
+ITEMS_MAX = 200
+"""Items of a plan; attaching it writes a row for each in one script."""
+
+TIERS_MAX = 100
+"""Tiers of a price."""
+
+
+def _choice(values: tuple[str, ...]) -> Meta:
+    return Meta(extra_json_schema={"enum": list(values)})
+
+
+BillingInterval = Annotated[str, _choice(BILLING_INTERVALS)]
+ResetInterval = Annotated[str, _choice(RESET_INTERVALS)]
+TrialUnit = Annotated[str, _choice(TRIAL_UNITS)]
+TrialEnd = Annotated[str, _choice(TRIAL_ENDS)]
+BillingMethod = Annotated[str, _choice(BILLING_METHODS)]
+TierBehavior = Annotated[str, _choice(TIER_BEHAVIORS)]
+RolloverUnit = Annotated[str, _choice(ROLLOVER_UNITS)]
+TierBound = Annotated[
+    msgspec.Raw,
+    Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"type": "string", "enum": ["inf"]}]}),
+]
+
+
+class TierRequest(msgspec.Struct, kw_only=True):
+    """A price for the units up to ``to``, the included ones counted; ``inf`` is without end."""
+
+    to: TierBound
+    amount: Number = msgspec.field(default_factory=msgspec.Raw)
+    flat_amount: Number = msgspec.field(default_factory=msgspec.Raw)
+
+
+class ItemPriceRequest(msgspec.Struct, kw_only=True):
+    """What units beyond the included ones cost; exactly one of ``amount`` and ``tiers``."""
+
+    amount: Number = msgspec.field(default_factory=msgspec.Raw)
+    tiers: Annotated[list[TierRequest], Meta(max_length=TIERS_MAX)] | None = None
+    tier_behavior: TierBehavior | None = None
+    interval: BillingInterval
+    interval_count: Integer | None = None
+    billing_units: Number = msgspec.field(default_factory=msgspec.Raw)
+    billing_method: BillingMethod
+    max_purchase: Number = msgspec.field(default_factory=msgspec.Raw)
+
+
+class ItemResetRequest(msgspec.Struct, kw_only=True):
+    """How often the included units start anew."""
+
+    interval: ResetInterval
+    interval_count: Integer | None = None
+
+
+class ProrationRequest(msgspec.Struct, kw_only=True):
+    """Accepted and checked, never echoed: nothing is charged."""
+
+    on_increase: Annotated[str, _choice(ON_INCREASE)] | None = None
+    on_decrease: Annotated[str, _choice(ON_DECREASE)] | None = None
+
+
+class RolloverRequest(msgspec.Struct, kw_only=True):
+    """How much of what is left at a reset is carried over, and for how long."""
+
+    max: Number = msgspec.field(default_factory=msgspec.Raw)
+    max_percentage: Number = msgspec.field(default_factory=msgspec.Raw)
+    expiry_duration_type: RolloverUnit | None = None
+    expiry_duration_length: Integer | None = None
+
+
+class PlanItemRequest(msgspec.Struct, kw_only=True):
+    """What the plan gives of one feature, or gives each entity of ``entity_feature_id``."""
+
+    feature_id: str
+    included: Number = msgspec.field(default_factory=msgspec.Raw)
+    unlimited: bool | None = None
+    pooled: bool | None = None
+    reset: ItemResetRequest | None = None
+    price: ItemPriceRequest | None = None
+    proration: ProrationRequest | None = None
+    rollover: RolloverRequest | None = None
+    entity_feature_id: str | None = None
+
+
+class BasePriceRequest(msgspec.Struct, kw_only=True):
+    """The fixed price of the plan."""
+
+    amount: Number
+    interval: BillingInterval
+    interval_count: Integer | None = None
+
+
+class FreeTrialRequest(msgspec.Struct, kw_only=True):
+    """How long the plan is free at first."""
+
+    duration_length: Integer
+    duration_type: TrialUnit | None = None
+    card_required: bool | None = None
+    on_end: TrialEnd | None = None
+
+
+class PlanConfig(msgspec.Struct, kw_only=True):
+    """Switches of the plan."""
+
+    ignore_past_due: bool = False
+
+
+class PlanCreateRequest(msgspec.Struct, kw_only=True):
+    """Define a plan."""
+
+    plan_id: str
+    name: str
+    description: str | None = None
+    group: str | None = None
+    add_on: bool | None = None
+    auto_enable: bool | None = None
+    price: BasePriceRequest | None = None
+    items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
+    free_trial: FreeTrialRequest | None = None
+    config: PlanConfig | None = None
+    billing_controls: JsonObject | None = None
+    metadata: JsonObject | None = None
+    licenses: list[JsonObject] | None = None
+    create_in_stripe: bool | None = None
+
+
+class PlanGetRequest(msgspec.Struct, kw_only=True):
+    """Name a plan; only its latest version is kept."""
+
+    plan_id: str
+    version: Integer | None = None
+
+
+class PlanListRequest(msgspec.Struct, kw_only=True):
+    """List plans; archived ones only when asked for."""
+
+    customer_id: str | None = None
+    entity_id: str | None = None
+    include_archived: bool | None = None
+    all_versions: bool | None = None
+
+
+class ResetRule(msgspec.Struct, kw_only=True):
+    """How often units start anew; the count is left out when it is 1."""
+
+    interval: ResetInterval
+    interval_count: int | UnsetType = UNSET
+
+
+class ItemPriceView(PriceView, kw_only=True):
+    """What units beyond the included ones cost."""
+
+    interval: BillingInterval
+    interval_count: int | UnsetType = UNSET
+
+
+class RolloverView(msgspec.Struct, kw_only=True):
+    """What is carried over at a reset."""
+
+    max: Number | None
+    max_percentage: Number | UnsetType = UNSET
+    expiry_duration_type: RolloverUnit
+    expiry_duration_length: int | UnsetType = UNSET
+
+
+class PlanItemView(msgspec.Struct, kw_only=True):
+    """What the plan gives of one feature."""
+
+    feature_id: str
+    included: Number
+    unlimited: bool
+    pooled: bool = False
+    reset: ResetRule | None
+    price: ItemPriceView | None
+    rollover: RolloverView | UnsetType = UNSET
+    entity_feature_id: str | UnsetType = UNSET
+
+
+class BasePriceView(msgspec.Struct, kw_only=True):
+    """The fixed price of the plan."""
+
+    amount: Number
+    interval: BillingInterval
+    interval_count: int | UnsetType = UNSET
+
+
+class FreeTrial(msgspec.Struct, kw_only=True):
+    """How long the plan is free at first; stored and answered alike."""
+
+    duration_length: int
+    duration_type: TrialUnit = "month"
+    card_required: bool = True
+    on_end: TrialEnd = "bill"
+
+
+class PlanView(msgspec.Struct, kw_only=True):
+    """A plan."""
+
+    id: str
+    name: str
+    description: str | None
+    group: str | None
+    version: int
+    add_on: bool
+    auto_enable: bool
+    price: BasePriceView | None
+    items: list[PlanItemView]
+    free_trial: FreeTrial | UnsetType = UNSET
+    created_at: int
+    env: str
+    archived: bool
+    base_variant_id: str | None = None
+    config: PlanConfig
+    billing_controls: JsonObject
+    metadata: JsonObject
+
+
+Plans = list[PlanView]  # a field named list hides the builtin from its own annotation
+
+
+class PlanListResponse(msgspec.Struct, kw_only=True):
+    """Plans, oldest first."""
+
+    list: Plans
+
+
+class Tier(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A stored tier: decimal texts, ``to`` as it was sent (included units counted) or ``inf``."""
+
+    to: str
+    amount: str = "0"
+    flat_amount: str | None = None
+
+
+class ItemPrice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A stored item price; exactly one of ``amount`` and ``tiers`` is set."""
+
+    interval: str
+    billing_method: str
+    amount: str | None = None
+    tiers: list[Tier] = []
+    tier_behavior: str | None = None
+    interval_count: int = 1
+    billing_units: str = "1"
+    max_purchase: str | None = None
+    """Overage that may be bought beyond the included units; None is without end."""
+
+    @property
+    def prepaid(self) -> bool:
+        """Whether units are bought in packs beforehand."""
+        return self.billing_method == "prepaid"
+
+
+class Rollover(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A stored rollover rule."""
+
+    max: str | None = None
+    max_percentage: str | None = None
+    expiry_duration_type: str = "month"
+    expiry_duration_length: int = 1
+
+
+class BasePrice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The stored fixed price."""
+
+    amount: str
+    interval: str
+    interval_count: int = 1
+
+
+class PlanItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A stored item: what ``billing.attach`` turns into balance rows."""
+
+    feature_id: str
+    included: str = "0"
+    unlimited: bool = False
+    reset_interval: str = "never"
+    """One of ``RESET_INTERVALS``, resolved, or ``never`` for a feature that is not consumable."""
+    reset_interval_count: int = 1
+    entity_feature_id: str | None = None
+    price: ItemPrice | None = None
+    rollover: Rollover | None = None
+
+
+class PlanDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What ``PlanRecord.document`` holds as JSON."""
+
+    name: str
+    description: str | None = None
+    group: str = ""
+    add_on: bool = False
+    auto_enable: bool = False
+    price: BasePrice | None = None
+    items: list[PlanItem] = []
+    free_trial: FreeTrial | None = None
+    config: PlanConfig = msgspec.field(default_factory=PlanConfig)
+    metadata: JsonObject = {}
+    billing_controls: JsonObject = {}
+
+
+_decoder = msgspec.json.Decoder(PlanDocument)
+
+
+def decode_plan_document(text: str) -> PlanDocument:
+    """Return the document of a plan record."""
+    return _decoder.decode(text)
+
+
+def encode_plan_document(document: PlanDocument) -> str:
+    """Return the text of a plan document."""
+    return msgspec.json.encode(document).decode()
+
+
+def raw(text: str) -> msgspec.Raw:
+    """Return a decimal text as the JSON number it is."""
+    return msgspec.Raw(text.encode())
+
+
+def tier_views(tiers: list[Tier]) -> list[Json]:
+    """Return stored tiers as they are answered."""
+    return [msgspec.Raw(_tier_json(tier)) for tier in tiers]
+
+
+def _tier_json(tier: Tier) -> bytes:
+    view: dict[str, object] = {
+        "to": "inf" if tier.to == "inf" else raw(tier.to),
+        "amount": raw(tier.amount),
+    }
+    if tier.flat_amount is not None:
+        view["flat_amount"] = raw(tier.flat_amount)
+    return msgspec.json.encode(view)
+
+
+def price_view(price: ItemPrice) -> PriceView:
+    """Return a stored price the way a balance shows it."""
+    return PriceView(
+        amount=UNSET if price.amount is None else raw(price.amount),
+        tiers=tier_views(price.tiers) if price.tiers else UNSET,
+        tier_behavior=price.tier_behavior or UNSET,
+        billing_units=raw(price.billing_units),
+        billing_method=price.billing_method,
+        max_purchase=None if price.max_purchase is None else raw(price.max_purchase),
+    )

@@ -1,0 +1,254 @@
+r"""The outbox entry: the contract between the scripts that write it and the writer that carries it
+to SQL.
+
+An entry is one stream field ``e`` whose value is lines of tab-separated columns. The first line is
+the header, the
+others are changes; free text (JSON) is always the last column. It holds the state *after* the
+change as well as the
+difference, so SQL can be rebuilt from entries alone::
+
+    kind env customer_id internal_id seq at_ms request_id         the header
+    E feature_id event_name entity_id value applied timestamp_ms properties     a usage event
+    D feature_id balance_id entity_id period delta used total     units moved
+    R feature_id balance_id entity_id period due_ms               the row was reset; its used is 0
+    B feature_id entity_id used period due_ms row                 a row was added
+    G feature_id balance_id                                       a row ended
+    S entity_id document                                          a subscription, whole
+    C document                                                    the customer document, whole
+    X                                                             the customer was deleted
+    N entity_id number feature_id document                        the entity document, whole
+    Z entity_id                                                   the entity was deleted
+
+``seq`` counts the changes of the customer. ``total`` is used of the whole row, over all its slots;
+``row`` is a line of ``gateway.rows``.
+
+Amounts are units of 10^-precision of their feature; times are Unix milliseconds. ``entity_id`` is
+empty for what the
+customer holds. In ``D`` the entity is the slot of a per-entity row or the owner of an entity-held
+row.
+
+Failure: an entry that does not parse raises ``OutboxError`` and nothing else; the writer moves it
+to the dead letters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FIELD = b"e"
+"""The one field of a stream entry."""
+
+
+class OutboxError(GatewayError):
+    """The outbox entry does not follow the contract."""
+
+
+class EntryKind(StrEnum):
+    """Which operation wrote the entry."""
+
+    TRACK = "track"
+    CUSTOMER = "customer"
+    CUSTOMER_DELETE = "customer_delete"
+    ENTITY = "entity"
+    ENTITY_DELETE = "entity_delete"
+    PLAN = "plan"
+    RESET = "reset"
+
+
+class Event(NamedTuple):
+    """A usage event. ``value`` is what was asked for, ``applied`` what moved."""
+
+    feature_id: str
+    event_name: str
+    entity_id: str
+    value: int
+    applied: int
+    timestamp_ms: int
+    properties: str
+
+
+class Deduction(NamedTuple):
+    """Units moved on one slot: ``delta`` > 0 is consumed, < 0 given back; ``used`` is the slot
+    after the move.
+    """
+
+    feature_id: str
+    balance_id: str
+    entity_id: str
+    period: int
+    delta: int
+    used: int
+    total: int
+
+
+class Reset(NamedTuple):
+    """A row began a new period."""
+
+    feature_id: str
+    balance_id: str
+    entity_id: str
+    period: int
+    due_ms: int
+
+
+class RowAdded(NamedTuple):
+    """A row exists from now on; ``row`` is its line as written by ``gateway.rows``."""
+
+    feature_id: str
+    entity_id: str
+    used: int
+    period: int
+    due_ms: int
+    row: str
+
+
+class RowEnded(NamedTuple):
+    """A row exists no longer."""
+
+    feature_id: str
+    balance_id: str
+
+
+class SubscriptionSet(NamedTuple):
+    """A subscription, whole, as JSON."""
+
+    entity_id: str
+    document: str
+
+
+class CustomerSet(NamedTuple):
+    """The customer document, whole, as JSON."""
+
+    document: str
+
+
+class CustomerDeleted(NamedTuple):
+    """The customer and all it held are gone."""
+
+
+class EntitySet(NamedTuple):
+    """The entity document, whole, as JSON; ``number`` is its place in creation order."""
+
+    entity_id: str
+    number: int
+    feature_id: str
+    document: str
+
+
+class EntityDeleted(NamedTuple):
+    """The entity and all it held are gone."""
+
+    entity_id: str
+
+
+Change = (
+    Event
+    | Deduction
+    | Reset
+    | RowAdded
+    | RowEnded
+    | SubscriptionSet
+    | CustomerSet
+    | CustomerDeleted
+    | EntitySet
+    | EntityDeleted
+)
+
+
+class Entry(NamedTuple):
+    """One outbox entry, decoded."""
+
+    partition: int
+    stream_id: str
+    kind: EntryKind
+    env: str
+    customer_id: str
+    internal_id: str
+    seq: int
+    at_ms: int
+    request_id: str
+    changes: list[Change]
+
+
+def _event(column: list[str]) -> Event:
+    return Event(
+        column[0], column[1], column[2], int(column[3]), int(column[4]), int(column[5]), column[6]
+    )
+
+
+def _deduction(column: list[str]) -> Deduction:
+    return Deduction(column[0], column[1], column[2], *map(int, column[3:7]))
+
+
+def _reset(column: list[str]) -> Reset:
+    return Reset(column[0], column[1], column[2], int(column[3]), int(column[4]))
+
+
+def _row_added(column: list[str]) -> RowAdded:
+    return RowAdded(column[0], column[1], int(column[2]), int(column[3]), int(column[4]), column[5])
+
+
+_PARSERS: dict[str, tuple[int, Callable[[list[str]], Change]]] = {
+    "E": (7, _event),
+    "D": (7, _deduction),
+    "R": (5, _reset),
+    "B": (6, _row_added),
+    "G": (2, lambda column: RowEnded(*column)),
+    "S": (2, lambda column: SubscriptionSet(*column)),
+    "C": (1, lambda column: CustomerSet(*column)),
+    "X": (0, lambda column: CustomerDeleted(*column)),
+    "N": (4, lambda column: EntitySet(column[0], int(column[1]), column[2], column[3])),
+    "Z": (1, lambda column: EntityDeleted(*column)),
+}
+_HEADER_COLUMNS = 7
+
+
+def decode(partition: int, stream_id: str, payload: bytes) -> Entry:
+    """Return the entry of a payload. Raises ``OutboxError`` for anything that does not follow
+    the contract.
+    """
+    try:
+        lines = payload.decode().split("\n")
+        kind, env, customer_id, internal_id, seq, at_ms, request_id = lines[0].split("\t")
+        return Entry(
+            partition,
+            stream_id,
+            EntryKind(kind),
+            env,
+            customer_id,
+            internal_id,
+            int(seq),
+            int(at_ms),
+            request_id,
+            [_change(line) for line in lines[1:]],
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        msg = f"outbox entry {stream_id} of partition {partition} is not readable: {error}"
+        raise OutboxError(msg) from error
+
+
+def _change(line: str) -> Change:
+    letter, *rest = line.split("\t", 1)
+    columns, parse = _PARSERS[letter]
+    values = rest[0].split("\t", columns - 1) if rest else []
+    if len(values) != columns:
+        msg = f"{letter} has {len(values)} columns, not {columns}"
+        raise ValueError(msg)
+    return parse(values)
+
+
+def join(letter: str, *columns: str | int) -> str:
+    """Return one change line; only the last column may hold free text."""
+    return "\t".join((letter, *map(str, columns)))
+
+
+def customer_of(payload: bytes) -> tuple[str, str]:
+    """Return (env, customer_id) of a payload without decoding the rest."""
+    header: Sequence[str] = payload.split(b"\n", 1)[0].decode().split("\t")
+    return header[1], header[2]

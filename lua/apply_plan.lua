@@ -1,0 +1,56 @@
+--[[
+Replace the rows and subscriptions of one scope, the customer's own or one entity's, if nothing in its lifecycle has
+changed since the caller decided. Live numbers of rows that stay are untouched, so uses in flight are not lost.
+
+KEYS[1] customer  hash
+KEYS[2] entities  hash
+KEYS[3] slots     hash
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
+
+ARGV[1] head        env, tab, customer id
+ARGV[2] request_id
+ARGV[3] now_ms      caller's clock
+ARGV[4] revision    of the customer when the caller decided
+ARGV[5] entity      entity id, empty for the customer level
+ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity
+ARGV[7] lines       subscription and entity lines of the outbox
+ARGV[8...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
+
+Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again
+]]
+--@include read_feature
+--@include place_rows
+--@include place_own
+--@include append_entry
+
+local keys = {
+  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+}
+local entity = ARGV[5]
+local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
+if not known[1] then return { 2 } end
+if known[4] ~= ARGV[4] then return { 7 } end
+local held = entity ~= '' and redis.call('HGET', keys.entities, entity)
+if entity ~= '' and not held then return { 3 } end
+
+local lines, counter = { ARGV[7] }, tonumber(known[3])
+for at = 8, #ARGV, 4 do
+  local state = read_feature(keys, ARGV[at], entity, 0)
+  state.counter = counter
+  if entity == '' then
+    place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
+  else
+    place_own(keys, state, ARGV[at + 1], ARGV[at + 2], lines)
+  end
+  counter = state.counter
+end
+redis.call('HINCRBY', keys.customer, 'rev', 1)
+if entity == '' then
+  redis.call('HSET', keys.customer, 'subs', ARGV[6])
+else
+  redis.call('HSET', keys.entities, entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. ARGV[6])
+end
+append_entry(keys, 'plan', ARGV[1], known[1], tonumber(known[2]) + 1, counter, ARGV[3], ARGV[2], lines)
+return { 1 }

@@ -1,0 +1,39 @@
+--[[
+Create a customer with the plans it starts with, unless it exists. Refused while the outbox holds an entry of this
+customer that SQL does not know yet: the caller's reading of SQL would be older than that.
+
+KEYS[1] customer  hash
+KEYS[2] marks     sorted set
+KEYS[3] outbox    stream
+
+ARGV[1] head        env, tab, customer id
+ARGV[2] request_id
+ARGV[3] now_ms      caller's clock
+ARGV[4] cursor      last stream id SQL had applied when it did not know the customer
+ARGV[5] internal_id
+ARGV[6] document    JSON
+ARGV[7] subscriptions  JSON array
+ARGV[8] lines       subscription lines of the outbox, may be empty
+ARGV[9...] feature, rows, first resets, unit  groups of four
+
+Returns {status}: 1 done, 6 exists already, 8 wait for the writer
+]]
+--@include newer_entry
+--@include place_rows
+--@include append_entry
+
+local keys = { customer = KEYS[1], marks = KEYS[2], outbox = KEYS[3] }
+local head, now = ARGV[1], ARGV[3]
+if redis.call('EXISTS', keys.customer) == 1 then return { 6 } end
+if newer_entry(keys.outbox, ARGV[4], head, 1000) then return { 8 } end
+
+local lines, counter = { 'C\t' .. ARGV[6] }, 0
+if ARGV[8] ~= '' then lines[2] = ARGV[8] end
+redis.call('HSET', keys.customer, 'id', ARGV[5], 'rev', 1, 'entities', 0, 'doc', ARGV[6], 'subs', ARGV[7])
+for at = 9, #ARGV, 4 do
+  local state = { feature = ARGV[at], rows = {}, counter = counter }
+  place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
+  counter = state.counter
+end
+append_entry(keys, 'customer', head, ARGV[5], 1, counter, now, ARGV[2], lines)
+return { 1 }

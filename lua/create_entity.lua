@@ -1,0 +1,66 @@
+--[[
+Create an entity: it takes its place in creation order and counts one unit of its feature; per-entity rows give it a
+full slot by that alone. Never refused for lack of balance (hot-path section 4.1), only at a pay-per-use row's cap.
+
+KEYS[1] customer  hash
+KEYS[2] entities  hash
+KEYS[3] slots     hash
+KEYS[4] order     sorted set
+KEYS[5] marks     sorted set
+KEYS[6] due       sorted set
+KEYS[7] outbox    stream
+
+ARGV[1] head        env, tab, customer id
+ARGV[2] request_id
+ARGV[3] now_ms      caller's clock
+ARGV[4] entity      entity id
+ARGV[5] feature     feature of the entity
+ARGV[6] document    JSON
+ARGV[7] unit        units one entity counts for
+ARGV[8] entities_max  live entities of one feature
+
+Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle first), 6 exists already,
+10 a cap is reached
+]]
+--@include read_feature
+--@include list_sources
+--@include decide
+--@include commit_feature
+--@include append_entry
+--@include score_base
+
+local keys = {
+  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], order = KEYS[4], marks = KEYS[5], due = KEYS[6],
+  outbox = KEYS[7],
+}
+local now, entity, feature, unit = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
+local state = read_feature(keys, feature, '', tonumber(now))
+if not state then return { 2 } end
+if redis.call('HEXISTS', keys.entities, entity) == 1 then return { 6 } end
+if state.due then return { 5 } end
+local numbers = redis.call('HMGET', keys.customer, 'entities', 'n:' .. feature)
+local number = tonumber(numbers[1]) + 1
+local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
+if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
+
+local sources = list_sources(state)
+if decide(sources, unit, 'cap') ~= 0 then
+  for _, source in ipairs(sources) do
+    if source.row.floor then return { 10 } end
+  end
+  decide(sources, unit, 'overflow')
+end
+local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
+lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #sources > 0 and unit or 0, now)
+commit_feature(keys, state, sources, lines)
+if band == '0' then
+  state.counter = state.counter + 1
+  band = state.counter
+end
+redis.call('HSET', keys.entities, entity, string.format('%d\t%d\t%s\t%s', band, number, feature, ARGV[6]))
+redis.call('ZADD', keys.order, string.format('%d', score_base(tonumber(band), 0) + number), entity)
+redis.call('HSET', keys.customer, 'entities', string.format('%d', number),
+  'n:' .. feature, string.format('%d %d', band, count + 1))
+redis.call('HINCRBY', keys.customer, 'rev', 1)
+append_entry(keys, 'entity', ARGV[1], state.id, state.seq + 1, state.counter, now, ARGV[2], lines)
+return { 1 }

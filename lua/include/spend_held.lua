@@ -1,0 +1,56 @@
+--[[
+Carry out a customer-level decision on what entities hold themselves: first-created entity first, its rows in order.
+O(log n) for each entity that is touched.
+
+spend_held(keys, state, source, lines)
+]]
+--@include first_marked
+--@include move_row
+--@include store_own
+local function spend_held(keys, state, source, lines)
+  local held = state.held
+
+  -- Visits the first entity of a class and lets move(row) say how much of the amount the row takes.
+  local function visit(class, move)
+    local entity, number = first_marked(keys.marks, held.band, class)
+    local field = state.feature .. '\t' .. entity
+    local texts = redis.call('HMGET', keys.slots, 'h:' .. field, 'v:' .. field)
+    local rows = parse_rows(texts[1], texts[2], 0)
+    local before = own_totals(rows, false)
+    for _, row in ipairs(rows) do
+      if row.kind == 'c' then move_row(state, row, entity, move(row), lines) end
+    end
+    store_own(keys, state, entity, number, before, rows)
+  end
+
+  local left, below, above = source.take, source.extra, source.credit
+  while left > 0 do
+    visit(0, function(row)
+      local moved = row.unlimited and 0 or math.max(0, math.min(left, row.grant - row.used))
+      left = left - moved
+      return moved
+    end)
+  end
+  while below < 0 and not source.unlimited do
+    visit(2, function(row)
+      local moved = row.unlimited and 0 or math.max(0, math.min(-below, row.used - row.grant))
+      below = below + moved
+      return -moved
+    end)
+  end
+  while left < 0 do
+    visit(1, function(row)
+      local moved = row.unlimited and 0 or math.max(0, math.min(-left, row.used))
+      left = left + moved
+      return -moved
+    end)
+  end
+  local rest = below - above
+  if rest ~= 0 then
+    visit(source.unlimited and 4 or 3, function(row)
+      local moved = row.unlimited == source.unlimited and rest or 0
+      rest = rest - moved
+      return moved
+    end)
+  end
+end

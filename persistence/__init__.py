@@ -1,0 +1,1 @@
+"""SQL: what the outbox leaves there, who may read it, and the writer in between."""

@@ -1,0 +1,166 @@
+"""Engines and the threads that may use them.
+
+Every statement runs in a thread of a bounded pool with a time limit, so that a slow disk or a lost
+server never holds the event loop. Nothing here knows a table, and no engine is made elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
+
+from gateway.errors import SettingError, UnavailableError
+
+_Answer = TypeVar("_Answer")
+
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of an engine. A thread holds one connection, so the pool is as wide as the threads."""
+
+    pool_size: int = 1
+    connect_timeout_s: int = 5
+    statement_timeout_ms: int = 10_000
+    lock_timeout_ms: int = 5_000
+    """Of PostgreSQL how long to wait for a row, of SQLite for the file."""
+    recycle_s: int = 1_800
+
+
+def parse_url(text: str) -> URL:
+    """Return the SQLAlchemy URL of a setting. Raises ``SettingError``."""
+    try:
+        url = make_url(text)
+    except exc.ArgumentError as error:
+        raise SettingError("the database URL is not readable") from error
+    if url.drivername not in _DRIVERS:
+        raise SettingError(
+            f"the database URL begins with {url.drivername}, not sqlite or postgresql"
+        )
+    if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+        # Each connection would see a database of its own.
+        raise SettingError("the SQLite URL names no file")
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def make_engine(text: str, options: EngineOptions) -> Engine:
+    """Return an engine; nothing is connected yet."""
+    url = parse_url(text)
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.connect_timeout_s,
+        pool_recycle=options.recycle_s,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        connect_args=_connect_arguments(url, options),
+    )
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine, options)
+    return engine
+
+
+def _connect_arguments(url: URL, options: EngineOptions) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": options.lock_timeout_ms / 1000, "check_same_thread": False}
+    limits = {
+        "statement_timeout": options.statement_timeout_ms,
+        "lock_timeout": options.lock_timeout_ms,
+        # A process that hangs inside a transaction must not hold its rows for ever.
+        "idle_in_transaction_session_timeout": options.statement_timeout_ms,
+    }
+    return {
+        "connect_timeout": options.connect_timeout_s,
+        "application_name": "tallygate",
+        "keepalives_idle": 30,
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+    }
+
+
+def _prepare_sqlite(engine: Engine, options: EngineOptions) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the raw driver's
+        # The driver's own BEGIN comes too late for a snapshot; ``begin`` below sends it instead.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={options.lock_timeout_ms}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """Commit at the end of the block, or roll all of it back."""
+    # A deferred transaction that reads first cannot wait for the file when it begins to write.
+    with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
+        yield connection
+
+
+@contextmanager
+def read_transaction(engine: Engine) -> Iterator[Connection]:
+    """Read from one snapshot of all tables."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    with engine.begin() as connection:
+        yield connection
+
+
+class Database:
+    """An engine with its threads; without ``answer_ms`` only the statement limit ends a call."""
+
+    def __init__(
+        self, engine: Engine, *, threads: int, answer_ms: int | None, waiting_max: int = 256
+    ) -> None:
+        self.engine = engine
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="tallygate-sql")
+        self._answer_s = None if answer_ms is None else answer_ms / 1000
+        self._waiting = 0
+        self._waiting_max = waiting_max
+
+    async def run(self, work: Callable[[Engine], _Answer]) -> _Answer:
+        """Return what ``work`` returns, from a thread. Raises ``UnavailableError``."""
+        if self._waiting >= self._waiting_max:
+            # Beyond this the callers' timeouts would pass before their turn came.
+            raise UnavailableError("too many calls wait for SQL; try again")
+        self._waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, self.engine)
+        future.add_done_callback(self._leave)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self._answer_s)
+        except TimeoutError as error:
+            raise UnavailableError("SQL did not answer in time; try again") from error
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            raise UnavailableError("SQL is unavailable; try again") from error
+
+    def _leave(self, future: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        if not future.cancelled():
+            future.exception()  # Seen here, since the caller may have left at its timeout.
+
+    async def close(self) -> None:
+        """Wait for the threads, then close every connection."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self.engine.dispose()

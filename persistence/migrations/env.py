@@ -1,0 +1,18 @@
+"""Run the migrations on the connection ``persistence.migrate`` hands over.
+
+It never connects by itself: the caller holds the lock and the transaction.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+
+from persistence.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

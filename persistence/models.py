@@ -1,0 +1,339 @@
+"""The SQL tables, and for each of them the one writer that may change it.
+
+Rows that begin in Redis arrive only through the outbox, so ``persistence.store`` is their writer;
+the catalog and the API keys begin here, so ``persistence.catalog`` is theirs. Nothing else may
+write. Amounts are units of 10^-precision of their feature, as ``gateway.rows`` defines them, and
+times are Unix milliseconds: both are BIGINT, never a float.
+
+There are no foreign keys between the tables the outbox fills: an entry that went to the dead
+letters must not take every later entry of its customer along.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, MetaData, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_LIVE = text("deleted_at IS NULL")
+_CURRENT = text("ended_at IS NULL")
+
+
+class Base(DeclarativeBase):
+    """What all tables share: names of constraints, and the SQL type of each Python type."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {
+        int: BigInteger(),
+        str: Text(),
+        bytes: LargeBinary(),
+        list[str]: JSON(),
+    }
+
+
+class Installation(Base):
+    """The partition count, fixed for the life of the data. Written once, at the first start."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    partitions: Mapped[int]
+
+
+class CatalogRevision(Base):
+    """One row whose number grows with every change of catalog or keys. Writer: ``catalog``."""
+
+    __tablename__ = "catalog_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
+
+
+class ApiKey(Base):
+    """A secret key, known by its SHA-256; ``prefix`` tells people which. Writer: ``catalog``."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    env: Mapped[str]
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    prefix: Mapped[str]
+    created_at: Mapped[int]
+    revoked_at: Mapped[int | None]
+
+
+class Feature(Base):
+    """A feature; an amount divided by ``scale`` is what people mean. Writer: ``catalog``."""
+
+    __tablename__ = "features"
+
+    env: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    type: Mapped[str]
+    consumable: Mapped[bool]
+    precision: Mapped[int]
+    scale: Mapped[int]
+    in_use: Mapped[bool]
+    archived: Mapped[bool]
+    event_names: Mapped[list[str]]
+    document: Mapped[str]
+    created_at: Mapped[int]
+
+
+class Plan(Base):
+    """A version of a plan; the highest is the one in force. Writer: ``catalog``."""
+
+    __tablename__ = "plans"
+
+    env: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    plan_group: Mapped[str]
+    add_on: Mapped[bool]
+    auto_enable: Mapped[bool]
+    archived: Mapped[bool]
+    document: Mapped[str]
+    created_at: Mapped[int]
+
+
+class Customer(Base):
+    """A customer, deleted ones included. Writer: ``store``.
+
+    ``seq`` counts the changes SQL has seen, ``counter`` is the highest period and ``number_max``
+    the highest entity number ever given: a customer that returns to Redis goes on from them.
+    """
+
+    __tablename__ = "customers"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    env: Mapped[str]
+    id: Mapped[str]
+    name: Mapped[str | None]
+    email: Mapped[str | None]
+    document: Mapped[str]
+    created_at: Mapped[int]
+    deleted_at: Mapped[int | None]
+    seq: Mapped[int]
+    counter: Mapped[int]
+    number_max: Mapped[int]
+
+    __table_args__ = (
+        Index(
+            "uq_customers_live", "env", "id",
+            unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE,
+        ),
+        Index(
+            "ix_customers_newest", "env", "created_at", "internal_id",
+            sqlite_where=_LIVE, postgresql_where=_LIVE,
+        ),
+    )  # fmt: skip
+
+
+class Entity(Base):
+    """An entity; an id given again after a delete is another row. Writer: ``store``."""
+
+    __tablename__ = "entities"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    env: Mapped[str]
+    entity_id: Mapped[str]
+    feature_id: Mapped[str]
+    name: Mapped[str | None]
+    document: Mapped[str]
+    created_at: Mapped[int]
+    deleted_at: Mapped[int | None]
+    seq: Mapped[int]
+
+    __table_args__ = (
+        Index(
+            "ix_entities_live", "env", "entity_id", "internal_id",
+            sqlite_where=_LIVE, postgresql_where=_LIVE,
+        ),
+        Index(
+            "ix_entities_newest", "env", "created_at", "internal_id", "number",
+            sqlite_where=_LIVE, postgresql_where=_LIVE,
+        ),
+    )  # fmt: skip
+
+
+class Subscription(Base):
+    """A plan attached to a customer, or to an entity of it. Writer: ``store``.
+
+    ``status`` and ``ended_at`` also know of the end of the owner, ``document`` does not. Ids are
+    unique per customer only, since a caller may choose them.
+    """
+
+    __tablename__ = "subscriptions"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str]
+    plan_id: Mapped[str]
+    version: Mapped[int]
+    status: Mapped[str]
+    document: Mapped[str]
+    started_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    seq: Mapped[int]
+
+    __table_args__ = (
+        Index("ix_subscriptions_owner", "internal_id", "entity_id"),
+        Index("ix_subscriptions_plan", "plan_id", "status"),
+    )
+
+
+class Balance(Base):
+    """A balance row, ended ones included; ``line`` is its static text. Writer: ``store``.
+
+    Of a per-entity row ``granted`` is what each slot gets and ``used`` the sum over its slots.
+    """
+
+    __tablename__ = "balances"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str]
+    feature_id: Mapped[str]
+    kind: Mapped[str]
+    plan_id: Mapped[str | None]
+    subscription_id: Mapped[str | None]
+    interval: Mapped[str | None]
+    interval_count: Mapped[int]
+    granted: Mapped[int]
+    used: Mapped[int]
+    unlimited: Mapped[bool]
+    period: Mapped[int]
+    due_ms: Mapped[int]
+    expires_ms: Mapped[int]
+    entity_feature: Mapped[str]
+    line: Mapped[str]
+    created_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    seq: Mapped[int]
+
+    __table_args__ = (
+        Index(
+            "ix_balances_current", "internal_id", "entity_id",
+            sqlite_where=_CURRENT, postgresql_where=_CURRENT,
+        ),
+    )  # fmt: skip
+
+
+class Slot(Base):
+    """What one entity used of a per-entity row in ``period``. Writer: ``store``.
+
+    A slot whose period is not its balance's is as good as new.
+    """
+
+    __tablename__ = "slots"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    balance_id: Mapped[str] = mapped_column(primary_key=True)
+    feature_id: Mapped[str]
+    period: Mapped[int]
+    used: Mapped[int]
+    seq: Mapped[int]
+
+
+class Event(Base):
+    """A usage event: ``value`` is what was asked for, ``applied`` what moved. Writer: ``store``."""
+
+    __tablename__ = "events"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    env: Mapped[str]
+    internal_id: Mapped[str]
+    customer_id: Mapped[str]
+    entity_id: Mapped[str]
+    feature_id: Mapped[str]
+    event_name: Mapped[str]
+    kind: Mapped[str]
+    value: Mapped[int]
+    applied: Mapped[int]
+    properties: Mapped[str]
+    timestamp_ms: Mapped[int]
+    recorded_at_ms: Mapped[int]
+    request_id: Mapped[str]
+    seq: Mapped[int]
+
+    __table_args__ = (
+        Index("ix_events_newest", "env", "timestamp_ms", "id"),
+        Index("ix_events_customer", "internal_id", "timestamp_ms", "id"),
+    )
+
+
+class Deduction(Base):
+    """Every unit moved, with the number it left behind. Writer: ``store``.
+
+    The deltas of a balance (or of one of its slots) in its current period add up to its ``used``.
+    ``event_id`` is the event that moved it, or ``mov_`` and the entry where no event did.
+    """
+
+    __tablename__ = "deductions"
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    internal_id: Mapped[str]
+    balance_id: Mapped[str]
+    entity_id: Mapped[str]
+    feature_id: Mapped[str]
+    period: Mapped[int]
+    delta: Mapped[int]
+    used: Mapped[int]
+    total: Mapped[int]
+    resets_at: Mapped[int | None]
+    at_ms: Mapped[int]
+
+    __table_args__ = (Index("ix_deductions_balance", "internal_id", "balance_id"),)
+
+
+class Reset(Base):
+    """A balance row began ``period``, to end at ``due_ms``. Writer: ``store``."""
+
+    __tablename__ = "resets"
+
+    entry_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    internal_id: Mapped[str]
+    balance_id: Mapped[str]
+    entity_id: Mapped[str]
+    feature_id: Mapped[str]
+    period: Mapped[int]
+    due_ms: Mapped[int]
+    at_ms: Mapped[int]
+
+
+class Cursor(Base):
+    """The last stream entry of a partition that SQL holds. Writer: ``store``."""
+
+    __tablename__ = "cursors"
+
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stream_id: Mapped[str]
+    updated_at_ms: Mapped[int]
+    applied: Mapped[int]
+
+
+class DeadLetter(Base):
+    """An entry the writer could not apply, byte for byte. Writer: ``store``."""
+
+    __tablename__ = "dead_letters"
+
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stream_id: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes]
+    error: Mapped[str]
+    at_ms: Mapped[int]

@@ -1,0 +1,364 @@
+"""Read what the writer has carried to SQL: customers that left Redis, lists, events.
+
+Every call is one snapshot in one thread. Nothing here writes, and nothing here is on the path of a
+check or a track of a customer that Redis knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+
+from gateway.ports import (
+    CustomerImage,
+    DeductionRecord,
+    EntityImage,
+    EntityRef,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    ListQuery,
+    LoadResult,
+    Page,
+    RowImage,
+    SlotImage,
+)
+from gateway.rows import Kind
+from persistence.database import Database, read_transaction
+from persistence.models import Balance, Customer, Deduction, Entity, Event, Slot, Subscription
+from persistence.pages import CustomerKey, EntityKey, EventKey, decode_cursor, encode_cursor
+from persistence.store import read_cursors
+from persistence.stream_ids import BEGINNING
+
+_Row = Row[*tuple[Any, ...]]
+_Rows = Sequence[_Row]
+_Key = Sequence[InstrumentedAttribute[Any]]
+
+_ACTIVE = "active"
+
+
+class SqlReader:
+    """``gateway.ports.Reader`` on SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
+        """Return a customer and its partition's cursor from one snapshot."""
+        return await self._database.run(partial(_load, env, customer_id, partition))
+
+    async def find_entity(self, env: str, entity_id: str) -> list[EntityRef]:
+        """Return where live entities with this id are, at most two."""
+        return await self._database.run(partial(_find_entity, env, entity_id))
+
+    async def list_customers(self, query: ListQuery) -> Page:
+        """Return (customer_id, "") pairs, newest first. Raises ``InvalidCursorError``."""
+        return await self._database.run(partial(_list_customers, query))
+
+    async def list_entities(self, query: ListQuery) -> Page:
+        """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""
+        return await self._database.run(partial(_list_entities, query))
+
+    async def list_events(self, query: EventQuery) -> EventPage:
+        """Return events, newest first. Raises ``InvalidCursorError``."""
+        return await self._database.run(partial(_list_events, query))
+
+    async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
+        """Return the last applied stream id of each partition, ``0-0`` if nothing was applied."""
+        return await self._database.run(partial(_cursors, partitions))
+
+    async def ping(self) -> None:
+        """Return when SQL answers."""
+        await self._database.run(_ping)
+
+
+def _ping(engine: Engine) -> None:
+    with read_transaction(engine) as connection:
+        connection.execute(select(1))
+
+
+def _cursors(partitions: Sequence[int], engine: Engine) -> dict[int, str]:
+    with read_transaction(engine) as connection:
+        return dict.fromkeys(partitions, BEGINNING) | read_cursors(connection, partitions)
+
+
+def _load(env: str, customer_id: str, partition: int, engine: Engine) -> LoadResult:
+    with read_transaction(engine) as connection:
+        cursor = read_cursors(connection, [partition]).get(partition, BEGINNING)
+        found = connection.execute(
+            select(
+                Customer.internal_id,
+                Customer.seq,
+                Customer.counter,
+                Customer.number_max,
+                Customer.document,
+            ).where(*_live_customer(env, customer_id))
+        ).one_or_none()
+        if found is None:
+            return LoadResult(cursor, None)
+        internal_id = found.internal_id
+        return LoadResult(
+            cursor,
+            CustomerImage(
+                *found.tuple(),
+                subscriptions=_load_subscriptions(connection, internal_id),
+                rows=_load_rows(connection, internal_id),
+                slots=_load_slots(connection, internal_id),
+                entities=_load_entities(connection, internal_id),
+            ),
+        )
+
+
+def _live_customer(env: str, customer_id: str) -> list[ColumnElement[bool]]:
+    return [Customer.env == env, Customer.id == customer_id, Customer.deleted_at.is_(None)]
+
+
+def _load_subscriptions(connection: Connection, internal_id: str) -> list[str]:
+    # What is attached to an entity stands in the entity's own document.
+    statement = (
+        select(Subscription.document)
+        .where(
+            Subscription.internal_id == internal_id,
+            Subscription.entity_id == "",
+            Subscription.status == _ACTIVE,
+        )
+        .order_by(Subscription.started_at, Subscription.id)
+    )
+    return list(connection.scalars(statement))
+
+
+def _load_rows(connection: Connection, internal_id: str) -> list[RowImage]:
+    statement = (
+        select(
+            Balance.feature_id,
+            Balance.entity_id,
+            Balance.line,
+            Balance.used,
+            Balance.period,
+            Balance.due_ms,
+        )
+        .where(Balance.internal_id == internal_id, Balance.ended_at.is_(None))
+        .order_by(Balance.feature_id, Balance.entity_id, Balance.created_at, Balance.id)
+    )
+    return [RowImage(*row) for row in connection.execute(statement)]
+
+
+def _load_slots(connection: Connection, internal_id: str) -> list[SlotImage]:
+    # A slot of an older period is as good as new; to leave it behind changes nothing.
+    statement = (
+        select(Slot.feature_id, Slot.entity_id, Slot.period, Slot.used)
+        .join(
+            Balance,
+            (Balance.internal_id == Slot.internal_id) & (Balance.id == Slot.balance_id),
+        )
+        .where(
+            Slot.internal_id == internal_id,
+            Slot.period == Balance.period,
+            Balance.kind == Kind.PER_ENTITY.value,
+            Balance.ended_at.is_(None),
+        )
+        .order_by(Slot.feature_id, Slot.entity_id, Slot.balance_id)
+    )
+    return [SlotImage(*row) for row in connection.execute(statement)]
+
+
+def _load_entities(connection: Connection, internal_id: str) -> list[EntityImage]:
+    statement = (
+        select(Entity.entity_id, Entity.number, Entity.feature_id, Entity.document)
+        .where(Entity.internal_id == internal_id, Entity.deleted_at.is_(None))
+        .order_by(Entity.number)
+    )
+    return [EntityImage(*row) for row in connection.execute(statement)]
+
+
+def _find_entity(env: str, entity_id: str, engine: Engine) -> list[EntityRef]:
+    statement = (
+        select(Customer.id, Entity.entity_id)
+        .join(Customer, Customer.internal_id == Entity.internal_id)
+        .where(
+            Entity.env == env,
+            Entity.entity_id == entity_id,
+            Entity.deleted_at.is_(None),
+            Customer.deleted_at.is_(None),
+        )
+        .order_by(Customer.id)
+        .limit(2)
+    )
+    with read_transaction(engine) as connection:
+        return [EntityRef(*row) for row in connection.execute(statement)]
+
+
+def _list_customers(query: ListQuery, engine: Engine) -> Page:
+    where = [Customer.env == query.env, Customer.deleted_at.is_(None)]
+    if query.customer_id is not None:
+        where.append(Customer.id == query.customer_id)
+    if query.search is not None:
+        where.append(_mentions(query.search, Customer.id, Customer.name, Customer.email))
+    if query.plan_ids:
+        held = Subscription.internal_id == Customer.internal_id
+        where.append(exists().where(held, *_active(query.plan_ids)))
+    key = (Customer.created_at, Customer.internal_id)
+    statement = select(Customer.id, *key).where(*where)
+    after = decode_cursor(query.cursor, CustomerKey) if query.cursor else None
+    with read_transaction(engine) as connection:
+        rows, total = _page(connection, statement, key, after, query)
+    items = [(row.id, "") for row in rows[: query.limit]]
+    if len(rows) <= query.limit:
+        return Page(items, None, total)
+    last = rows[query.limit - 1]
+    return Page(items, encode_cursor(CustomerKey(last.created_at, last.internal_id)), total)
+
+
+def _list_entities(query: ListQuery, engine: Engine) -> Page:
+    where = [
+        Entity.env == query.env,
+        Entity.deleted_at.is_(None),
+        Customer.deleted_at.is_(None),
+    ]
+    if query.customer_id is not None:
+        where.append(Customer.id == query.customer_id)
+    if query.search is not None:
+        where.append(_mentions(query.search, Entity.entity_id, Entity.name))
+    if query.plan_ids:
+        held = Subscription.internal_id == Entity.internal_id
+        own = Subscription.entity_id == Entity.entity_id
+        where.append(exists().where(held, own, *_active(query.plan_ids)))
+    key = (Entity.created_at, Entity.internal_id, Entity.number)
+    statement = (
+        select(Customer.id, Entity.entity_id, *key)
+        .join(Customer, Customer.internal_id == Entity.internal_id)
+        .where(*where)
+    )
+    after = decode_cursor(query.cursor, EntityKey) if query.cursor else None
+    with read_transaction(engine) as connection:
+        rows, total = _page(connection, statement, key, after, query)
+    items = [(row.id, row.entity_id) for row in rows[: query.limit]]
+    if len(rows) <= query.limit:
+        return Page(items, None, total)
+    last = rows[query.limit - 1]
+    place = EntityKey(last.created_at, last.internal_id, last.number)
+    return Page(items, encode_cursor(place), total)
+
+
+def _mentions(search: str, *columns: Any) -> ColumnElement[bool]:  # noqa: ANN401 - mapped columns
+    return or_(*(column.icontains(search, autoescape=True) for column in columns))
+
+
+def _active(plan_ids: Sequence[str]) -> list[ColumnElement[bool]]:
+    return [Subscription.status == _ACTIVE, Subscription.plan_id.in_(plan_ids)]
+
+
+def _page(
+    connection: Connection,
+    statement: Select[*tuple[Any, ...]],
+    key: _Key,
+    after: CustomerKey | EntityKey | EventKey | None,
+    query: ListQuery | EventQuery,
+) -> tuple[_Rows, int]:
+    """Return up to one row more than the limit, and how many match without the cursor."""
+    total = connection.scalars(select(func.count()).select_from(statement.subquery())).one()
+    newest = statement.order_by(*(column.desc() for column in key))
+    if after:
+        newest = newest.where(tuple_(*key) < tuple_(*after[: len(key)]))
+    page = newest.limit(query.limit + 1).offset(query.offset)
+    return connection.execute(page).all(), total
+
+
+def _list_events(query: EventQuery, engine: Engine) -> EventPage:
+    key = (Event.timestamp_ms, Event.id)
+    statement = select(
+        Event.id,
+        Event.timestamp_ms,
+        Event.feature_id,
+        Event.event_name,
+        Event.customer_id,
+        Event.entity_id,
+        Event.value,
+        Event.properties,
+    ).where(*_event_filters(query))
+    after = decode_cursor(query.cursor, EventKey) if query.cursor else None
+    with read_transaction(engine) as connection:
+        rows, total = _page(connection, statement, key, after, query)
+        shown = rows[: query.limit]
+        deductions = _load_deductions(connection, [row.id for row in shown])
+    items = [_event_record(row, deductions.get(row.id, [])) for row in shown]
+    if len(rows) <= query.limit:
+        return EventPage(items, None, total)
+    last = EventKey(shown[-1].timestamp_ms, shown[-1].id)
+    return EventPage(items, encode_cursor(last), total)
+
+
+def _event_filters(query: EventQuery) -> list[ColumnElement[bool]]:
+    where = [Event.env == query.env]
+    if query.customer_id is not None:
+        # Not by name: whoever gets the id of a deleted customer must not see its events.
+        live = select(Customer.internal_id).where(*_live_customer(query.env, query.customer_id))
+        where.append(Event.internal_id == live.scalar_subquery())
+    if query.entity_id is not None:
+        where.append(Event.entity_id == query.entity_id)
+    if query.feature_ids:
+        where.append(Event.feature_id.in_(query.feature_ids))
+    if query.start_ms is not None:
+        where.append(Event.timestamp_ms >= query.start_ms)
+    if query.end_ms is not None:
+        where.append(Event.timestamp_ms < query.end_ms)
+    return where
+
+
+def _load_deductions(
+    connection: Connection, event_ids: list[str]
+) -> dict[str, list[DeductionRecord]]:
+    statement = (
+        select(
+            Deduction.event_id,
+            Deduction.balance_id,
+            Deduction.feature_id,
+            Balance.plan_id,
+            Balance.interval,
+            func.coalesce(Balance.interval_count, 1),
+            Deduction.resets_at,
+            Deduction.delta,
+        )
+        .outerjoin(
+            Balance,
+            (Balance.internal_id == Deduction.internal_id) & (Balance.id == Deduction.balance_id),
+        )
+        .where(Deduction.event_id.in_(event_ids))
+        .order_by(Deduction.event_id, Deduction.position)
+    )
+    rows = connection.execute(statement)
+    return {
+        event_id: [DeductionRecord(*row[1:]) for row in group]
+        for event_id, group in groupby(rows, key=itemgetter(0))
+    }
+
+
+def _event_record(row: _Row, deductions: list[DeductionRecord]) -> EventRecord:
+    return EventRecord(
+        id=row.id,
+        timestamp_ms=row.timestamp_ms,
+        feature_id=row.feature_id or row.event_name,
+        event_name=row.event_name,
+        customer_id=row.customer_id,
+        entity_id=row.entity_id,
+        value=row.value,
+        properties=row.properties,
+        deductions=deductions,
+    )

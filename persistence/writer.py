@@ -1,0 +1,262 @@
+"""Follow the outbox streams and carry every entry to SQL exactly once.
+
+The cursor lives in SQL and moves in the transaction that writes the rows, so it alone says what was
+applied. A stream is trimmed up to the cursor and never above it, and never by length.
+
+Failure: Redis gone or SQL gone, the writer waits, longer each time up to a bound, reads the cursors
+again and goes on from there; entries stay in Redis meanwhile. A crash between apply and trim leaves
+entries below the cursor: they are not read again, and the next start trims them. Another writer on
+the same partitions shows as a cursor that moved: this one writes nothing, waits and follows. A
+Redis that is younger than SQL is brought up to the cursor first, else its new entries would hide
+below it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.errors import GatewayError, UnavailableError
+from gateway.keys import outbox_key
+from gateway.outbox import FIELD
+from gateway.ports import Clock
+from persistence import store
+from persistence.database import Database
+from persistence.intake import DeadLetterLimitError, Intake, Progress, Received
+from persistence.store import CursorMovedError
+from persistence.stream_ids import BEGINNING, following, place
+
+_log = logging.getLogger(__name__)
+
+_BLOCK_MS = 200
+"""How long a read waits for the first entry; the client's socket timeout has to be longer."""
+
+_MEASURE_SECONDS = 1.0
+_PAUSE_MIN_SECONDS = 0.05
+_PAUSE_MAX_SECONDS = 5.0
+
+
+class WriterState(NamedTuple):
+    """What /health shows of the writer; reading it costs nothing."""
+
+    running: bool
+    cursors: Mapping[int, str]
+    """Last applied stream id of each partition."""
+    pending: int
+    """Entries in Redis that SQL has not got, as last measured."""
+    lag_seconds: float
+    """Age of the oldest of them."""
+    applied: int
+    """Entries carried since the start of the process."""
+    dead_letters: int
+    """Entries ever set aside."""
+    last_error: str | None
+    """What holds the writer up, None while it moves."""
+
+
+class Writer:
+    """The one writer of its partitions.
+
+    The client is the writer's own: replies are bytes, and its socket timeout is above a second. On
+    a cluster (``clustered``) streams are read one by one, since no call may span slots.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        database: Database,
+        *,
+        partitions: Sequence[int],
+        clock: Clock,
+        batch_max: int = 2_000,
+        linger_ms: int = 20,
+        drain_ms: int = 5_000,
+        clustered: bool = False,
+        intake: Intake | None = None,
+    ) -> None:
+        self._client = client
+        self._database = database
+        self._partitions = tuple(partitions)
+        self._keys = {str(outbox_key(at)).encode(): at for at in self._partitions}
+        self._clock = clock
+        self._batch_max = batch_max
+        self._linger_s = linger_ms / 1000
+        self._drain_s = drain_ms / 1000
+        self._clustered = clustered
+        self._intake = intake or Intake(clock)
+        self._cursors: dict[int, str] = {}
+        self._aligned = False
+        self._active = len(self._partitions)
+        self._pause_s = _PAUSE_MIN_SECONDS
+        self._measured_at = 0.0
+        self._stop_by: float | None = None
+        self._stopping = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._running = False
+        self._pending = 0
+        self._lag_seconds = 0.0
+        self._applied = 0
+        self._dead_letters = 0
+        self._last_error: str | None = None
+
+    @property
+    def state(self) -> WriterState:
+        """What the writer is doing."""
+        return WriterState(
+            running=self._running,
+            cursors=self._cursors,
+            pending=self._pending,
+            lag_seconds=self._lag_seconds,
+            applied=self._applied,
+            dead_letters=self._dead_letters,
+            last_error=self._last_error,
+        )
+
+    async def run(self) -> None:
+        """Carry entries until ``stop``. Raises ``DeadLetterLimitError`` when it has to give up."""
+        self._running = True
+        try:
+            while not self._stopping.is_set():
+                await self._turn(_BLOCK_MS)
+            await self._drain()
+        except DeadLetterLimitError as error:
+            self._last_error = error.message
+            _log.critical("the writer stops: %s", error)
+            raise
+        finally:
+            self._running = False
+            self._finished.set()
+
+    async def stop(self) -> None:
+        """Finish the batch in hand, drain for a bounded time, and return when ``run`` has."""
+        self._stop_by = asyncio.get_running_loop().time() + self._drain_s
+        self._stopping.set()
+        if self._running:
+            await self._finished.wait()
+
+    async def align(self) -> list[int]:
+        """Bring every stream up to its SQL cursor; return the partitions that were behind it.
+
+        An id below the cursor would never be read. Entries up to the cursor are trimmed: a writer
+        before this one may have ended between apply and trim.
+        """
+        self._cursors = await self._database.run(
+            partial(_open_cursors, self._partitions),
+        )
+        self._dead_letters = await self._database.run(partial(_dead_letters, self._partitions))
+        behind = [at for at in self._partitions if await self._raise_stream(at)]
+        await self._trim(self._partitions)
+        if behind:
+            _log.warning("Redis was behind SQL in partitions %s", behind)
+        self._aligned = True
+        return behind
+
+    async def _raise_stream(self, partition: int) -> bool:
+        cursor = self._cursors[partition]
+        if cursor == BEGINNING:
+            return False
+        key = outbox_key(partition)
+        # An entry with the cursor's own id, gone before anyone sees it, leaves the stream at least
+        # there; XSETID would need the stream to exist and could lower it.
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.execute_command("XADD", key, cursor, FIELD, b"")
+            pipe.execute_command("XDEL", key, cursor)
+            added, _ = await pipe.execute(raise_on_error=False)
+        if isinstance(added, ResponseError) and "equal or smaller" in str(added):
+            return False
+        if isinstance(added, Exception):
+            raise added
+        return True
+
+    async def _turn(self, block_ms: int) -> int:
+        """Do one round; a fault is noted, waited out, and answered with 0."""
+        try:
+            if not self._aligned:
+                await self.align()
+            carried = await self._advance(block_ms)
+            await self._measure()
+        except (RedisError, OSError, UnavailableError, CursorMovedError) as error:
+            # SQL is the truth after any of these, also where a commit's answer was lost.
+            self._aligned = False
+            await self._wait_out(error)
+            return 0
+        self._last_error = None
+        self._pause_s = _PAUSE_MIN_SECONDS
+        return carried
+
+    async def _advance(self, block_ms: int) -> int:
+        received = await self._receive(block_ms)
+        for at in range(0, len(received), self._batch_max):
+            await self._carry(received[at : at + self._batch_max])
+        return len(received)
+
+    async def _carry(self, received: Sequence[Received]) -> None:
+        expected = dict(self._cursors)
+        progress: Progress = await self._database.run(
+            partial(self._intake.carry, received, expected)
+        )
+        self._cursors = expected | progress.cursors
+        self._applied += len(received)
+        self._dead_letters += progress.dead_letters
+        await self._trim({one.partition for one in received})
+
+    async def _receive(self, block_ms: int) -> list[Received]:
+        """Read after the cursors; what comes within the linger time comes along."""
+        received = await self._read(self._cursors, block_ms)
+        if received and len(received) < self._batch_max and not self._stopping.is_set():
+            await self._pause(self._linger_s)
+            reached = self._cursors | {one.partition: one.stream_id for one in received}
+            received += await self._read(reached, 0)
+        return received
+
+    async def _read(self, after: Mapping[int, str], block_ms: int) -> list[Received]:
+        # The count holds for each stream, so it is shared among those that last had something.
+        count = max(1, self._batch_max // max(1, self._active))
+        if self._clustered:
+            received = await self._read_singly(after, count)
+            if not received and block_ms:
+                await self._pause(block_ms / 1000)
+        else:
+            block = ("BLOCK", block_ms) if block_ms else ()
+            received = self._parse(await self._read_streams(self._keys, after, count, *block))
+        self._active = len({one.partition for one in received})
+        return received
+
+    async def _read_streams(
+        self, keys: Iterable[bytes], after: Mapping[int, str], count: int, *block: str | int
+    ) -> Any:  # noqa: ANN401 - a reply; its shape depends on the protocol
+        names = list(keys)
+        places = [after[self._keys[name]] for name in names]
+        return await self._client.execute_command(
+            "XREAD", "COUNT", count, *block, "STREAMS", *names, *places
+        )
+
+    async def _read_singly(self, after: Mapping[int, str], count: int) -> list[Received]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for key, at in self._keys.items():
+                pipe.execute_command("XREAD", "COUNT", count, "STREAMS", key, after[at])
+            replies = await pipe.execute()
+        return [one for reply in replies for one in self._parse(reply)]
+
+    def _parse(self, reply: Any) -> list[Received]:  # noqa: ANN401 - as above
+        pairs = reply.items() if isinstance(reply, Mapping) else reply or ()
+        return [
+            Received(self._keys[key], stream_id.decode(), fields.get(FIELD))
+            for key, entries in pairs
+            for stream_id, fields in entries
+        ]
+
+    async def _trim(self, partitions: Iterable[int]) -> None:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in partitions:
+                # Below what follows the cursor: the cursor's entry goes, nothing above it does.
+                lowest = following(self._cursors[at])
+                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", lowest)
+            await pipe.execute()

@@ -1,0 +1,30 @@
+"""Options and plugins of the test run; fixtures stand in ``tests/fixtures``, one file per kind.
+
+The settings of whoever runs the tests are removed first: no test may depend on them, and none may
+reach a server that somebody uses.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
+    del os.environ[_name]
+
+# Every module of the folder is a plugin, so a new one needs no second line here.
+pytest_plugins = [
+    f"tests.fixtures.{path.stem}"
+    for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis",
+        default="",
+        metavar="KINDS",
+        help="servers to test on: fake,embedded,cluster,debian; without it, all there are",
+    )

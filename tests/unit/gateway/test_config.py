@@ -1,0 +1,176 @@
+"""Settings: each is read, bounded and refused in one clear line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.config import SETTINGS, Settings, SettingSpec, environment
+from gateway.errors import SettingError
+
+BOOTSTRAP_KEY = "am_sk_test_" + "k" * 16
+VALID: dict[str, tuple[str, object]] = {
+    "host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - the text is read, nothing listens
+    "port": ("0", 0),
+    "data_dir": ("/srv/tallygate", "/srv/tallygate"),
+    "redis_url": ("rediss://cache:6380/1", "rediss://cache:6380/1"),
+    "database_url": ("postgresql://db/tally", "postgresql://db/tally"),
+    "bootstrap_key": (BOOTSTRAP_KEY, BOOTSTRAP_KEY),
+    "partitions": ("1024", 1024),
+    "writer": ("false", False),
+    "writer_batch_max": ("1", 1),
+    "writer_linger_ms": ("0", 0),
+    "redis_timeout_ms": ("50", 50),
+    "redis_connections_max": ("8", 8),
+    "sql_timeout_ms": ("100", 100),
+    "body_bytes_max": ("2048", 2048),
+    "drain_seconds": ("0", 0),
+    "appendfsync": ("always", "always"),
+    "restore_wait_ms": ("0", 0),
+    "log_level": ("debug", "debug"),
+}
+INVALID = {
+    "host": "two words",
+    "port": "65536",
+    "redis_url": "http://cache",
+    "database_url": "mysql://db/tally",
+    "bootstrap_key": "am_sk_test_short",
+    "partitions": "0",
+    "writer": "maybe",
+    "writer_batch_max": "many",
+    "writer_linger_ms": "-1",
+    "redis_timeout_ms": "9",
+    "redis_connections_max": "0",
+    "sql_timeout_ms": "1.5",
+    "body_bytes_max": "1023",
+    "drain_seconds": "601",
+    "appendfsync": "no",
+    "restore_wait_ms": "60001",
+    "log_level": "loud",
+}
+
+
+def test_no_variables_give_the_embedded_default() -> None:
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert settings.is_embedded
+    assert settings.resolved_database_url == "sqlite:///tallygate-data/tallygate.db"
+
+
+def test_the_table_has_one_row_per_field() -> None:
+    assert Settings.__struct_fields__ == tuple(spec.field for spec in SETTINGS)
+    assert Settings.__struct_fields__ == tuple(VALID)
+
+
+@pytest.mark.parametrize("spec", SETTINGS, ids=lambda spec: spec.field)
+def test_each_variable_sets_its_field_and_no_other(spec: SettingSpec) -> None:
+    text, value = VALID[spec.field]
+    settings = Settings.from_env({spec.env: f" {text} "})
+    assert settings == msgspec.structs.replace(Settings(), **{spec.field: value})
+    assert getattr(settings, spec.field) != spec.default
+
+
+@pytest.mark.parametrize("spec", SETTINGS, ids=lambda spec: spec.field)
+def test_the_default_is_within_its_own_bounds(spec: SettingSpec) -> None:
+    assert spec.parse(spec.default_text, spec.env) == spec.default
+
+
+@pytest.mark.parametrize(("field", "text"), INVALID.items(), ids=list(INVALID))
+def test_a_wrong_value_is_refused_in_one_line(field: str, text: str) -> None:
+    spec = next(spec for spec in SETTINGS if spec.field == field)
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({spec.env: text})
+    shown = "'***'" if spec.is_secret else repr(text)
+    assert caught.value.message == f"{spec.env}={shown}: must be {spec.allowed}"
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed"),
+    [
+        ("port", "0..65535"),
+        ("writer", "true or false"),
+        ("appendfsync", "everysec or always"),
+        ("redis_url", "redis://, rediss:// or unix://"),
+    ],
+)
+def test_the_allowed_range_is_words_an_operator_knows(field: str, allowed: str) -> None:
+    assert [spec.allowed for spec in SETTINGS if spec.field == field] == [allowed]
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert Settings.from_env({"TALLYGATE_PORT": "", "TALLYGATE_HOST": "  "}) == Settings()
+
+
+def test_variables_of_other_programs_are_ignored() -> None:
+    assert Settings.from_env({"PORT": "1", "TALLYGATE_NOT_A_SETTING": "1"}) == Settings()
+
+
+def test_an_override_beats_the_variable_and_none_does_not() -> None:
+    environ = {"TALLYGATE_PORT": "9000", "TALLYGATE_LOG_LEVEL": "debug"}
+    settings = Settings.from_env(environ, port=9001, log_level=None)
+    assert (settings.port, settings.log_level) == (9001, "debug")
+
+
+def test_a_wrong_override_names_the_option() -> None:
+    with pytest.raises(SettingError, match=r"^--redis-timeout-ms=1: must be 10\.\.60000$"):
+        Settings.from_env({}, redis_timeout_ms=1)
+
+
+def test_an_unknown_override_is_refused() -> None:
+    with pytest.raises(SettingError, match="there is no setting colour"):
+        Settings.from_env({}, colour="red")
+
+
+@pytest.mark.parametrize("mode", ["test", "live"])
+@pytest.mark.parametrize("secret", ["a" * 16, "A_b-9" * 5, "z" * 128])
+def test_bootstrap_keys_of_both_modes_are_accepted(mode: str, secret: str) -> None:
+    key = f"am_sk_{mode}_{secret}"
+    assert Settings.from_env({"TALLYGATE_BOOTSTRAP_KEY": key}).bootstrap_key == key
+
+
+@pytest.mark.parametrize(
+    "key", ["am_sk_prod_" + "a" * 16, "am_sk_test_" + "a" * 129, "am_sk_test_" + "a b" * 8]
+)
+def test_a_malformed_bootstrap_key_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({"TALLYGATE_BOOTSTRAP_KEY": key})
+    assert key not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "resolved"),
+    [
+        (
+            "postgres://u:p@db/tally?sslmode=require",
+            "postgresql+psycopg://u:p@db/tally?sslmode=require",
+        ),
+        ("postgresql://db/tally", "postgresql+psycopg://db/tally"),
+        ("postgresql+psycopg://db/tally", "postgresql+psycopg://db/tally"),
+        ("sqlite:////srv/t.db", "sqlite:////srv/t.db"),
+    ],
+)
+def test_a_database_url_gets_its_driver(url: str, resolved: str) -> None:
+    assert Settings.from_env({"TALLYGATE_DATABASE_URL": url}).resolved_database_url == resolved
+
+
+def test_sqlite_lives_in_the_data_folder() -> None:
+    settings = Settings(data_dir="~/tally")
+    assert settings.resolved_database_url == f"sqlite:///{Path.home()}/tally/tallygate.db"
+
+
+def test_a_log_line_of_the_settings_holds_no_secret() -> None:
+    settings = Settings(bootstrap_key=BOOTSTRAP_KEY, database_url="postgresql://u:hidden@db/tally")
+    assert BOOTSTRAP_KEY not in repr(settings)
+    assert "hidden" not in repr(settings)
+    assert "port=8080" in repr(settings)
+
+
+def test_the_environment_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYGATE_PORT", "9000")
+    copy = environment()
+    monkeypatch.delenv("TALLYGATE_PORT")
+    assert copy["TALLYGATE_PORT"] == "9000"
+    assert "TALLYGATE_PORT" not in os.environ
