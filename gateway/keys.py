@@ -10,8 +10,8 @@ collide with a kind; ``F`` a feature id):
 tg:{pNN}:E:customer:C   hash    identity, subscriptions, and per feature: ``r:F`` the rows, ``v:F``
                                 their live numbers, ``h:F`` sums over entity-held rows, ``n:F``
                                 band and count of its entities
-tg:{pNN}:E:entities:C   hash    entity id -> band, number, feature, document
-tg:{pNN}:E:slots:C      hash    ``p:F<tab>entity`` slots of per-entity rows; ``h:F<tab>entity`` rows
+tg:{pNN}:E:entities:C   hash    all of the entities: ``e:entity`` band, number, feature, document;
+                                ``p:F<tab>entity`` slots of per-entity rows; ``h:F<tab>entity`` rows
                                 the entity holds itself; ``v:F<tab>entity`` their live numbers
 tg:{pNN}:E:order:C      zset    entity ids in creation order, one band of scores per entity feature
 tg:{pNN}:E:marks:C      zset    entities that differ from full, one band per row period and class
@@ -37,7 +37,6 @@ class CustomerKeys(NamedTuple):
 
     customer: Key
     entities: Key
-    slots: Key
     order: Key
     marks: Key
     due: Key
@@ -61,7 +60,6 @@ def customer_keys(env: str, customer_id: str, partitions: int) -> CustomerKeys:
     return CustomerKeys(
         customer=Key(f"{base}:customer:{customer_id}"),
         entities=Key(f"{base}:entities:{customer_id}"),
-        slots=Key(f"{base}:slots:{customer_id}"),
         order=Key(f"{base}:order:{customer_id}"),
         marks=Key(f"{base}:marks:{customer_id}"),
         due=Key(f"{base}:due:{customer_id}"),

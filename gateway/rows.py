@@ -4,10 +4,10 @@ A *row* is one source of units for one feature: a plan item attached to a custom
 or a per-entity
 item that gives every entity of a feature its own slot. Its static part is one line of
 tab-separated columns, written
-when plans change; its live numbers are five integers, rewritten by every deduction::
+when plans change; its live numbers are six integers, rewritten by every deduction::
 
     id kind grant flags unit every anchor_ms expires_ms floor rank entity_feature document
-    used over credit period due_ms
+    used over credit period due_ms first
 
 Rows of one feature are joined by ``\n`` in spending order, their live numbers by spaces in the
 same order.
@@ -21,6 +21,7 @@ per-entity row:
 new, so a reset
              touches no slot.
 ``due_ms``   when the row resets next, 0 for never.
+``first``    of a per-entity row: no entity with a smaller number has anything left.
 
 Amounts are units of 10^-precision of the row's feature. Lua reads the same columns in
 ``lua/include/parse_rows.lua``.
@@ -115,6 +116,7 @@ class Live(NamedTuple):
     credit: int = 0
     period: int = 0
     due_ms: int = 0
+    first: int = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -173,10 +175,10 @@ def decode_rows(text: str) -> list[Row]:
 
 def encode_live(lives: list[Live]) -> str:
     """Return the live text that belongs to rows in the same order."""
-    return " ".join(f"{n.used} {n.over} {n.credit} {n.period} {n.due_ms}" for n in lives)
+    return " ".join(f"{n.used} {n.over} {n.credit} {n.period} {n.due_ms} {n.first}" for n in lives)
 
 
 def decode_live(text: str) -> list[Live]:
     """Return the live numbers of a feature's text."""
     numbers = [int(number) for number in text.split()]
-    return [Live(*numbers[at : at + 5]) for at in range(0, len(numbers), 5)]
+    return [Live(*numbers[at : at + 6]) for at in range(0, len(numbers), 6)]

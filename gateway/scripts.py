@@ -209,7 +209,7 @@ class Scripts:
         """Run ``check``."""
         reply = await self._read(
             "check",
-            (keys.customer, keys.entities, keys.slots, keys.due),
+            (keys.customer, keys.entities, keys.due),
             (now_ms, feature, entity, amount),
         )
         described = _description(reply[2]) if reply[2] else None
@@ -252,7 +252,7 @@ class Scripts:
     async def read_customer(self, keys: CustomerKeys, now_ms: int, entity: str) -> CustomerReply:
         """Run ``read_customer``."""
         reply = await self._read(
-            "read_customer", (keys.customer, keys.entities, keys.slots, keys.due), (now_ms, entity)
+            "read_customer", (keys.customer, keys.entities, keys.due), (now_ms, entity)
         )
         status = Status(reply[0])
         if status is not Status.DONE:
@@ -308,7 +308,7 @@ class Scripts:
         flat = [part for group in rows for part in group]
         return await self._verdict(
             "apply_plan",
-            (keys.customer, keys.entities, keys.slots, keys.marks, keys.due, keys.outbox),
+            (keys.customer, keys.entities, keys.marks, keys.due, keys.outbox),
             (
                 context.head,
                 context.request_id,
@@ -396,7 +396,7 @@ class Scripts:
         keys = context.keys
         reply = await self._change(
             "settle",
-            (keys.customer, keys.slots, keys.marks, keys.due, keys.outbox, keys.entities),
+            (keys.customer, keys.entities, keys.marks, keys.due, keys.outbox),
             (context.head, context.request_id, context.now_ms, limit),
         )
         return Status(reply[0]), reply[1]

@@ -4,10 +4,9 @@ changed since the caller decided. Live numbers of rows that stay are untouched, 
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] marks     sorted set
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -25,14 +24,12 @@ Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer h
 --@include place_own
 --@include append_entry
 
-local keys = {
-  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
-}
+local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
 local entity = ARGV[5]
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
 if not known[1] then return { 2 } end
 if known[4] ~= ARGV[4] then return { 7 } end
-local held = entity ~= '' and redis.call('HGET', keys.entities, entity)
+local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
 local lines, counter = { ARGV[7] }, tonumber(known[3])
@@ -50,7 +47,7 @@ redis.call('HINCRBY', keys.customer, 'rev', 1)
 if entity == '' then
   redis.call('HSET', keys.customer, 'subs', ARGV[6])
 else
-  redis.call('HSET', keys.entities, entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. ARGV[6])
+  redis.call('HSET', keys.entities, 'e:' .. entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. ARGV[6])
 end
-append_entry(keys, 'plan', ARGV[1], known[1], tonumber(known[2]) + 1, counter, ARGV[3], ARGV[2], lines)
+append_entry(keys, 'plan', ARGV[1], known[1], tonumber(known[2]) + 1, counter, ARGV[3], ARGV[2], lines, {})
 return { 1 }

@@ -4,8 +4,7 @@ overage_behavior reject. Reads only: a due reset is computed, not written.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] due       sorted set
+KEYS[3] due       sorted set
 
 ARGV[1] now_ms    caller's clock
 ARGV[2] feature   feature id
@@ -20,7 +19,7 @@ first); allowed is 1 or 0; description as describe_feature
 --@include decide
 --@include describe_feature
 
-local keys = { customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], due = KEYS[4] }
+local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
 local entity, amount = ARGV[3], tonumber(ARGV[4])
 local state = read_feature(keys, ARGV[2], entity, tonumber(ARGV[1]))
 if not state then return { 2, 0, {} } end
@@ -29,4 +28,4 @@ if state.due then return { 5, 0, {} } end
 
 local sources = list_sources(state)
 local allowed = amount <= 0 or decide(sources, amount, 'reject') == 0
-return { 1, allowed and 1 or 0, describe_feature(keys, state) }
+return { 1, allowed and 1 or 0, describe_feature(state) }

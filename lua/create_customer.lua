@@ -35,5 +35,5 @@ for at = 9, #ARGV, 4 do
   place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
   counter = state.counter
 end
-append_entry(keys, 'customer', head, ARGV[5], 1, counter, now, ARGV[2], lines)
+append_entry(keys, 'customer', head, ARGV[5], 1, counter, now, ARGV[2], lines, {})
 return { 1 }

@@ -4,11 +4,10 @@ full slot by that alone. Never refused for lack of balance (hot-path section 4.1
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] order     sorted set
-KEYS[5] marks     sorted set
-KEYS[6] due       sorted set
-KEYS[7] outbox    stream
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -30,13 +29,12 @@ Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle
 --@include score_base
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], order = KEYS[4], marks = KEYS[5], due = KEYS[6],
-  outbox = KEYS[7],
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
 }
 local now, entity, feature, unit = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local state = read_feature(keys, feature, '', tonumber(now))
 if not state then return { 2 } end
-if redis.call('HEXISTS', keys.entities, entity) == 1 then return { 6 } end
+if redis.call('HEXISTS', keys.entities, 'e:' .. entity) == 1 then return { 6 } end
 if state.due then return { 5 } end
 local numbers = redis.call('HMGET', keys.customer, 'entities', 'n:' .. feature)
 local number = tonumber(numbers[1]) + 1
@@ -52,15 +50,16 @@ if decide(sources, unit, 'cap') ~= 0 then
 end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
 lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #sources > 0 and unit or 0, now)
-commit_feature(keys, state, sources, lines)
+local fields = {}
+commit_feature(keys, state, sources, lines, fields)
 if band == '0' then
   state.counter = state.counter + 1
   band = state.counter
 end
-redis.call('HSET', keys.entities, entity, string.format('%d\t%d\t%s\t%s', band, number, feature, ARGV[6]))
+redis.call('HSET', keys.entities, 'e:' .. entity, string.format('%d\t%d\t%s\t%s', band, number, feature, ARGV[6]))
 redis.call('ZADD', keys.order, string.format('%d', score_base(tonumber(band), 0) + number), entity)
 redis.call('HSET', keys.customer, 'entities', string.format('%d', number),
   'n:' .. feature, string.format('%d %d', band, count + 1))
 redis.call('HINCRBY', keys.customer, 'rev', 1)
-append_entry(keys, 'entity', ARGV[1], state.id, state.seq + 1, state.counter, now, ARGV[2], lines)
+append_entry(keys, 'entity', ARGV[1], state.id, state.seq + 1, state.counter, now, ARGV[2], lines, fields)
 return { 1 }

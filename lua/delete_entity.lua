@@ -3,11 +3,10 @@ Delete an entity: its slots and own rows leave the sums, its seat is given back,
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] order     sorted set
-KEYS[5] marks     sorted set
-KEYS[6] due       sorted set
-KEYS[7] outbox    stream
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -25,18 +24,17 @@ Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held ro
 --@include list_features
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], order = KEYS[4], marks = KEYS[5], due = KEYS[6],
-  outbox = KEYS[7],
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
 }
 local now, entity, unit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('EXISTS', keys.customer) == 0 then return { 2 } end
-local known = redis.call('HGET', keys.entities, entity)
+local known = redis.call('HGET', keys.entities, 'e:' .. entity)
 if not known then return { 3 } end
 local feature = string.match(known, '^%d+\t%d+\t([^\t]*)\t')
 local seats = read_feature(keys, feature, '', tonumber(now))
 if seats.due then return { 5 } end
 
-local lines, counter = {}, seats.counter
+local lines, fields, counter = {}, {}, seats.counter
 for _, name in ipairs(list_features(keys.customer)) do
   local state = read_feature(keys, name, entity, tonumber(now))
   state.counter = counter
@@ -45,15 +43,17 @@ for _, name in ipairs(list_features(keys.customer)) do
     source.take = (source.kind == 's' or source.kind == 'e') and -source.used or 0
     source.extra, source.credit = 0, 0
   end
-  commit_feature(keys, state, sources, lines)
+  commit_feature(keys, state, sources, lines, fields)
   if #state.own > 0 then
     store_own(keys, state, entity, state.entity.number, own_totals(state.own, false), {})
-    redis.call('HSET', keys.customer, 'h:' .. name, format_held(state.held))
+    fields[#fields + 1], fields[#fields + 2] = 'h:' .. name, format_held(state.held)
   end
-  redis.call('HDEL', keys.slots, 'p:' .. name .. '\t' .. entity)
+  if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+  fields = {}
+  redis.call('HDEL', keys.entities, 'p:' .. name .. '\t' .. entity)
   counter = state.counter
 end
-redis.call('HDEL', keys.entities, entity)
+redis.call('HDEL', keys.entities, 'e:' .. entity)
 redis.call('ZREM', keys.order, entity)
 local band, count = string.match(redis.call('HGET', keys.customer, 'n:' .. feature), '^(%d+) (%d+)$')
 redis.call('HSET', keys.customer, 'n:' .. feature, string.format('%d %d', band, count - 1))
@@ -64,8 +64,8 @@ local sources = list_sources(state)
 local left = decide(sources, -unit, 'cap')
 local given = #sources > 0 and unit - left or 0
 lines[#lines + 1] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, -unit, -given, now)
-commit_feature(keys, state, sources, lines)
+commit_feature(keys, state, sources, lines, fields)
 lines[#lines + 1] = 'Z\t' .. entity
 redis.call('HINCRBY', keys.customer, 'rev', 1)
-append_entry(keys, 'entity_delete', ARGV[1], state.id, seats.seq + 1, state.counter, now, ARGV[2], lines)
+append_entry(keys, 'entity_delete', ARGV[1], state.id, seats.seq + 1, state.counter, now, ARGV[2], lines, fields)
 return { 1 }

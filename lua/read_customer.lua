@@ -3,8 +3,7 @@ Read a customer, or one of its entities, with everything it may spend. Reads onl
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] due       sorted set
+KEYS[3] due       sorted set
 
 ARGV[1] now_ms    caller's clock
 ARGV[2] entity    entity id, empty for the customer level
@@ -16,17 +15,17 @@ missing, 5 entity-held rows are due (settle first); entity is its text in KEYS[2
 --@include describe_feature
 --@include list_features
 
-local keys = { customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], due = KEYS[4] }
+local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
 local now, entity = tonumber(ARGV[1]), ARGV[2]
 local known = redis.call('HMGET', keys.customer, 'id', 'rev', 'doc', 'subs')
 if not known[1] then return { 2 } end
-local held = entity ~= '' and redis.call('HGET', keys.entities, entity)
+local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
 local described = {}
 for at, feature in ipairs(list_features(keys.customer)) do
   local state = read_feature(keys, feature, entity, now)
   if state.due then return { 5 } end
-  described[at] = describe_feature(keys, state)
+  described[at] = describe_feature(state)
 end
 return { 1, known[1], known[2], known[3], known[4], held or '', described }

@@ -4,32 +4,31 @@ entry of this customer that SQL had not applied when it was read.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] order     sorted set
-KEYS[5] marks     sorted set
-KEYS[6] due       sorted set
-KEYS[7] outbox    stream
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] cursor      last stream id SQL had applied when the customer was read
-ARGV[3...8] counts  values that follow for KEYS[1] to KEYS[6], two for each field or member
-ARGV[9...] values   field, value for hashes; score, member for sorted sets
+ARGV[3...7] counts  values that follow for KEYS[1] to KEYS[5], two for each field or member
+ARGV[8...] values   field, value for hashes; score, member for sorted sets
 
 Returns {status}: 1 done, 6 exists already, 8 wait for the writer
 ]]
 --@include newer_entry
 
-local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6] }
+local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 6 } end
-if newer_entry(KEYS[7], ARGV[2], ARGV[1], 1000) then return { 8 } end
-local counts = { ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] }
-local at, chunk = 9, 1000
+if newer_entry(KEYS[6], ARGV[2], ARGV[1], 1000) then return { 8 } end
+local counts = { ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] }
+local at, chunk = 8, 1000
 for slot, key in ipairs(keys) do
   redis.call('UNLINK', key)
   local last = at + tonumber(counts[slot]) - 1
   while at <= last do -- in chunks: a call takes no more arguments than the Lua stack holds
     local stop = math.min(last, at + chunk - 1)
-    redis.call(slot <= 3 and 'HSET' or 'ZADD', key, unpack(ARGV, at, stop))
+    redis.call(slot <= 2 and 'HSET' or 'ZADD', key, unpack(ARGV, at, stop))
     at = stop + 1
   end
 end

@@ -3,11 +3,10 @@ Carry out what is due for rows that entities hold: resets, and the end of rows t
 caller repeats it until nothing is left. Each row is settled once a period, whoever comes first.
 
 KEYS[1] customer  hash
-KEYS[2] slots     hash
+KEYS[2] entities  hash
 KEYS[3] marks     sorted set
 KEYS[4] due       sorted set
 KEYS[5] outbox    stream
-KEYS[6] entities  hash
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -22,9 +21,7 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 --@include format_held
 --@include append_entry
 
-local keys = {
-  customer = KEYS[1], slots = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5], entities = KEYS[6],
-}
+local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
 local now = ARGV[3]
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')
 if not known[1] then return { 2, 0 } end
@@ -45,12 +42,12 @@ for _, member in ipairs(due) do
       rows[#rows + 1], texts[#texts + 1] = row, line
     end
   end
-  if #rows > 0 then redis.call('HSET', keys.slots, 'h:' .. member, table.concat(texts, '\n')) end
+  if #rows > 0 then redis.call('HSET', keys.entities, 'h:' .. member, table.concat(texts, '\n')) end
   store_own(keys, state, entity, state.entity.number, before, rows)
   redis.call('HSET', keys.customer, 'h:' .. feature, format_held(state.held))
   counter = state.counter
 end
 if #lines > 0 then
-  append_entry(keys, 'reset', ARGV[1], known[1], tonumber(known[2]) + 1, counter, now, ARGV[2], lines)
+  append_entry(keys, 'reset', ARGV[1], known[1], tonumber(known[2]) + 1, counter, now, ARGV[2], lines, {})
 end
 return { 1, #due }

@@ -4,11 +4,10 @@ entry are one step.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] slots     hash
-KEYS[4] order     sorted set
-KEYS[5] marks     sorted set
-KEYS[6] due       sorted set
-KEYS[7] outbox    stream
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -32,8 +31,7 @@ units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity mis
 --@include append_entry
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], slots = KEYS[3], order = KEYS[4], marks = KEYS[5], due = KEYS[6],
-  outbox = KEYS[7],
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
 }
 local head, request_id, now, entity, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local parts = {}
@@ -50,7 +48,7 @@ for at = 9, #ARGV, 2 do
 end
 
 local first = parts[1].state
-local lines, applied, described, moves, counter = {}, {}, {}, {}, first.counter
+local lines, fields, applied, described, moves, counter = {}, {}, {}, {}, {}, first.counter
 for at, part in ipairs(parts) do
   local amount = part.amount
   applied[at] = amount < 0 and amount + part.left or amount - part.left
@@ -58,10 +56,10 @@ for at, part in ipairs(parts) do
   lines[#lines + 1] = string.format('E\t%s\t%s\t%s\t%d\t%d\t%s\t%s',
     part.state.feature, ARGV[6], entity, amount, applied[at], ARGV[7], ARGV[8])
   part.state.counter = counter
-  commit_feature(keys, part.state, part.sources, lines)
+  commit_feature(keys, part.state, part.sources, lines, fields)
   counter = part.state.counter
-  described[at] = describe_feature(keys, part.state)
+  described[at] = describe_feature(part.state)
   moves[at] = part.state.moves or {}
 end
-append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines)
+append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
 return { 1, applied, described, moves }

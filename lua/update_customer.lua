@@ -21,5 +21,5 @@ if known[4] ~= ARGV[4] then return { 7 } end
 redis.call('HSET', keys.customer, 'doc', ARGV[5])
 redis.call('HINCRBY', keys.customer, 'rev', 1)
 append_entry(keys, 'customer', ARGV[1], known[1], tonumber(known[2]) + 1, tonumber(known[3]), ARGV[3], ARGV[2],
-  { 'C\t' .. ARGV[5] })
+  { 'C\t' .. ARGV[5] }, {})
 return { 1 }

@@ -20,11 +20,11 @@ local keys = { customer = KEYS[1], entities = KEYS[2], outbox = KEYS[3] }
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
 if not known[1] then return { 2 } end
 if known[4] ~= ARGV[4] then return { 7 } end
-local held = redis.call('HGET', keys.entities, ARGV[5])
+local held = redis.call('HGET', keys.entities, 'e:' .. ARGV[5])
 if not held then return { 3 } end
 local band, number, feature = string.match(held, '^(%d+)\t(%d+)\t([^\t]*)\t')
-redis.call('HSET', keys.entities, ARGV[5], string.format('%s\t%s\t%s\t%s', band, number, feature, ARGV[6]))
+redis.call('HSET', keys.entities, 'e:' .. ARGV[5], string.format('%s\t%s\t%s\t%s', band, number, feature, ARGV[6]))
 redis.call('HINCRBY', keys.customer, 'rev', 1)
 append_entry(keys, 'entity', ARGV[1], known[1], tonumber(known[2]) + 1, tonumber(known[3]), ARGV[3], ARGV[2],
-  { string.format('N\t%s\t%s\t%s\t%s', ARGV[5], number, feature, ARGV[6]) })
+  { string.format('N\t%s\t%s\t%s\t%s', ARGV[5], number, feature, ARGV[6]) }, {})
 return { 1 }

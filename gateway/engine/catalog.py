@@ -29,7 +29,7 @@ from gateway.errors import (
     PlanNotFoundError,
     UnavailableError,
 )
-from gateway.lifecycle import catalog as rules
+from gateway.lifecycle import feature_rules
 from gateway.lifecycle.attach import is_paid
 from gateway.lifecycle.catalog import CatalogView, StoredPlan
 from gateway.lifecycle.plan_rules import new_plan
@@ -228,7 +228,7 @@ class Catalog:
         """Store a new feature."""
         await self.refresh()
         now_ms = self._clock.now_ms()
-        record = rules.new_feature(env, request, _view(self._snapshot, env), now_ms)
+        record = feature_rules.new_feature(env, request, _view(self._snapshot, env), now_ms)
         await self._store.create_feature(record)
         await self._refresh_own_change()
         return record
@@ -238,7 +238,7 @@ class Catalog:
         for _ in range(ATTEMPTS_MAX):
             await self.refresh()
             old = await self.feature(env, request.feature_id)
-            change = rules.change_feature(request, _view(self._snapshot, env))
+            change = feature_rules.change_feature(request, _view(self._snapshot, env))
             if not await self._store.update_feature(old.id, old.precision, change.feature):
                 continue
             for system in change.credit_systems:
@@ -253,7 +253,7 @@ class Catalog:
         """Delete a feature nothing names."""
         await self.refresh()
         await self.feature(env, feature_id)
-        rules.check_deletable(feature_id, _view(self._snapshot, env))
+        feature_rules.check_deletable(feature_id, _view(self._snapshot, env))
         await self._store.delete_feature(env, feature_id)
         await self._refresh_own_change()
 

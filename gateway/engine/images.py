@@ -3,7 +3,7 @@ those of
 ``gateway.keys`` and of the headers of ``lua/include``.
 
 Everything derived is derived anew: the sums over slots and over rows held by entities, the
-creation order, the index of
+creation order, the marks of
 entities that differ from full, and the times they are due.
 """
 
@@ -24,7 +24,7 @@ Values = list[str | int]
 
 
 def restore_groups(image: CustomerImage) -> list[Values]:
-    """Return the values of the customer, entities, slots, order, index and due keys, in this
+    """Return the values of the customer, entities, order, marks and due keys, in this
     order.
     """
     return _Restoration(image).groups()
@@ -41,8 +41,8 @@ class _Restoration:
         self.counter = image.counter
         self.entities = {entity.entity_id: entity for entity in image.entities}
         self.customer: Values = []
-        self.slots: Values = []
-        self.index: Values = []
+        self.holdings: Values = []
+        self.marks: Values = []
         self.due: Values = []
 
     def groups(self) -> list[Values]:
@@ -61,12 +61,11 @@ class _Restoration:
             self._place_held(feature, owners)
         self._place_slots(shared)
 
-        entities: Values = []
         order: Values = []
         for entity in image.entities:
             band = bands[entity.feature_id]
-            entities += [
-                entity.entity_id,
+            self.holdings += [
+                f"e:{entity.entity_id}",
                 f"{band}\t{entity.number}\t{entity.feature_id}\t{entity.document}",
             ]
             order += [score(band, 0, entity.number), entity.entity_id]
@@ -74,7 +73,7 @@ class _Restoration:
         self.customer += ["id", image.internal_id, "seq", image.seq, "rev", image.seq]
         self.customer += ["doc", image.document, "subs", subscriptions]
         self.customer += ["entities", image.number_max, "counter", self.counter]
-        return [self.customer, entities, self.slots, order, self.index, self.due]
+        return [self.customer, self.holdings, order, self.marks, self.due]
 
     def _bands(self) -> dict[str, int]:
         counts: dict[str, int] = defaultdict(int)
@@ -116,8 +115,8 @@ class _Restoration:
             entity = self.entities[entity_id]
             rows = _in_order(images)
             field = f"{feature}\t{entity_id}"
-            self.slots += [f"h:{field}", "\n".join(encode_row(row) for row, _ in rows)]
-            self.slots += [
+            self.holdings += [f"h:{field}", "\n".join(encode_row(row) for row, _ in rows)]
+            self.holdings += [
                 f"v:{field}",
                 encode_live(
                     [Live(image.used, 0, 0, image.period, image.due_ms) for _, image in rows]
@@ -158,10 +157,10 @@ class _Restoration:
                 if member:
                     self._mark(slot.period, place, self.entities[slot.entity_id])
         for field, parts in texts.items():
-            self.slots += [field, " ".join(parts)]
+            self.holdings += [field, " ".join(parts)]
 
     def _mark(self, band: int, place: int, entity: EntityImage) -> None:
-        self.index += [score(band, place, entity.number), f"{band}:{place}\t{entity.entity_id}"]
+        self.marks += [score(band, place, entity.number), f"{band}:{place}\t{entity.entity_id}"]
 
 
 def _in_order(images: list[RowImage]) -> list[tuple[Row, RowImage]]:

@@ -1,12 +1,14 @@
 --[[
-Write one outbox entry and the customer's new place in its own history. The last step of every change.
+Write one outbox entry, the customer's new place in its own history, and the fields of the customer that changed: one
+write each, the last step of every change.
 
-append_entry(keys, kind, head, id, seq, counter, now_ms, request_id, lines): head is 'env<tab>customer_id'.
-Returns the stream id.
+append_entry(keys, kind, head, id, seq, counter, now_ms, request_id, lines, fields): head is 'env<tab>customer_id',
+fields is a flat list of field, value.
 ]]
-local function append_entry(keys, kind, head, id, seq, counter, now, request_id, lines)
-  redis.call('HSET', keys.customer, 'seq', string.format('%d', seq), 'counter', string.format('%d', counter))
-  local header = string.format('%s\t%s\t%s\t%d\t%s\t%s', kind, head, id, seq, now, request_id)
+local function append_entry(keys, kind, head, id, seq, counter, now, request_id, lines, fields)
+  local place = string.format('%d', seq)
+  redis.call('HSET', keys.customer, 'seq', place, 'counter', string.format('%d', counter), unpack(fields))
+  local header = table.concat({ kind, head, id, place, now, request_id }, '\t')
   local body = #lines > 0 and '\n' .. table.concat(lines, '\n') or ''
-  return redis.call('XADD', keys.outbox, '*', 'e', header .. body)
+  redis.call('XADD', keys.outbox, '*', 'e', header .. body)
 end

@@ -1,14 +1,14 @@
 --[[
-Carry out a decision on one feature and write its live numbers. Everything fallible was decided before; from here on
-there are only writes.
+Carry out a decision on one feature. Everything fallible was decided before; from here on there are only writes.
 
-commit_feature(keys, state, sources, lines) appends the outbox lines. The caller writes seq and counter.
+commit_feature(keys, state, sources, lines, fields) appends to the outbox lines and to the fields of the customer that
+the caller writes with append_entry.
 ]]
 --@include begin_periods
 --@include spend_slots
 --@include spend_held
 --@include format_held
-local function commit_feature(keys, state, sources, lines)
+local function commit_feature(keys, state, sources, lines, fields)
   local owner = state.entity
   local before = owner and #state.own > 0 and own_totals(state.own, true)
   local own_changed = false
@@ -24,7 +24,7 @@ local function commit_feature(keys, state, sources, lines)
     elseif source.kind == 'e' then
       own_changed = move_row(state, row, owner.id, delta, lines) or own_changed
     elseif source.kind == 's' then
-      move_slot(keys, state, row, owner.id, owner.number, delta, lines)
+      move_slot(keys, state, row, owner, state.slots, delta, lines)
     elseif source.kind == 'p' then
       spend_slots(keys, state, source, lines)
     else
@@ -33,10 +33,9 @@ local function commit_feature(keys, state, sources, lines)
   end
   if own_changed then store_own(keys, state, owner.id, owner.number, before, state.own) end
   if state.changed then
-    state.live = format_live(state.rows)
-    redis.call('HSET', keys.customer, 'v:' .. state.feature, state.live)
+    fields[#fields + 1], fields[#fields + 2] = 'v:' .. state.feature, format_live(state.rows)
   end
   if state.held_changed then
-    redis.call('HSET', keys.customer, 'h:' .. state.feature, format_held(state.held))
+    fields[#fields + 1], fields[#fields + 2] = 'h:' .. state.feature, format_held(state.held)
   end
 end

@@ -1,5 +1,5 @@
 --[[
-Write the live numbers of rows as text, five integers a row (gateway/rows.py).
+Write the live numbers of rows as text, six integers a row (gateway/rows.py).
 
 format_live(rows) returns the text.
 ]]
@@ -7,7 +7,7 @@ local function format_live(rows)
   local parts = {}
   for at = 1, #rows do
     local row = rows[at]
-    parts[at] = string.format('%d %d %d %d %d', row.used, row.over, row.credit, row.period, row.due)
+    parts[at] = string.format('%d %d %d %d %d %d', row.used, row.over, row.credit, row.period, row.due, row.first)
   end
   return table.concat(parts, ' ')
 end

@@ -1,36 +1,41 @@
 --[[
-Move units on one slot of a per-entity row: the slot, the sums of the row, the index and the outbox together.
+Move units on one slot of a per-entity row: the slot, the sums of the row, its marks and the outbox together.
 
-move_slot(keys, state, row, entity, number, delta, lines): delta > 0 consumes.
+move_slot(keys, state, row, owner, slots, delta, lines): owner has id and number; slots are the pairs of that entity
+(parse_pairs), changed in place; delta > 0 consumes.
 ]]
 --@include parse_pairs
 --@include mark
 --@include note_move
-local function move_slot(keys, state, row, entity, number, delta, lines)
+local function move_slot(keys, state, row, owner, slots, delta, lines)
   if delta == 0 then return end
-  local field = 'p:' .. state.feature .. '\t' .. entity
-  local slots = parse_pairs(redis.call('HGET', keys.slots, field))
-  local before = slots[row.period] or 0
+  local entity, number, period = owner.id, owner.number, row.period
+  local before = slots[period] or 0
   local after = before + delta
-  slots[row.period] = after
+  slots[period] = after
 
-  local parts = {}
+  local text = string.format('%d %d', period, after)
   for _, other in ipairs(state.rows) do -- pairs of periods gone by are dropped here
-    if other.kind == 'p' and slots[other.period] then
-      parts[#parts + 1] = string.format('%d %d', other.period, slots[other.period])
+    if other ~= row and other.kind == 'p' and slots[other.period] then
+      text = string.format('%s %d %d', text, other.period, slots[other.period])
     end
   end
-  redis.call('HSET', keys.slots, field, table.concat(parts, ' '))
+  redis.call('HSET', keys.entities, 'p:' .. state.feature .. '\t' .. entity, text)
 
   local grant, floor = row.grant, row.floor
   row.used = row.used + delta
   row.over = row.over + math.max(0, after - grant) - math.max(0, before - grant)
   row.credit = row.credit + math.max(0, -after) - math.max(0, -before)
-  mark(keys.marks, row.period, 0, entity, number, before >= grant, after >= grant)
-  mark(keys.marks, row.period, 1, entity, number, before > 0, after > 0)
-  mark(keys.marks, row.period, 2, entity, number, before > grant, after > grant)
-  mark(keys.marks, row.period, 4, entity, number, before < 0, after < 0)
-  if floor then mark(keys.marks, row.period, 3, entity, number, before - grant >= floor, after - grant >= floor) end
+  if after < grant then
+    if number < row.first then row.first = number end
+  elseif number == row.first then
+    row.first = number + 1
+  end
+  mark(keys.marks, period, 0, entity, number, before >= grant, after >= grant)
+  mark(keys.marks, period, 1, entity, number, before > 0, after > 0)
+  mark(keys.marks, period, 2, entity, number, before > grant, after > grant)
+  mark(keys.marks, period, 4, entity, number, before < 0, after < 0)
+  if floor then mark(keys.marks, period, 3, entity, number, before - grant >= floor, after - grant >= floor) end
   note_move(state, row, entity, delta, after, lines)
   state.changed = true
 end

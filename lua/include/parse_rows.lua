@@ -14,12 +14,12 @@ local function parse_rows(static, live, now)
   for line in string.gmatch(static, '[^\n]+') do
     local id, kind, grant, flags, unit, every, anchor, expires, floor, rank, entity_feature = string.match(
       line, '^([^\t]*)\t(%a)\t(%d+)\t(%a*)\t(%a*)\t(%d+)\t(%d+)\t(%d+)\t(%d*)\t([^\t]*)\t([^\t]*)\t')
-    local at = #rows * 5
+    local at = #rows * 6
     local row = {
       line = line, id = id, kind = kind, grant = tonumber(grant), flags = flags, rank = rank, entity_feature = entity_feature,
       floor = tonumber(floor), unlimited = string.find(flags, 'u', 1, true) ~= nil,
       used = numbers[at + 1], over = numbers[at + 2], credit = numbers[at + 3],
-      period = numbers[at + 4], due = numbers[at + 5],
+      period = numbers[at + 4], due = numbers[at + 5], first = numbers[at + 6],
     }
     expires = tonumber(expires)
     row.expires = expires
@@ -27,7 +27,7 @@ local function parse_rows(static, live, now)
     row.old_used, row.old_period = row.used, row.period
     if row.due > 0 and row.due <= now then
       row.fresh = true
-      row.used, row.over, row.credit, row.period = 0, 0, 0, 0
+      row.used, row.over, row.credit, row.period, row.first = 0, 0, 0, 0, 0
       row.due = next_boundary(tonumber(anchor), unit, tonumber(every), now)
     end
     rows[#rows + 1] = row

@@ -15,7 +15,7 @@ local function place_own(keys, state, static, dues, lines)
   local before = own_totals(state.own, false)
   for _, row in ipairs(state.own) do old[row.id] = row end
   local blank = {}
-  for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0' end
+  for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
   for _, row in ipairs(rows) do kept[row.id] = true end
   for _, row in ipairs(state.own) do
@@ -40,7 +40,7 @@ local function place_own(keys, state, static, dues, lines)
     end
   end
   local field = state.feature .. '\t' .. owner.id
-  if static ~= '' then redis.call('HSET', keys.slots, 'h:' .. field, static) end
+  if static ~= '' then redis.call('HSET', keys.entities, 'h:' .. field, static) end
   store_own(keys, state, owner.id, owner.number, before, rows)
   redis.call('HSET', keys.customer, 'h:' .. state.feature, format_held(state.held))
 end

@@ -16,7 +16,7 @@ local function place_rows(keys, state, static, dues, unit, lines)
     if string.find(row.flags, 'a', 1, true) then had = true end
   end
   local blank = {}
-  for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0' end
+  for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
   for _, row in ipairs(rows) do kept[row.id] = true end
   for _, row in ipairs(state.rows) do
@@ -38,7 +38,7 @@ local function place_rows(keys, state, static, dues, unit, lines)
   for _, row in ipairs(rows) do
     local first_due, line, was = tonumber(due()), text(), old[row.id]
     if was then
-      row.used, row.over, row.credit, row.period, row.due = was.used, was.over, was.credit, was.period, was.due
+      for _, name in ipairs({ 'used', 'over', 'credit', 'period', 'due', 'first' }) do row[name] = was[name] end
     else
       state.counter = state.counter + 1
       row.period, row.due = state.counter, first_due

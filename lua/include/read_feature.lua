@@ -33,14 +33,13 @@ local function read_feature(keys, feature, entity, now)
     end
     return state
   end
-  local known = redis.call('HGET', keys.entities, entity)
-  if not known then return state end
-  local band, number, of_feature = string.match(known, '^(%d+)\t(%d+)\t([^\t]*)\t')
-  state.entity = { id = entity, band = tonumber(band), number = tonumber(number), feature = of_feature }
   local field = feature .. '\t' .. entity
-  local held = redis.call('HMGET', keys.slots, 'p:' .. field, 'h:' .. field, 'v:' .. field)
-  state.slots = parse_pairs(held[1])
-  state.own_static, state.own_live = held[2], held[3]
-  state.own = parse_rows(held[2], held[3], now)
+  local held = redis.call('HMGET', keys.entities, 'e:' .. entity, 'p:' .. field, 'h:' .. field, 'v:' .. field)
+  if not held[1] then return state end
+  local band, number, of_feature = string.match(held[1], '^(%d+)\t(%d+)\t([^\t]*)\t')
+  state.entity = { id = entity, band = tonumber(band), number = tonumber(number), feature = of_feature }
+  state.slots = parse_pairs(held[2])
+  state.own_static, state.own_live = held[3], held[4]
+  state.own = parse_rows(held[3], held[4], now)
   return state
 end

@@ -14,7 +14,7 @@ local function spend_held(keys, state, source, lines)
   local function visit(class, move)
     local entity, number = first_marked(keys.marks, held.band, class)
     local field = state.feature .. '\t' .. entity
-    local texts = redis.call('HMGET', keys.slots, 'h:' .. field, 'v:' .. field)
+    local texts = redis.call('HMGET', keys.entities, 'h:' .. field, 'v:' .. field)
     local rows = parse_rows(texts[1], texts[2], 0)
     local before = own_totals(rows, false)
     for _, row in ipairs(rows) do

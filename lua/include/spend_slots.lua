@@ -1,6 +1,7 @@
 --[[
 Carry out a customer-level decision on a per-entity row: entities are visited in creation order, each for what it can
-give, found through the index. O(log n) for each entity that is touched.
+give, found through the marks. O(log n) for each entity that is touched. The row remembers the first entity that may
+have something left, so that a long run of drained ones is passed once.
 
 spend_slots(keys, state, source, lines)
 ]]
@@ -10,47 +11,46 @@ spend_slots(keys, state, source, lines)
 local function spend_slots(keys, state, source, lines)
   local row, grant = source.row, source.row.grant
 
-  local function used_of(entity)
-    return parse_pairs(redis.call('HGET', keys.slots, 'p:' .. state.feature .. '\t' .. entity))[row.period] or 0
+  -- Moves what the given share of the entity's slot says, and returns the units moved.
+  local function visit(entity, number, share)
+    local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. entity))
+    local moved = share(slots[row.period] or 0)
+    move_slot(keys, state, row, { id = entity, number = number }, slots, moved, lines)
+    return moved
   end
-  local function first_open(class)
-    return first_unmarked(keys.order, source.band, keys.marks, row.period, class)
+  local function first_outside(class, from)
+    return first_unmarked(keys.order, source.band, keys.marks, row.period, class, from)
   end
 
   local left = source.take
   while left > 0 do
     local entity, number
     if grant > 0 then
-      entity, number = first_open(0)
+      entity, number = first_outside(0, row.first)
+      row.first = number
     else -- an untouched slot has nothing to give, so only those above the grant count
       entity, number = first_marked(keys.marks, row.period, 4)
     end
-    local moved = math.min(left, grant - used_of(entity))
-    move_slot(keys, state, row, entity, number, moved, lines)
-    left = left - moved
+    left = left - visit(entity, number, function(used) return math.min(left, grant - used) end)
   end
   local below = source.extra
   while below > 0 do
-    local entity, number = first_open(row.floor and 3 or nil)
-    local moved = row.floor and math.min(below, row.floor + grant - used_of(entity)) or below
-    move_slot(keys, state, row, entity, number, moved, lines)
-    below = below - moved
+    local entity, number = first_outside(row.floor and 3 or nil, 0)
+    below = below - visit(entity, number, function(used)
+      return row.floor and math.min(below, row.floor + grant - used) or below
+    end)
   end
   while below < 0 and not row.unlimited do
     local entity, number = first_marked(keys.marks, row.period, 2)
-    local moved = math.min(-below, used_of(entity) - grant)
-    move_slot(keys, state, row, entity, number, -moved, lines)
-    below = below + moved
+    below = below - visit(entity, number, function(used) return -math.min(-below, used - grant) end)
   end
   while left < 0 do
     local entity, number = first_marked(keys.marks, row.period, 1)
-    local moved = math.min(-left, used_of(entity))
-    move_slot(keys, state, row, entity, number, -moved, lines)
-    left = left + moved
+    left = left - visit(entity, number, function(used) return -math.min(-left, used) end)
   end
   local above = source.credit - math.min(0, below)
   if above ~= 0 then
-    local entity, number = first_open(nil)
-    move_slot(keys, state, row, entity, number, -above, lines)
+    local entity, number = first_outside(nil, 0)
+    visit(entity, number, function() return -above end)
   end
 end

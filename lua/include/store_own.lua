@@ -24,9 +24,9 @@ local function store_own(keys, state, entity, number, before, rows)
   end
   if due then redis.call('ZADD', keys.due, string.format('%d', due), field) else redis.call('ZREM', keys.due, field) end
   if #rows > 0 then
-    redis.call('HSET', keys.slots, 'v:' .. field, format_live(rows))
+    redis.call('HSET', keys.entities, 'v:' .. field, format_live(rows))
   else
-    redis.call('HDEL', keys.slots, 'v:' .. field, 'h:' .. field)
+    redis.call('HDEL', keys.entities, 'v:' .. field, 'h:' .. field)
   end
   state.held_changed = true
 end

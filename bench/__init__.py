@@ -1,0 +1,1 @@
+"""Measurements an engineer runs before trusting the gateway: ``python -m bench``."""

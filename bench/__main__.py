@@ -1,0 +1,37 @@
+"""``python -m bench [NAME] [--smoke] [--json]``: run one bench, or all of them.
+
+``--smoke`` runs each in a second or two, as the tests do; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+import msgspec
+
+from bench import lua_cost
+
+BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, lua_cost.Result]]] = {
+    "lua_cost": lua_cost.run,
+}
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(BENCHES)), required=False)
+@click.option("--smoke", is_flag=True, help="A second each, for the tests.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def main(*, name: str | None, smoke: bool, as_json: bool) -> None:
+    """Measure what the gateway costs."""
+    for chosen in [name] if name else sorted(BENCHES):
+        result = asyncio.run(BENCHES[chosen](smoke))
+        if as_json:
+            click.echo(msgspec.json.encode(result).decode())
+        else:
+            click.echo(result.table())
+
+
+if __name__ == "__main__":
+    main()
