@@ -1,0 +1,65 @@
+"""The README's own commands and settings: what it shows is what happens."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from gateway.config import SETTINGS
+from tests.fixtures.gateways import KEY, Gateway, Json
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_commands_of_the_readme_give_what_it_prints(gateway: Gateway) -> None:
+    story = README[README.index("export TALLYGATE_KEY") - 10 : README.index("## The HTTP API")]
+    output = ""
+    prelude = ""
+    compared = 0
+    for kind, text in BLOCK.findall(story):
+        if "export TALLYGATE_KEY" in text:
+            prelude = text.replace("am_sk_test_the_key_it_printed", KEY)
+            prelude = prelude.replace("http://127.0.0.1:8080", gateway.url)
+        elif kind == "sh":
+            script = prelude + text
+            ran = subprocess.run(
+                ["/bin/bash", "-euc", script],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+            output = ran.stdout.strip().splitlines()[-1]
+        elif kind == "json":
+            assert _subset(json.loads(text), json.loads(output)) == [], output
+            compared += 1
+        elif kind == "sql":
+            gateway.wait_for_writer()
+            output = "\n".join("|".join(map(str, row)) for row in gateway.sql(text))
+        elif kind == "text":
+            assert text.strip() == output
+            compared += 1
+    assert compared == 4
+
+
+def _subset(shown: Json, given: Json, path: str = "") -> list[str]:
+    """Return where what is shown differs from what was given; keys left out are not compared."""
+    if isinstance(shown, dict):
+        return [
+            line
+            for key, value in shown.items()
+            for line in _subset(value, given[key], f"{path}.{key}")
+        ]
+    return [] if shown == given else [f"{path}: {shown} is shown, {given} was given"]
+
+
+def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
+    for setting in SETTINGS:
+        default = f"`{setting.default_text}`" if setting.default_text else ""
+        row = f"| `{setting.env}` | {default} | {setting.meaning} Allowed: {setting.allowed}. |"
+        assert row in README
+    assert len(re.findall(r"^\| `TALLYGATE_", README, re.MULTILINE)) == len(SETTINGS)

@@ -1,0 +1,189 @@
+"""Starting and stopping: what is printed, what is refused in one line, on which servers it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import redis
+
+from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, define_team, wait_until
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+        env=os.environ | environment,
+    )
+
+
+def refused(*words: str, **environment: str) -> str:
+    """Run a start that must be refused; return its one line."""
+    ended = run(*words, **environment)
+    assert ended.returncode != 0, ended.stdout
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("tallygate: ")
+    return line
+
+
+def test_a_wrong_setting_is_refused_by_name(tmp_path: Path) -> None:
+    line = refused("serve", TALLYGATE_PORT="99999", TALLYGATE_DATA_DIR=str(tmp_path))
+    assert "TALLYGATE_PORT" in line
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused("serve", "--port", str(port), TALLYGATE_DATA_DIR=str(tmp_path))
+    assert str(port) in line
+
+
+def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
+    line = refused("serve", "--redis-url", "redis://127.0.0.1:1", TALLYGATE_DATA_DIR=str(tmp_path))
+    assert "Redis" in line
+
+
+def test_an_unreachable_database_is_refused(tmp_path: Path, valkey: str) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    line = refused(
+        "serve", "--redis-url", valkey, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
+    )
+    assert "SQL cannot be reached" in line
+
+
+def test_an_unmigrated_database_is_refused_and_says_what_to_do(tmp_path: Path, valkey: str) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    line = refused(
+        "serve", "--redis-url", valkey, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
+    )
+    assert "tallygate migrate" in line
+
+
+@pytest.fixture
+def evicting(valkey: str) -> Iterator[str]:
+    with closing(redis.Redis.from_url(valkey)) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        yield valkey
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_redis_that_may_evict_is_refused(tmp_path: Path, evicting: str) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert run("migrate", "--database-url", url).returncode == 0
+    line = refused(
+        "serve", "--redis-url", evicting, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
+    )
+    assert "noeviction" in line
+
+
+def test_a_data_folder_that_is_in_use_is_refused(shared_gateway: Gateway) -> None:
+    line = refused("serve", "--port", "0", TALLYGATE_DATA_DIR=str(shared_gateway.folder))
+    assert str(shared_gateway.folder) in line
+
+
+def test_the_first_start_prints_a_key_once_and_keeps_its_hash_only(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", environment={"TALLYGATE_BOOTSTRAP_KEY": ""})
+    try:
+        gateway.start()
+        printed = (gateway.folder / "stdout.log").read_text()
+        key = next(word for word in printed.split() if word.startswith("am_sk_test_"))
+        answer = httpx.post(
+            f"{gateway.url}/v1/features.list", headers={"authorization": f"Bearer {key}"}
+        )
+        assert answer.status_code == 200
+        assert gateway.stop() == 0
+        stored = (gateway.folder / "tallygate.db").read_bytes()
+        assert key.encode() not in stored
+        gateway.start()
+        assert "am_sk_" not in (gateway.folder / "stdout.log").read_text()
+    finally:
+        gateway.stop()
+
+
+def test_sigterm_flushes_the_writer_and_stops_the_embedded_server(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data").start()
+    define_team(gateway)
+    gateway.call("customers.get_or_create", customer_id="org_123")
+    gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+    with closing(gateway.redis()) as client:
+        server = client.info("server")["process_id"]
+    for number in range(50):
+        gateway.call(
+            "entities.create", customer_id="org_123", entity_id=str(number), feature_id="seats"
+        )
+    assert gateway.stop() == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, signal.SIG_DFL)
+    assert gateway.sql("SELECT count(*) FROM entities") == [(50,)]
+
+
+def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data")
+    try:
+        gateway.start()
+        folder = {"TALLYGATE_DATA_DIR": str(gateway.folder)}
+        created = run("keys", "create", **folder)
+        key = next(word for word in created.stdout.split() if word.startswith("am_sk_"))
+        headers = {"authorization": f"Bearer {key}"}
+
+        def status() -> int:
+            return httpx.post(f"{gateway.url}/v1/features.list", headers=headers).status_code
+
+        assert status() == 200
+        listed = run("keys", "list", **folder).stdout
+        assert key not in listed
+        (line,) = [one for one in listed.splitlines() if key[:14] in one and KEY[:14] not in one]
+        assert run("keys", "revoke", line.split()[0], **folder).returncode == 0
+        wait_until(lambda: status() == 401, 5)
+    finally:
+        gateway.stop()
+
+
+def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
+    tmp_path: Path, valkey: str, postgres: str
+) -> None:
+    with closing(redis.Redis.from_url(valkey)) as client:
+        client.flushall()
+    assert run("migrate", "--database-url", postgres).returncode == 0
+    urls = ("--redis-url", valkey, "--database-url", postgres)
+    gateway = Gateway(tmp_path / "data", *urls, "--no-writer")
+    writer = subprocess.Popen([sys.executable, "-m", "gateway", "writer", *urls])
+    try:
+        gateway.start()
+        define_team(gateway)
+        gateway.call("customers.get_or_create", customer_id="org_123", name="Acme")
+        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+        for name in ("a", "b", "c"):
+            gateway.call(
+                "entities.create", customer_id="org_123", entity_id=name, feature_id="seats"
+            )
+        gateway.call(
+            "balances.track", customer_id="org_123", feature_id="meeting_summaries", value=60
+        )
+        listed = gateway.call("events.list", customer_id="org_123")["list"]
+        assert [one["value"] for one in listed] == [60, 1, 1, 1]
+        plain = postgres.replace("postgresql+psycopg://", "postgresql://")
+        with psycopg.connect(plain) as connection:
+            used = connection.execute(
+                "SELECT e.entity_id, s.used FROM slots s JOIN entities e"
+                " USING (internal_id, entity_id) ORDER BY e.number"
+            ).fetchall()
+        assert used == [("a", 50 * 10**6), ("b", 10 * 10**6)]
+    finally:
+        writer.terminate()
+        assert writer.wait(START_SECONDS) == 0
+        assert gateway.stop() == 0
