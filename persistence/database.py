@@ -7,6 +7,8 @@ server never holds the event loop. Nothing here knows a table, and no engine is 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from gateway.errors import SettingError, UnavailableError
 
 _Answer = TypeVar("_Answer")
 
+_SWITCH_PAUSE_SECONDS = 0.01
 _DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -92,21 +95,32 @@ def _connect_arguments(url: URL, options: EngineOptions) -> dict[str, Any]:
 
 def _prepare_sqlite(engine: Engine, options: EngineOptions) -> None:
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the raw driver's
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own BEGIN comes too late for a snapshot; ``begin`` below sends it instead.
         connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout={options.lock_timeout_ms}",
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
+        connection.execute(f"PRAGMA busy_timeout={options.lock_timeout_ms}")
+        _write_ahead(connection, options.lock_timeout_ms / 1000)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    """Switch the file to its write-ahead log; two first starts at once do this at one time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            # The busy timeout does not cover this switch, so waiting is up to us.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager

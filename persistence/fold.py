@@ -13,229 +13,30 @@ folds its entries one by one to find which.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
 from gateway import outbox
 from gateway.documents import CustomerDocument, EntityDocument, Subscription
 from gateway.rows import Kind, Row, decode_row
+from persistence.batch import (
+    BalanceChange,
+    BalanceRow,
+    Batch,
+    CursorMove,
+    CustomerChange,
+    CustomerEnd,
+    CustomerRow,
+    DeadLetterRow,
+    DeductionRow,
+    EntityEnd,
+    EntityRow,
+    EventRow,
+    ResetRow,
+    SlotRow,
+    SubscriptionRow,
+)
 from persistence.stream_ids import BEGINNING, place
-
-
-class EventRow(NamedTuple):
-    """A row of ``events``."""
-
-    id: str
-    env: str
-    internal_id: str
-    customer_id: str
-    entity_id: str
-    feature_id: str
-    event_name: str
-    kind: str
-    value: int
-    applied: int
-    properties: str
-    timestamp_ms: int
-    recorded_at_ms: int
-    request_id: str
-    seq: int
-
-
-class DeductionRow(NamedTuple):
-    """A row of ``deductions``; ``resets_at`` 0 is never, None is what SQL knows of the period."""
-
-    event_id: str
-    position: int
-    internal_id: str
-    balance_id: str
-    entity_id: str
-    feature_id: str
-    period: int
-    delta: int
-    used: int
-    total: int
-    resets_at: int | None
-    at_ms: int
-
-
-class ResetRow(NamedTuple):
-    """A row of ``resets``."""
-
-    entry_id: str
-    position: int
-    internal_id: str
-    balance_id: str
-    entity_id: str
-    feature_id: str
-    period: int
-    due_ms: int
-    at_ms: int
-
-
-class CustomerRow(NamedTuple):
-    """A row of ``customers``, whole."""
-
-    internal_id: str
-    env: str
-    id: str
-    name: str | None
-    email: str | None
-    document: str
-    created_at: int
-    deleted_at: int | None
-    seq: int
-    counter: int
-    number_max: int
-
-
-class CustomerChange(NamedTuple):
-    """Columns of a customer whose document did not change; None leaves ``deleted_at``."""
-
-    internal_id: str
-    deleted_at: int | None
-    seq: int
-    counter: int
-    number_max: int
-
-
-class EntityRow(NamedTuple):
-    """A row of ``entities``, whole."""
-
-    internal_id: str
-    number: int
-    env: str
-    entity_id: str
-    feature_id: str
-    name: str | None
-    document: str
-    created_at: int
-    deleted_at: int | None
-    seq: int
-
-
-class SubscriptionRow(NamedTuple):
-    """A row of ``subscriptions``, whole."""
-
-    internal_id: str
-    id: str
-    entity_id: str
-    plan_id: str
-    version: int
-    status: str
-    document: str
-    started_at: int
-    ended_at: int | None
-    seq: int
-
-
-class BalanceRow(NamedTuple):
-    """A row of ``balances``, whole."""
-
-    internal_id: str
-    id: str
-    entity_id: str
-    feature_id: str
-    kind: str
-    plan_id: str | None
-    subscription_id: str | None
-    interval: str | None
-    interval_count: int
-    granted: int
-    used: int
-    unlimited: bool
-    period: int
-    due_ms: int
-    expires_ms: int
-    entity_feature: str
-    line: str
-    created_at: int
-    ended_at: int | None
-    seq: int
-
-
-class BalanceChange(NamedTuple):
-    """Columns of a balance an earlier batch added; None leaves a column as it is."""
-
-    internal_id: str
-    id: str
-    used: int | None
-    period: int | None
-    due_ms: int | None
-    ended_at: int | None
-    seq: int
-
-
-class SlotRow(NamedTuple):
-    """A row of ``slots``; unless ``certain``, only if SQL knows its balance as a per-entity one."""
-
-    internal_id: str
-    entity_id: str
-    balance_id: str
-    feature_id: str
-    period: int
-    used: int
-    seq: int
-    certain: bool
-
-
-class EntityEnd(NamedTuple):
-    """An entity was deleted: what an earlier batch wrote of it ends."""
-
-    internal_id: str
-    env: str
-    entity_id: str
-    at_ms: int
-    seq: int
-
-
-class CustomerEnd(NamedTuple):
-    """A customer was deleted: what an earlier batch wrote of it ends."""
-
-    internal_id: str
-    at_ms: int
-    seq: int
-
-
-class DeadLetterRow(NamedTuple):
-    """A row of ``dead_letters``."""
-
-    partition: int
-    stream_id: str
-    payload: bytes
-    error: str
-    at_ms: int
-
-
-class CursorMove(NamedTuple):
-    """The last entry of a partition in the batch, and how many there were."""
-
-    partition: int
-    stream_id: str
-    applied: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one transaction does. No key occurs twice in a list."""
-
-    cursors: list[CursorMove] = field(default_factory=list)
-    events: list[EventRow] = field(default_factory=list)
-    deductions: list[DeductionRow] = field(default_factory=list)
-    resets: list[ResetRow] = field(default_factory=list)
-    entity_ends: list[EntityEnd] = field(default_factory=list)
-    customer_ends: list[CustomerEnd] = field(default_factory=list)
-    slots: list[SlotRow] = field(default_factory=list)
-    customers: list[CustomerRow] = field(default_factory=list)
-    customer_changes: list[CustomerChange] = field(default_factory=list)
-    balances: list[BalanceRow] = field(default_factory=list)
-    balance_changes: list[BalanceChange] = field(default_factory=list)
-    entities: list[EntityRow] = field(default_factory=list)
-    subscriptions: list[SubscriptionRow] = field(default_factory=list)
-    dead_letters: list[DeadLetterRow] = field(default_factory=list)
-
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
@@ -287,13 +88,25 @@ class _Moves:
 class _Balance:
     """A balance in the batch: whole once ``row`` is known, else the columns that changed."""
 
-    __slots__ = ("created_at", "due_ms", "ended_at", "owner", "period", "row", "seq", "used")
+    __slots__ = (
+        "created_at",
+        "due_ms",
+        "ended_at",
+        "owner",
+        "period",
+        "row",
+        "seq",
+        "used",
+        "used_in",
+    )
 
     def __init__(self) -> None:
         self.row: tuple[Row, str] | None = None
         self.owner: tuple[str, str] = ("", "")
         self.created_at = 0
         self.used: int | None = None
+        self.used_in = 0
+        """The period ``used`` belongs to; ``period`` itself is only known if it began here."""
         self.period: int | None = None
         self.due_ms: int | None = None
         self.ended_at: int | None = None
@@ -480,12 +293,13 @@ class _Step:
                 move.total,
                 state.due.get((move.balance_id, move.period)),
                 entry.at_ms,
+                entry.seq,
             ),
         )
         state.counter = max(state.counter, move.period)
         balance = state.balance(move.balance_id, entry.seq)
         # Of a row that is one number, total and used are the same.
-        balance.used = move.total
+        balance.used, balance.used_in = move.total, move.period
         if move.entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
             slots = state.slots.setdefault(move.entity_id, {})
             slots[move.balance_id] = SlotRow(
@@ -525,12 +339,39 @@ class _Step:
             balance.created_at = self._entry.at_ms
         balance.row = (row, added.row)
         balance.owner = (added.feature_id, added.entity_id)
+        self._open(balance, row.id, added)
         balance.used = added.used
         balance.ended_at = None
         self._begin_period(balance, row.id, added.period, added.due_ms)
 
+    def _open(self, balance: _Balance, balance_id: str, added: outbox.RowAdded) -> None:
+        """Record what a row begins with, or changes to, as a move: no line of its own says it."""
+        position = self._next_position()
+        delta: int | None = None
+        if balance.used is not None:
+            delta = added.used - (balance.used if balance.used_in == added.period else 0)
+            if delta == 0:
+                return
+        self._batch.deductions.append(
+            DeductionRow(
+                f"mov_{self._name}",
+                position,
+                self._entry.internal_id,
+                balance_id,
+                added.entity_id,
+                added.feature_id,
+                added.period,
+                delta,
+                added.used,
+                added.used,
+                added.due_ms,
+                self._entry.at_ms,
+                self._entry.seq,
+            ),
+        )
+
     def _begin_period(self, balance: _Balance, balance_id: str, period: int, due_ms: int) -> None:
-        balance.period = period
+        balance.period = balance.used_in = period
         balance.due_ms = due_ms
         self._state.counter = max(self._state.counter, period)
         self._state.due[balance_id, period] = due_ms

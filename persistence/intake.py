@@ -22,7 +22,8 @@ from gateway.errors import GatewayError
 from gateway.outbox import Entry, OutboxError, decode
 from gateway.ports import Clock
 from persistence import store
-from persistence.fold import Batch, DeadLetterRow, fold
+from persistence.batch import Batch, DeadLetterRow
+from persistence.fold import fold
 from persistence.store import BatchRefusedError
 
 _log = logging.getLogger(__name__)
@@ -125,9 +126,8 @@ class Intake:
         letters: list[DeadLetterRow] = []
         for one in received:
             try:
-                if one.payload is None:
-                    raise OutboxError("the entry has no payload")
-                entries.append(decode(one.partition, one.stream_id, one.payload))
+                # No payload is as good as an empty one: neither has a header.
+                entries.append(decode(one.partition, one.stream_id, one.payload or b""))
             except OutboxError as error:
                 letters.append(self._letter(one, error))
         return entries, letters

@@ -117,7 +117,7 @@ def _load(env: str, customer_id: str, partition: int, engine: Engine) -> LoadRes
         return LoadResult(
             cursor,
             CustomerImage(
-                *found.tuple(),
+                *found,
                 subscriptions=_load_subscriptions(connection, internal_id),
                 rows=_load_rows(connection, internal_id),
                 slots=_load_slots(connection, internal_id),

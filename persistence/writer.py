@@ -14,22 +14,23 @@ below it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import UnavailableError
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.ports import Clock
 from persistence import store
 from persistence.database import Database
-from persistence.intake import DeadLetterLimitError, Intake, Progress, Received
+from persistence.intake import Intake, Progress, Received
 from persistence.store import CursorMovedError
 from persistence.stream_ids import BEGINNING, following, place
 
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 _BLOCK_MS = 200
 """How long a read waits for the first entry; the client's socket timeout has to be longer."""
 
+_REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
 _MEASURE_SECONDS = 1.0
 _PAUSE_MIN_SECONDS = 0.05
 _PAUSE_MAX_SECONDS = 5.0
@@ -126,9 +128,9 @@ class Writer:
             while not self._stopping.is_set():
                 await self._turn(_BLOCK_MS)
             await self._drain()
-        except DeadLetterLimitError as error:
-            self._last_error = error.message
-            _log.critical("the writer stops: %s", error)
+        except Exception as error:
+            self._last_error = str(error)
+            _log.critical("the writer has stopped: %s", error)
             raise
         finally:
             self._running = False
@@ -147,10 +149,9 @@ class Writer:
         An id below the cursor would never be read. Entries up to the cursor are trimmed: a writer
         before this one may have ended between apply and trim.
         """
-        self._cursors = await self._database.run(
-            partial(_open_cursors, self._partitions),
-        )
-        self._dead_letters = await self._database.run(partial(_dead_letters, self._partitions))
+        run, partitions = self._database.run, self._partitions
+        self._cursors = await run(lambda engine: store.open_cursors(engine, partitions))
+        self._dead_letters = await run(lambda engine: store.count_dead_letters(engine, partitions))
         behind = [at for at in self._partitions if await self._raise_stream(at)]
         await self._trim(self._partitions)
         if behind:
@@ -182,7 +183,7 @@ class Writer:
                 await self.align()
             carried = await self._advance(block_ms)
             await self._measure()
-        except (RedisError, OSError, UnavailableError, CursorMovedError) as error:
+        except (*_REDIS_FAULTS, UnavailableError, CursorMovedError) as error:
             # SQL is the truth after any of these, also where a commit's answer was lost.
             self._aligned = False
             await self._wait_out(error)
@@ -191,8 +192,34 @@ class Writer:
         self._pause_s = _PAUSE_MIN_SECONDS
         return carried
 
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._stop_by is not None and loop.time() < self._stop_by:
+            if await self._turn(0) == 0 and self._aligned:
+                return
+
+    async def _wait_out(self, error: Exception) -> None:
+        self._last_error = str(error)
+        _log.warning("the writer waits %.2f s: %s", self._pause_s, error)
+        with contextlib.suppress(*_REDIS_FAULTS):
+            # With SQL gone, the lag is what everybody needs to see.
+            await self._measure()
+        await self._pause(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, no longer than until ``stop`` is called; draining, no longer than it may last."""
+        if self._stop_by is not None:
+            left = self._stop_by - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, min(seconds, left)))
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
     async def _advance(self, block_ms: int) -> int:
         received = await self._receive(block_ms)
+        if not received:
+            self._pending, self._lag_seconds = 0, 0.0
         for at in range(0, len(received), self._batch_max):
             await self._carry(received[at : at + self._batch_max])
         return len(received)
@@ -218,7 +245,7 @@ class Writer:
 
     async def _read(self, after: Mapping[int, str], block_ms: int) -> list[Received]:
         # The count holds for each stream, so it is shared among those that last had something.
-        count = max(1, self._batch_max // max(1, self._active))
+        count = max(1, self._batch_max // self._active)
         if self._clustered:
             received = await self._read_singly(after, count)
             if not received and block_ms:
@@ -226,7 +253,7 @@ class Writer:
         else:
             block = ("BLOCK", block_ms) if block_ms else ()
             received = self._parse(await self._read_streams(self._keys, after, count, *block))
-        self._active = len({one.partition for one in received})
+        self._active = len({one.partition for one in received}) or len(self._partitions)
         return received
 
     async def _read_streams(
@@ -250,7 +277,7 @@ class Writer:
         return [
             Received(self._keys[key], stream_id.decode(), fields.get(FIELD))
             for key, entries in pairs
-            for stream_id, fields in entries
+            for stream_id, fields in _flat(entries)
         ]
 
     async def _trim(self, partitions: Iterable[int]) -> None:
@@ -260,3 +287,43 @@ class Writer:
                 lowest = following(self._cursors[at])
                 pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", lowest)
             await pipe.execute()
+
+    async def _measure(self) -> None:
+        """Look at what is waiting, once a second; notice a Redis that lost its streams."""
+        now = asyncio.get_running_loop().time()
+        if now < self._measured_at + _MEASURE_SECONDS:
+            return
+        self._measured_at = now
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in self._partitions:
+                pipe.execute_command("XINFO STREAM", outbox_key(at))
+            replies = await pipe.execute(raise_on_error=False)
+        streams = [_stream_info(reply) for reply in replies]
+        self._pending = sum(stream.length for stream in streams)
+        oldest = [place(stream.first)[0] for stream in streams if stream.first]
+        age_ms = self._clock.now_ms() - min(oldest) if oldest else 0
+        self._lag_seconds = max(0, age_ms) / 1000
+        for at, stream in zip(self._partitions, streams, strict=True):
+            if place(stream.last) < place(self._cursors.get(at, BEGINNING)):
+                self._aligned = False
+
+
+def _flat(entries: list[Any]) -> list[Any]:
+    # One of the client's four reply forms wraps the entries once more.
+    return entries[0] if entries and isinstance(entries[0], list) else entries
+
+
+class _StreamInfo(NamedTuple):
+    length: int
+    first: str | None
+    last: str
+
+
+def _stream_info(reply: Any) -> _StreamInfo:  # noqa: ANN401 - a reply, or what came instead
+    if isinstance(reply, ResponseError) and "no such key" in str(reply):
+        return _StreamInfo(0, None, BEGINNING)
+    if isinstance(reply, Exception):
+        raise reply
+    first = reply["first-entry"]
+    last = reply["last-generated-id"]
+    return _StreamInfo(reply["length"], first[0].decode() if first else None, last.decode())

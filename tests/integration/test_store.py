@@ -1,0 +1,231 @@
+"""A batch reaches SQL whole, once, and only from the cursor it follows."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from gateway.errors import StartError, UnavailableError
+from gateway.rows import Kind
+from persistence import store
+from persistence.batch import DeadLetterRow
+from persistence.database import EngineOptions, make_engine, write_transaction
+from persistence.fold import fold
+from persistence.models import Balance, Cursor, Customer, Deduction, Slot
+from persistence.store import BatchRefusedError, CursorMovedError
+from persistence.stream_ids import BEGINNING
+from tests.unit.persistence.entries import (
+    BASE_MS,
+    DELETED,
+    History,
+    contents,
+    customer,
+    deduct,
+    deleted_entity,
+    ended,
+    entity,
+    event,
+    reset,
+    row,
+    subscription,
+)
+
+
+def _carry(engine: Engine, history: History, *cuts: int) -> str:
+    """Apply a history in the batches the cuts make; return the last cursor."""
+    cursor = store.open_cursors(engine, [history.partition])[history.partition]
+    edges = [0, *cuts, len(history.entries)]
+    for start, end in pairwise(edges):
+        batch = fold(history.entries[start:end])
+        store.apply(engine, batch, expected={history.partition: cursor}, now_ms=BASE_MS)
+        cursor = batch.cursors[0].stream_id
+    return cursor
+
+
+def _eventful() -> History:
+    history = History()
+    history.add(
+        customer("Ac\tme\n\\N", "a@b.c"),
+        row(due_ms=50),
+        row("p", kind=Kind.PER_ENTITY, period=2),
+        subscription(),
+        kind="customer",
+    )
+    history.add(event("seats"), entity(), entity("seat_2", 2), kind="entity")
+    history.add(event(), deduct(used=3, delta=3), deduct("p", entity="seat_1", period=2))
+    history.add(reset(period=3), event(), deduct(used=1, period=3))
+    history.add(event("seats", -1), deleted_entity("seat_2"), kind="entity_delete")
+    history.add(ended("p"), kind="plan")
+    history.add(event(properties='{"text": "tab\\t, quote \\", null \\u0000, ü"}'))
+    return history
+
+
+def test_engines_end_the_same(migrated_sqlite: str, migrated_postgres: str) -> None:
+    found = []
+    for url in (migrated_sqlite, migrated_postgres):
+        engine = make_engine(url, EngineOptions())
+        _carry(engine, _eventful(), 1, 3, 5)
+        found.append(contents(engine))
+        engine.dispose()
+    assert found[0] == found[1]
+    assert len(found[0]["events"]) == 5
+
+
+def test_same_batch_again_is_refused_and_changes_nothing(engine: Engine) -> None:
+    history = _eventful()
+    _carry(engine, history)
+    before = contents(engine)
+    with pytest.raises(CursorMovedError):
+        store.apply(engine, fold(history.entries), expected={7: BEGINNING}, now_ms=BASE_MS)
+    assert contents(engine) == before
+
+
+@pytest.mark.parametrize("cuts", [(), (2, 4), (1, 2, 3, 4, 5, 6)])
+def test_replay_from_an_old_cursor_changes_nothing(engine: Engine, cuts: tuple[int, ...]) -> None:
+    history = _eventful()
+    _carry(engine, history, 3)
+    before = contents(engine)
+    with write_transaction(engine) as connection:
+        connection.execute(text(f"UPDATE cursors SET applied = 0, stream_id = '{BEGINNING}'"))  # noqa: S608
+    _carry(engine, history, *cuts)
+    assert contents(engine) == before
+
+
+def test_smaller_seq_never_wins(engine: Engine) -> None:
+    history = History()
+    history.add(customer("new"), row(used=5), entity(name="new"), seq=9)
+    history.add(customer("old"), row(used=1), entity(name="old"), seq=8)
+    history.add(deduct(used=2), seq=7)
+    _carry(engine, history, 1, 2)
+    with engine.connect() as connection:
+        assert connection.scalars(select(Customer.name)).all() == ["new"]
+        assert connection.scalars(select(Balance.used)).all() == [5]
+        assert connection.scalars(select(Deduction.delta)).all() == [5, 1]
+
+
+def test_one_moved_cursor_keeps_every_partition_back(engine: Engine) -> None:
+    first, second = History(1), History(2)
+    first.add(event())
+    second.add(event())
+    store.open_cursors(engine, [1, 2])
+    before = contents(engine)
+    batch = fold([*first.entries, *second.entries])
+    with pytest.raises(CursorMovedError):
+        store.apply(engine, batch, expected={1: BEGINNING, 2: "5-5"}, now_ms=BASE_MS)
+    assert contents(engine) == before
+
+
+def test_cursor_counts_what_it_passed(engine: Engine) -> None:
+    history = _eventful()
+    last = _carry(engine, history, 2)
+    with engine.connect() as connection:
+        (found,) = connection.execute(
+            select(Cursor.stream_id, Cursor.applied, Cursor.updated_at_ms)
+        )
+    assert tuple(found) == (last, len(history.entries), BASE_MS)
+
+
+def test_open_cursors_keep_what_is_there(engine: Engine) -> None:
+    last = _carry(engine, _eventful())
+    assert store.open_cursors(engine, [6, 7]) == {6: BEGINNING, 7: last}
+
+
+def test_customer_that_returns_takes_the_id_within_one_batch(engine: Engine) -> None:
+    history = History()
+    history.add(customer("first"), internal_id="cus_1")
+    history.add(DELETED, internal_id="cus_1")
+    history.add(customer("second"), internal_id="cus_2")
+    _carry(engine, history, 1)
+    with engine.connect() as connection:
+        live = select(Customer.name).where(Customer.deleted_at.is_(None))
+        assert connection.scalars(live).all() == ["second"]
+
+
+def test_resets_at_comes_from_the_period_of_the_move(engine: Engine) -> None:
+    history = History()
+    history.add(row(period=1, due_ms=50))
+    history.add(deduct(period=1), reset(period=2, due_ms=0), deduct(period=2))
+    _carry(engine, history, 1)
+    with engine.connect() as connection:
+        found = connection.scalars(select(Deduction.resets_at).order_by(Deduction.position))
+        assert found.all() == [50, None]
+
+
+def test_entity_of_an_entity_held_row_is_no_slot(engine: Engine) -> None:
+    history = History()
+    history.add(row(entity="seat_1"), row("p", kind=Kind.PER_ENTITY))
+    history.add(deduct(entity="seat_1"), deduct("p", entity="seat_1"))
+    _carry(engine, history, 1)
+    with engine.connect() as connection:
+        assert connection.scalars(select(Slot.balance_id)).all() == ["p"]
+
+
+def test_moves_of_a_balance_add_up_to_its_used(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), row(period=1))
+    for used in (3, 5, 4):
+        history.add(deduct(used=used, delta=used - {3: 0, 5: 3, 4: 5}[used], period=1))
+    history.add(reset(period=2), deduct(used=7, delta=7, period=2))
+    _carry(engine, history, 2, 4)
+    with engine.connect() as connection:
+        used, period = connection.execute(select(Balance.used, Balance.period)).one()
+        deltas = connection.scalars(select(Deduction.delta).where(Deduction.period == period))
+        assert sum(deltas) == used == 7
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_value_beyond_the_column_refuses_the_batch(engine: Engine, value: int) -> None:
+    history = History()
+    history.add(event(value=value))
+    store.open_cursors(engine, [7])
+    before = contents(engine)
+    with pytest.raises(BatchRefusedError, match="SQL refuses the batch"):
+        store.apply(engine, fold(history.entries), expected={7: BEGINNING}, now_ms=BASE_MS)
+    assert contents(engine) == before
+
+
+def test_second_live_customer_with_an_id_is_refused(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), internal_id="cus_1")
+    history.add(customer(), internal_id="cus_2")
+    with pytest.raises(BatchRefusedError):
+        _carry(engine, history)
+
+
+def test_dead_letter_keeps_every_byte(engine: Engine) -> None:
+    payload = bytes(range(256))
+    letter = DeadLetterRow(7, "5-0", payload, "not readable", BASE_MS)
+    store.open_cursors(engine, [7])
+    store.apply(engine, fold([], [letter]), expected={7: BEGINNING}, now_ms=BASE_MS)
+    assert contents(engine)["dead_letters"] == [(7, "5-0", payload, "not readable", BASE_MS)]
+    assert store.count_dead_letters(engine, [7]) == 1
+    assert store.count_dead_letters(engine, [8]) == 0
+
+
+def test_lost_server_is_unavailable() -> None:
+    engine = make_engine("postgres://nobody@127.0.0.1:1/nothing", EngineOptions())
+    with pytest.raises(UnavailableError, match=r"^SQL is unavailable: [^\n]+$"):
+        store.open_cursors(engine, [1])
+    engine.dispose()
+
+
+def test_installation_keeps_its_first_partition_count(engine: Engine) -> None:
+    store.claim_installation(engine, 64)
+    store.claim_installation(engine, 64)
+    with pytest.raises(StartError, match="64 partitions, not 32"):
+        store.claim_installation(engine, 32)
+
+
+def test_usage_a_row_brings_along_is_explained(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), row(used=0))
+    history.add(deduct(used=4, delta=4))
+    history.add(row(used=9))
+    history.add(row("carried", used=-3, period=2))
+    _carry(engine, history, 1, 2, 3)
+    with engine.connect() as connection:
+        moves = select(Deduction.balance_id, Deduction.delta).order_by(Deduction.event_id)
+        found = [tuple(move) for move in connection.execute(moves)]
+    assert sorted(found) == [("bal_1", 4), ("bal_1", 5), ("carried", -3)]

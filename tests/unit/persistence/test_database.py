@@ -1,0 +1,108 @@
+"""URLs, limits and snapshots of the engines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError
+
+from gateway.errors import SettingError, UnavailableError
+from persistence.database import (
+    Database,
+    EngineOptions,
+    make_engine,
+    parse_url,
+    read_transaction,
+    write_transaction,
+)
+from persistence.models import CatalogRevision
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgres_urls_name_the_driver(scheme: str) -> None:
+    url = parse_url(f"{scheme}://me:secret@db.example:5433/usage?sslmode=require")
+    assert url.drivername == "postgresql+psycopg"
+    assert (url.host, url.port, url.database) == ("db.example", 5433, "usage")
+
+
+@pytest.mark.parametrize("text_", ["sqlite://", "sqlite:///:memory:", "mysql://db/x", "no url"])
+def test_other_urls_are_refused(text_: str) -> None:
+    with pytest.raises(SettingError):
+        parse_url(text_)
+
+
+def test_refusal_does_not_show_the_password() -> None:
+    with pytest.raises(SettingError) as refusal:
+        parse_url("mysql://me:secret@db/x")
+    assert "secret" not in refusal.value.message
+
+
+def test_sqlite_is_durable_and_patient(migrated_sqlite: str) -> None:
+    engine = make_engine(migrated_sqlite, EngineOptions(lock_timeout_ms=1234))
+    with engine.connect() as connection:
+        found = {
+            name: connection.scalars(text(f"PRAGMA {name}")).one()
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+    engine.dispose()
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 1,
+        "busy_timeout": 1234,
+        "foreign_keys": 1,
+    }
+
+
+def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
+    engine = make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=20))
+    with engine.connect() as connection, pytest.raises(Exception, match="statement timeout"):
+        connection.execute(text("SELECT pg_sleep(30)"))
+    engine.dispose()
+
+
+def test_read_sees_one_snapshot(engine: Engine) -> None:
+    with read_transaction(engine) as reading:
+        before = reading.scalars(select(CatalogRevision.revision)).one()
+        with write_transaction(engine) as writing:
+            writing.execute(text("UPDATE catalog_revision SET revision = revision + 1"))
+        assert reading.scalars(select(CatalogRevision.revision)).one() == before
+    with read_transaction(engine) as reading:
+        assert reading.scalars(select(CatalogRevision.revision)).one() == before + 1
+
+
+def test_failed_write_leaves_nothing(engine: Engine) -> None:
+    def fail() -> None:
+        with write_transaction(engine) as connection:
+            connection.execute(text("UPDATE catalog_revision SET revision = 99"))
+            connection.execute(text("UPDATE nothing SET revision = 99"))
+
+    with pytest.raises(DBAPIError):
+        fail()
+    with read_transaction(engine) as connection:
+        assert connection.scalars(select(CatalogRevision.revision)).one() == 0
+
+
+async def test_slow_call_is_unavailable(migrated_sqlite: str) -> None:
+    database = Database(make_engine(migrated_sqlite, EngineOptions()), threads=1, answer_ms=10)
+    release = threading.Event()
+    with pytest.raises(UnavailableError, match="in time"):
+        await database.run(lambda _engine: release.wait())
+    release.set()
+    await database.close()
+
+
+async def test_crowd_is_turned_away(migrated_sqlite: str) -> None:
+    engine = make_engine(migrated_sqlite, EngineOptions())
+    database = Database(engine, threads=1, answer_ms=None, waiting_max=2)
+    release = threading.Event()
+    held = [asyncio.create_task(database.run(lambda _engine: release.wait())) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="too many"):
+        await database.run(lambda _engine: True)
+    release.set()
+    assert await asyncio.gather(*held) == [True, True]
+    assert await database.run(lambda _engine: True)
+    await database.close()
