@@ -75,8 +75,8 @@ class CheckReply(NamedTuple):
     """Reply of ``check``."""
 
     status: Status
-    allowed: bool
-    description: Description | None
+    allowed: bool = False
+    description: Description = Description("", "", "", "", "", "", "", "")
 
 
 class Move(NamedTuple):
@@ -212,8 +212,10 @@ class Scripts:
             (keys.customer, keys.entities, keys.due),
             (now_ms, feature, entity, amount),
         )
-        described = _description(reply[2]) if reply[2] else None
-        return CheckReply(Status(reply[0]), reply[1] == 1, described)
+        status = Status(reply[0])
+        if status is not Status.DONE:
+            return CheckReply(status)
+        return CheckReply(status, reply[1] == 1, _description(reply[2]))
 
     async def track(
         self,

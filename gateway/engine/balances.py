@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.amounts import format_units, parse_units
@@ -16,7 +15,6 @@ from gateway.errors import (
     InsufficientBalanceError,
     InvalidInputsError,
     InvalidRequestError,
-    NotSupportedError,
 )
 from gateway.messages.balances import CheckResponse, DeductionView, TrackResponse
 from gateway.messages.common import given, integer
@@ -50,11 +48,12 @@ class Balances(Creation):
     async def check(self, env: str, request: CheckRequest, request_id: str) -> CheckResponse:
         """Say whether the amount may be spent; with ``send_event`` spend it, all or nothing.
 
-        Raises the not-found errors of hot-path section 7 and ``InvalidRequestError`` for a boolean
-        feature that is to
-        be spent.
+        Raises the not-found errors of hot-path section 7, and ``InvalidRequestError`` for a boolean
+        feature that is to be spent.
         """
         feature = await self.catalog.feature(env, request.feature_id)
+        if request.send_event:
+            feature = await self.catalog.use_feature(feature)
         amount = _units(request.required_balance, feature, "required_balance")
         subject = self.subjects.subject(
             env,
@@ -64,37 +63,44 @@ class Balances(Creation):
             entity_data=request.entity_data,
             request_id=request_id,
         )
-        if given(request.lock):
-            raise _no_locks()
         now_ms = self.clock.now_ms()
         if request.send_event:
-            if feature.type == "boolean":
-                msg = f"send_event: feature {feature.id} is boolean, there is nothing to spend"
-                raise InvalidRequestError(msg)
-            use = Use([(feature, amount)], "reject", "", now_ms, _properties(request.properties))
-            reply = await self._spend(subject, use)
-            if reply.status is Status.DONE:
-                return _verdict(
-                    subject, feature, amount, reply.descriptions[0], now_ms, allowed=True
-                )
+            reply = await self._spend_event(subject, feature, amount, request, now_ms)
+            seen, allowed = reply.descriptions[0], reply.status is Status.DONE
+        else:
+            seen, allowed = await self._look(subject, feature, amount)
+        return _verdict(subject, feature, amount, seen, now_ms, allowed=allowed)
 
+    async def _look(
+        self, subject: Subject, feature: FeatureRecord, amount: int
+    ) -> tuple[Description, bool]:
         async def call() -> CheckReply:
             return await self.scripts.check(
                 subject.keys, self.clock.now_ms(), feature.id, subject.entity_id, amount
             )
 
-        seen = await self.run(subject, call)
-        assert seen.description is not None  # noqa: S101 - status DONE carries a description by contract
-        allowed = seen.allowed and not request.send_event
-        return _verdict(subject, feature, amount, seen.description, now_ms, allowed=allowed)
+        reply = await self.run(subject, call)
+        return reply.description, reply.allowed
+
+    async def _spend_event(
+        self,
+        subject: Subject,
+        feature: FeatureRecord,
+        amount: int,
+        request: CheckRequest,
+        now_ms: int,
+    ) -> TrackReply:
+        if feature.type == "boolean":
+            msg = f"send_event: feature {feature.id} is boolean, there is nothing to spend"
+            raise InvalidRequestError(msg)
+        properties = _properties(request.properties)
+        return await self._spend(
+            subject, Use([(feature, amount)], "reject", "", now_ms, properties)
+        )
 
     async def track(self, env: str, request: TrackRequest, request_id: str) -> TrackResponse:
-        """Record use. Raises ``InsufficientBalanceError`` in mode reject, and the not-found
-        errors.
-        """
+        """Record use. Raises ``InsufficientBalanceError`` in mode reject, and not-found errors."""
         now_ms = self.clock.now_ms()
-        if given(request.lock):
-            raise _no_locks()
         named: Sequence[FeatureRecord]
         if request.feature_id:
             named = (await self.catalog.feature(env, request.feature_id),)
@@ -157,11 +163,7 @@ def _units(raw: Raw, feature: FeatureRecord, field: str) -> int:
 
 
 def _properties(raw: Raw) -> str:
-    return msgspec.json.format(bytes(raw), indent=-1).decode() if given(raw) else NO_PROPERTIES
-
-
-def _no_locks() -> NotSupportedError:
-    return NotSupportedError("lock: holds are not supported yet")
+    return bytes(raw).decode() if given(raw) else NO_PROPERTIES
 
 
 def _number(units: int, feature: FeatureRecord) -> Raw:
@@ -185,7 +187,6 @@ def _verdict(
         allowed = flag is not None
     else:
         balance = balance_of(seen, feature.precision, entity_level=entity_level, now_ms=now_ms)
-        allowed = allowed and (balance is not None or amount == 0)
     return CheckResponse(
         allowed=allowed,
         customer_id=subject.customer_id,

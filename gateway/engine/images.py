@@ -150,7 +150,7 @@ class _Restoration:
                 row.grant > 0 and left <= 0,
                 slot.used > 0,
                 left < 0,
-                row.floor is not None and -left >= row.floor,
+                row.floor is not None and -left >= row.floor > 0,
                 slot.used < 0,
             )
             for place, member in enumerate(classes):

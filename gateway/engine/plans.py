@@ -12,11 +12,11 @@ from msgspec import UNSET
 from gateway.amounts import parse_decimal
 from gateway.engine.creation import Creation, changed_meanwhile, encode_document
 from gateway.engine.portraits import decode_entity, decode_subscriptions
-from gateway.errors import InvalidRequestError, NotSupportedError, PlanNotFoundError
+from gateway.errors import InvalidRequestError, PlanNotFoundError
 from gateway.ids import new_id
 from gateway.lifecycle.attach import Change, Scope, attach
 from gateway.messages.billing import AttachResponse
-from gateway.messages.common import given, integer
+from gateway.messages.common import integer
 from gateway.outbox import join
 from gateway.rows import Kind, decode_rows
 from gateway.scripts import Status
@@ -41,9 +41,6 @@ class Attachments(Creation):
 
         Raises ``PlanNotFoundError``, ``PlanAttachedError`` and the not-found errors of the subject.
         """
-        if given(request.customize):
-            msg = "customize: changing a plan while it is attached is not supported yet"
-            raise NotSupportedError(msg)
         record, document = await self.catalog.plan(env, request.plan_id)
         if integer(request.version, field="version") not in (None, record.version):
             msg = f"Plan {request.plan_id} has no version {request.version}"

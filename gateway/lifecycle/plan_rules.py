@@ -1,9 +1,8 @@
-"""What a plan may be: the rules of cold-path sections 2.3 and 2.4, pure.
+"""What a plan may be as a whole: the rules of cold-path sections 2.3 and 2.4, pure.
 
-``new_plan`` turns a request into the record to store, everything resolved that ``billing.attach``
-would else have to look up: reset rules, exact decimal texts, defaults. It also says to which
-precision unused features have to be lowered so that the grants fit. Each refusal names the field
-the caller has to change.
+``new_plan`` turns a request into the record to store. It also says to which precision unused
+features have to be lowered so that the grants fit, and refuses when they must not be. ``plan_view``
+is the way back, to what a caller is shown.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from gateway import amounts
 from gateway.errors import (
-    FeatureNotFoundError,
     InvalidInputsError,
     InvalidItemError,
     InvalidPriceError,
@@ -29,15 +26,13 @@ from gateway.lifecycle.attach import is_one_off, is_paid
 from gateway.lifecycle.catalog import (
     CatalogView,
     StoredPlan,
-    bounded,
     decimal_places,
     item_total,
     needs_of,
     plain,
-    resolve_reset,
 )
+from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
 from gateway.messages import plans as wire
-from gateway.messages.common import given, integer
 from gateway.messages.features import decode_feature_document
 from gateway.messages.plans import (
     BasePrice,
@@ -46,19 +41,10 @@ from gateway.messages.plans import (
     PlanDocument,
     PlanItem,
     Rollover,
-    Tier,
     encode_plan_document,
     raw,
 )
 from gateway.ports import FeatureRecord, PlanRecord
-
-PRICE_PLACES = 12
-"""Decimal places of a price per unit; fractions of a cent per token need about eight."""
-
-COUNT_MAX = 10_000
-"""Longest interval, in its unit; calendar arithmetic stays inside four-digit years."""
-
-PERCENT_MAX = Decimal(100)
 
 
 class NewPlan(NamedTuple):
@@ -77,7 +63,7 @@ def new_plan(
         raise PlanExistsError(f"Plan {request.plan_id} already exists")
     _refuse_unsupported(request)
     items = [
-        _item(item, catalog, f"items.{index}") for index, item in enumerate(request.items or ())
+        plan_item(each, catalog, f"items.{index}") for index, each in enumerate(request.items or ())
     ]
     _check_repeats(items)
     document = PlanDocument(
@@ -141,209 +127,11 @@ def _refuse_unsupported(request: wire.PlanCreateRequest) -> None:
             raise NotSupportedError(f"items.{index}.pooled: pooled items are not supported")
 
 
-def _item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> PlanItem:
-    feature = catalog.features.get(request.feature_id)
-    if feature is None:
-        raise FeatureNotFoundError(f"Feature {request.feature_id} not found")
-    _check_entity_feature(request, catalog, field)
-    unlimited = bool(request.unlimited)
-    included = _included(request, feature, field)
-    if unlimited and (included or request.price is not None):
-        raise InvalidItemError(f"{field}.unlimited: excludes included and price")
-    price = _item_price(request.price, included, f"{field}.price")
-    reset = _reset(request.reset, f"{field}.reset")
-    _check_item(request, feature, price, reset, field)
-    interval, count = resolve_reset(feature, reset, _price_cycle(price))
-    return PlanItem(
-        feature_id=feature.id,
-        included=plain(included),
-        unlimited=unlimited,
-        reset_interval=interval,
-        reset_interval_count=count,
-        entity_feature_id=request.entity_feature_id,
-        price=price,
-        rollover=_rollover(request.rollover, feature, interval, f"{field}.rollover"),
-    )
-
-
-def _check_entity_feature(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> None:
-    if request.entity_feature_id is None:
-        return
-    entity_feature = catalog.features.get(request.entity_feature_id)
-    if entity_feature is None:
-        raise FeatureNotFoundError(f"Feature {request.entity_feature_id} not found")
-    name = f"{field}.entity_feature_id"
-    if entity_feature.type != "metered" or entity_feature.consumable:
-        raise InvalidItemError(
-            f"{name}: {entity_feature.id} must be a metered, non-consumable feature such as seats"
-        )
-    if entity_feature.id == request.feature_id:
-        raise InvalidItemError(f"{name}: an entity cannot be granted units of its own feature")
-
-
-def _included(request: wire.PlanItemRequest, feature: FeatureRecord, field: str) -> Decimal:
-    name = f"{field}.included"
-    included = _number(request.included, name, amounts.PRECISION_MAX, amounts.INCLUDED_MAX)
-    if included is None:
-        return Decimal(0)
-    return bounded(included, feature.precision, amounts.INCLUDED_MAX, name)
-
-
-def _check_item(
-    request: wire.PlanItemRequest,
-    feature: FeatureRecord,
-    price: ItemPrice | None,
-    reset: tuple[str, int] | None,
-    field: str,
-) -> None:
-    if feature.type == "boolean":
-        _check_boolean(request, field)
-    cycle = _price_cycle(price)
-    if feature.consumable and price and not price.prepaid and reset not in (None, cycle):
-        raise InvalidItemError(
-            f"{field}.reset: may differ from the price's interval only for a prepaid price"
-        )
-    _check_proration(request.proration, price, f"{field}.proration")
-
-
-def _check_boolean(request: wire.PlanItemRequest, field: str) -> None:
-    given_fields = {
-        "unlimited": bool(request.unlimited),
-        "included": given(request.included) and bytes(request.included) not in (b"0", b"0.0"),
-        "price": request.price is not None,
-        "reset": request.reset is not None,
-        "rollover": request.rollover is not None,
-    }
-    for name, is_given in given_fields.items():
-        if is_given:
-            raise InvalidItemError(f"{field}.{name}: a boolean feature has none")
-
-
-def _item_price(
-    request: wire.ItemPriceRequest | None, included: Decimal, field: str
-) -> ItemPrice | None:
-    if request is None:
-        return None
-    _one_of(request.billing_method, wire.BILLING_METHODS, f"{field}.billing_method")
-    _one_of(request.interval, wire.BILLING_INTERVALS, f"{field}.interval")
-    if request.billing_method == "usage_based" and request.interval == "one_off":
-        raise InvalidItemError(f"{field}.interval: a usage_based price cannot be one_off")
-    if given(request.amount) == bool(request.tiers):
-        raise InvalidInputsError(f"{field}: needs exactly one of amount and tiers")
-    tiers = _tiers(request, included, field)
-    amount = _price(request.amount, f"{field}.amount")
-    if len(tiers) == 1:
-        amount, tiers = Decimal(tiers[0].amount), []
-    units = _number(request.billing_units, f"{field}.billing_units")
-    if units is not None and not units:
-        raise InvalidInputsError(f"{field}.billing_units: must be greater than 0")
-    most = _number(request.max_purchase, f"{field}.max_purchase")
-    return ItemPrice(
-        interval=request.interval,
-        interval_count=_count(request.interval_count, f"{field}.interval_count"),
-        billing_method=request.billing_method,
-        amount=None if amount is None else plain(amount),
-        tiers=tiers,
-        tier_behavior=_tier_behavior(request, f"{field}.tier_behavior") if tiers else None,
-        billing_units=plain(units or Decimal(1)),
-        max_purchase=plain(most) if most else None,
-    )
-
-
-def _tier_behavior(request: wire.ItemPriceRequest, field: str) -> str:
-    behavior = request.tier_behavior or "graduated"
-    _one_of(behavior, wire.TIER_BEHAVIORS, field)
-    if behavior == "volume" and request.billing_method != "prepaid":
-        raise InvalidItemError(f"{field}: volume needs a prepaid price")
-    return behavior
-
-
-def _tiers(request: wire.ItemPriceRequest, included: Decimal, field: str) -> list[Tier]:
-    tiers: list[Tier] = []
-    below = included
-    for index, tier in enumerate(request.tiers or ()):
-        name = f"{field}.tiers.{index}"
-        bound = _tier_bound(tier.to, f"{name}.to")
-        if tiers and tiers[-1].to == "inf":
-            raise InvalidItemError(f"{name}.to: follows a tier without end")
-        if bound is not None and bound <= below:
-            than = "included" if index == 0 else "the tier before"
-            raise InvalidItemError(f"{name}.to: must be greater than {than} ({plain(below)})")
-        below = below if bound is None else bound
-        flat = _price(tier.flat_amount, f"{name}.flat_amount")
-        if flat is not None and (request.tier_behavior != "volume" or len(request.tiers or ()) < 2):
-            raise InvalidItemError(f"{name}.flat_amount: needs volume and more than one tier")
-        amount = _price(tier.amount, f"{name}.amount")
-        if amount is None and flat is None:
-            raise InvalidInputsError(f"{name}.amount: is required")
-        tiers.append(
-            Tier(
-                to="inf" if bound is None else plain(bound),
-                amount=plain(amount or Decimal(0)),
-                flat_amount=None if flat is None else plain(flat),
-            )
-        )
-    return tiers
-
-
-def _tier_bound(value: msgspec.Raw, field: str) -> Decimal | None:
-    return None if bytes(value) == b'"inf"' else _number(value, field)
-
-
-def _reset(request: wire.ItemResetRequest | None, field: str) -> tuple[str, int] | None:
-    if request is None:
-        return None
-    _one_of(request.interval, wire.RESET_INTERVALS, f"{field}.interval")
-    return request.interval, _count(request.interval_count, f"{field}.interval_count")
-
-
-def _check_proration(
-    request: wire.ProrationRequest | None, price: ItemPrice | None, field: str
-) -> None:
-    if request is None:
-        return
-    if request.on_increase is not None:
-        _one_of(request.on_increase, wire.ON_INCREASE, f"{field}.on_increase")
-    if request.on_decrease is not None:
-        _one_of(request.on_decrease, wire.ON_DECREASE, f"{field}.on_decrease")
-    if price is None or not price.prepaid:
-        raise InvalidItemError(f"{field}: needs a prepaid price")
-    if request.on_increase == "bill_immediately":
-        raise InvalidItemError(f"{field}.on_increase: bill_immediately is not for prepaid prices")
-
-
-def _rollover(
-    request: wire.RolloverRequest | None, feature: FeatureRecord, interval: str, field: str
-) -> Rollover | None:
-    if request is None:
-        return None
-    if not feature.consumable or interval == "one_off":
-        raise InvalidItemError(f"{field}: only a consumable feature that resets rolls over")
-    most = _number(request.max, f"{field}.max")
-    percentage = _number(request.max_percentage, f"{field}.max_percentage", most=PERCENT_MAX)
-    if most is not None and percentage is not None:
-        raise InvalidInputsError(f"{field}: max and max_percentage exclude each other")
-    if (most is not None and not most) or (percentage is not None and not percentage):
-        name = "max" if most is not None else "max_percentage"
-        raise InvalidInputsError(f"{field}.{name}: must be greater than 0")
-    unit = request.expiry_duration_type or "month"
-    _one_of(unit, wire.ROLLOVER_UNITS, f"{field}.expiry_duration_type")
-    length = integer(request.expiry_duration_length, field=f"{field}.expiry_duration_length")
-    if length is not None and not 0 <= length <= COUNT_MAX:
-        raise InvalidInputsError(f"{field}.expiry_duration_length: must be 0 to {COUNT_MAX}")
-    return Rollover(
-        max=None if most is None else plain(most),
-        max_percentage=None if percentage is None else plain(percentage),
-        expiry_duration_type=unit,
-        expiry_duration_length=1 if length is None else length,
-    )
-
-
 def _base_price(request: wire.BasePriceRequest | None) -> BasePrice | None:
     if request is None:
         return None
-    _one_of(request.interval, wire.BILLING_INTERVALS, "price.interval")
-    amount = _price(request.amount, "price.amount")
+    one_of(request.interval, wire.BILLING_INTERVALS, "price.interval")
+    amount = price_number(request.amount, "price.amount")
     if amount is None:
         raise InvalidInputsError("price.amount: is required")
     if decimal_places(amount) > 2:
@@ -351,7 +139,7 @@ def _base_price(request: wire.BasePriceRequest | None) -> BasePrice | None:
     return BasePrice(
         amount=plain(amount),
         interval=request.interval,
-        interval_count=_count(request.interval_count, "price.interval_count"),
+        interval_count=count(request.interval_count, "price.interval_count"),
     )
 
 
@@ -359,11 +147,11 @@ def _free_trial(request: wire.FreeTrialRequest | None) -> FreeTrial | None:
     if request is None:
         return None
     unit = request.duration_type or "month"
-    _one_of(unit, wire.TRIAL_UNITS, "free_trial.duration_type")
+    one_of(unit, wire.TRIAL_UNITS, "free_trial.duration_type")
     on_end = request.on_end or "bill"
-    _one_of(on_end, wire.TRIAL_ENDS, "free_trial.on_end")
+    one_of(on_end, wire.TRIAL_ENDS, "free_trial.on_end")
     return FreeTrial(
-        duration_length=_count(request.duration_length, "free_trial.duration_length"),
+        duration_length=count(request.duration_length, "free_trial.duration_length"),
         duration_type=unit,
         card_required=request.card_required is not False,
         on_end=on_end,
@@ -480,39 +268,6 @@ def _price_intervals(document: PlanDocument) -> set[str]:
     return intervals | ({document.price.interval} if document.price else set())
 
 
-def _price_cycle(price: ItemPrice | None) -> tuple[str, int] | None:
-    return (price.interval, price.interval_count) if price else None
-
-
-def _price(value: msgspec.Raw, field: str) -> Decimal | None:
-    return _number(value, field, PRICE_PLACES)
-
-
-def _number(
-    value: msgspec.Raw,
-    field: str,
-    places: int = amounts.PRECISION_MAX,
-    most: Decimal = amounts.INCLUDED_MAX,
-) -> Decimal | None:
-    if not given(value):
-        return None
-    return bounded(amounts.parse_decimal(bytes(value), field=field), places, most, field)
-
-
-def _count(value: float | None, field: str) -> int:
-    count = integer(value, field=field)
-    if count is None:
-        return 1
-    if not 1 <= count <= COUNT_MAX:
-        raise InvalidInputsError(f"{field}: must be 1 to {COUNT_MAX}")
-    return count
-
-
-def _one_of(value: str, allowed: Sequence[str], field: str) -> None:
-    if value not in allowed:
-        raise InvalidInputsError(f"{field}: must be one of {', '.join(allowed)}")
-
-
 def _item_view(item: PlanItem) -> wire.PlanItemView:
     reset = None
     if item.reset_interval != "never":
@@ -561,5 +316,5 @@ def _rollover_view(rollover: Rollover) -> wire.RolloverView:
     )
 
 
-def _count_view(count: int) -> int | msgspec.UnsetType:
+def _count_view(count: int) -> int | UnsetType:
     return UNSET if count == 1 else count

@@ -1,0 +1,351 @@
+"""The command line: ``tallygate serve``, ``writer``, ``migrate`` and ``keys``.
+
+Serving is done here rather than by a server's own command so that one process starts and stops
+everything in order: the embedded server first and last, the parts, HTTP, then requests drained, the
+outbox flushed, clients closed. Whatever goes wrong at start is one line on standard error and exit
+code 1, never a traceback. A secret key is printed once, when it is made, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import signal
+import socket
+import string
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any
+
+import click
+import msgspec
+import uvicorn
+import uvloop
+
+from gateway.api.openapi import package_version
+from gateway.app import (
+    Runtime,
+    SystemClock,
+    WriterTask,
+    build_app,
+    check_redis,
+    check_sql,
+    make_database,
+    make_redis,
+    started,
+)
+from gateway.config import Settings, environment
+from gateway.embedded import EmbeddedServer
+from gateway.errors import GatewayError, StartError
+from persistence.catalog import SqlCatalog
+from persistence.migrate import head, upgrade
+
+BACKLOG = 2048
+"""Connections that wait to be accepted; one published client opens one for each request."""
+
+KEY_CHARACTERS = 40
+
+_PREFIXES = {"sandbox": "am_sk_test_", "live": "am_sk_live_"}
+_ALPHABET = string.ascii_letters + string.digits
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
+_database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
+_data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GatewayError as error:
+        click.echo(f"tallygate: {error.message}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+
+
+@click.group()
+@click.version_option(package_version(), prog_name="tallygate")
+def commands() -> None:
+    """Check and track usage from Redis, keep the record in SQL."""
+
+
+@commands.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+@_redis_url
+@_database_url
+@_data_dir
+@click.option("--no-writer", is_flag=True, help="The writer runs in another process.")
+def serve(*, no_writer: bool, **given: object) -> None:
+    """Serve the HTTP API; without a Redis, start one in the data folder."""
+    settings = _settings(**given, writer=False if no_writer else None)
+    with _listening_socket(settings) as listener, _with_redis(settings) as ready:
+        _run(_serve(ready, listener))
+
+
+@commands.command()
+@_redis_url
+@_database_url
+def writer(**given: object) -> None:
+    """Carry changes from Redis to SQL; for gateways that serve with --no-writer."""
+    settings = _settings(**given)
+    if settings.is_embedded:
+        raise StartError("the embedded server has its writer inside tallygate serve")
+    _run(_write(settings))
+
+
+@commands.command()
+@_database_url
+@_data_dir
+def migrate(**given: object) -> None:
+    """Bring the SQL schema to this release."""
+    settings = _settings(**given)
+    _migrate(settings)
+    click.echo(f"SQL is at revision {head()}")
+
+
+@commands.group()
+def keys() -> None:
+    """Create, list and revoke secret keys."""
+
+
+@keys.command("create")
+@click.option("--env", type=click.Choice(sorted(_PREFIXES)), default="sandbox", show_default=True)
+@click.option("--name", default="", metavar="TEXT", help="What the key is for.")
+@_database_url
+@_data_dir
+def create_key(env: str, name: str, **given: object) -> None:
+    """Create a key and print it; it cannot be shown again."""
+    secret = new_secret(env)
+
+    async def create(store: SqlCatalog) -> None:
+        key = await store.create_key(env, name, secret)
+        click.echo(f"{key.id}  {secret}")
+
+    _run(_with_store(_settings(**given), create))
+
+
+@keys.command("list")
+@_database_url
+@_data_dir
+def list_keys(**given: object) -> None:
+    """List keys; of the secret only its beginning is known."""
+
+    async def show(store: SqlCatalog) -> None:
+        for key in await store.list_keys():
+            state = "live" if key.revoked_at is None else "revoked"
+            click.echo(f"{key.id}  {key.env:8}  {key.prefix}...  {state:8}  {key.name}")
+
+    _run(_with_store(_settings(**given), show))
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@_database_url
+@_data_dir
+def revoke_key(key_id: str, **given: object) -> None:
+    """Revoke a key; every gateway refuses it within a second."""
+
+    async def revoke(store: SqlCatalog) -> None:
+        if not await store.revoke_key(key_id):
+            raise StartError(f"there is no live key {key_id}")
+        click.echo(f"{key_id} is revoked")
+
+    _run(_with_store(_settings(**given), revoke))
+
+
+def new_secret(env: str) -> str:
+    """Return a new secret key of an environment."""
+    return _PREFIXES[env] + "".join(secrets.choice(_ALPHABET) for _ in range(KEY_CHARACTERS))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that leaves the process alone: a signal ends serving, and nothing else."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Uvicorn's own would raise the signal again after serving, before the outbox is flushed.
+        loop = asyncio.get_running_loop()
+
+        def leave(number: int, frame: FrameType | None = None) -> None:
+            self.handle_exit(number, frame)
+
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, leave, number)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    async with started(Runtime(settings)) as runtime:
+        made = await _bootstrap_key(runtime.store, settings)
+        await runtime.catalog.refresh()
+        application: Any = build_app(runtime)
+        server = _Server(
+            uvicorn.Config(
+                application,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                log_config=None,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=settings.drain_seconds,
+            )
+        )
+        _greet(settings, listener, made)
+        await server.serve(sockets=[listener])
+
+
+async def _write(settings: Settings) -> None:
+    clock = SystemClock()
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopped.set)
+    async with _checked(settings):
+        task = WriterTask(settings, clock)
+        try:
+            task.start()
+            click.echo(f"writing {settings.partitions} partitions")
+            waiting = asyncio.create_task(stopped.wait())
+            running = [waiting, *([task.task] if task.task else [])]
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if task.task is not None and task.task.done():
+                raise StartError(f"the writer has stopped: {task.task.exception()}")
+        finally:
+            await task.stop()
+
+
+@contextlib.asynccontextmanager
+async def _checked(settings: Settings) -> AsyncIterator[None]:
+    client = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
+    database = make_database(settings, threads=1, answer_ms=settings.sql_timeout_ms)
+    try:
+        await check_redis(client, settings)
+        await check_sql(settings, database)
+    finally:
+        await client.aclose()
+        await database.close()
+    yield
+
+
+async def _with_store(
+    settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
+) -> None:
+    database = make_database(settings, threads=1, answer_ms=settings.sql_timeout_ms)
+    try:
+        await check_sql(settings, database)
+        await use(SqlCatalog(database, SystemClock()))
+    finally:
+        await database.close()
+
+
+async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
+    """Make sure that some key works; return it if it was made just now and nobody knows it."""
+    preset = settings.bootstrap_key
+    if preset:
+        digest = hashlib.sha256(preset.encode()).hexdigest()
+        if digest not in {key.digest for key in (await store.load()).keys}:
+            env = "live" if preset.startswith(_PREFIXES["live"]) else "sandbox"
+            await store.create_key(env, "bootstrap", preset)
+        return None
+    if await store.has_keys():
+        return None
+    secret = new_secret("sandbox")
+    await store.create_key("sandbox", "first", secret)
+    return secret
+
+
+def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> None:
+    host, port = listener.getsockname()[:2]
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    click.echo(f"Tallygate {package_version()} at {base}")
+    click.echo(f"  API page     {base}/docs")
+    click.echo(f"  data folder  {settings.data_path.absolute()}")
+    if secret is not None:
+        click.echo(f"  secret key   {secret}  (shown this once)")
+
+
+def _settings(**given: object) -> Settings:
+    settings = Settings.from_env(environment(), **given)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # What these tell of a start and a stop, our own lines tell shorter.
+    for name in ("uvicorn", "alembic"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    return settings
+
+
+@contextlib.contextmanager
+def _listening_socket(settings: Settings) -> Iterator[socket.socket]:
+    """Take the port before anything is started, so that a taken one costs nothing."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise StartError(f"host {settings.host} is not an address: {error.strerror}") from error
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError as error:
+            place = f"{settings.host}:{settings.port}"
+            raise StartError(f"cannot listen on {place}: {error.strerror}") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _with_redis(settings: Settings) -> Iterator[Settings]:
+    """Start the embedded server if no other is set, and stop it after everything else."""
+    if not settings.is_embedded:
+        if not settings.database_url:
+            _migrate(settings)
+        yield settings
+        return
+    server = EmbeddedServer(settings.data_path, settings.appendfsync)
+    url = server.start()
+    try:
+        if not settings.database_url:
+            _migrate(settings)
+        yield msgspec.structs.replace(settings, redis_url=url)
+    finally:
+        server.stop()
+
+
+def _migrate(settings: Settings) -> None:
+    if not settings.database_url:
+        try:
+            settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"data folder {settings.data_path}: {error.strerror}") from error
+    upgrade(settings.resolved_database_url)
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Routes: each operation as a raw ASGI handler of Litestar, with health, document and page beside.
+
+Litestar finds the route and nothing more: no Request, no Response, no dependency is made for a
+call. The body is read here, and only up to its limit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, asgi
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from gateway.api import docs, openapi
+from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
+from gateway.api.exchange import ClientGoneError, Exchange, request_id_of
+from gateway.api.health import Health, Probe
+from gateway.api.operation import Operation
+from gateway.errors import (
+    BodyTooLargeError,
+    GatewayError,
+    MethodNotAllowedError,
+    RouteNotFoundError,
+)
+
+log = logging.getLogger(__name__)
+
+DRAIN_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of a refused body that are still taken, unkept, so that its sender reads the answer."""
+
+
+def make_app(
+    exchange: Exchange,
+    operations: Iterable[Operation],
+    probe: Probe,
+    *,
+    body_bytes_max: int,
+    lifespan: list[Any] | None = None,
+) -> Litestar:
+    """Return the application."""
+    operations = tuple(operations)
+    handlers = [_operation_handler(exchange, operation, body_bytes_max) for operation in operations]
+    document = openapi.document(operations)
+    return Litestar(
+        route_handlers=[*handlers, *_health_handlers(probe), *_page_handlers(document)],
+        exception_handlers={HTTPException: _http_error, Exception: _http_error},
+        lifespan=lifespan,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _operation_handler(
+    exchange: Exchange, operation: Operation, body_bytes_max: int
+) -> ASGIRouteHandler:
+    async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
+        async def read_body() -> bytes:
+            return await _read_body(receive, body_bytes_max)
+
+        try:
+            reply = await exchange.answer(
+                operation, scope["method"], scope["query_string"], scope["headers"], read_body
+            )
+        except ClientGoneError:
+            return
+        await _write(send, reply)
+
+    return _route(operation.path, handle)
+
+
+def _route(path: str, handle: Callable[[Scope, Receive, Send], Any]) -> ASGIRouteHandler:
+    # No handler changes the scope, so none needs a copy of it.
+    return asgi(path, copy_scope=False)(handle)
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    message: Any = await receive()
+    if message["type"] != "http.request":
+        raise ClientGoneError
+    body = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= limit:
+        return cast("bytes", body)
+    chunks, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        elif size > limit + DRAIN_BYTES_MAX:
+            break
+        else:
+            chunks.clear()
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The request body is larger than {limit} bytes")
+
+
+async def _write(send: Send, reply: Reply) -> None:
+    length = (b"content-length", str(len(reply.body)).encode())
+    await send(
+        {
+            "type": "http.response.start",
+            "status": reply.status,
+            "headers": [*reply.headers, length],
+        }
+    )
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _get(path: str, answer: Callable[[], Any]) -> ASGIRouteHandler:
+    async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401, ARG001 - the names Litestar asks for
+        if scope["method"] not in ("GET", "HEAD"):
+            error = MethodNotAllowedError("This route answers GET only")
+            refused = error_reply(error, ENV_UNKNOWN)
+            await _write(send, refused._replace(headers=(JSON, (b"allow", b"GET"))))
+            return
+        await _write(send, await answer())
+
+    return _route(path, handle)
+
+
+def _health_handlers(probe: Probe) -> list[ASGIRouteHandler]:
+    async def health() -> Reply:
+        return _health_reply(await probe.health(), 200)
+
+    async def ready() -> Reply:
+        state = await probe.health()
+        return _health_reply(state, 200 if state.is_ready else 503)
+
+    return [_get("/health", health), _get("/ready", ready)]
+
+
+def _health_reply(state: Health, status: int) -> Reply:
+    return Reply(status, msgspec.json.encode(state), (JSON, (b"cache-control", b"no-store")))
+
+
+def _page_handlers(document: dict[str, Any]) -> list[ASGIRouteHandler]:
+    files = {"/openapi.json": docs.File(b"application/json", msgspec.json.encode(document))}
+    files.update(docs.files(document))
+    return [_get(path, _file_answer(file)) for path, file in files.items()]
+
+
+def _file_answer(file: docs.File) -> Callable[[], Any]:
+    reply = Reply(200, file.body, ((b"content-type", file.media_type),))
+
+    async def answer() -> Reply:
+        return reply
+
+    return answer
+
+
+def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer what never reached a handler: an unknown route, or a fault on the way to one."""
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        failure: GatewayError = RouteNotFoundError()
+    elif isinstance(error, HTTPException) and error.status_code == 405:
+        failure = MethodNotAllowedError()
+    else:
+        log.error("a request failed on its way to a handler", exc_info=error)
+        failure = GatewayError()
+    reply = error_reply(failure, ENV_UNKNOWN)
+    request_id = request_id_of(request.headers.get("x-request-id", "").encode("latin-1"))
+    return Response(
+        reply.body,
+        status_code=reply.status,
+        media_type=MediaType.JSON,
+        headers={"x-request-id": request_id},
+    )

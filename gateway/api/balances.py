@@ -1,0 +1,96 @@
+"""``balances.check`` and ``balances.track``: the two calls in the path of every request."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import UNSET
+
+from gateway import errors
+from gateway.api import rules
+from gateway.api.examples import EXAMPLES
+from gateway.api.operation import Call, Operation, Services
+from gateway.lifecycle.catalog import feature_view
+from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest, TrackResponse
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def _check(services: Services, call: Call, request: CheckRequest) -> CheckResponse:
+    response = await services.engine.check(call.env, request, call.request_id)
+    if call.query and "balance.feature" in _expanded(call.query):
+        await _expand_feature(services, call, response)
+    return response
+
+
+async def _track(services: Services, call: Call, request: TrackRequest) -> TrackResponse:
+    response = await services.engine.track(call.env, request, call.request_id)
+    if request.async_:
+        # The usage is recorded all the same; the status and the missing balance are what a caller
+        # that asked not to wait expects.
+        call.status = 202
+        response.balance = None
+        response.balances = UNSET
+        response.deductions = []
+    return response
+
+
+async def _expand_feature(services: Services, call: Call, response: CheckResponse) -> None:
+    for shown in (response.balance, response.flag):
+        if shown is not None:
+            feature = await services.catalog.feature(call.env, shown.feature_id)
+            shown.feature = msgspec.Raw(_encode(feature_view(feature)))
+
+
+def _expanded(query: bytes) -> set[str]:
+    values = parse_qs(query.decode("latin-1")).get("expand", ())
+    return {name for value in values for name in value.split(",")}
+
+
+_LOOKUP = (
+    errors.CustomerNotFoundError,
+    errors.EntityNotFoundError,
+    errors.FeatureNotFoundError,
+    errors.FeatureLimitError,
+    errors.PlanNotFoundError,
+    errors.InvalidRequestError,
+    errors.NotSupportedError,
+)
+
+OPERATIONS = (
+    Operation(
+        name="balances.check",
+        summary="Check a balance",
+        description=(
+            "May the customer, or the entity, use `required_balance` units (1 if left out) of the "
+            "feature? A denial is a 200 with `allowed: false`. With `send_event` the units are "
+            "used in the same step if they are there. `customer_data` and `entity_data` create "
+            "what does not exist yet. The query parameter `expand=balance.feature` adds the "
+            "feature to the answer."
+        ),
+        request=CheckRequest,
+        response=CheckResponse,
+        handle=_check,
+        rule=rules.check,
+        errors=_LOOKUP,
+        example=EXAMPLES["balances.check"],
+    ),
+    Operation(
+        name="balances.track",
+        summary="Track usage",
+        description=(
+            "Records `value` units (1 if left out; negative gives back) of a feature, or of every "
+            "feature that lists `event_name`. What the balance does not cover is dropped (`cap`, "
+            "the default), refused as a whole (`reject`) or taken below zero (`overflow`). With "
+            "`async` the answer is a 202 without the balance."
+        ),
+        request=TrackRequest,
+        response=TrackResponse,
+        handle=_track,
+        rule=rules.track,
+        errors=(*_LOOKUP, errors.EventNotFoundError, errors.InsufficientBalanceError),
+        example=EXAMPLES["balances.track"],
+        queues=True,
+    ),
+)

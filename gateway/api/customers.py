@@ -1,0 +1,111 @@
+"""``customers.*``."""
+
+from __future__ import annotations
+
+from gateway import errors
+from gateway.api import rules
+from gateway.api.examples import EXAMPLES
+from gateway.api.operation import Call, Operation, Services
+from gateway.messages.common import ACKNOWLEDGED, Acknowledged
+from gateway.messages.customers import (
+    CustomerCreateRequest,
+    CustomerDeleteRequest,
+    CustomerGetRequest,
+    CustomerListRequest,
+    CustomerListResponse,
+    CustomerUpdateRequest,
+    CustomerView,
+)
+
+
+async def _create(services: Services, call: Call, request: CustomerCreateRequest) -> CustomerView:
+    return await services.engine.get_or_create_customer(call.env, request)
+
+
+async def _get(services: Services, call: Call, request: CustomerGetRequest) -> CustomerView:
+    return await services.engine.get_customer(call.env, request)
+
+
+async def _update(services: Services, call: Call, request: CustomerUpdateRequest) -> CustomerView:
+    return await services.engine.update_customer(call.env, request)
+
+
+async def _list(
+    services: Services, call: Call, request: CustomerListRequest
+) -> CustomerListResponse:
+    return await services.engine.list_customers(
+        call.env, request, cursor_paging=call.version.cursor_paging
+    )
+
+
+async def _delete(services: Services, call: Call, request: CustomerDeleteRequest) -> Acknowledged:
+    await services.engine.delete_customer(call.env, request)
+    return ACKNOWLEDGED
+
+
+OPERATIONS = (
+    Operation(
+        name="customers.get_or_create",
+        summary="Get or create a customer",
+        description=(
+            "Returns the customer, created with the plans that enable themselves if there is none "
+            "with this id. Calling it again changes nothing."
+        ),
+        request=CustomerCreateRequest,
+        response=CustomerView,
+        handle=_create,
+        rule=rules.customer_create,
+        errors=(errors.PlanNotFoundError, errors.InvalidRequestError),
+        example=EXAMPLES["customers.get_or_create"],
+    ),
+    Operation(
+        name="customers.get",
+        summary="Get a customer",
+        description="Returns the customer; its balances include what its entities hold.",
+        request=CustomerGetRequest,
+        response=CustomerView,
+        handle=_get,
+        rule=rules.customer_named,
+        errors=(errors.CustomerNotFoundError,),
+        example=EXAMPLES["customers.get"],
+    ),
+    Operation(
+        name="customers.update",
+        summary="Update a customer",
+        description="Changes what is sent. Metadata is merged; a null value removes its key.",
+        request=CustomerUpdateRequest,
+        response=CustomerView,
+        handle=_update,
+        rule=rules.customer_update,
+        errors=(
+            errors.CustomerNotFoundError,
+            errors.NotSupportedError,
+        ),
+        example=EXAMPLES["customers.update"],
+    ),
+    Operation(
+        name="customers.list",
+        summary="List customers",
+        description=(
+            "Newest first. From version 2.3 on, pass `next_cursor` as `start_cursor` until it is "
+            "null; before, use `offset`."
+        ),
+        request=CustomerListRequest,
+        response=CustomerListResponse,
+        handle=_list,
+        rule=rules.customer_list,
+        errors=(errors.InvalidCursorError, errors.NotSupportedError),
+        example=EXAMPLES["customers.list"],
+    ),
+    Operation(
+        name="customers.delete",
+        summary="Delete a customer",
+        description="Deletes the customer with its entities and balances; its events are kept.",
+        request=CustomerDeleteRequest,
+        response=Acknowledged,
+        handle=_delete,
+        rule=rules.customer_named,
+        errors=(errors.CustomerNotFoundError,),
+        example=EXAMPLES["customers.delete"],
+    ),
+)

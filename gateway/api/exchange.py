@@ -1,0 +1,104 @@
+"""The steps every request takes, in one order, whatever speaks HTTP around them.
+
+Request id, key, version, body, decoder, rule, handler, encoder. Nothing here knows Litestar or
+ASGI: headers and bytes go in, a ``Reply`` comes out, always, so that a leaner server may call it
+too. It must never let an exception out (but the one that
+says nobody is there any more), and never log a key or a body.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.api.decoding import decode_body
+from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
+from gateway.api.operation import Call, Operation, Services
+from gateway.api.versions import parse_version
+from gateway.errors import GatewayError, MethodNotAllowedError
+from gateway.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+class ClientGoneError(Exception):
+    """The client left before its body was complete; nobody waits for an answer."""
+
+
+Headers = Iterable[tuple[bytes, bytes]]
+ReadBody = Callable[[], Awaitable[bytes]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+_process = os.urandom(8).hex()
+_numbers = itertools.count(1)
+
+
+class Exchange:
+    """Answers requests of one application."""
+
+    def __init__(self, services: Services, operations: Iterable[Operation], clock: Clock) -> None:
+        self._services = services
+        self._clock = clock
+        self._encode = msgspec.json.Encoder().encode
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            operation.name: msgspec.json.Decoder(operation.request) for operation in operations
+        }
+
+    async def answer(
+        self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
+    ) -> Reply:
+        """Return the answer to one request; ``read_body`` is asked once it may be read."""
+        call = Call(request_id="", env=ENV_UNKNOWN, query=query)
+        try:
+            await self._admit(call, method, headers)
+            reply = await self._run(operation, call, await read_body())
+        except GatewayError as error:
+            if type(error) is GatewayError:
+                log.exception("request %s: %s failed", call.request_id, operation.name)
+            reply = error_reply(error, call.env)
+        except ClientGoneError:
+            raise
+        except Exception:
+            log.exception("request %s: %s failed", call.request_id, operation.name)
+            reply = error_reply(GatewayError(), call.env)
+        identity = (b"x-request-id", call.request_id.encode())
+        return Reply(reply.status, reply.body, (*reply.headers, identity))
+
+    async def _admit(self, call: Call, method: str, headers: Headers) -> None:
+        authorization = version = given_id = None
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-version":
+                version = value
+            elif name == b"x-request-id":
+                given_id = value
+        call.request_id = request_id_of(given_id)
+        if method != "POST":
+            raise MethodNotAllowedError
+        catalog = self._services.catalog
+        principal = None if authorization is None else catalog.known(authorization)
+        if principal is None:
+            principal = await catalog.principal(authorization)
+        call.env = principal.env
+        call.version = parse_version(version)
+        call.now_ms = self._clock.now_ms()
+
+    async def _run(self, operation: Operation, call: Call, body: bytes) -> Reply:
+        request = decode_body(self._decoders[operation.name], body)
+        operation.rule(call, request)
+        response = await operation.handle(self._services, call, request)
+        return Reply(call.status, self._encode(response), (JSON,))
+
+
+def request_id_of(header: bytes | None) -> str:
+    """Return the caller's request id if it is harmless to repeat, else a new one."""
+    if header is not None and _REQUEST_ID.fullmatch(header):
+        return header.decode()
+    return f"req_{_process}{next(_numbers):x}"

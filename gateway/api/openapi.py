@@ -1,0 +1,211 @@
+"""The OpenAPI 3.1 document, built from the operations table and the message structs alone.
+
+Schemas are what the decoders and encoders use; errors are grouped by status with every code an
+operation can answer with, each with an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, get_type_hints
+
+import msgspec
+
+from gateway.api.errors import ENV_UNKNOWN, status_of
+from gateway.api.examples import KEY
+from gateway.api.health import Health
+from gateway.api.operation import Operation
+from gateway.api.operations import COMMON_ERRORS
+from gateway.errors import GatewayError
+from gateway.messages.common import ErrorBody
+
+Json = dict[str, Any]
+
+_REASONS = {
+    400: "The request is not valid, or breaks a rule",
+    401: "The key is missing or not known",
+    404: "Something the request names does not exist",
+    405: "The route answers another method",
+    409: "It exists already, or is in use",
+    413: "The body is too large",
+    500: "A fault of the gateway",
+    503: "A store is unavailable; try again",
+}
+
+_INTRODUCTION = """\
+Ask with `balances.check` whether a customer or one of its entities may use a feature, and say with
+`balances.track` what was used. Every operation is a POST with a JSON body; the key of the
+environment goes into the `Authorization` header. Amounts are exact decimals.
+"""
+
+
+def package_version() -> str:
+    """Return the version of this installation."""
+    try:
+        return version("tallygate")
+    except PackageNotFoundError:
+        return "0"
+
+
+def document(operations: Iterable[Operation]) -> Json:
+    """Return the document."""
+    operations = tuple(operations)
+    schemas = _schemas(operations)
+    paths: Json = {operation.path: {"post": _operation(operation)} for operation in operations}
+    paths["/health"] = {"get": _probe("health", "State of the gateway", (200,))}
+    paths["/ready"] = {"get": _probe("ready", "Whether requests can be answered", (200, 503))}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tallygate",
+            "version": package_version(),
+            "description": _INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"secretKey": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(o.resource for o in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": {"ApiVersion": _version_parameter()},
+            "securitySchemes": {
+                "secretKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": f"A secret key such as `{KEY}`",
+                }
+            },
+        },
+    }
+
+
+def _schemas(operations: tuple[Operation, ...]) -> Json:
+    structs: list[type[msgspec.Struct]] = [ErrorBody, Health]
+    for operation in operations:
+        structs += [operation.request, operation.response]
+    _, components = msgspec.json.schema_components(
+        [_resolved(struct) for struct in dict.fromkeys(structs)],
+        ref_template="#/components/schemas/{name}",
+    )
+    return components
+
+
+def _resolved(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    # A field named ``list`` hides the builtin where msgspec resolves the annotations of its class.
+    if "list" not in struct.__annotations__:
+        return struct
+    hints = get_type_hints(struct, localns={"list": list}, include_extras=True)
+    backwards = reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__)
+    defaults = dict(zip(*backwards, strict=False))  # the required ones come first and have none
+    fields = [(name, hint, defaults.get(name, msgspec.NODEFAULT)) for name, hint in hints.items()]
+    resolved = msgspec.defstruct(struct.__name__, fields, kw_only=True)
+    resolved.__doc__ = struct.__doc__
+    return resolved
+
+
+def _operation(operation: Operation) -> Json:
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.resource],
+        "parameters": _parameters(operation),
+        "requestBody": {
+            "required": True,
+            "content": _content(operation.request.__name__, operation.example.request),
+        },
+        "responses": {**_successes(operation), **_failures(operation)},
+    }
+
+
+def _parameters(operation: Operation) -> list[Json]:
+    parameters: list[Json] = [{"$ref": "#/components/parameters/ApiVersion"}]
+    if operation.name == "balances.check":
+        parameters.append(
+            {
+                "name": "expand",
+                "in": "query",
+                "description": "`balance.feature` adds the feature to the balance",
+                "schema": {"type": "string"},
+                "example": "balance.feature",
+            }
+        )
+    return parameters
+
+
+def _version_parameter() -> Json:
+    return {
+        "name": "x-api-version",
+        "in": "header",
+        "description": "2.1 or later, or a date; left out, or newer than known, is the newest",
+        "schema": {"type": "string"},
+        "example": "2.3.0",
+    }
+
+
+def _successes(operation: Operation) -> Json:
+    content = _content(operation.response.__name__, operation.example.response)
+    answers: Json = {"200": {"description": "Done", "content": content}}
+    if operation.queues:
+        example = {**operation.example.response, "balance": None, "deductions": []}
+        queued = _content(operation.response.__name__, example)
+        answers["202"] = {"description": "Done; the balance is left out", "content": queued}
+    return answers
+
+
+def _failures(operation: Operation) -> Json:
+    by_status: dict[int, dict[str, Json]] = {}
+    for error in dict.fromkeys((*COMMON_ERRORS, *operation.errors)):
+        example = {"message": error().message, "code": error.code, "env": ENV_UNKNOWN}
+        codes = by_status.setdefault(status_of(error), {})
+        codes.setdefault(error.code, {"summary": _summary(error), "value": example})
+    return {
+        str(status): {
+            "description": f"{_REASONS[status]}: {', '.join(f'`{code}`' for code in codes)}",
+            **_retry_header(status),
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/ErrorBody"},
+                    "examples": codes,
+                }
+            },
+        }
+        for status, codes in sorted(by_status.items())
+    }
+
+
+def _summary(error: type[GatewayError]) -> str:
+    return (error.__doc__ or error.code).strip().splitlines()[0]
+
+
+def _retry_header(status: int) -> Json:
+    if status != 503:
+        return {}
+    schema = {"type": "integer"}
+    return {"headers": {"Retry-After": {"description": "Seconds to wait", "schema": schema}}}
+
+
+def _content(schema: str, example: Json) -> Json:
+    return {
+        "application/json": {
+            "schema": {"$ref": f"#/components/schemas/{schema}"},
+            "example": example,
+        }
+    }
+
+
+def _probe(name: str, summary: str, statuses: tuple[int, ...]) -> Json:
+    schema = {"$ref": "#/components/schemas/Health"}
+    content = {"application/json": {"schema": schema}}
+    reasons = {200: "The state", 503: "Not all parts answer"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["health"],
+        "security": [],
+        "responses": {
+            str(status): {"description": reasons[status], "content": content} for status in statuses
+        },
+    }

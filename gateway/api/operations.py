@@ -1,0 +1,31 @@
+"""Every operation, in the order the API page shows them; router and page both read this table."""
+
+from __future__ import annotations
+
+from gateway import errors
+from gateway.api import balances, billing, customers, entities, events, features, plans
+from gateway.api.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *balances.OPERATIONS,
+    *customers.OPERATIONS,
+    *entities.OPERATIONS,
+    *billing.OPERATIONS,
+    *events.OPERATIONS,
+    *features.OPERATIONS,
+    *plans.OPERATIONS,
+)
+
+COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (
+    errors.InvalidInputsError,
+    errors.InvalidVersionError,
+    errors.NoSecretKeyError,
+    errors.InvalidSecretKeyError,
+    errors.InvalidTokenError,
+    errors.MethodNotAllowedError,
+    errors.BodyTooLargeError,
+    errors.GatewayError,
+    errors.UnavailableError,
+    errors.UnknownOutcomeError,
+)
+"""Errors any operation can answer with."""

@@ -1,0 +1,131 @@
+"""Shapes of single values: which texts are ids, how long a name, how deep a document may be.
+
+Ids pass through here before they become part of a Redis key or of a tab-separated line, so no id
+may hold a control character. Each check raises ``InvalidInputsError`` naming the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from gateway.amounts import json_type
+from gateway.errors import InvalidInputsError
+from gateway.messages.common import ID_MAX, NAME_MAX, JsonObject, given, integer
+
+DOCUMENT_BYTES_MAX = 16 * 1024
+"""Properties, metadata, controls and configuration, each; they travel with every outbox entry."""
+
+DOCUMENT_DEPTH_MAX = 64
+"""Levels in a document; far below what the encoder takes, so that no answer can fail on it."""
+
+LIST_MAX = 100
+"""Elements of a list in a request that states no other maximum."""
+
+_CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
+_PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
+_TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
+_WHITE = re.compile(rb"[\n\r\t]")
+
+
+def customer_id(value: str, field: str = "customer_id") -> None:
+    """Refuse what is no customer id."""
+    if _CUSTOMER_ID.fullmatch(value) is None:
+        raise InvalidInputsError(
+            f"{field}: must be 1 to {ID_MAX} letters, digits, underscores, hyphens or colons"
+        )
+
+
+def plan_id(value: str, field: str = "plan_id") -> None:
+    """Refuse what is no plan id."""
+    if _PLAN_ID.fullmatch(value) is None:
+        raise InvalidInputsError(
+            f"{field}: must be 1 to {ID_MAX} letters, digits, underscores or hyphens"
+        )
+
+
+def text_id(value: str, field: str) -> None:
+    """Refuse what is no id of a feature, an event or an entity."""
+    if _TEXT_ID.fullmatch(value) is None:
+        raise InvalidInputsError(
+            f"{field}: must be 1 to {ID_MAX} characters, none of them a control character"
+        )
+
+
+def text_ids(**ids: str | None) -> None:
+    """Refuse what is no id; None was not sent."""
+    for field, value in ids.items():
+        if value is not None:
+            text_id(value, field)
+
+
+def name(value: str | None, field: str, *, least: int = 0, most: int = NAME_MAX) -> None:
+    """Refuse a text that is too short or too long."""
+    if value is not None and not least <= len(value) <= most:
+        raise InvalidInputsError(f"{field}: must be {least} to {most} characters")
+
+
+def number(value: msgspec.Raw, field: str, *, required: bool = False) -> None:
+    """Refuse what is no JSON number; its range is the engine's to check."""
+    raw = bytes(value)
+    if (required or given(value)) and raw[:1] not in b"-0123456789":
+        raise InvalidInputsError(f"{field}: must be a number (received {json_type(raw)})")
+
+
+def whole(value: float | None, field: str, least: int, most: int) -> int | None:
+    """Return an integer between two bounds, or None when none was sent."""
+    found = integer(value, field=field)
+    if found is not None and not least <= found <= most:
+        raise InvalidInputsError(f"{field}: must be {least} to {most}")
+    return found
+
+
+def properties(value: msgspec.Raw) -> msgspec.Raw:
+    """Return properties without line breaks."""
+    if not given(value):
+        return value
+    raw = bytes(value)
+    if raw[:1] != b"{":
+        raise InvalidInputsError(f"properties: must be an object (received {json_type(raw)})")
+    if len(raw) > DOCUMENT_BYTES_MAX:
+        raise InvalidInputsError(f"properties: must be at most {DOCUMENT_BYTES_MAX} bytes")
+    if _WHITE.search(raw):
+        # They become a column of a tab-separated line; inside strings JSON escapes both anyway.
+        try:
+            return msgspec.Raw(msgspec.json.format(raw, indent=-1))
+        except RecursionError as error:
+            raise InvalidInputsError("properties: nested too deeply") from error
+    return value
+
+
+def documents(**documents: JsonObject | None) -> None:
+    """Refuse documents that are too large or too deep."""
+    for field, document in documents.items():
+        if document:
+            _check_depth(document, field)
+            if len(msgspec.json.encode(document)) > DOCUMENT_BYTES_MAX:
+                raise InvalidInputsError(f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes")
+
+
+def length(values: Sequence[object] | None, field: str, most: int = LIST_MAX) -> None:
+    """Refuse a list that is too long."""
+    if values is not None and len(values) > most:
+        raise InvalidInputsError(f"{field}: must have at most {most} elements")
+
+
+def _check_depth(document: JsonObject, field: str) -> None:
+    level: list[object] = [document]
+    for _ in range(DOCUMENT_DEPTH_MAX):
+        children = (child for value in level for child in _children(value))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise InvalidInputsError(f"{field}: nested too deeply (at most {DOCUMENT_DEPTH_MAX} levels)")
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

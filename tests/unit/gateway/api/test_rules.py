@@ -1,0 +1,76 @@
+"""What a rule tidies; what it refuses is tested over HTTP, request by request."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.api import rules
+from gateway.api.operation import Call
+from gateway.api.versions import Version
+from gateway.errors import InvalidInputsError
+from gateway.messages.balances import TrackRequest
+from gateway.messages.customers import CustomerListRequest
+
+CALL = Call(request_id="r", env="sandbox", now_ms=1_000_000)
+
+
+def track(**fields: object) -> TrackRequest:
+    body = {"customer_id": "c", "feature_id": "f", **fields}
+    return msgspec.json.decode(msgspec.json.encode(body), type=TrackRequest)
+
+
+def test_numbers_of_the_python_client_become_integers() -> None:
+    request = track(timestamp=1000.0)
+
+    rules.track(CALL, request)
+
+    assert request.timestamp == 1000
+    assert isinstance(request.timestamp, int)
+
+
+def test_a_clock_may_run_ahead_a_little() -> None:
+    rules.track(CALL, track(timestamp=1_000_000 + rules.FUTURE_MS_MAX))
+    with pytest.raises(InvalidInputsError, match="future"):
+        rules.track(CALL, track(timestamp=1_000_001 + rules.FUTURE_MS_MAX))
+
+
+def test_properties_lose_their_line_breaks_and_nothing_else() -> None:
+    request = track()
+    request.properties = msgspec.Raw(b'{"a":\n\t1.50, "b": "x\\ny"}')
+
+    rules.track(CALL, request)
+
+    assert bytes(request.properties) == b'{"a":1.50,"b":"x\\ny"}'
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_an_id_never_holds_a_separator(text: str) -> None:
+    try:
+        rules.track(CALL, track(feature_id=text, entity_id=text))
+    except InvalidInputsError:
+        return
+    assert not set("\t\n\r\0") & set(text)
+    assert len(text) <= 255
+
+
+@given(st.text(max_size=20))
+def test_a_customer_id_is_safe_in_a_key(text: str) -> None:
+    try:
+        rules.track(CALL, track(customer_id=text))
+    except InvalidInputsError:
+        return
+    assert text.isascii()
+    assert text.replace("_", "").replace("-", "").replace(":", "").isalnum() or set(text) <= set(
+        "_-:"
+    )
+
+
+@pytest.mark.parametrize(("version", "most"), [(Version.V2_2, 1_000), (Version.V2_3, 5_000)])
+def test_a_page_is_as_large_as_its_version_allows(version: Version, most: int) -> None:
+    call = msgspec.structs.replace(CALL, version=version)
+    rules.customer_list(call, CustomerListRequest(limit=most))
+    with pytest.raises(InvalidInputsError, match=f"limit: must be 1 to {most}"):
+        rules.customer_list(call, CustomerListRequest(limit=most + 1))

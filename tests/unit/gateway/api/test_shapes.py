@@ -1,0 +1,54 @@
+"""Shapes of single values; each refusal is also met over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gateway.api import shapes
+from gateway.errors import InvalidInputsError
+
+
+def test_a_document_is_bounded_in_size_and_depth() -> None:
+    nested: object = 1
+    for _ in range(shapes.DOCUMENT_DEPTH_MAX - 1):
+        nested = [nested]
+    shapes.documents(metadata={"a": nested}, config=None)
+
+    for metadata in ({"a": [nested]}, {"a": "x" * shapes.DOCUMENT_BYTES_MAX}):
+        with pytest.raises(InvalidInputsError, match="metadata: "):
+            shapes.documents(metadata=metadata)
+
+
+def test_ids_end_at_255_characters() -> None:
+    shapes.customer_id("c" * 255)
+    shapes.text_id("é" * 255, "feature_id")
+    with pytest.raises(InvalidInputsError, match="customer_id: "):
+        shapes.customer_id("c" * 256)
+    with pytest.raises(InvalidInputsError, match="feature_id: "):
+        shapes.text_id("é" * 256, "feature_id")
+
+
+@pytest.mark.parametrize("text", ["a\n", "\u0085", "\x7f", ""])
+def test_a_control_character_is_no_part_of_an_id(text: str) -> None:
+    with pytest.raises(InvalidInputsError):
+        shapes.text_ids(entity_id=text, feature_id=None)
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"-1", b"0.5"])
+def test_a_number_may_be_left_out(raw: bytes) -> None:
+    shapes.number(msgspec.Raw(raw), "value")
+
+
+@pytest.mark.parametrize("raw", [b'"1"', b"true", b"[1]", b"{}"])
+def test_another_type_is_no_number(raw: bytes) -> None:
+    with pytest.raises(InvalidInputsError, match="value: must be a number"):
+        shapes.number(msgspec.Raw(raw), "value")
+
+
+def test_a_whole_number_may_arrive_with_a_point() -> None:
+    assert shapes.whole(2.0, "limit", 1, 5) == 2
+    assert shapes.whole(None, "limit", 1, 5) is None
+    for value in (0, 6, 2.5, 10**30):
+        with pytest.raises(InvalidInputsError, match="limit: "):
+            shapes.whole(value, "limit", 1, 5)
