@@ -36,7 +36,7 @@ if seats.due then return { 5 } end
 
 local lines, fields, counter = {}, {}, seats.counter
 for _, name in ipairs(list_features(keys.customer)) do
-  local state = read_feature(keys, name, entity, tonumber(now))
+  local state = read_feature(keys, name, entity, 0) -- as things are: what is due or expired leaves the sums too
   state.counter = counter
   local sources = list_sources(state)
   for _, source in ipairs(sources) do -- whatever the entity used or owed leaves the sums with it

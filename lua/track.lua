@@ -21,7 +21,7 @@ ARGV[9...] feature, amount  pairs; units, negative gives back
 
 Returns {status, applied units of each feature, descriptions, moves}: moves has for each feature triples of row line,
 units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity missing, 4 denied
-(nothing written), 5 entity-held rows are due (settle first), 9 a balance would leave the exact range (nothing written)
+(nothing written; descriptions of what there is), 5 entity-held rows are due (settle first), 9 a balance would leave the exact range (nothing written)
 ]]
 --@include read_feature
 --@include list_sources
@@ -34,7 +34,7 @@ local keys = {
   customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
 }
 local head, request_id, now, entity, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local parts = {}
+local parts, short = {}, false
 for at = 9, #ARGV, 2 do
   local state = read_feature(keys, ARGV[at], entity, tonumber(now))
   if not state then return { 2, {}, {}, {} } end
@@ -43,8 +43,13 @@ for at = 9, #ARGV, 2 do
   local sources, amount = list_sources(state), tonumber(ARGV[at + 1])
   local left = decide(sources, amount, mode)
   if not left then return { 9, {}, {}, {} } end
-  if mode == 'reject' and amount > 0 and left > 0 then return { 4, {}, {}, {} } end
+  short = short or amount > 0 and left > 0
   parts[#parts + 1] = { state = state, sources = sources, amount = amount, left = left }
+end
+if mode == 'reject' and short then
+  local seen = {}
+  for at, part in ipairs(parts) do seen[at] = describe_feature(part.state) end
+  return { 4, {}, seen, {} }
 end
 
 local first = parts[1].state

@@ -15,7 +15,7 @@ local function begin_periods(keys, state, rows, entity, lines)
         redis.call('ZREMRANGEBYSCORE', keys.marks, string.format('%d', score_base(row.old_period, 0)),
           string.format('%d', score_base(row.old_period + 1, 0) - 1))
       end
-      state.changed = true
+      if entity == '' then state.changed = true end
     end
   end
 end

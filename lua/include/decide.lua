@@ -1,6 +1,7 @@
 --[[
 Spread an amount over sources (hot-path section 3.3 and 3.4). Pure: writes nothing to Redis, only take, extra and
-credit of each source: units within the grant, units below zero, units above the grant.
+credit of each source: units within the grant, units below zero (whatever the floor when boundless), units above the
+grant.
 
 A positive amount drains each source to zero in order, then goes below zero where that is permitted: pay-per-use rows
 (flag o, down to their floor), free continuous use (flag f, unless mode is reject). Mode overflow puts the rest on the
@@ -12,7 +13,7 @@ Returns the units nobody could take (0 when all of it is placed), or nil when a 
 ]]
 local function decide(sources, amount, mode)
   local first = sources[1]
-  for _, source in ipairs(sources) do source.take, source.extra, source.credit = 0, 0, 0 end
+  for _, source in ipairs(sources) do source.take, source.extra, source.credit, source.boundless = 0, 0, 0, false end
 
   local function place()
     for _, source in ipairs(sources) do
@@ -28,7 +29,7 @@ local function decide(sources, amount, mode)
         left = left - source.take
       end
       if left > 0 and mode == 'overflow' and first then
-        first.extra = left
+        first.extra, first.boundless = left, true
         return 0
       end
       for _, source in ipairs(sources) do

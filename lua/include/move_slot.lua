@@ -31,11 +31,13 @@ local function move_slot(keys, state, row, owner, slots, delta, lines)
   elseif number == row.first then
     row.first = number + 1
   end
-  mark(keys.marks, period, 0, entity, number, before >= grant, after >= grant)
+  if grant > 0 then mark(keys.marks, period, 0, entity, number, before >= grant, after >= grant) end
   mark(keys.marks, period, 1, entity, number, before > 0, after > 0)
   mark(keys.marks, period, 2, entity, number, before > grant, after > grant)
   mark(keys.marks, period, 4, entity, number, before < 0, after < 0)
-  if floor then mark(keys.marks, period, 3, entity, number, before - grant >= floor, after - grant >= floor) end
+  if floor and floor > 0 then
+    mark(keys.marks, period, 3, entity, number, before - grant >= floor, after - grant >= floor)
+  end
   note_move(state, row, entity, delta, after, lines)
   state.changed = true
 end

@@ -8,29 +8,28 @@ Returns the list of rows in spending order.
 ]]
 --@include next_boundary
 local function parse_rows(static, live, now)
-  local rows, numbers = {}, {}
+  local rows = {}
   if not static then return rows end
-  for number in string.gmatch(live, '%S+') do numbers[#numbers + 1] = tonumber(number) end
+  local number = string.gmatch(live, '%S+')
   for line in string.gmatch(static, '[^\n]+') do
     local id, kind, grant, flags, unit, every, anchor, expires, floor, rank, entity_feature = string.match(
       line, '^([^\t]*)\t(%a)\t(%d+)\t(%a*)\t(%a*)\t(%d+)\t(%d+)\t(%d+)\t(%d*)\t([^\t]*)\t([^\t]*)\t')
-    local at = #rows * 6
-    local row = {
-      line = line, id = id, kind = kind, grant = tonumber(grant), flags = flags, rank = rank, entity_feature = entity_feature,
-      floor = tonumber(floor), unlimited = string.find(flags, 'u', 1, true) ~= nil,
-      used = numbers[at + 1], over = numbers[at + 2], credit = numbers[at + 3],
-      period = numbers[at + 4], due = numbers[at + 5], first = numbers[at + 6],
-    }
-    expires = tonumber(expires)
-    row.expires = expires
-    row.gone = expires > 0 and expires <= now
-    row.old_used, row.old_period = row.used, row.period
-    if row.due > 0 and row.due <= now then
-      row.fresh = true
-      row.used, row.over, row.credit, row.period, row.first = 0, 0, 0, 0, 0
-      row.due = next_boundary(tonumber(anchor), unit, tonumber(every), now)
+    local used, over, credit, period, due, first = tonumber(number()), tonumber(number()), tonumber(number()),
+      tonumber(number()), tonumber(number()), tonumber(number())
+    local old_used, old_period, fresh = used, period, due > 0 and due <= now
+    if fresh then
+      used, over, credit, period, first = 0, 0, 0, 0, 0
+      due = next_boundary(tonumber(anchor), unit, tonumber(every), now)
     end
-    rows[#rows + 1] = row
+    expires = tonumber(expires)
+    rows[#rows + 1] = {
+      line = line, id = id, kind = kind, grant = tonumber(grant), flags = flags, rank = rank,
+      entity_feature = entity_feature, floor = tonumber(floor),
+      unlimited = string.find(flags, 'u', 1, true) ~= nil,
+      used = used, over = over, credit = credit, period = period, due = due, first = first,
+      old_used = old_used, old_period = old_period, fresh = fresh,
+      expires = expires, gone = expires > 0 and expires <= now,
+    }
   end
   return rows
 end

@@ -48,9 +48,6 @@ local function place_rows(keys, state, static, dues, unit, lines)
       lines[#lines + 1] = string.format('B\t%s\t\t%d\t%d\t%d\t%s', state.feature, row.used, row.period, row.due, line)
     end
   end
-  if static == '' then
-    redis.call('HDEL', keys.customer, 'r:' .. state.feature, 'v:' .. state.feature)
-  else
-    redis.call('HSET', keys.customer, 'r:' .. state.feature, static, 'v:' .. state.feature, format_live(rows))
-  end
+  -- Without rows the field stays, empty: slots of rows that went are found by it when their entity is deleted.
+  redis.call('HSET', keys.customer, 'r:' .. state.feature, static, 'v:' .. state.feature, format_live(rows))
 end

@@ -9,7 +9,8 @@ spend_slots(keys, state, source, lines)
 --@include first_unmarked
 --@include move_slot
 local function spend_slots(keys, state, source, lines)
-  local row, grant = source.row, source.row.grant
+  local row, grant, floor = source.row, source.row.grant, source.row.floor
+  if source.boundless then floor = nil end
 
   -- Moves what the given share of the entity's slot says, and returns the units moved.
   local function visit(entity, number, share)
@@ -35,9 +36,9 @@ local function spend_slots(keys, state, source, lines)
   end
   local below = source.extra
   while below > 0 do
-    local entity, number = first_outside(row.floor and 3 or nil, 0)
+    local entity, number = first_outside(floor and 3 or nil, 0)
     below = below - visit(entity, number, function(used)
-      return row.floor and math.min(below, row.floor + grant - used) or below
+      return floor and math.min(below, floor + grant - used) or below
     end)
   end
   while below < 0 and not row.unlimited do

@@ -1,0 +1,101 @@
+"""Made-up rows: what plans could put on customers and entities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import hypothesis.strategies as st
+
+from gateway.cycles import next_boundary
+from gateway.lifecycle.order import arrange
+from gateway.rows import Flag, Kind, Row, encode_rows
+from gateway.scripts import FeatureRows
+from tests.property.reference import NewRow
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+SEAT = 10
+"""Units one entity counts for."""
+
+FEATURES = ("calls", "seats", "store")
+_CAPPED = "C"  # in drafts only: the floor counts
+
+features = st.sampled_from(FEATURES)
+entity_features = st.sampled_from(("seats", "seats", "seats", "rooms"))
+amounts = st.sampled_from((0, 1, 5, 10, 20, 50, 100)) | st.integers(0, 300)
+signed_amounts = st.builds(
+    lambda amount, sign: amount * sign, amounts, st.sampled_from((1, 1, 1, -1))
+)
+
+
+class Draft(NamedTuple):
+    """A row to be, before it has an id and a date."""
+
+    entity_feature: str
+    grant: int
+    flags: str
+    floor: int
+    reset: tuple[str, int]
+    lasts_ms: int
+    rank: int
+
+
+drafts = st.builds(
+    Draft,
+    entity_feature=st.sampled_from(("", "", "seats", "seats", "rooms")),
+    grant=amounts,
+    flags=st.sampled_from(
+        ("", "", "", "", "", "u", "o", "o", "oC", "oC", "oC", "a", "af", "af", "oa", "oCa", "f")
+    ),
+    floor=st.sampled_from((0, 1, 5, 20, 50)),
+    reset=st.sampled_from((("", 0), ("", 0), ("f", HOUR_MS), ("m", 1), ("m", 3))),
+    lasts_ms=st.sampled_from((0, 0, 0, 0, 0, HOUR_MS, 40 * DAY_MS)),
+    rank=st.integers(0, 9),
+)
+Plan = dict[str, list[Draft]]
+first_plans = st.fixed_dictionaries(
+    {feature: st.lists(drafts, min_size=2, max_size=4) for feature in FEATURES}
+)
+plans = st.dictionaries(features, st.lists(drafts, max_size=3), min_size=1, max_size=2)
+
+
+def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
+    """Return the row of a draft. Continuous use neither resets nor expires."""
+    flags = draft.flags.replace(_CAPPED, "")
+    lasting = Flag.ALLOCATED in flags or Flag.FREE_OVERAGE in flags
+    unit, every = ("", 0) if lasting else draft.reset
+    return Row(
+        id=f"row_{number}",
+        kind=Kind.PER_ENTITY if draft.entity_feature and not scope else Kind.SHARED,
+        grant=0 if Flag.UNLIMITED in flags else draft.grant,
+        flags=flags,
+        unit=unit,
+        every=every,
+        anchor_ms=now_ms,
+        expires_ms=now_ms + draft.lasts_ms if draft.lasts_ms and not lasting else 0,
+        floor=draft.floor if _CAPPED in draft.flags else None,
+        rank=f"{draft.rank}{number:05d}",
+        entity_feature=draft.entity_feature,
+    )
+
+
+def in_order(kept: Sequence[NewRow], made: Sequence[Row], now_ms: int) -> list[NewRow]:
+    """Return rows that stay and new ones together, with the first reset of each."""
+    dues = {row.id: due_ms for row, due_ms in kept}
+    for row in made:
+        dues[row.id] = next_boundary(row.anchor_ms, row.unit, row.every, now_ms)
+    rows = arrange([row for row, _ in kept] + list(made))
+    return [(row, dues[row.id]) for row in rows]
+
+
+def feature_rows(rows: Mapping[str, Sequence[NewRow]]) -> list[FeatureRows]:
+    """Return rows as the scripts take them."""
+    return [
+        FeatureRows(
+            feature,
+            encode_rows([row for row, _ in made]),
+            " ".join(str(due_ms) for _, due_ms in made),
+            SEAT,
+        )
+        for feature, made in rows.items()
+    ]

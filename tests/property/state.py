@@ -1,0 +1,221 @@
+"""What Redis holds of a customer, read key by key, and what must be true of it at any time.
+
+Everything a script keeps beside the numbers themselves (sums, classes of the index, order, times)
+is computed anew from the numbers and compared. Formats are those of ``gateway.keys``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from gateway.keys import CustomerKeys
+from gateway.outbox import FIELD
+from gateway.rows import Kind, Live, Row, decode_live, decode_rows
+
+Texts = dict[str, str]
+Scores = dict[str, int]
+
+_NUMBERS = 2**24
+
+
+class State(NamedTuple):
+    """The keys of a customer, decoded, and the names of all keys there are."""
+
+    customer: Texts
+    holdings: Texts
+    order: Scores
+    marks: Scores
+    due: Scores
+    names: frozenset[str]
+
+
+class EntityPlace(NamedTuple):
+    band: int
+    number: int
+    feature: str
+
+
+async def read_state(client: Redis, keys: CustomerKeys) -> State:
+    """Read the keys in one go."""
+    pipeline = cast("Any", client).pipeline(transaction=False)
+    for hashed in keys[:2]:
+        pipeline.hgetall(hashed)
+    for ranked in keys[2:5]:
+        pipeline.zrange(ranked, 0, -1, withscores=True)
+    pipeline.keys("*")
+    replies: list[Any] = await pipeline.execute()
+    hashes = [
+        {name.decode(): value.decode() for name, value in reply.items()} for reply in replies[:2]
+    ]
+    scores = [{pair[0].decode(): int(pair[1]) for pair in reply} for reply in replies[2:5]]
+    names = frozenset(name.decode() for name in replies[5])
+    return State(hashes[0], hashes[1], scores[0], scores[1], scores[2], names)
+
+
+async def read_outbox(client: Redis, keys: CustomerKeys, after: str) -> list[tuple[str, bytes]]:
+    """Return (stream id, payload) of every entry after one."""
+    entries: Any = await client.xrange(keys.outbox, f"({after}")
+    return [(stream_id.decode(), fields[FIELD]) for stream_id, fields in entries]
+
+
+def assert_consistent(state: State, keys: CustomerKeys) -> None:
+    """Check everything that is derived, and that nothing is left over."""
+    assert state.names <= set(keys)
+    if not state.customer:
+        assert state.names <= {keys.outbox}
+        return
+    entities = {name: _entity_place(text) for name, text in _family(state.holdings, "e:")}
+    _assert_fields_belong_together(state, entities)
+    marks: Scores = {}
+    due: Scores = {}
+    for feature, row, live in _per_entity_rows(state):
+        marks |= _slot_marks(state, feature, row, live, entities)
+    for feature, text in _family(state.customer, "h:"):
+        band, *sums = map(int, text.split())
+        totals = [0] * 7
+        for name, entity in entities.items():
+            rows = _own(state, feature, name)
+            for place in _held_classes(rows, totals):
+                _mark(marks, band, place, name, entity)
+            moments = [at for row, live in rows for at in (live.due_ms, row.expires_ms) if at]
+            if moments:
+                due[f"{feature}\t{name}"] = min(moments)
+        assert totals == sums
+    assert state.marks == marks
+    assert state.due == due
+    assert state.order == {
+        name: entity.band * 8 * _NUMBERS + entity.number for name, entity in entities.items()
+    }
+
+
+def _per_entity_rows(state: State) -> Iterator[tuple[str, Row, Live]]:
+    for feature, _, row, live in all_rows(state):
+        if row.kind is Kind.PER_ENTITY:
+            yield feature, row, live
+
+
+def _slot_marks(
+    state: State, feature: str, row: Row, live: Live, entities: Mapping[str, EntityPlace]
+) -> Scores:
+    used = slots(state, feature, live.period)
+    assert _sums(row, used) == live[:3]
+    marks: Scores = {}
+    for name, units in used.items():
+        for place in _slot_classes(row, units):
+            _mark(marks, live.period, place, name, entities[name])
+    for name, entity in entities.items():
+        if entity.feature == row.entity_feature and entity.number < live.first:
+            assert used.get(name, 0) >= row.grant  # nothing is left where nobody looks
+    return marks
+
+
+def _assert_fields_belong_together(state: State, entities: Mapping[str, EntityPlace]) -> None:
+    plain = {"id", "seq", "rev", "doc", "subs", "entities", "counter"}
+    families = {name[:2] for name in state.customer if name not in plain}
+    assert families <= {"r:", "v:", "h:", "n:"}
+    assert plain <= set(state.customer)
+    assert _names(state.customer, "v:") == _names(state.customer, "r:")
+    holdings = {name for name in state.holdings if not name.startswith("e:")}
+    assert {name[:2] for name in holdings} <= {"p:", "h:", "v:"}
+    assert _names(state.holdings, "h:") == _names(state.holdings, "v:")
+    assert {name.split("\t", 1)[1] for name in holdings} <= set(entities)
+    counts: dict[str, int] = {}
+    for feature, text in _family(state.customer, "n:"):
+        band, count = map(int, text.split())
+        counts[feature] = count
+        assert {place.band for place in entities.values() if place.feature == feature} <= {band}
+    for feature in counts.keys() | {place.feature for place in entities.values()}:
+        live = sum(place.feature == feature for place in entities.values())
+        assert counts.get(feature, 0) == live
+    highest = max((place.number for place in entities.values()), default=0)
+    assert int(state.customer["entities"]) >= highest
+
+
+def all_rows(state: State) -> Iterator[tuple[str, str, Row, Live]]:
+    """Yield feature, owner, row and live numbers of every row."""
+    for feature, text in _family(state.customer, "r:"):
+        lives = decode_live(state.customer[f"v:{feature}"])
+        for row, live in zip(decode_rows(text), lives, strict=True):
+            yield feature, "", row, live
+    for field, _ in _family(state.holdings, "h:"):
+        feature, name = field.split("\t", 1)
+        for row, live in _own(state, feature, name):
+            yield feature, name, row, live
+
+
+def slots(state: State, feature: str, period: int) -> dict[str, int]:
+    """Return what each entity used of a per-entity row in a period."""
+    used = {}
+    for field, text in _family(state.holdings, "p:"):
+        of_feature, name = field.split("\t", 1)
+        numbers = list(map(int, text.split()))
+        pairs = dict(zip(numbers[::2], numbers[1::2], strict=True))
+        if of_feature == feature and period in pairs:
+            used[name] = pairs[period]
+    return used
+
+
+def _entity_place(text: str) -> EntityPlace:
+    band, number, feature, _ = text.split("\t", 3)
+    return EntityPlace(int(band), int(number), feature)
+
+
+def _family(texts: Texts, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, text in texts.items():
+        if name.startswith(prefix):
+            yield name[len(prefix) :], text
+
+
+def _names(texts: Texts, prefix: str) -> set[str]:
+    return {name for name, _ in _family(texts, prefix)}
+
+
+def _own(state: State, feature: str, name: str) -> list[tuple[Row, Live]]:
+    field = f"{feature}\t{name}"
+    rows = decode_rows(state.holdings.get(f"h:{field}", ""))
+    return list(zip(rows, decode_live(state.holdings.get(f"v:{field}", "")), strict=True))
+
+
+def _sums(row: Row, used: Mapping[str, int]) -> tuple[int, int, int]:
+    units = used.values()
+    over = sum(max(0, one - row.grant) for one in units)
+    return sum(units), over, sum(max(0, -one) for one in units)
+
+
+def _slot_classes(row: Row, used: int) -> list[int]:
+    beyond = used - row.grant
+    members = (
+        row.grant > 0 and beyond >= 0,
+        used > 0,
+        beyond > 0,
+        bool(row.floor) and beyond >= (row.floor or 0),
+        used < 0,
+    )
+    return [place for place, member in enumerate(members) if member]
+
+
+def _held_classes(rows: list[tuple[Row, Live]], totals: list[int]) -> set[int]:
+    places: set[int] = set()
+    for row, live in rows:
+        if row.kind is not Kind.SHARED:
+            continue
+        used = live.used
+        places.add(3)
+        totals[4] += 1
+        if row.unlimited:
+            places.add(4)
+            totals[5] += 1
+            totals[6] += used
+            continue
+        for at, units in enumerate((row.grant, used, max(0, used - row.grant), max(0, -used))):
+            totals[at] += units
+        beyond = used - row.grant
+        places |= {at for at, is_in in enumerate((beyond < 0, used > 0, beyond > 0)) if is_in}
+    return places
+
+
+def _mark(marks: Scores, band: int, place: int, name: str, entity: EntityPlace) -> None:
+    marks[f"{band}:{place}\t{name}"] = (band * 8 + place) * _NUMBERS + entity.number
