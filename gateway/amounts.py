@@ -67,16 +67,13 @@ def parse_units(raw: bytes, precision: int, *, field: str) -> int:
     """Return a raw JSON number as units of 10^-precision, rounded half up.
 
     Errors: ``InvalidInputsError`` when the value is not a number, is outside the range of the
-    precision, or is not
-    zero but would round to zero (nothing is dropped in silence).
+    precision, or is not zero but would round to zero (nothing is dropped in silence).
     """
     return to_units(parse_decimal(raw, field=field), precision, field=field)
 
 
 def to_units(value: Decimal, precision: int, *, field: str) -> int:
-    """Return a decimal as units of 10^-precision, rounded half up; same errors as
-    ``parse_units``.
-    """
+    """Return a decimal as units of 10^-precision, rounded half up; errors as ``parse_units``."""
     if value.adjusted() + precision > len(
         str(UNITS_MAX)
     ):  # before scaling, so that 1e400 costs nothing
@@ -100,9 +97,7 @@ def _out_of_range(field: str, precision: int) -> InvalidInputsError:
 
 
 def format_units(units: int, precision: int) -> str:
-    """Return units as an exact decimal JSON number without trailing zeros (10.15, not
-    10.149999).
-    """
+    """Return units as an exact decimal JSON number: 10.15, not 10.149999 and not 10.150000."""
     if precision == 0:
         return str(units)
     scale = 10**precision
@@ -119,8 +114,8 @@ def fits(value: Decimal, precision: int, *, copies: int = 1) -> bool:
 
 
 def fit_precision(value: Decimal, precision: int, *, copies: int = 1) -> int | None:
-    """Return the finest precision up to the given one that holds ``copies`` grants of this
-    value, or None.
+    """Return the finest precision up to the given one that holds ``copies`` grants of this value,
+    or None.
     """
     for candidate in range(precision, -1, -1):
         if fits(value, candidate, copies=copies):

@@ -1,6 +1,5 @@
 """Calendar arithmetic of billing and reset cycles: boundaries counted from an anchor, in UTC, so
-that clamped month ends
-do not drift (cold-path section 6.1).
+that clamped month ends do not drift (cold-path section 6.1).
 
 Scripts do the same in ``lua/include/next_boundary.lua``; the two are tested against each other.
 """
@@ -23,8 +22,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def span(interval: str, count: int) -> tuple[str, int]:
-    """Return (unit, every) as ``gateway.rows`` stores them; ``("", 0)`` for an interval that
-    never ends.
+    """Return (unit, every) as ``gateway.rows`` stores them; ``("", 0)`` for an interval that never
+    ends.
     """
     if interval in FIXED_MS:
         return "f", FIXED_MS[interval] * count

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class RowImage(NamedTuple):
-    """A live balance row as SQL knows it; ``line`` is the text of ``gateway.rows``,
-    ``entity_id`` empty if shared.
+    """A live balance row as SQL knows it; ``line`` is the text of ``gateway.rows``, ``entity_id``
+    empty if shared.
     """
 
     feature_id: str
@@ -63,8 +63,8 @@ class CustomerImage(NamedTuple):
 
 
 class LoadResult(NamedTuple):
-    """``customer`` is None when SQL has no such customer; ``cursor`` is the last stream id SQL
-    has applied.
+    """``customer`` is None when SQL has no such customer; ``cursor`` is the last stream id SQL has
+    applied.
     """
 
     cursor: str
@@ -79,8 +79,8 @@ class EntityRef(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of ids, newest first. ``total`` counts all that match; ``next_cursor`` is None
-    on the last page.
+    """One page of ids, newest first. ``total`` counts all that match; ``next_cursor`` is None on
+    the last page.
     """
 
     items: list[tuple[str, str]]
@@ -89,8 +89,8 @@ class Page(NamedTuple):
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of ``customers.list`` and ``entities.list``; ``cursor`` and ``offset`` exclude
-    each other.
+    """Filters of ``customers.list`` and ``entities.list``; ``cursor`` and ``offset`` exclude each
+    other.
     """
 
     env: str
@@ -129,8 +129,8 @@ class DeductionRecord(NamedTuple):
 
 
 class EventRecord(NamedTuple):
-    """A stored event. ``value`` is units of the feature's precision; ``feature_id`` falls back
-    to the event name.
+    """A stored event. ``value`` is units of the feature's precision; ``feature_id`` falls back to
+    the event name.
     """
 
     id: str
@@ -171,9 +171,7 @@ class Reader(Protocol):
         """Return events, newest first. Raises ``InvalidCursorError``."""
 
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
-        """Return the last applied stream id of each partition, ``0-0`` where nothing was
-        applied.
-        """
+        """Return the last applied stream id of each partition, ``0-0`` where there is none."""
 
     async def ping(self) -> None:
         """Return when SQL answers."""
@@ -243,14 +241,10 @@ class CatalogStore(Protocol):
     async def update_feature(
         self, feature_id: str, expected_precision: int, feature: FeatureRecord
     ) -> bool:
-        """Replace a feature (its id too); False when its precision or ``in_use`` changed
-        meanwhile.
-        """
+        """Replace a feature, its id too; False when its precision or ``in_use`` has changed."""
 
     async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
-        """Mark a feature as used with this precision; False when the precision changed
-        meanwhile.
-        """
+        """Mark a feature as used with this precision; False when the precision has changed."""
 
     async def delete_feature(self, env: str, feature_id: str) -> None:
         """Delete a feature."""

@@ -2,18 +2,14 @@
 connection.
 
 A source file in ``lua/`` names its includes in comments (``--@include name``); ``compose`` puts
-each included function
-before its first user, once. The SHA of the composed text is the version of a script, so two
-releases can run beside
-each other. ``Scripts`` has one coroutine per entry script with the script's name; arguments follow
-its header.
+each included function before its first user, once. The SHA of the composed text is the version of a
+script, so two releases can run beside each other. ``Scripts`` has one coroutine per entry script
+with the script's name; arguments follow its header.
 
-Failure: a connection that is lost while a call is in flight leaves its outcome unknown, and
-nothing here tries again by
-itself: ``UnknownOutcomeError`` for calls that change something, ``UnavailableError`` for calls
-that only read. A server
-that has forgotten the scripts (NOSCRIPT) gets them again and the call is repeated, which is safe:
-it had not begun.
+Failure: a connection that is lost while a call is in flight leaves its outcome unknown, and nothing
+here tries again by itself: ``UnknownOutcomeError`` for calls that change something,
+``UnavailableError`` for calls that only read. A server that has forgotten the scripts (NOSCRIPT)
+gets them again and the call is repeated, which is safe: it had not begun.
 """
 
 from __future__ import annotations
@@ -42,8 +38,8 @@ _ROOT = files("lua")
 
 
 class Status(IntEnum):
-    """First integer of every reply; the meaning of each is in the header of the script that
-    returns it.
+    """First integer of every reply; the meaning of each is in the header of the script that returns
+    it.
     """
 
     DONE = 1
@@ -88,9 +84,7 @@ class Move(NamedTuple):
 
 
 class TrackReply(NamedTuple):
-    """Reply of ``track``, for each feature: units applied, the state left behind, and what
-    moved.
-    """
+    """Reply of ``track``, for each feature: units applied, state left behind, what moved."""
 
     status: Status
     applied: list[int]

@@ -1,5 +1,5 @@
-"""Creating customers and entities: by their own operations, and on the way of a check or track
-that sends their data.
+"""Creating customers and entities: by their own operations, and on the way of a check or track that
+sends their data.
 
 Every operation class of the engine builds on ``Creation``, which also holds the parts they share.
 """
@@ -65,14 +65,12 @@ class Creation:
         self.clock = parts.clock
 
     async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
-        """Return the reply of a script call once nothing stands in its way; see
-        ``Subjects.run``.
-        """
+        """Return the reply of a call once nothing stands in its way; see ``Subjects.run``."""
         return await self.subjects.run(subject, self, call)
 
     async def read(self, subject: Subject) -> CustomerReply:
-        """Return the customer or, when the subject names one, its entity, with everything it
-        may spend.
+        """Return the customer or, when the subject names one, its entity, with everything it may
+        spend.
         """
 
         async def call() -> CustomerReply:

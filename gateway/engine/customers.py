@@ -144,8 +144,7 @@ class Customers(Creation):
 
 def _changed(document: CustomerDocument, request: CustomerUpdateRequest) -> CustomerDocument:
     """Return the document with the request's fields: metadata is merged, a null value removes its
-    key, and each array
-    of billing controls replaces the one it names.
+    key, and each array of billing controls replaces the one it names.
     """
     changes: dict[str, object] = {
         name: value

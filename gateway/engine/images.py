@@ -1,10 +1,8 @@
 """From a customer as SQL knows it to the values ``restore_customer`` writes. Pure; the formats are
-those of
-``gateway.keys`` and of the headers of ``lua/include``.
+those of ``gateway.keys`` and of the headers of ``lua/include``.
 
-Everything derived is derived anew: the sums over slots and over rows held by entities, the
-creation order, the marks of
-entities that differ from full, and the times they are due.
+Everything derived is derived anew: the sums over slots and over rows held by entities, the creation
+order, the marks of entities that differ from full, and the times they are due.
 """
 
 from __future__ import annotations
@@ -24,9 +22,7 @@ Values = list[str | int]
 
 
 def restore_groups(image: CustomerImage) -> list[Values]:
-    """Return the values of the customer, entities, order, marks and due keys, in this
-    order.
-    """
+    """Return the values of the customer, entities, order, marks and due keys, in this order."""
     return _Restoration(image).groups()
 
 

@@ -1,10 +1,8 @@
 """Who a call is about, and how a call gets past what stands in its way: a customer that is not in
-Redis, an entity that
-does not exist yet, rows of entities that wait to be settled.
+Redis, an entity that does not exist yet, rows of entities that wait to be settled.
 
 Every script names such an obstacle by its status and has changed nothing then; ``Subjects.run``
-removes the obstacle
-and calls again, a bounded number of times.
+removes the obstacle and calls again, a bounded number of times.
 """
 
 from __future__ import annotations
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
     from gateway.scripts import Scripts
 
 ATTEMPTS_MAX = 8
-"""Obstacles one call may meet: restore, create the customer, create the entity, settle, and a
-race for each.
+"""Obstacles one call may meet: restore, create the customer, create the entity, settle, and a race
+for each.
 """
 
 SETTLE_BATCH = 200
@@ -40,9 +38,7 @@ POLL_SECONDS = 0.01
 
 
 class Subject(NamedTuple):
-    """Who a call is about; ``customer_data`` and ``entity_data`` allow it to be created on the
-    way.
-    """
+    """Who a call is about; ``customer_data`` and ``entity_data`` allow to create it on the way."""
 
     env: str
     customer_id: str
@@ -126,9 +122,8 @@ class Subjects:
     async def run(self, subject: Subject, creator: Creator, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way.
 
-        Raises ``CustomerNotFoundError``, ``EntityNotFoundError``, and ``UnavailableError`` when
-        SQL or the writer
-        cannot be waited for.
+        Raises ``CustomerNotFoundError``, ``EntityNotFoundError``, and ``UnavailableError`` when SQL
+        or the writer cannot be waited for.
         """
         for _ in range(ATTEMPTS_MAX):
             reply = await call()
@@ -203,9 +198,8 @@ class Subjects:
     async def caught_up(self, partitions: Iterable[int] | None = None) -> None:
         """Wait, within bounds, until SQL has what these partitions (all when None) hold now.
 
-        Reads that follow see everything acknowledged before. A writer that is late is not an
-        error: the answer is
-        then as old as SQL is.
+        Reads that follow see everything acknowledged before. A writer that is late is not an error:
+        the answer is then as old as SQL is.
         """
         wanted = list(range(self._partitions) if partitions is None else partitions)
         ends = await asyncio.gather(*(self._scripts.last_entry(outbox_key(one)) for one in wanted))

@@ -1,10 +1,8 @@
 """From the texts of a script's reply to the balance objects of a response. Pure.
 
 Formulas are those of hot-path section 1.1: ``remaining`` is floored at zero row by row, ``usage``
-is not, a per-entity
-row counts once for each entity at customer level, and what entities hold themselves adds to the
-totals of the
-customer but not to its breakdown.
+is not, a per-entity row counts once for each entity at customer level, and what entities hold
+themselves adds to the totals of the customer but not to its breakdown.
 """
 
 from __future__ import annotations
@@ -56,9 +54,7 @@ class Held(NamedTuple):
 
 
 def parts_of(description: Description, *, entity_level: bool, now_ms: int) -> list[Part]:
-    """Return what the scope sees of a feature, in spending order, rows past their expiry left
-    out.
-    """
+    """Return what the scope sees of a feature, in spending order, without expired rows."""
     shared: list[Part] = []
     own = [
         _single(row, live)
@@ -166,8 +162,8 @@ def _breakdown(part: Part, precision: int) -> Breakdown:
 
 
 def reset_of(interval: str | None, count: int, resets_at: int | None) -> ResetView | None:
-    """Return the reset of a breakdown item or deduction; None where units never expire by use
-    of time.
+    """Return the reset of a breakdown item or deduction; None where units never expire by use of
+    time.
     """
     if interval is None:
         return None

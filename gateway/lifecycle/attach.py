@@ -1,14 +1,11 @@
 """What attaching a plan changes in one scope, the customer's own or one entity's. Pure: the date
-and the identifiers
-are handed in, a ``Change`` comes out.
+and the identifiers are handed in, a ``Change`` comes out.
 
 Plans switch at once and without payment: a main plan takes the place of the main plan of the same
-group in the same
-scope (cold-path section 3.3); add-ons and one-off plans never replace anything. Balances follow
-section 3.4: usage of
-continuous-use features moves on to the new plan, consumable usage does not; the reset dates stay
-in phase when both
-plans are paid or both are free, and start now otherwise.
+group in the same scope (cold-path section 3.3); add-ons and one-off plans never replace anything.
+Balances follow section 3.4: usage of continuous-use features moves on to the new plan, consumable
+usage does not; the reset dates stay in phase when both plans are paid or both are free, and start
+now otherwise.
 """
 
 from __future__ import annotations
@@ -44,8 +41,8 @@ class Offer(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Where a plan is attached: what is there already, and how many entities each per-entity
-    row counts.
+    """Where a plan is attached: what is there already, and how many entities each per-entity row
+    counts.
     """
 
     entity_id: str
@@ -111,8 +108,7 @@ def attach(
     """Decide what attaching a plan changes.
 
     Raises ``PlanAttachedError`` when the plan is the current one, ``InvalidRequestError`` when the
-    quantities name a
-    feature that is not prepaid or the sum of grants would leave the exact range.
+    quantities name a feature that is not prepaid or the sum of grants would leave the exact range.
     """
     document = offer.document
     one_off = is_one_off(document)
@@ -269,8 +265,8 @@ def _row(
 
 
 def _packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
-    """Return the units bought on top: the quantity counts the included part and is rounded up
-    to whole packs.
+    """Return the units bought on top: the quantity counts the included part and is rounded up to
+    whole packs.
     """
     if item.price is None or not item.price.prepaid or quantity is None:
         return Decimal(0)

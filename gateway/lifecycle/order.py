@@ -29,10 +29,8 @@ def rank(
     """Return a text whose alphabetical order is the spending order.
 
     Unlimited first; rows that reset before rows that never do; shorter interval; earlier expiry;
-    base plan before
-    add-on; included and prepaid before pay-per-use; older first; then the position in the plan, so
-    that no two rows
-    of one feature are equal.
+    base plan before add-on; included and prepaid before pay-per-use; older first; then the position
+    in the plan, so that no two rows of one feature are equal.
     """
     seconds = every // 1000 if unit == "f" else every * _MONTH_SECONDS
     return (
@@ -42,7 +40,5 @@ def rank(
 
 
 def arrange(rows: list[Row]) -> list[Row]:
-    """Return the customer's rows of one feature in order: shared rows first, per-entity rows
-    last.
-    """
+    """Return the customer's rows of a feature in order: shared ones first, per-entity ones last."""
     return sorted(rows, key=lambda row: (row.kind is Kind.PER_ENTITY, row.rank))
