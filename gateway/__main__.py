@@ -237,7 +237,12 @@ async def _write(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def _checked(settings: Settings) -> AsyncIterator[None]:
     client = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
-    database = make_database(settings, threads=1, answer_ms=settings.sql_timeout_ms)
+    database = make_database(
+        settings,
+        threads=1,
+        answer_ms=settings.sql_timeout_ms,
+        statement_ms=settings.sql_timeout_ms,
+    )
     try:
         await check_redis(client, settings)
         await check_sql(settings, database)
@@ -250,7 +255,12 @@ async def _checked(settings: Settings) -> AsyncIterator[None]:
 async def _with_store(
     settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
 ) -> None:
-    database = make_database(settings, threads=1, answer_ms=settings.sql_timeout_ms)
+    database = make_database(
+        settings,
+        threads=1,
+        answer_ms=settings.sql_timeout_ms,
+        statement_ms=settings.sql_timeout_ms,
+    )
     try:
         await check_sql(settings, database)
         await use(SqlCatalog(database, SystemClock()))

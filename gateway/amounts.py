@@ -29,6 +29,7 @@ PRECISION_DEFAULT = 6
 PRECISION_CREDITS = 9
 
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
+_DIGITS_MAX = len(str(UNITS_MAX))
 _TEXT_MAX = 64  # characters of a JSON number; longer ones carry no meaning a balance could hold
 _EXACT = Context(prec=200, rounding=ROUND_HALF_UP, Emin=-999_999, Emax=999_999)
 
@@ -74,9 +75,7 @@ def parse_units(raw: bytes, precision: int, *, field: str) -> int:
 
 def to_units(value: Decimal, precision: int, *, field: str) -> int:
     """Return a decimal as units of 10^-precision, rounded half up; errors as ``parse_units``."""
-    if value.adjusted() + precision > len(
-        str(UNITS_MAX)
-    ):  # before scaling, so that 1e400 costs nothing
+    if value.adjusted() + precision > _DIGITS_MAX:  # before scaling, so that 1e400 costs nothing
         raise _out_of_range(field, precision)
     units = int(value.scaleb(precision, _EXACT).to_integral_value(ROUND_HALF_UP, _EXACT))
     if abs(units) > UNITS_MAX:

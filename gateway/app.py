@@ -57,6 +57,9 @@ SQL_THREADS = 4
 WRITER_TIMEOUT_SECONDS = 30.0
 """Of the writer's own connection, which waits for entries and carries whole batches."""
 
+WRITER_STATEMENT_MS = 60_000
+"""Of one statement over a whole batch; a batch that times out would time out for ever."""
+
 _NOEVICTION = "noeviction"
 
 
@@ -73,7 +76,9 @@ class WriterTask:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS)
-        self._database = make_database(settings, threads=1, answer_ms=None)
+        self._database = make_database(
+            settings, threads=1, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
+        )
         self._drain_seconds = settings.drain_seconds
         self._writer = Writer(
             self._client,
@@ -115,7 +120,10 @@ class Runtime:
         self.clock: Clock = clock or SystemClock()
         self.redis = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
         self.database = make_database(
-            settings, threads=SQL_THREADS, answer_ms=settings.sql_timeout_ms
+            settings,
+            threads=SQL_THREADS,
+            answer_ms=settings.sql_timeout_ms,
+            statement_ms=settings.sql_timeout_ms,
         )
         self.store = SqlCatalog(self.database, self.clock)
         self.reader = SqlReader(self.database)
@@ -245,12 +253,14 @@ def make_redis(settings: Settings, *, timeout_seconds: float) -> Redis:
     return Redis.from_pool(pool)
 
 
-def make_database(settings: Settings, *, threads: int, answer_ms: int | None) -> Database:
+def make_database(
+    settings: Settings, *, threads: int, answer_ms: int | None, statement_ms: int
+) -> Database:
     """Return SQL with its threads; the writer's waits as long as a statement may take."""
     options = EngineOptions(
         pool_size=threads,
-        statement_timeout_ms=settings.sql_timeout_ms,
-        lock_timeout_ms=settings.sql_timeout_ms,
+        statement_timeout_ms=statement_ms,
+        lock_timeout_ms=statement_ms,
     )
     engine = make_engine(settings.resolved_database_url, options)
     return Database(engine, threads=threads, answer_ms=answer_ms)

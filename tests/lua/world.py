@@ -1,0 +1,194 @@
+"""One customer on one server: short names for what the script tests do and look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway import outbox
+from gateway.engine.views import Held, parts_of
+from gateway.keys import customer_keys, partition_of
+from gateway.rows import Kind, Row, encode_rows
+from gateway.scripts import (
+    CheckReply,
+    Context,
+    CustomerReply,
+    FeatureRows,
+    Scripts,
+    Status,
+    TrackReply,
+)
+from tests.property.history import History
+from tests.property.state import State, assert_consistent, read_outbox, read_state
+
+ENV, CUSTOMER, PARTITIONS = "sandbox", "ada", 64
+KEYS = customer_keys(ENV, CUSTOMER, PARTITIONS)
+PARTITION = partition_of(ENV, CUSTOMER, PARTITIONS)
+NOW_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+SEAT = 100
+"""Units one entity counts for."""
+
+Dump = dict[bytes, Any]
+
+
+def row(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN401 - columns of a row
+    """Return a shared row that never resets, in the order of its id."""
+    given: dict[str, Any] = {"id": row_id, "kind": Kind.SHARED, "grant": grant, "rank": row_id}
+    return Row(**given | columns)
+
+
+def per_entity(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN401 - as above
+    """Return a row that gives each seat its own slot."""
+    return row(row_id, grant, **{"kind": Kind.PER_ENTITY, "entity_feature": "seats"} | columns)
+
+
+def hourly(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN401 - as above
+    """Return a row that is full again an hour after the beginning, and each hour from then on."""
+    return row(row_id, grant, **{"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS} | columns)
+
+
+def groups(rows: dict[str, list[Row]]) -> list[FeatureRows]:
+    """Return new rows as the scripts take them; those that reset do so an hour after the start."""
+    return [
+        FeatureRows(
+            feature,
+            encode_rows(made),
+            " ".join(str(NOW_MS + HOUR_MS if one.unit else 0) for one in made),
+            SEAT,
+        )
+        for feature, made in rows.items()
+    ]
+
+
+class World:
+    """A customer, the scripts, the time, and how far the outbox has been read."""
+
+    def __init__(self, client: Redis, scripts: Scripts) -> None:
+        self.client = client
+        self.scripts = scripts
+        self.now_ms = NOW_MS
+        self.history = History()
+        self.seen = "0-0"
+
+    @property
+    def context(self) -> Context:
+        return Context(KEYS, ENV, CUSTOMER, "req_1", self.now_ms)
+
+    async def create(self, cursor: str = "0-0", **rows: list[Row]) -> Status:
+        return await self.scripts.create_customer(
+            self.context, cursor, "cus_1", '{"created_at":1}', "[]", "", groups(rows)
+        )
+
+    async def seat(self, name: str, feature: str = "seats", entities_max: int = 1000) -> Status:
+        return await self.scripts.create_entity(
+            self.context, name, feature, '{"created_at":2}', SEAT, entities_max
+        )
+
+    async def seats(self, *names: str) -> None:
+        for name in names:
+            assert await self.seat(name) is Status.DONE
+
+    async def leave(self, name: str) -> Status:
+        return await self.scripts.delete_entity(self.context, name, SEAT)
+
+    async def attach(
+        self, scope: str = "", revision: str | None = None, **rows: list[Row]
+    ) -> Status:
+        """Replace the rows of a scope."""
+        document, line = "[]", 'S\t\t{"id":"sub_1"}'
+        if scope:
+            held = await self.holding(f"e:{scope}") or "0\t0\t\t"
+            _, number, feature, _ = held.split("\t", 3)
+            document = '{"created_at":3}'
+            line = outbox.join("N", scope, number, feature, document)
+        return await self.scripts.apply_plan(
+            self.context, revision or await self.revision(), scope, document, line, groups(rows)
+        )
+
+    async def track(
+        self, feature: str, amount: int, scope: str = "", mode: str = "cap"
+    ) -> TrackReply:
+        return await self.track_all([(feature, amount)], scope, mode)
+
+    async def track_all(
+        self, amounts: Sequence[tuple[str, int]], scope: str = "", mode: str = "cap"
+    ) -> TrackReply:
+        return await self.scripts.track(
+            self.context, scope, mode, "", self.now_ms, '{"a":1}', amounts
+        )
+
+    async def check(self, feature: str, amount: int, scope: str = "") -> CheckReply:
+        return await self.scripts.check(KEYS, self.now_ms, feature, scope, amount)
+
+    async def settle(self, limit: int = 100) -> tuple[Status, int]:
+        return await self.scripts.settle(self.context, limit)
+
+    async def read(self, scope: str = "") -> CustomerReply:
+        return await self.scripts.read_customer(KEYS, self.now_ms, scope)
+
+    async def left(self, feature: str, scope: str = "") -> int:
+        """Return the units a scope has left."""
+        reply = await self.read(scope)
+        assert reply.status is Status.DONE
+        seen = next(one for one in reply.descriptions if one.feature == feature)
+        parts = parts_of(seen, entity_level=bool(scope), now_ms=self.now_ms)
+        held = Held(*map(int, seen.held.split())) if seen.held and not scope else Held()
+        return sum(part.remaining for part in parts) + held.granted - held.used + held.over
+
+    async def used(self, scope: str = "") -> dict[str, int]:
+        """Return the units used of every row a scope sees."""
+        reply = await self.read(scope)
+        assert reply.status is Status.DONE
+        return {
+            part.row.id: part.used
+            for seen in reply.descriptions
+            for part in parts_of(seen, entity_level=bool(scope), now_ms=self.now_ms)
+        }
+
+    async def revision(self) -> str:
+        return (await self.state()).customer.get("rev", "1")
+
+    async def holding(self, field: str) -> str:
+        return (await self.state()).holdings.get(field, "")
+
+    async def state(self) -> State:
+        return await read_state(self.client, KEYS)
+
+    async def entries(self) -> list[outbox.Entry]:
+        """Return what the outbox has since it was last looked at."""
+        found = []
+        for stream_id, payload in await read_outbox(self.client, KEYS, self.seen):
+            self.seen = stream_id
+            found.append(outbox.decode(PARTITION, stream_id, payload))
+            self.history.apply(found[-1])
+        return found
+
+    async def entry(self) -> outbox.Entry:
+        """Return the only entry since the outbox was last looked at."""
+        (found,) = await self.entries()
+        return found
+
+    async def dump(self) -> Dump:
+        """Return every key of the server with its content, as bytes."""
+        client: Any = self.client
+        found: Dump = {}
+        for key in sorted(await client.keys("*")):
+            kind = await client.type(key)
+            if kind == b"hash":
+                found[key] = await client.hgetall(key)
+            elif kind == b"zset":
+                found[key] = await client.zrange(key, 0, -1, withscores=True)
+            else:
+                found[key] = await client.xrange(key)
+        return found
+
+    async def check_ledger(self) -> None:
+        """Check what has to hold after any call: nothing left over, nothing the outbox omits."""
+        await self.entries()
+        state = await self.state()
+        assert_consistent(state, KEYS)
+        assert {await self.client.ttl(name) for name in state.names} <= {-1}
+        assert self.history.seq == int(state.customer.get("seq", 0))
