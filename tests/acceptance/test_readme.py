@@ -1,4 +1,4 @@
-"""The README's own commands and settings: what it shows is what happens."""
+"""The README's own commands: what it shows is what happens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import subprocess
 from pathlib import Path
 
-from gateway.config import SETTINGS
 from tests.fixtures.gateways import KEY, Gateway, Json
 
 ROOT = Path(__file__).parents[2]
@@ -55,11 +54,3 @@ def _subset(shown: Json, given: Json, path: str = "") -> list[str]:
             for line in _subset(value, given[key], f"{path}.{key}")
         ]
     return [] if shown == given else [f"{path}: {shown} is shown, {given} was given"]
-
-
-def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
-    for setting in SETTINGS:
-        default = f"`{setting.default_text}`" if setting.default_text else ""
-        row = f"| `{setting.env}` | {default} | {setting.meaning} Allowed: {setting.allowed}. |"
-        assert row in README
-    assert len(re.findall(r"^\| `TALLYGATE_", README, re.MULTILINE)) == len(SETTINGS)

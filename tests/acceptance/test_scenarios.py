@@ -48,7 +48,7 @@ class World:
         scope = {"entity_id": entity} if entity else {}
         self.gateway.call("billing.attach", customer_id=self.customer, plan_id=plan_id, **scope)
 
-    def item(self, feature: str = "messages", included: float = 0, **more: object) -> Json:
+    def item(self, feature: str = "messages", /, included: float = 0, **more: object) -> Json:
         return {"feature_id": self.name(feature), "included": included, **more}
 
     def monthly(self, included: float, **more: object) -> Json:

@@ -16,7 +16,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, define_team, wait_until
+from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, define_team
+from tests.waiting import wait_until
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures.gateways import KEY, Gateway, define_team, wait_until
+from tests.fixtures.gateways import KEY, Gateway, define_team
+from tests.waiting import wait_until
 
 SUMMARIES = "meeting_summaries"
 UNIT = 10**6

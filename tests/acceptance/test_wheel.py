@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.fixtures.gateways import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 

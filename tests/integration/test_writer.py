@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, TypedDict, Unpack
 
 import pytest
@@ -30,12 +31,11 @@ from tests.unit.persistence.entries import (
     payload,
     row,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.redis_kinds("embedded")
 
 _PARTITIONS = range(4)
-_WAIT_SECONDS = 20.0
-_POLL_SECONDS = 0.01
 
 
 @pytest.fixture
@@ -69,10 +69,8 @@ async def _running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
             await task
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_WAIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - a server's state, it can set no event of ours
-            await asyncio.sleep(_POLL_SECONDS)
+async def _exists(client: Redis, key: str) -> bool:
+    return bool(await client.exists(key))
 
 
 async def _add(client: Redis, partition: int, text_: bytes, stream_id: str = "*") -> str:
@@ -114,7 +112,7 @@ async def test_entries_of_every_partition_arrive_and_streams_empty(
         await _add_events(redis_client, 3, partition, start=10 * partition)
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: writer.state.applied == 12)
+        await until(lambda: writer.state.applied == 12)
     assert _values(engine) == [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]
     assert await _lengths(redis_client) == [0, 0, 0, 0]
 
@@ -124,10 +122,10 @@ async def test_entries_added_while_it_runs_arrive(
 ) -> None:
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: bool(writer.state.cursors))
+        await until(lambda: bool(writer.state.cursors))
         (last,) = await _add_events(redis_client, 1)
-        await _until(lambda: writer.state.cursors[1] == last)
-        await _until(lambda: writer.state.pending == 0)
+        await until(lambda: writer.state.cursors[1] == last)
+        await until(lambda: writer.state.pending == 0)
     assert _values(engine) == [1]
     assert writer.state.last_error is None
     assert not writer.state.running
@@ -157,14 +155,14 @@ async def test_crash_between_apply_and_trim_counts_nothing_twice(
     before = await _entries(redis_client, 1)
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: writer.state.applied == 5)
+        await until(lambda: writer.state.applied == 5)
     await redis_client.delete(outbox_key(1))
     for stream_id, text_ in before:  # As if the trim had never come.
         await _add(redis_client, 1, text_, stream_id)
     await _add_events(redis_client, 1, start=6)
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: writer.state.applied == 1)
+        await until(lambda: writer.state.applied == 1)
     assert _values(engine) == [1, 2, 3, 4, 5, 6]
     assert await _lengths(redis_client) == [0, 0, 0, 0]
     assert place(writer.state.cursors[1]) > place(ids[-1])
@@ -178,7 +176,7 @@ async def test_balances_follow_their_entries(
         await _add(redis_client, 1, payload(event(), deduct(used=used), seq=used + 1))
     writer = _writer(redis_client, database, batch_max=4)
     async with _running(writer):
-        await _until(lambda: writer.state.applied == 30)
+        await until(lambda: writer.state.applied == 30)
     with engine.connect() as connection:
         assert connection.scalars(select(Balance.used)).all() == [29]
 
@@ -194,7 +192,7 @@ async def test_two_writers_on_one_partition_double_nothing(
     ]
     async with _running(writers[0]), _running(writers[1]):
         await _add_events(redis_client, 60)
-        await _until(lambda: _count(engine, Event) == 60)
+        await until(lambda: _count(engine, Event) == 60)
     assert sum(writer.state.applied for writer in writers) == 60
     assert _values(engine) == list(range(1, 61))
     with engine.connect() as connection:
@@ -219,7 +217,7 @@ async def test_poison_entries_are_set_aside_and_the_rest_arrives(
     await redis_client.xadd(outbox_key(2), {"other": "field"})
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: writer.state.applied == 13)
+        await until(lambda: writer.state.applied == 13)
     assert _values(engine) == [1, 2, 3, 4, 5, 6]
     with engine.connect() as connection:
         kept = connection.scalars(select(DeadLetter.payload).where(DeadLetter.partition == 1))
@@ -263,14 +261,14 @@ async def test_writer_outlives_sql_faults(
 ) -> None:
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: bool(writer.state.cursors))
+        await until(lambda: bool(writer.state.cursors))
         with write_transaction(engine) as connection:
             connection.execute(text("ALTER TABLE events RENAME TO events_away"))
         await _add_events(redis_client, 3)
-        await _until(lambda: writer.state.last_error is not None)
+        await until(lambda: writer.state.last_error is not None)
         with write_transaction(engine) as connection:
             connection.execute(text("ALTER TABLE events_away RENAME TO events"))
-        await _until(lambda: writer.state.applied == 3 and writer.state.last_error is None)
+        await until(lambda: writer.state.applied == 3 and writer.state.last_error is None)
     assert _values(engine) == [1, 2, 3]
 
 
@@ -280,7 +278,7 @@ async def test_lag_shows_while_sql_is_gone(redis_client: Redis) -> None:
     await _add(redis_client, 1, payload(event()), stream_id=f"{BASE_MS - 4_000}-0")
     writer = _writer(redis_client, database, drain_ms=1)
     async with _running(writer):
-        await _until(lambda: writer.state.pending == 1)
+        await until(lambda: writer.state.pending == 1)
     assert writer.state.lag_seconds == 4.0
     assert writer.state.last_error is not None
     assert "SQL is unavailable" in writer.state.last_error
@@ -292,14 +290,14 @@ async def test_writer_outlives_redis_faults(
 ) -> None:
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: bool(writer.state.cursors))
+        await until(lambda: bool(writer.state.cursors))
         # A key of another type fails every read of the streams until it is gone.
         await redis_client.set(outbox_key(1), "not a stream")
-        await _until(lambda: writer.state.last_error is not None)
+        await until(lambda: writer.state.last_error is not None)
         await redis_client.delete(outbox_key(1))
         await redis_client.client_kill_filter(_type="normal", skipme=True)
         await _add_events(redis_client, 3)
-        await _until(lambda: writer.state.applied == 3)
+        await until(lambda: writer.state.applied == 3)
     assert _values(engine) == [1, 2, 3]
 
 
@@ -318,7 +316,7 @@ async def test_commit_whose_answer_was_lost_is_not_repeated(
     await _add_events(redis_client, 3)
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: bool(lost) and writer.state.last_error is None)
+        await until(lambda: bool(lost) and writer.state.last_error is None)
     assert _values(engine) == [1, 2, 3]
     assert await _lengths(redis_client) == [0, 0, 0, 0]
 
@@ -369,13 +367,11 @@ async def test_flushed_redis_is_raised_while_the_writer_runs(
     await _set_cursor(engine, "99999999999999-5")
     writer = _writer(redis_client, database)
     async with _running(writer):
-        await _until(lambda: bool(writer.state.cursors))
+        await until(lambda: bool(writer.state.cursors))
         await redis_client.flushall()
-        async with asyncio.timeout(_WAIT_SECONDS):
-            while not await redis_client.exists(outbox_key(1)):  # noqa: ASYNC110 - as above
-                await asyncio.sleep(_POLL_SECONDS)
+        await until(partial(_exists, redis_client, outbox_key(1)))
         await _add_events(redis_client, 1)
-        await _until(lambda: writer.state.applied == 1)
+        await until(lambda: writer.state.applied == 1)
     assert _values(engine) == [1]
 
 
@@ -388,7 +384,7 @@ async def test_cluster_streams_are_read_one_by_one(
             await _add_events(client, 2, partition, start=10 * partition)
         writer = _writer(client, database, clustered=True)
         async with _running(writer):
-            await _until(lambda: writer.state.applied == 8)
+            await until(lambda: writer.state.applied == 8)
         assert await _lengths(client) == [0, 0, 0, 0]
     assert len(_values(engine)) == 8
 
@@ -403,5 +399,5 @@ async def test_every_reply_form_is_understood(
         await _add_events(client, 2)
         writer = _writer(client, database)
         async with _running(writer):
-            await _until(lambda: writer.state.applied == 2)
+            await until(lambda: writer.state.applied == 2)
     assert _values(engine) == [1, 2]

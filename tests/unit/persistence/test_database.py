@@ -99,7 +99,7 @@ async def test_crowd_is_turned_away(migrated_sqlite: str) -> None:
     database = Database(engine, threads=1, answer_ms=None, waiting_max=2)
     release = threading.Event()
     held = [asyncio.create_task(database.run(lambda _engine: release.wait())) for _ in range(2)]
-    await asyncio.sleep(0)
+    await asyncio.wait(held, timeout=0)  # lets them begin
     with pytest.raises(UnavailableError, match="too many"):
         await database.run(lambda _engine: True)
     release.set()

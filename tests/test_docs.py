@@ -1,0 +1,44 @@
+"""What the documents say of the code: every setting, operation and limit, as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gateway.amounts import ENTITIES_MAX
+from gateway.api.operations import OPERATIONS
+from gateway.api.shapes import DOCUMENT_BYTES_MAX
+from gateway.config import SETTINGS
+from gateway.messages.common import ID_MAX, NAME_MAX
+from gateway.messages.plans import ITEMS_MAX
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
+    for setting in SETTINGS:
+        default = f"`{setting.default_text}`" if setting.default_text else ""
+        row = f"| `{setting.env}` | {default} | {setting.meaning} Allowed: {setting.allowed}. |"
+        assert row in README
+    assert len(re.findall(r"^\| `TALLYGATE_", README, re.MULTILINE)) == len(SETTINGS)
+
+
+def test_the_api_table_has_every_operation_and_no_other() -> None:
+    shown: set[str] = set()
+    for row in re.findall(r"^\| (`[a-z_]+\.[a-z_]+`.*?) \|", README, re.MULTILINE):
+        names = re.findall(r"`([a-z_.]+)`", row)
+        resource = names[0].split(".")[0]
+        shown |= {name if not name.startswith(".") else f"{resource}{name}" for name in names}
+    assert shown == {operation.name for operation in OPERATIONS}
+
+
+def test_the_limits_table_has_the_limits() -> None:
+    limits = README[README.index("### Limits") : README.index("## Running it")]
+    for number in (ID_MAX, NAME_MAX, ITEMS_MAX, ENTITIES_MAX, DOCUMENT_BYTES_MAX // 1024):
+        assert f"{number:,}" in limits
+
+
+def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## Unreleased\n\n- \w", changelog, re.MULTILINE)

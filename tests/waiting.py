@@ -1,0 +1,35 @@
+"""Waiting for a condition, bounded: the only place where a test's clock is the wall's.
+
+No test sleeps for a time it hopes is enough; it names what must become true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+POLL_SECONDS = 0.01
+WAIT_SECONDS = 20.0
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    seconds: float = WAIT_SECONDS,
+    explain: Callable[[], str] = str,
+) -> None:
+    """Return once a condition holds; fail with an explanation after a bounded time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(POLL_SECONDS)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Return once a condition holds, while the loop runs on; fail after a bounded time."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(POLL_SECONDS)
