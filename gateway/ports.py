@@ -226,6 +226,19 @@ class CatalogImage(NamedTuple):
     keys: list[KeyRecord]
 
 
+class CatalogChange(NamedTuple):
+    """What one change of the catalog writes, decided on the catalog of one ``revision``."""
+
+    revision: int
+    features: tuple[tuple[str | None, FeatureRecord], ...] = ()
+    """Each with the id it had, which may differ from the record's, or None for one to insert."""
+    deleted_features: tuple[tuple[str, str], ...] = ()
+    """Environment and id of each."""
+    plans: tuple[PlanRecord, ...] = ()
+    """To insert."""
+    replaced_plans: tuple[PlanRecord, ...] = ()
+
+
 class CatalogStore(Protocol):
     """Features, plans and API keys: written to SQL first, then read by every process."""
 
@@ -235,28 +248,14 @@ class CatalogStore(Protocol):
     async def load(self) -> CatalogImage:
         """Return everything, from one snapshot."""
 
-    async def create_feature(self, feature: FeatureRecord) -> None:
-        """Insert a feature. Raises ``FeatureExistsError``."""
+    async def apply(self, change: CatalogChange) -> bool:
+        """Write a change as a whole, if the catalog still has its revision; else return False.
 
-    async def update_feature(
-        self, feature_id: str, expected_precision: int, feature: FeatureRecord
-    ) -> bool:
-        """Replace a feature, its id too; False when its precision or ``in_use`` has changed."""
+        Raises ``FeatureExistsError`` or ``PlanExistsError``, and nothing was written then.
+        """
 
     async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
         """Mark a feature as used with this precision; False when the precision has changed."""
-
-    async def delete_feature(self, env: str, feature_id: str) -> None:
-        """Delete a feature."""
-
-    async def create_plan(self, plan: PlanRecord, precisions: dict[str, int]) -> bool:
-        """Insert a plan and lower the precision of unused features in one transaction.
-
-        Returns False when one of the features is used by now. Raises ``PlanExistsError``.
-        """
-
-    async def replace_plans(self, plans: list[PlanRecord]) -> None:
-        """Overwrite documents of existing plans (a feature was renamed)."""
 
 
 class Clock(Protocol):

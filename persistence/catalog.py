@@ -1,14 +1,15 @@
 """Features, plans and API keys in SQL: the catalog is written here first, then read by everybody.
 
 Each write raises the revision in its own transaction, which is how other processes learn that
-there is something to read. Of a secret only the SHA-256 is kept; it is never logged and never read
-back.
+there is something to read. A change of the catalog names the revision it was decided on and is
+written only if nobody has written since. Of a secret only the SHA-256 is kept; it is never logged
+and never read back.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     CursorResult,
+    Delete,
     Engine,
+    Insert,
+    Update,
     and_,
     delete,
     exc,
@@ -29,7 +33,7 @@ from sqlalchemy import (
 
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ids import new_id
-from gateway.ports import CatalogImage, Clock, FeatureRecord, KeyRecord, PlanRecord
+from gateway.ports import CatalogChange, CatalogImage, Clock, FeatureRecord, KeyRecord, PlanRecord
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.models import ApiKey, CatalogRevision, Feature, Plan
 
@@ -63,39 +67,19 @@ class SqlCatalog:
         """Return everything, from one snapshot."""
         return await self._database.run(_load)
 
-    async def create_feature(self, feature: FeatureRecord) -> None:
-        """Insert a feature. Raises ``FeatureExistsError``."""
-        await self._write(partial(_create_feature, feature))
+    async def apply(self, change: CatalogChange) -> bool:
+        """Write a change as a whole if its revision is still the current one.
 
-    async def update_feature(
-        self, feature_id: str, expected_precision: int, feature: FeatureRecord
-    ) -> bool:
-        """Replace a feature (its id too); False if precision or ``in_use`` changed meanwhile.
-
-        ``in_use`` itself is expected, not written: only ``use_feature`` sets it.
+        Returns False without a trace when it is not, or when something to replace or to delete is
+        not there. Raises ``FeatureExistsError`` and ``PlanExistsError``.
         """
-        return await self._write(partial(_update_feature, feature_id, expected_precision, feature))
+        return await self._write(partial(_apply, change), revision=change.revision)
 
     async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
         """Mark a feature as used with this precision; False if the precision changed meanwhile."""
         if await self._write(partial(_use_feature, env, feature_id, precision)):
             return True
         return await self._database.run(partial(_is_used, env, feature_id, precision))
-
-    async def delete_feature(self, env: str, feature_id: str) -> None:
-        """Delete a feature."""
-        await self._write(partial(_delete_feature, env, feature_id))
-
-    async def create_plan(self, plan: PlanRecord, precisions: dict[str, int]) -> bool:
-        """Insert a plan and lower the precision of unused features in one transaction.
-
-        Returns False when one of the features is used by now. Raises ``PlanExistsError``.
-        """
-        return await self._write(partial(_create_plan, plan, precisions))
-
-    async def replace_plans(self, plans: list[PlanRecord]) -> None:
-        """Overwrite documents of existing plans (a feature was renamed)."""
-        await self._write(partial(_replace_plans, plans))
 
     async def create_key(self, env: str, name: str, secret: str) -> KeyInfo:
         """Keep the digest of a secret. Raises ``InvalidRequestError`` for one that is known."""
@@ -123,18 +107,26 @@ class SqlCatalog:
         """Return whether any key is live."""
         return await self._database.run(_has_keys)
 
-    async def _write(self, change: Callable[[Connection], bool]) -> bool:
-        return await self._database.run(partial(_commit, change))
+    async def _write(
+        self, change: Callable[[Connection], bool], *, revision: int | None = None
+    ) -> bool:
+        return await self._database.run(partial(_commit, change, revision))
 
 
-def _commit(change: Callable[[Connection], bool], engine: Engine) -> bool:
-    """Run a change and raise the revision; a change that answers False leaves no trace."""
+def _commit(change: Callable[[Connection], bool], revision: int | None, engine: Engine) -> bool:
+    """Raise the revision, if it is the expected one, and run a change.
+
+    A change that answers False leaves no trace. The revision comes first, so that writers queue at
+    its row and never lock other rows against each other.
+    """
+    raised = update(CatalogRevision).values(revision=CatalogRevision.revision + 1)
+    if revision is not None:
+        raised = raised.where(CatalogRevision.revision == revision)
     with write_transaction(engine) as connection:
-        if not change(connection):
+        done = _touched(connection.execute(raised)) and change(connection)
+        if not done:
             connection.rollback()
-            return False
-        connection.execute(update(CatalogRevision).values(revision=CatalogRevision.revision + 1))
-        return True
+        return done
 
 
 def _touched(result: CursorResult[Any]) -> bool:
@@ -197,39 +189,12 @@ def _feature_values(feature: FeatureRecord) -> dict[str, Any]:
         "consumable": feature.consumable,
         "precision": feature.precision,
         "scale": 10**feature.precision,
+        "in_use": feature.in_use,
         "archived": feature.archived,
         "event_names": list(feature.event_names),
         "document": feature.document,
         "created_at": feature.created_at,
     }
-
-
-def _create_feature(feature: FeatureRecord, connection: Connection) -> bool:
-    values = _feature_values(feature) | {"in_use": feature.in_use}
-    try:
-        connection.execute(insert(Feature).values(values))
-    except exc.IntegrityError as error:
-        raise FeatureExistsError from error
-    return True
-
-
-def _update_feature(
-    feature_id: str, expected_precision: int, feature: FeatureRecord, connection: Connection
-) -> bool:
-    statement = (
-        update(Feature)
-        .where(
-            Feature.env == feature.env,
-            Feature.id == feature_id,
-            Feature.precision == expected_precision,
-            Feature.in_use.is_(feature.in_use),
-        )
-        .values(_feature_values(feature))
-    )
-    try:
-        return _touched(connection.execute(statement))
-    except exc.IntegrityError as error:
-        raise FeatureExistsError from error
 
 
 def _use_feature(env: str, feature_id: str, precision: int, connection: Connection) -> bool:
@@ -251,27 +216,6 @@ def _same_feature(env: str, feature_id: str, precision: int) -> list[ColumnEleme
     return [Feature.env == env, Feature.id == feature_id, Feature.precision == precision]
 
 
-def _delete_feature(env: str, feature_id: str, connection: Connection) -> bool:
-    statement = delete(Feature).where(Feature.env == env, Feature.id == feature_id)
-    return _touched(connection.execute(statement))
-
-
-def _create_plan(plan: PlanRecord, precisions: dict[str, int], connection: Connection) -> bool:
-    for feature_id, precision in sorted(precisions.items()):
-        statement = (
-            update(Feature)
-            .where(Feature.env == plan.env, Feature.id == feature_id, Feature.in_use.is_(False))
-            .values(precision=precision, scale=10**precision)
-        )
-        if not _touched(connection.execute(statement)):
-            return False
-    try:
-        connection.execute(insert(Plan).values(_plan_values(plan)))
-    except exc.IntegrityError as error:
-        raise PlanExistsError from error
-    return True
-
-
 def _plan_values(plan: PlanRecord) -> dict[str, Any]:
     return {
         "env": plan.env,
@@ -286,10 +230,55 @@ def _plan_values(plan: PlanRecord) -> dict[str, Any]:
     }
 
 
-def _replace_plans(plans: Iterable[PlanRecord], connection: Connection) -> bool:
-    for plan in plans:
-        key = and_(Plan.env == plan.env, Plan.id == plan.id, Plan.version == plan.version)
-        connection.execute(update(Plan).where(key).values(_plan_values(plan)))
+def _apply(change: CatalogChange, connection: Connection) -> bool:
+    return _write_features(change, connection) and _write_plans(change, connection)
+
+
+def _write_features(change: CatalogChange, connection: Connection) -> bool:
+    # Deleted ones first: their ids are free for the others.
+    statements: list[Delete | Update] = [
+        delete(Feature).where(Feature.env == env, Feature.id == feature_id)
+        for env, feature_id in change.deleted_features
+    ]
+    statements += [
+        update(Feature)
+        .where(Feature.env == feature.env, Feature.id == old_id)
+        .values(_feature_values(feature))
+        for old_id, feature in change.features
+        if old_id is not None
+    ]
+    new = [_feature_values(feature) for old_id, feature in change.features if old_id is None]
+    try:
+        return _execute(connection, statements, insert(Feature), new)
+    except exc.IntegrityError as error:
+        raise FeatureExistsError from error
+
+
+def _write_plans(change: CatalogChange, connection: Connection) -> bool:
+    statements = [
+        update(Plan)
+        .where(Plan.env == plan.env, Plan.id == plan.id, Plan.version == plan.version)
+        .values(_plan_values(plan))
+        for plan in change.replaced_plans
+    ]
+    new = [_plan_values(plan) for plan in change.plans]
+    try:
+        return _execute(connection, statements, insert(Plan), new)
+    except exc.IntegrityError as error:
+        raise PlanExistsError from error
+
+
+def _execute(
+    connection: Connection,
+    statements: Sequence[Delete | Update],
+    addition: Insert,
+    rows: list[dict[str, Any]],
+) -> bool:
+    """Return False when one of the statements finds nothing to replace or to delete."""
+    if not all(_touched(connection.execute(statement)) for statement in statements):
+        return False
+    if rows:
+        connection.execute(addition, rows)
     return True
 
 

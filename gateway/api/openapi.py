@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 
@@ -86,23 +86,9 @@ def _schemas(operations: tuple[Operation, ...]) -> Json:
     for operation in operations:
         structs += [operation.request, operation.response]
     _, components = msgspec.json.schema_components(
-        [_resolved(struct) for struct in dict.fromkeys(structs)],
-        ref_template="#/components/schemas/{name}",
+        dict.fromkeys(structs), ref_template="#/components/schemas/{name}"
     )
     return components
-
-
-def _resolved(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    # A field named ``list`` hides the builtin where msgspec resolves the annotations of its class.
-    if "list" not in struct.__annotations__:
-        return struct
-    hints = get_type_hints(struct, localns={"list": list}, include_extras=True)
-    backwards = reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__)
-    defaults = dict(zip(*backwards, strict=False))  # the required ones come first and have none
-    fields = [(name, hint, defaults.get(name, msgspec.NODEFAULT)) for name, hint in hints.items()]
-    resolved = msgspec.defstruct(struct.__name__, fields, kw_only=True)
-    resolved.__doc__ = struct.__doc__
-    return resolved
 
 
 def _operation(operation: Operation) -> Json:

@@ -3,7 +3,9 @@
 Check and track ask it several times per request, so a look-up is a dictionary access. SQL is
 written first and read back as a whole when its revision has moved: every half second, and at once
 when something unknown is asked for, so that what another process created a moment ago is found. It
-must never answer from a snapshot that is half old, half new: a refresh replaces the whole.
+must never answer from a snapshot that is half old, half new: a refresh replaces the whole. Nor may
+it write what was decided on an old one: a change is stored as a whole on the revision it was
+decided on, or decided anew.
 
 Failure. SQL gone: what is known stays known and goes on working; unknown ids answer
 ``UnavailableError`` until SQL is back, for they may exist by now. Keys revoked meanwhile keep
@@ -19,6 +21,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from gateway.errors import (
     EventNotFoundError,
@@ -40,11 +44,12 @@ from gateway.messages.features import (
     decode_feature_document,
 )
 from gateway.messages.plans import PlanCreateRequest, decode_plan_document
-from gateway.ports import CatalogImage, CatalogStore, Clock, FeatureRecord
+from gateway.ports import CatalogChange, CatalogImage, CatalogStore, Clock, FeatureRecord
 
 log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
+Decided = TypeVar("Decided")
 
 POLL_SECONDS = 0.5
 """How late another process sees a change it did not ask for; a revoked key too."""
@@ -55,8 +60,8 @@ MISSES_PER_SECOND_MAX = 4
 HEADERS_MAX = 10_000
 """Authorization headers remembered; beyond it the cache starts anew."""
 
-ATTEMPTS_MAX = 5
-"""Tries of a change that another process got in the way of."""
+ATTEMPTS_MAX = 20
+"""Tries of a change that others got in the way of; enough for four processes that do so at once."""
 
 _SCHEME = b"bearer "
 _SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
@@ -101,6 +106,7 @@ class Catalog:
         self._headers: dict[bytes, Principal] = {}
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._misses: list[float] = []
         self._reachable = False
         self._task: asyncio.Task[None] | None = None
@@ -167,9 +173,7 @@ class Catalog:
     async def feature(self, env: str, feature_id: str) -> FeatureRecord:
         """Return a feature. Raises ``FeatureNotFoundError``."""
         found = await self._find(lambda now: _view(now, env).features.get(feature_id))
-        if found is None:
-            raise FeatureNotFoundError(f"Feature {feature_id} not found")
-        return found
+        return _existing(feature_id, found)
 
     async def features_by_event(self, env: str, event_name: str) -> tuple[FeatureRecord, ...]:
         """Return the features that list an event name. Raises ``EventNotFoundError``."""
@@ -226,46 +230,68 @@ class Catalog:
 
     async def create_feature(self, env: str, request: FeatureCreateRequest) -> FeatureRecord:
         """Store a new feature."""
-        await self.refresh()
-        now_ms = self._clock.now_ms()
-        record = feature_rules.new_feature(env, request, _view(self._snapshot, env), now_ms)
-        await self._store.create_feature(record)
-        await self._refresh_own_change()
-        return record
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, FeatureRecord]:
+            created_at = self._clock.now_ms()
+            record = feature_rules.new_feature(env, request, _view(now, env), created_at)
+            return CatalogChange(now.revision, features=((None, record),)), record
+
+        return await self._change(decide)
 
     async def update_feature(self, env: str, request: FeatureUpdateRequest) -> FeatureRecord:
         """Store a changed feature with all plans and credit systems that name it."""
-        for _ in range(ATTEMPTS_MAX):
-            await self.refresh()
-            old = await self.feature(env, request.feature_id)
-            change = feature_rules.change_feature(request, _view(self._snapshot, env))
-            if not await self._store.update_feature(old.id, old.precision, change.feature):
-                continue
-            for system in change.credit_systems:
-                await self._store.update_feature(system.id, system.precision, system)
-            if change.plans:
-                await self._store.replace_plans(change.plans)
-            await self._refresh_own_change()
-            return change.feature
-        raise UnavailableError(f"feature {request.feature_id} is being changed; try again")
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, FeatureRecord]:
+            view = _view(now, env)
+            old = _existing(request.feature_id, view.features.get(request.feature_id))
+            new = feature_rules.change_feature(request, view)
+            systems = ((system.id, system) for system in new.credit_systems)
+            change = CatalogChange(
+                now.revision,
+                features=((old.id, new.feature), *systems),
+                replaced_plans=tuple(new.plans),
+            )
+            return change, new.feature
+
+        return await self._change(decide)
 
     async def delete_feature(self, env: str, feature_id: str) -> None:
         """Delete a feature nothing names."""
-        await self.refresh()
-        await self.feature(env, feature_id)
-        feature_rules.check_deletable(feature_id, _view(self._snapshot, env))
-        await self._store.delete_feature(env, feature_id)
-        await self._refresh_own_change()
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, None]:
+            view = _view(now, env)
+            _existing(feature_id, view.features.get(feature_id))
+            feature_rules.check_deletable(feature_id, view)
+            return CatalogChange(now.revision, deleted_features=((env, feature_id),)), None
+
+        await self._change(decide)
 
     async def create_plan(self, env: str, request: PlanCreateRequest) -> StoredPlan:
         """Store a new plan, and the precision its grants need of unused features."""
-        for _ in range(ATTEMPTS_MAX):
-            await self.refresh()
-            plan = new_plan(env, request, _view(self._snapshot, env), self._clock.now_ms())
-            if await self._store.create_plan(plan.record, plan.precisions):
-                await self._refresh_own_change()
-                return StoredPlan(plan.record, plan.document)
-        raise UnavailableError("a feature of the plan is being changed; try again")
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, StoredPlan]:
+            view = _view(now, env)
+            plan = new_plan(env, request, view, self._clock.now_ms())
+            lowered = tuple(
+                (each, msgspec.structs.replace(view.features[each], precision=precision))
+                for each, precision in plan.precisions.items()
+            )
+            change = CatalogChange(now.revision, features=lowered, plans=(plan.record,))
+            return change, StoredPlan(plan.record, plan.document)
+
+        return await self._change(decide)
+
+    async def _change(self, decide: Callable[[Snapshot], tuple[CatalogChange, Decided]]) -> Decided:
+        """Store what is decided on the newest catalog, and decide anew when it has moved on."""
+        # Changes of one process take turns: only those of others cost an attempt.
+        async with self._changing:
+            for _ in range(ATTEMPTS_MAX):
+                await self.refresh()
+                change, decided = decide(self._snapshot)
+                if await self._store.apply(change):
+                    await self._refresh_own_change()
+                    return decided
+        raise UnavailableError("the catalog is being changed; try again")
 
     async def _find(self, look: Callable[[Snapshot], Found | None]) -> Found | None:
         found = look(self._snapshot)
@@ -309,6 +335,12 @@ def _secret(authorization: bytes) -> str:
     if not secret.startswith(_SECRET_PREFIX):
         raise InvalidTokenError("Invalid authorization token prefix; a secret key starts am_sk_")
     return secret
+
+
+def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:
+    if found is None:
+        raise FeatureNotFoundError(f"Feature {feature_id} not found")
+    return found
 
 
 def _view(snapshot: Snapshot, env: str) -> CatalogView:

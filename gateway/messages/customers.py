@@ -123,10 +123,13 @@ class CustomerView(msgspec.Struct, kw_only=True):
     invoices: list[JsonObject] | UnsetType = UNSET
 
 
+Customers = list[CustomerView]  # a field named list hides the builtin from its own annotation
+
+
 class CustomerListResponse(msgspec.Struct, kw_only=True):
     """One page of customers; the cursor from 2.3 on, offset paging before."""
 
-    list: list[CustomerView]
+    list: Customers
     next_cursor: str | UnsetType | None = UNSET
     has_more: bool | UnsetType = UNSET
     offset: int | UnsetType = UNSET

@@ -69,10 +69,13 @@ class EntityView(msgspec.Struct, kw_only=True):
     invoices: list[JsonObject]
 
 
+Entities = list[EntityView]  # a field named list hides the builtin from its own annotation
+
+
 class EntityListResponse(msgspec.Struct, kw_only=True):
     """One page of entities; the cursor from 2.3 on, offset paging before."""
 
-    list: list[EntityView]
+    list: Entities
     next_cursor: str | UnsetType | None = UNSET
     has_more: bool | UnsetType = UNSET
     offset: int | UnsetType = UNSET

@@ -1,7 +1,8 @@
-"""Catalog and keys: what is written is read back, and every write is announced."""
+"""Catalog and keys: a change is written as a whole or not at all, read back, and announced."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -10,10 +11,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
-from gateway.ports import CatalogStore, FeatureRecord, PlanRecord
+from gateway.ports import CatalogChange, CatalogStore, FeatureRecord, PlanRecord
 from persistence.catalog import SqlCatalog
 from persistence.database import Database
 from tests.unit.persistence.entries import BASE_MS, StillClock
+
+Plans = tuple[PlanRecord, ...]
 
 _SECRET = "am_sk_test_0123456789abcdef"
 
@@ -60,93 +63,157 @@ async def test_empty_catalog_is_at_revision_zero(catalog: CatalogStore) -> None:
     assert await catalog.revision() == 0
 
 
+async def _put(catalog: CatalogStore, *features: FeatureRecord, plans: Plans = ()) -> None:
+    new = tuple((None, feature) for feature in features)
+    change = CatalogChange(await catalog.revision(), features=new, plans=plans)
+    assert await catalog.apply(change)
+
+
 async def test_feature_comes_back_as_it_was(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
+    await _put(catalog, _feature())
     image = await catalog.load()
     assert image.features == [_feature()]
     assert image.revision == 1
 
 
 async def test_admins_can_divide_by_the_scale(catalog: CatalogStore, engine: Engine) -> None:
-    await catalog.create_feature(_feature())
-    await catalog.create_plan(_plan(), {"messages": 3})
+    await _put(catalog, _feature())
+    coarser = msgspec.structs.replace(_feature(), precision=3)
+    assert await catalog.apply(CatalogChange(1, features=(("messages", coarser),)))
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT scale FROM features")).all() == [1_000]
 
 
-async def test_feature_id_is_taken_once(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
-    with pytest.raises(FeatureExistsError):
-        await catalog.create_feature(_feature())
-    assert await catalog.revision() == 1
+async def test_a_change_is_applied_as_a_whole(catalog: CatalogStore) -> None:
+    await _put(catalog, _feature("a"), _feature("b"), _feature("c"), plans=(_plan(),))
+    coarser = msgspec.structs.replace(_feature("b"), precision=3)
+    change = CatalogChange(
+        1,
+        features=((None, _feature("d")), ("b", coarser), ("c", _feature("a"))),
+        deleted_features=(("sandbox", "a"),),
+        plans=(_plan("team"), _plan("max")),
+        replaced_plans=(_plan(document='{"x":1}'),),
+    )
+    assert await catalog.apply(change)
+    image = await catalog.load()
+    assert image.revision == 2
+    assert image.features == [_feature("a"), coarser, _feature("d")]
+    assert image.plans == [_plan("max"), _plan(document='{"x":1}'), _plan("team")]
 
 
-async def test_feature_may_change_its_id(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
+async def test_a_rename_with_all_that_names_the_feature_is_one_change(
+    catalog: CatalogStore,
+) -> None:
+    await _put(catalog, _feature(), _feature("credits"), plans=(_plan(), _plan("team")))
     renamed = msgspec.structs.replace(_feature(), id="mails", name="Mails")
-    assert await catalog.update_feature("messages", 6, renamed)
+    system = msgspec.structs.replace(_feature("credits"), document='{"b":2}')
+    plans = (_plan(document='{"x":1}'), _plan("team", document='{"y":2}'))
+    change = CatalogChange(
+        1, features=(("messages", renamed), ("credits", system)), replaced_plans=plans
+    )
+    assert await catalog.apply(change)
+    assert await catalog.load() == (2, [system, renamed], list(plans), [])
+
+
+@pytest.mark.parametrize("revision", [0, 2])
+async def test_a_change_of_another_revision_leaves_no_trace(
+    catalog: CatalogStore, revision: int
+) -> None:
+    await _put(catalog, _feature(), _feature("sms"), plans=(_plan(),))
+    before = await catalog.load()
+    change = CatalogChange(
+        revision,
+        features=((None, _feature("mails")), ("messages", _feature("notes"))),
+        deleted_features=(("sandbox", "sms"),),
+        plans=(_plan("team"),),
+        replaced_plans=(_plan(document='{"x":1}'),),
+    )
+    assert not await catalog.apply(change)
+    assert await catalog.load() == before
+    assert await catalog.apply(change._replace(revision=1))
+
+
+async def test_of_two_changes_decided_on_one_revision_one_wins(catalog: CatalogStore) -> None:
+    for revision in range(10):
+        one = CatalogChange(revision, features=((None, _feature(f"one{revision}")),))
+        two = CatalogChange(revision, plans=(_plan(f"two{revision}"),))
+        won = await asyncio.gather(catalog.apply(one), catalog.apply(two))
+        image = await catalog.load()
+        assert sorted(won) == [False, True]
+        assert (f"one{revision}" in {each.id for each in image.features}) is won[0]
+        assert (f"two{revision}" in {each.id for each in image.plans}) is won[1]
+        assert image.revision == revision + 1
+
+
+async def test_use_and_change_at_once_never_both_count(catalog: CatalogStore) -> None:
+    coarser = msgspec.structs.replace(_feature(), precision=3)
+    for _ in range(10):
+        await _put(catalog, _feature())
+        revision = await catalog.revision()
+        used, lowered = await asyncio.gather(
+            catalog.use_feature("sandbox", "messages", 6),
+            catalog.apply(CatalogChange(revision, features=(("messages", coarser),))),
+        )
+        assert used is not lowered
+        assert (await catalog.load()).features == [coarser if lowered else _feature(in_use=True)]
+        gone = CatalogChange(revision + 1, deleted_features=(("sandbox", "messages"),))
+        assert await catalog.apply(gone)
+
+
+async def test_a_change_of_what_is_not_there_leaves_no_trace(catalog: CatalogStore) -> None:
+    new = (None, _feature())
+    changes = [
+        CatalogChange(0, features=(new,), deleted_features=(("sandbox", "mails"),)),
+        CatalogChange(0, features=(new, ("mails", _feature("mails")))),
+        CatalogChange(0, features=(new,), replaced_plans=(_plan(),)),
+    ]
+    for change in changes:
+        assert not await catalog.apply(change)
+    assert await catalog.load() == (0, [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (CatalogChange(1, features=((None, _feature()),)), FeatureExistsError),
+        (CatalogChange(1, features=(("mails", _feature()),)), FeatureExistsError),
+        (CatalogChange(1, plans=(_plan(),)), PlanExistsError),
+    ],
+    ids=["feature", "rename", "plan"],
+)
+async def test_an_id_is_taken_once(
+    catalog: CatalogStore, change: CatalogChange, error: type[Exception]
+) -> None:
+    await _put(catalog, _feature(), _feature("mails"), plans=(_plan(),))
+    before = await catalog.load()
+    with pytest.raises(error):
+        await catalog.apply(change._replace(features=((None, _feature("new")), *change.features)))
+    assert await catalog.load() == before
+
+
+async def test_environments_are_apart(catalog: CatalogStore) -> None:
+    live = msgspec.structs.replace(_feature(), env="live")
+    await _put(catalog, _feature(), live)
+    renamed = msgspec.structs.replace(_feature(), id="mails")
+    assert await catalog.apply(CatalogChange(1, features=(("messages", renamed),)))
+    assert (await catalog.load()).features == [live, renamed]
+    assert await catalog.apply(CatalogChange(2, deleted_features=(("live", "messages"),)))
     assert (await catalog.load()).features == [renamed]
 
 
-async def test_feature_may_not_take_the_id_of_another(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
-    await catalog.create_feature(_feature("mails"))
-    with pytest.raises(FeatureExistsError):
-        await catalog.update_feature("mails", 6, _feature())
-
-
-async def test_update_loses_against_a_change_of_precision_or_use(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
-    assert not await catalog.update_feature("messages", 5, _feature())
-    assert await catalog.use_feature("sandbox", "messages", 6)
-    revision = await catalog.revision()
-    assert not await catalog.update_feature("messages", 6, _feature())
-    assert await catalog.revision() == revision
-    assert await catalog.update_feature("messages", 6, _feature(in_use=True))
-
-
 async def test_use_is_announced_once(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
+    await _put(catalog, _feature())
     assert await catalog.use_feature("sandbox", "messages", 6)
     assert await catalog.use_feature("sandbox", "messages", 6)
-    assert await catalog.revision() == 2
+    assert (await catalog.load())[:2] == (2, [_feature(in_use=True)])
     assert not await catalog.use_feature("sandbox", "messages", 5)
     assert not await catalog.use_feature("live", "messages", 6)
-
-
-async def test_deleted_feature_is_gone(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature())
-    await catalog.delete_feature("sandbox", "messages")
-    assert (await catalog.load()).features == []
     assert await catalog.revision() == 2
 
 
-async def test_plan_lowers_precision_of_unused_features_only(catalog: CatalogStore) -> None:
-    await catalog.create_feature(_feature("a"))
-    await catalog.create_feature(_feature("b"))
-    assert await catalog.create_plan(_plan(), {"a": 3})
-    await catalog.use_feature("sandbox", "b", 6)
-    assert not await catalog.create_plan(_plan("team"), {"a": 2, "b": 3})
-    image = await catalog.load()
-    assert [(item.id, item.precision) for item in image.features] == [("a", 3), ("b", 6)]
-    assert [plan.id for plan in image.plans] == ["pro"]
-
-
-async def test_plan_version_is_taken_once_and_the_latest_counts(catalog: CatalogStore) -> None:
-    await catalog.create_plan(_plan(), {})
-    await catalog.create_plan(_plan(version=2), {})
-    with pytest.raises(PlanExistsError):
-        await catalog.create_plan(_plan(), {})
+async def test_the_latest_version_of_a_plan_counts(catalog: CatalogStore) -> None:
+    await _put(catalog, plans=(_plan(), _plan(version=2)))
     assert (await catalog.load()).plans == [_plan(version=2)]
-
-
-async def test_replaced_plans_have_their_new_documents(catalog: CatalogStore) -> None:
-    await catalog.create_plan(_plan(), {})
-    await catalog.create_plan(_plan("team"), {})
-    replaced = [_plan(document='{"x":1}'), _plan("team", document='{"y":2}')]
-    await catalog.replace_plans(replaced)
-    assert (await catalog.load()).plans == replaced
-    assert await catalog.revision() == 3
 
 
 async def test_key_is_kept_as_a_digest(catalog: SqlCatalog, engine: Engine) -> None:

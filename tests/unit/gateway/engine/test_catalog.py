@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from gateway.engine.catalog import HEADERS_MAX, MISSES_PER_SECOND_MAX, Catalog, Principal
+from gateway.engine.catalog import (
+    ATTEMPTS_MAX,
+    HEADERS_MAX,
+    MISSES_PER_SECOND_MAX,
+    Catalog,
+    Principal,
+)
 from gateway.errors import (
     EventNotFoundError,
+    FeatureExistsError,
+    FeatureInUseError,
     FeatureNotFoundError,
     InvalidSecretKeyError,
     InvalidTokenError,
     NoSecretKeyError,
+    PlanExistsError,
     PlanNotFoundError,
     UnavailableError,
 )
-from gateway.messages.features import FeatureUpdateRequest, StoredCost
-from gateway.messages.plans import PlanDocument
-from gateway.ports import CatalogImage, FeatureRecord, KeyRecord, PlanRecord
+from gateway.messages.features import FeatureCreateRequest, FeatureUpdateRequest, StoredCost
+from gateway.messages.plans import PlanDocument, PlanItem
+from gateway.ports import CatalogChange, CatalogImage, FeatureRecord, KeyRecord, PlanRecord
 from tests.fixtures.app import ManualClock
 from tests.unit.gateway.lifecycle.records import feature, plan, plan_request
 
 SECRET = "am_sk_test_" + "s" * 40
 HEADER = f"Bearer {SECRET}".encode()
+RENAME = FeatureUpdateRequest(feature_id="messages", new_feature_id="notes")
+NOTES = FeatureCreateRequest(feature_id="notes", name="Notes", type="metered", consumable=True)
+TAKEN = [feature(), feature("notes")]
+PLAN = plan_request({"feature_id": "messages"})
+MADE = plan("pro", PlanDocument(name="P", items=[PlanItem(feature_id="messages")])).record
 
 
 class ScriptedStore:
@@ -42,6 +56,8 @@ class ScriptedStore:
         self.loaded = 0
         self.is_down = False
         self.refusals = 0
+        self.meanwhile: Callable[[], None] = self.lower_precision
+        self.tried = 0
         self.written: list[object] = []
 
     def change(self, **parts: Any) -> None:  # noqa: ANN401 - fields of the image
@@ -57,46 +73,39 @@ class ScriptedStore:
         self.loaded += 1
         return self.image
 
-    async def create_feature(self, record: FeatureRecord) -> None:
-        self.written.append(record)
-        self.change(features=[*self.image.features, record])
-
-    async def update_feature(
-        self, feature_id: str, expected_precision: int, record: FeatureRecord
-    ) -> bool:
-        if self._refuses():
+    async def apply(self, change: CatalogChange) -> bool:
+        self.tried += 1
+        refuses = await asyncio.to_thread(self._refuses)  # whoever else writes gets a turn
+        if refuses or change.revision != self.image.revision:
             return False
-        self.written.append(record)
-        kept = [each for each in self.image.features if each.id != feature_id]
-        self.change(features=[*kept, record])
+        self.written.append(change)
+        gone = {old_id for old_id, _ in change.features} | {
+            feature_id for _, feature_id in change.deleted_features
+        }
+        features = [each for each in self.image.features if each.id not in gone]
+        replaced = {each.id: each for each in change.replaced_plans}
+        self.change(
+            features=features + [record for _, record in change.features],
+            plans=[*(replaced.get(each.id, each) for each in self.image.plans), *change.plans],
+        )
         return True
 
     async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
         self.written.append((env, feature_id, precision))
         return not self._refuses()
 
-    async def delete_feature(self, env: str, feature_id: str) -> None:
-        self.change(features=[each for each in self.image.features if each.id != feature_id])
-
-    async def create_plan(self, record: PlanRecord, precisions: dict[str, int]) -> bool:
-        if self._refuses():
-            return False
-        self.written.append((record, precisions))
-        self.change(plans=[*self.image.plans, record])
-        return True
-
-    async def replace_plans(self, plans: list[PlanRecord]) -> None:
-        self.written.append(plans)
-
     def _refuses(self) -> bool:
         """Refuse as often as the test says; each time something has changed in between."""
         if not self.refusals:
             return False
         self.refusals -= 1
+        self.meanwhile()
+        return True
+
+    def lower_precision(self) -> None:
         self.change(
             features=[msgspec.structs.replace(each, precision=3) for each in self.image.features]
         )
-        return True
 
 
 class Seconds:
@@ -286,7 +295,7 @@ async def test_endless_change_is_given_up(catalog: Catalog, store: ScriptedStore
     with pytest.raises(UnavailableError):
         await catalog.use_feature(await catalog.feature("sandbox", "messages"))
     with pytest.raises(UnavailableError):
-        await catalog.create_plan("sandbox", plan_request({"feature_id": "messages"}))
+        await catalog.create_plan("sandbox", PLAN)
 
 
 async def test_a_plan_is_fitted_again_when_a_feature_changed_meanwhile(
@@ -297,29 +306,100 @@ async def test_a_plan_is_fitted_again_when_a_feature_changed_meanwhile(
     request = plan_request({"feature_id": "messages", "included": 10**10})
     created = await catalog.create_plan("sandbox", request)
 
-    assert store.written == [(created.record, {})]
+    assert store.written == [CatalogChange(2, plans=(created.record,))]
     assert (await catalog.plan("sandbox", "pro")).document == created.document
 
 
-async def test_a_rename_writes_everything_that_names_the_feature(
+async def test_a_plan_and_the_precision_it_needs_are_one_change(
+    catalog: Catalog, store: ScriptedStore
+) -> None:
+    request = plan_request({"feature_id": "messages", "included": 10**10})
+    created = await catalog.create_plan("sandbox", request)
+
+    lowered = feature(event_names=("sent",), precision=5)
+    assert store.written == [
+        CatalogChange(1, features=(("messages", lowered),), plans=(created.record,))
+    ]
+
+
+async def test_a_rename_and_everything_that_names_the_feature_are_one_change(
     catalog: Catalog, store: ScriptedStore
 ) -> None:
     cost = StoredCost(metered_feature_id="messages", credit_cost="2")
     system = feature("credits", type="credit_system", credit_schema=[cost])
-    named = plan("p", PlanDocument(name="P", items=[]))
-    store.change(features=[*store.image.features, system], plans=[named.record])
-    await catalog.create_plan("sandbox", plan_request({"feature_id": "messages"}))
+    apart = plan("apart", PlanDocument(name="P", items=[]))
+    store.change(features=[*store.image.features, system], plans=[apart.record])
+    await catalog.create_plan("sandbox", PLAN)
     store.written.clear()
 
-    await catalog.update_feature(
-        "sandbox", FeatureUpdateRequest(feature_id="messages", new_feature_id="notes")
-    )
+    renamed = await catalog.update_feature("sandbox", RENAME)
 
-    renamed, schema, plans = store.written
-    assert isinstance(renamed, FeatureRecord)
-    assert isinstance(schema, FeatureRecord)
-    assert isinstance(plans, list)
-    assert (renamed.id, schema.id, [each.id for each in plans]) == ("notes", "credits", ["pro"])
+    (change,) = store.written
+    assert isinstance(change, CatalogChange)
+    assert change.features[0] == ("messages", renamed)
+    assert [(old_id, new.id) for old_id, new in change.features[1:]] == [("credits", "credits")]
+    assert [each.id for each in change.replaced_plans] == ["pro"]
+    assert (await catalog.plan("sandbox", "pro")).document.items[0].feature_id == "notes"
+    assert catalog.credit_systems(renamed) == (change.features[1][1],)
+
+
+async def test_a_rename_takes_along_a_plan_made_meanwhile(
+    catalog: Catalog, store: ScriptedStore
+) -> None:
+    store.meanwhile = lambda: store.change(plans=[MADE])
+    store.refusals = 1
+
+    await catalog.update_feature("sandbox", RENAME)
+
+    assert (await catalog.plan("sandbox", "pro")).document.items[0].feature_id == "notes"
+
+
+@pytest.mark.parametrize(
+    ("write", "meanwhile", "error"),
+    [
+        (lambda on: on.delete_feature("sandbox", "messages"), {"plans": [MADE]}, FeatureInUseError),
+        (lambda on: on.create_plan("sandbox", PLAN), {"features": []}, FeatureNotFoundError),
+        (lambda on: on.create_plan("sandbox", PLAN), {"plans": [MADE]}, PlanExistsError),
+        (lambda on: on.create_feature("sandbox", NOTES), {"features": TAKEN}, FeatureExistsError),
+        (lambda on: on.update_feature("sandbox", RENAME), {"features": TAKEN}, FeatureExistsError),
+    ],
+    ids=["named by a plan", "deleted", "plan id taken", "id taken", "new id taken"],
+)
+async def test_what_happened_meanwhile_is_respected(
+    catalog: Catalog,
+    store: ScriptedStore,
+    write: Callable[[Catalog], Awaitable[object]],
+    meanwhile: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    store.meanwhile = lambda: store.change(**meanwhile)
+    store.refusals = 1
+
+    with pytest.raises(error):
+        await write(catalog)
+
+    assert store.written == []
+
+
+async def test_changes_of_one_process_take_turns(catalog: Catalog, store: ScriptedStore) -> None:
+    requests = [
+        msgspec.structs.replace(NOTES, feature_id=f"f{number}") for number in range(ATTEMPTS_MAX)
+    ]
+
+    await asyncio.gather(*(catalog.create_feature("sandbox", each) for each in requests))
+
+    assert store.tried == len(store.written) == len(requests)
+
+
+async def test_a_deleted_feature_is_gone(catalog: Catalog, store: ScriptedStore) -> None:
+    await catalog.delete_feature("sandbox", "messages")
+
+    assert store.written == [CatalogChange(1, deleted_features=(("sandbox", "messages"),))]
+    assert catalog.find_feature("sandbox", "messages") is None
+    with pytest.raises(FeatureNotFoundError, match="Feature messages not found"):
+        await catalog.delete_feature("sandbox", "messages")
+    with pytest.raises(FeatureNotFoundError, match="Feature messages not found"):
+        await catalog.update_feature("sandbox", RENAME)
 
 
 async def test_credit_systems_of_a_feature_are_known(
