@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any, TypedDict, Unpack
 
 import pytest
@@ -69,14 +68,14 @@ async def _running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
             await task
 
 
-async def _exists(client: Redis, key: str) -> bool:
-    return bool(await client.exists(key))
-
-
 async def _add(client: Redis, partition: int, text_: bytes, stream_id: str = "*") -> str:
     entry: dict[Any, Any] = {FIELD: text_}
     added: Any = await client.xadd(outbox_key(partition), entry, id=stream_id)
     return str(added.decode())
+
+
+async def _has_stream(client: Redis, partition: int) -> bool:
+    return bool(await client.exists(outbox_key(partition)))
 
 
 async def _entries(client: Redis, partition: int) -> list[tuple[str, bytes]]:
@@ -369,7 +368,7 @@ async def test_flushed_redis_is_raised_while_the_writer_runs(
     async with _running(writer):
         await until(lambda: bool(writer.state.cursors))
         await redis_client.flushall()
-        await until(partial(_exists, redis_client, outbox_key(1)))
+        await until(lambda: _has_stream(redis_client, 1))
         await _add_events(redis_client, 1)
         await until(lambda: writer.state.applied == 1)
     assert _values(engine) == [1]

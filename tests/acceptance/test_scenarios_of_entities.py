@@ -1,0 +1,185 @@
+"""Scenarios F to P of the reference, over HTTP: give-backs, entities, overage, many at once.
+
+Each test carries the ids it plays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.acceptance.test_concurrency import send_all
+from tests.acceptance.world import World
+
+
+def test_f01_f02_give_backs_stop_at_the_grant(world: World) -> None:
+    world.attach(world.monthly(100))
+    world.track(-5)
+    assert world.state() == [100, 100, 0]
+    for value, left in ((30, 70), (-10, 80), (-50, 100)):
+        assert world.track(value)["balance"]["remaining"] == left
+
+
+def test_f05_give_backs_heal_overage_first(world: World) -> None:
+    world.attach(world.monthly(100), world.lifetime(50), world.pay_per_use(0))
+    world.track(180)
+    assert world.state() == [150, 0, 180]
+    world.track(-20)
+    assert world.state() == [150, 0, 160]
+    world.track(-20)
+    assert world.state() == [150, 10, 140]
+    world.track(-50)
+    assert world.state() == [150, 60, 90]
+
+
+def test_f07_overflow_gives_back_beyond_the_grant(world: World) -> None:
+    world.attach(world.monthly(100))
+    world.track(30)
+    world.track(-50, overage_behavior="overflow")
+    assert world.state() == [100, 120, -20]
+
+
+def test_g01_a_shared_row_is_seen_by_every_entity(world: World) -> None:
+    world.attach(world.monthly(300))
+    world.entities("e1", "e2", "e3")
+    world.track(50)
+    assert [world.state(name)[1] for name in (None, "e1", "e2", "e3")] == [250] * 4
+
+
+def test_g02_per_entity_sums(world: World) -> None:
+    world.attach(world.monthly(100, entity_feature_id=world.name("users")))
+    world.entities("e1", "e2", "e3")
+    for name in ("e1", "e2", "e3"):
+        world.track(10, name)
+    assert world.state()[1] == 270
+    world.track(10)
+    assert world.state()[1] == 260
+    assert sum(world.state(name)[1] for name in ("e1", "e2", "e3")) == 260
+
+
+def test_g04_customer_row_before_per_entity_at_customer_level(world: World) -> None:
+    each = world.lifetime(50, entity_feature_id=world.name("users"))
+    world.attach(world.monthly(100), each)
+    world.entities("e1", "e2", "e3")
+    assert (world.state()[1], world.state("e1")[1]) == (250, 150)
+    world.track(50)
+    assert world.state()[1] == 200
+    world.track(60)
+    assert (world.state()[1], world.state("e1")[1]) == (140, 40)
+    for name in ("e1", "e2", "e3"):
+        world.track(10, name)
+    assert [world.state(name)[1] for name in ("e1", "e2", "e3")] == [30, 40, 40]
+
+
+def test_g05_an_entity_plan_is_used_by_its_owner(world: World) -> None:
+    world.entities("e1", "e2", "e3")
+    world.attach(world.monthly(100), entity="e1")
+    for name in ("e2", "e3"):
+        world.attach_again(f"plan_{world.number}_1", name)
+    for name in ("e1", "e2", "e3"):
+        world.track(10, name)
+    assert [world.state(name)[1] for name in (None, "e1", "e2", "e3")] == [270, 90, 90, 90]
+
+
+def test_g07_own_units_before_the_customers(world: World) -> None:
+    world.entities("e1")
+    world.attach(world.monthly(100))
+    world.attach_again(f"plan_{world.number}_1", "e1")
+    world.track(50, "e1")
+    assert (world.state("e1")[1], world.state()[1]) == (150, 150)
+    world.track(120, "e1")
+    assert (world.state("e1")[1], world.state()[1]) == (30, 30)
+
+
+def test_g08_per_entity_items_and_entity_plans_together(world: World) -> None:
+    world.attach(world.monthly(100, entity_feature_id=world.name("users")))
+    world.entities("e1", "e2")
+    world.attach(world.monthly(50), entity="e1")
+    world.attach_again(f"plan_{world.number}_2", "e2")
+    assert world.state()[1] == 300
+    world.track(80, "e1")
+    assert world.state("e1")[1:] == [70, 80]
+    assert world.state()[1:] == [220, 80]
+    assert world.state("e2")[1:] == [150, 0]
+
+
+def test_g14_allocated_rows_of_customer_and_entities(world: World) -> None:
+    world.entities("e1", "e2")
+    world.attach(world.item("workflows", 10))
+    world.attach(world.item("workflows", 5), entity="e1")
+    world.attach_again(f"plan_{world.number}_2", "e2")
+    assert [world.state(name, "workflows")[1] for name in (None, "e1")] == [20, 15]
+    bodies = [
+        ("balances.track", world.body(name, "workflows", value=1)) for name in (None, "e1", "e2")
+    ]
+    asyncio.run(send_all(world.gateway, bodies))
+    left = [world.state(name, "workflows")[1] for name in (None, "e1", "e2")]
+    assert left == [17, 13, 13]
+
+
+def test_h16_overflow_goes_below_zero_and_cap_then_takes_nothing(world: World) -> None:
+    world.attach(world.monthly(100))
+    world.track(150, overage_behavior="overflow")
+    assert world.state() == [100, 0, 150]
+    assert world.check()["allowed"] is False
+    world.track(10)
+    assert world.state() == [100, 0, 150]
+
+
+def test_m01_cap_takes_what_is_there(world: World) -> None:
+    world.attach(world.monthly(5))
+    body = world.body(None, "messages", value=10)
+    answers = asyncio.run(send_all(world.gateway, [("balances.track", body)] * 5))
+    assert {one.status_code for one in answers} == {200}
+    assert world.state() == [5, 0, 5]
+
+
+def test_m02_free_allocated_accepts_overage_unless_it_is_rejected(world: World) -> None:
+    world.attach(world.item("workflows", 1))
+    body = world.body(None, "workflows", value=1)
+    asyncio.run(send_all(world.gateway, [("balances.track", body)] * 5))
+    assert world.state(feature="workflows") == [1, 0, 5]
+    assert world.refused(1, feature="workflows")
+
+
+def test_m04_each_slot_has_its_own_floor(world: World) -> None:
+    seats = world.name("users")
+    world.attach(world.pay_per_use(500, 100, entity_feature_id=seats))
+    world.entities("seat1", "seat2")
+    body = world.body("seat1", "messages", value=200, overage_behavior="reject")
+    answers = asyncio.run(send_all(world.gateway, [("balances.track", body)] * 5))
+    assert sorted(one.status_code for one in answers) == [200] * 3 + [400] * 2
+    assert world.state("seat1") == [500, 0, 600]
+    assert world.state("seat2") == [500, 500, 0]
+
+
+def test_p05_many_entities_at_once_each_get_their_balance(world: World) -> None:
+    world.attach(world.monthly(100, entity_feature_id=world.name("users")))
+    bodies = [
+        (
+            "entities.create",
+            {
+                "customer_id": world.customer,
+                "entity_id": f"e{number}",
+                "feature_id": world.name("users"),
+            },
+        )
+        for number in range(20)
+    ]
+    answers = asyncio.run(send_all(world.gateway, bodies))
+    assert {one.status_code for one in answers} == {200}
+    assert world.state() == [2000, 2000, 0]
+    assert [world.state(f"e{number}") for number in range(20)] == [[100, 100, 0]] * 20
+
+
+def test_seats_over_the_included_ones_are_created(world: World) -> None:
+    world.attach(world.item("users", 3))
+    world.entities("e1", "e2", "e3", "e4")
+    answer = world.check(feature="users")
+    assert (answer["allowed"], world.state(feature="users")) == (False, [3, 0, 4])
+
+
+def test_s50_an_entity_that_exists_is_counted_once_over_base_and_add_on(world: World) -> None:
+    world.entities("e1")
+    world.attach(world.item("users", 4))
+    world.attach(world.item("users", 2), add_on=True)
+    assert world.state(feature="users") == [6, 5, 1]
