@@ -25,7 +25,7 @@ def wait_until(
         time.sleep(POLL_SECONDS)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], bool | Awaitable[object]]) -> None:
     """Return once a condition holds, while the loop runs on; fail after a bounded time."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:

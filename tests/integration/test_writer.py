@@ -39,9 +39,9 @@ _PARTITIONS = range(4)
 
 @pytest.fixture
 async def database(engine: Engine) -> AsyncIterator[Database]:
-    database = Database(engine, threads=1, answer_ms=None)
-    yield database
-    await database.close()
+    made = Database(engine, threads=1, answer_ms=None)
+    yield made
+    await made.close()
 
 
 class _Options(TypedDict, total=False):
@@ -69,18 +69,13 @@ async def _running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def _add(client: Redis, partition: int, text_: bytes, stream_id: str = "*") -> str:
-    entry: dict[Any, Any] = {FIELD: text_}
-    added: Any = await client.xadd(outbox_key(partition), entry, id=stream_id)
+    added: Any = await client.xadd(outbox_key(partition), {FIELD: text_}, id=stream_id)
     return str(added.decode())
-
-
-async def _has_stream(client: Redis, partition: int) -> bool:
-    return bool(await client.exists(outbox_key(partition)))
 
 
 async def _entries(client: Redis, partition: int) -> list[tuple[str, bytes]]:
     found: Any = await client.xrange(outbox_key(partition))
-    return [(stream_id.decode(), fields[FIELD]) for stream_id, fields in found]
+    return [(one.decode(), fields[FIELD]) for one, fields in found]
 
 
 async def _add_events(client: Redis, count: int, partition: int = 1, start: int = 1) -> list[str]:
@@ -368,7 +363,7 @@ async def test_flushed_redis_is_raised_while_the_writer_runs(
     async with _running(writer):
         await until(lambda: bool(writer.state.cursors))
         await redis_client.flushall()
-        await until(lambda: _has_stream(redis_client, 1))
+        await until(lambda: redis_client.exists(outbox_key(1)))
         await _add_events(redis_client, 1)
         await until(lambda: writer.state.applied == 1)
     assert _values(engine) == [1]
