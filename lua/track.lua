@@ -21,7 +21,8 @@ ARGV[9...] feature, amount  pairs; units, negative gives back
 
 Returns {status, applied units of each feature, descriptions, moves}: moves has for each feature triples of row line,
 units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity missing, 4 denied
-(nothing written; descriptions of what there is), 5 entity-held rows are due (settle first), 9 a balance would leave the exact range (nothing written)
+(nothing written; descriptions of what there is), 5 entity-held rows are due (settle first), 9 a balance would leave
+the exact range (nothing written)
 ]]
 --@include read_feature
 --@include list_sources

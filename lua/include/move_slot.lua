@@ -4,7 +4,6 @@ Move units on one slot of a per-entity row: the slot, the sums of the row, its m
 move_slot(keys, state, row, owner, slots, delta, lines): owner has id and number; slots are the pairs of that entity
 (parse_pairs), changed in place; delta > 0 consumes.
 ]]
---@include parse_pairs
 --@include mark
 --@include note_move
 local function move_slot(keys, state, row, owner, slots, delta, lines)

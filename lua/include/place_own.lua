@@ -10,7 +10,9 @@ local function place_own(keys, state, static, dues, lines)
   local owner, old, carried = state.entity, {}, 0
   if not state.held then
     state.counter = state.counter + 1
-    state.held = { band = state.counter, granted = 0, used = 0, over = 0, credit = 0, rows = 0, unlimited = 0, sunk = 0 }
+    state.held = {
+      band = state.counter, granted = 0, used = 0, over = 0, credit = 0, rows = 0, unlimited = 0, sunk = 0,
+    }
   end
   local before = own_totals(state.own, false)
   for _, row in ipairs(state.own) do old[row.id] = row end

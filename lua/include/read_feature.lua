@@ -13,7 +13,8 @@ Returns nil when the customer is not in Redis, else a table:
 --@include parse_held
 --@include parse_pairs
 local function read_feature(keys, feature, entity, now)
-  local read = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'r:' .. feature, 'v:' .. feature, 'h:' .. feature)
+  local read = redis.call(
+    'HMGET', keys.customer, 'id', 'seq', 'counter', 'r:' .. feature, 'v:' .. feature, 'h:' .. feature)
   if not read[1] then return nil end
   local state = {
     feature = feature, id = read[1], seq = tonumber(read[2]), counter = tonumber(read[3]),

@@ -4,6 +4,7 @@ O(log n) for each entity that is touched.
 
 spend_held(keys, state, source, lines)
 ]]
+--@include parse_rows
 --@include first_marked
 --@include move_row
 --@include store_own

@@ -5,6 +5,7 @@ have something left, so that a long run of drained ones is passed once.
 
 spend_slots(keys, state, source, lines)
 ]]
+--@include parse_pairs
 --@include first_marked
 --@include first_unmarked
 --@include move_slot

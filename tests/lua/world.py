@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from gateway import outbox
 from gateway.engine.views import Held, parts_of
 from gateway.keys import customer_keys, partition_of
+from gateway.lifecycle.order import arrange
 from gateway.rows import Kind, Row, encode_rows
 from gateway.scripts import (
     CheckReply,
@@ -59,7 +60,7 @@ def groups(rows: dict[str, list[Row]]) -> list[FeatureRows]:
             " ".join(str(NOW_MS + HOUR_MS if one.unit else 0) for one in made),
             SEAT,
         )
-        for feature, made in rows.items()
+        for feature, made in ((feature, arrange(held)) for feature, held in rows.items())
     ]
 
 
@@ -98,7 +99,7 @@ class World:
         self, scope: str = "", revision: str | None = None, **rows: list[Row]
     ) -> Status:
         """Replace the rows of a scope."""
-        document, line = "[]", 'S\t\t{"id":"sub_1"}'
+        document, line = '[{"id":"sub_1"}]', 'S\t\t{"id":"sub_1"}'
         if scope:
             held = await self.holding(f"e:{scope}") or "0\t0\t\t"
             _, number, feature, _ = held.split("\t", 3)

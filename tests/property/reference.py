@@ -130,9 +130,7 @@ class Ledger:
         # The customer may use up what entities hold, never overdraw it.
         return [*shared, Source(held, "", None)] if held else shared
 
-    def spend(
-        self, sources: Sequence[Source], amount: int, mode: str
-    ) -> tuple[int, dict[str, int]]:
+    def spend(self, sources: list[Source], amount: int, mode: str) -> tuple[int, dict[str, int]]:
         """Move an amount (hot-path sections 3.3 and 3.4); return units left and units by row."""
         places = [place for source in sources for place in source.places]
         before = [place.used for place in places]
@@ -178,11 +176,8 @@ class Ledger:
         held = self.entities[scope].own if scope else self.shared
         old = {one.row.id: one for one in held.get(feature, [])}
         kept = {row.id for row, _ in rows}
-        carried = sum(
-            sum(one.used.values())
-            for one in old.values()
-            if one.row.allocated and one.row.id not in kept
-        )
+        gone = [one for one in old.values() if one.row.allocated and one.row.id not in kept]
+        carried = sum(sum(one.used.values()) for one in gone)
         if not scope and not any(one.row.allocated for one in old.values()):
             carried = len(self.members(feature)) * unit
         held[feature] = []
@@ -201,15 +196,12 @@ class Ledger:
             return Status.EXISTS
         if len(self.members(feature)) >= entities_max:
             return Status.CAPPED
-        before = copy.deepcopy((self.shared, self.entities))
+        trial = copy.deepcopy(self)
+        left, _ = trial.spend(trial.sources(now_ms, feature, ""), unit, "cap")
         sources = self.sources(now_ms, feature, "")
-        left, _ = self.spend(sources, unit, "cap")
-        if left:
-            self.shared, self.entities = before
-            sources = self.sources(now_ms, feature, "")
-            if any(source.floor is not None for source in sources):
-                return Status.CAPPED
-            self.spend(sources, unit, "overflow")
+        if left and any(source.floor is not None for source in sources):
+            return Status.CAPPED
+        self.spend(sources, unit, "overflow" if left else "cap")
         self.entities[name] = Entity(feature)
         return Status.DONE
 
@@ -226,7 +218,7 @@ def _one(place: Place) -> Source:
     return Source([place], place.balance.row.flags, place.balance.row.floor)
 
 
-def _take(sources: Sequence[Source], places: Sequence[Place], left: int, mode: str) -> int:
+def _take(sources: list[Source], places: Sequence[Place], left: int, mode: str) -> int:
     for place in places:
         left -= place.move(min(left, place.left))
     if mode == "overflow" and places:

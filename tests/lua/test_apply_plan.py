@@ -1,0 +1,135 @@
+"""``apply_plan``: other rows, the same numbers where a row stays."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.outbox import EntitySet, EntryKind, RowAdded, RowEnded, SubscriptionSet
+from gateway.rows import encode_row
+from gateway.scripts import Status
+from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
+
+
+async def test_rows_that_stay_keep_their_numbers(world: World) -> None:
+    await world.create(calls=[row("a", 10), per_entity("b", 10), row("c", 10)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 33)
+    await world.entries()
+    new = hourly("d", 7)
+    assert await world.attach(calls=[new, row("a", 10), per_entity("b", 10)]) is Status.DONE
+    assert await world.used() == {"d": 0, "a": 10, "b": 13}
+    entry = await world.entry()
+    assert entry.kind is EntryKind.PLAN
+    assert entry.changes == [
+        SubscriptionSet("", '{"id":"sub_1"}'),
+        RowEnded("calls", "c"),
+        RowAdded("calls", "", 0, 5, NOW_MS + HOUR_MS, encode_row(new)),
+    ]
+    await world.track("calls", 12)
+    assert await world.left("calls", "bob") == 2
+
+
+async def test_uses_at_the_time_of_the_change_are_not_lost(world: World) -> None:
+    await world.create(calls=[row("a", 1000)])
+    uses = [world.track("calls", 1) for _ in range(20)]
+    change = world.attach(calls=[row("a", 1000), row("b", 1000)])
+    replies = await asyncio.gather(*uses[:10], change, *uses[10:])
+    assert replies[10] is Status.DONE
+    assert await world.used() == {"a": 20, "b": 0}
+
+
+async def test_a_row_that_goes_takes_its_slots_and_marks_along(world: World) -> None:
+    await world.create(calls=[per_entity("a", 10)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 15)
+    assert (await world.state()).marks
+    await world.attach(calls=[per_entity("b", 10)])
+    assert not (await world.state()).marks
+    assert await world.left("calls") == 20
+    assert await world.track("calls", 3, "zoe")
+    assert (await world.holding("p:calls\tzoe")).split()[1:] == ["3"]
+
+
+async def test_a_feature_without_rows_is_empty(world: World) -> None:
+    await world.create(calls=[row("a")])
+    await world.attach(calls=[])
+    assert await world.used() == {}
+    assert (await world.check("calls", 0)).status is Status.DONE
+
+
+async def test_continuous_use_moves_on_to_the_first_new_row(world: World) -> None:
+    await world.create(seats=[row("a", 500, flags="a"), row("b", 500, flags="a")])
+    await world.track("seats", 700)
+    await world.attach(seats=[row("c", 100), row("d", 100, flags="a"), row("e", 100, flags="a")])
+    assert await world.used() == {"c": 0, "d": 700, "e": 0}
+    await world.entries()
+    assert world.history.total("d") == 700
+
+
+async def test_use_that_comes_back_each_period_does_not_move_on(world: World) -> None:
+    await world.create(calls=[row("a", 500)])
+    await world.track("calls", 100)
+    await world.attach(calls=[row("b", 500)])
+    assert await world.used() == {"b": 0}
+
+
+async def test_entities_that_were_there_before_the_plan_count(world: World) -> None:
+    await world.create()
+    await world.seats("zoe", "bob")
+    await world.attach(seats=[row("a", SEAT, flags="af")])
+    assert await world.used() == {"a": 2 * SEAT}
+    await world.attach(seats=[row("b", 9 * SEAT, flags="af")])
+    assert await world.used() == {"b": 2 * SEAT}
+
+
+async def test_a_change_of_another_reading_writes_nothing(world: World) -> None:
+    await world.create(calls=[row("a")])
+    before = await world.dump()
+    assert await world.attach(revision="9", calls=[row("b")]) is Status.STALE
+    assert await world.dump() == before
+
+
+async def test_an_unknown_customer_or_entity_writes_nothing(world: World) -> None:
+    assert await world.attach(calls=[row("a")]) is Status.CUSTOMER_MISSING
+    assert await world.dump() == {}
+    await world.create()
+    before = await world.dump()
+    assert await world.attach("nobody", calls=[row("a")]) is Status.ENTITY_MISSING
+    assert await world.dump() == before
+
+
+async def test_rows_of_an_entity_are_its_own(world: World) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.seats("zoe", "bob")
+    await world.entries()
+    new = hourly("b", 20)
+    assert await world.attach("zoe", calls=[new]) is Status.DONE
+    assert (await world.entry()).changes == [
+        EntitySet("zoe", 1, "seats", '{"created_at":3}'),
+        RowAdded("calls", "zoe", 0, 4, NOW_MS + HOUR_MS, encode_row(new)),
+    ]
+    assert (await world.read("zoe")).entity.endswith('\t{"created_at":3}')
+    assert [await world.left("calls", scope) for scope in ("", "zoe", "bob")] == [30, 30, 10]
+
+
+async def test_rows_an_entity_keeps_keep_their_numbers(world: World) -> None:
+    await world.create()
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("a", 20), row("b", 20, flags="a")])
+    await world.track("calls", 33, "zoe")
+    await world.attach("zoe", calls=[row("a", 20), row("c", 5, flags="a")])
+    assert await world.used("zoe") == {"a": 20, "c": 13}
+    assert (await world.state()).customer["h:calls"].split()[1:5] == ["25", "33", "8", "0"]
+
+
+async def test_an_entity_without_rows_leaves_no_trace_of_them(world: World) -> None:
+    await world.create()
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[hourly("a", 20)])
+    await world.track("calls", 7, "zoe")
+    await world.attach("zoe", calls=[])
+    state = await world.state()
+    assert list(state.holdings) == ["e:zoe"]
+    assert not state.marks
+    assert not state.due
+    assert state.customer["h:calls"].split()[1:] == ["0"] * 7

@@ -1,0 +1,20 @@
+"""Ids: prefixed, unique, in the order of their making."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.ids import new_id
+
+
+def test_an_id_is_its_prefix_and_26_characters() -> None:
+    assert re.fullmatch(r"cus_prod_[0-9a-hjkmnp-tv-z]{26}", new_id("cus_prod"))
+
+
+def test_ids_differ() -> None:
+    assert len({new_id("cus") for _ in range(10_000)}) == 10_000
+
+
+def test_ids_sort_by_the_millisecond_they_were_made_in() -> None:
+    times = [new_id("cus")[4:14] for _ in range(1000)]
+    assert times == sorted(times)

@@ -1,0 +1,53 @@
+"""Keys: spelled once, all of a customer in one slot, none mistaken for another."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
+
+ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+envs = st.sampled_from(("sandbox", "live"))
+
+
+def test_keys_are_spelled_as_the_glossary_says() -> None:
+    assert customer_keys("live", "ada", 64) == CustomerKeys(
+        customer="tg:{p53}:live:customer:ada",  # type: ignore[arg-type]
+        entities="tg:{p53}:live:entities:ada",  # type: ignore[arg-type]
+        order="tg:{p53}:live:order:ada",  # type: ignore[arg-type]
+        marks="tg:{p53}:live:marks:ada",  # type: ignore[arg-type]
+        due="tg:{p53}:live:due:ada",  # type: ignore[arg-type]
+        outbox="tg:{p53}:outbox",  # type: ignore[arg-type]
+    )
+
+
+@given(envs, ids, st.integers(1, 1024))
+def test_keys_of_a_customer_are_in_one_slot(env: str, customer: str, partitions: int) -> None:
+    keys = customer_keys(env, customer, partitions)
+    assert len({key_slot(key.encode()) for key in keys}) == 1
+    assert keys.outbox == outbox_key(partition_of(env, customer, partitions))
+
+
+@given(envs, ids, envs, ids)
+def test_two_customers_share_nothing_but_an_outbox(
+    env: str, customer: str, other_env: str, other: str
+) -> None:
+    keys, others = customer_keys(env, customer, 8), customer_keys(other_env, other, 8)
+    assert len(set(keys)) == len(keys)
+    if (env, customer) != (other_env, other):
+        assert not set(keys[:-1]) & set(others)
+
+
+@given(envs, ids, st.integers(1, 1024))
+def test_a_partition_is_a_number_below_their_count(env: str, customer: str, count: int) -> None:
+    partition = partition_of(env, customer, count)
+    assert partition == crc32(f"{env}:{customer}".encode()) % count
+
+
+def test_a_customer_named_like_a_key_stays_apart() -> None:
+    keys = customer_keys("sandbox", "order:ada", 1)
+    assert not set(keys[:-1]) & set(customer_keys("sandbox", "ada", 1))

@@ -1,0 +1,107 @@
+"""The outbox entry: what is written is read back, and what cannot be read is told apart."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import outbox
+from gateway.outbox import (
+    CustomerDeleted,
+    CustomerSet,
+    Deduction,
+    EntityDeleted,
+    EntitySet,
+    EntryKind,
+    Event,
+    OutboxError,
+    Reset,
+    RowAdded,
+    RowEnded,
+    SubscriptionSet,
+    customer_of,
+    decode,
+    join,
+)
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=30)
+units = st.integers(-(2**53), 2**53)
+numbers = st.integers(0, 2**53)
+
+changes = st.one_of(
+    st.builds(Event, names, names, names, units, units, numbers, texts),
+    st.builds(Deduction, names, names, names, numbers, units, units, units),
+    st.builds(Reset, names, names, names, numbers, numbers),
+    st.builds(RowAdded, names, names, units, numbers, numbers, texts),
+    st.builds(RowEnded, names, names),
+    st.builds(SubscriptionSet, names, texts),
+    st.builds(CustomerSet, texts),
+    st.just(CustomerDeleted()),
+    st.builds(EntitySet, names, numbers, names, texts),
+    st.builds(EntityDeleted, names),
+)
+LETTERS: dict[type, str] = {
+    Event: "E",
+    Deduction: "D",
+    Reset: "R",
+    RowAdded: "B",
+    RowEnded: "G",
+    SubscriptionSet: "S",
+    CustomerSet: "C",
+    CustomerDeleted: "X",
+    EntitySet: "N",
+    EntityDeleted: "Z",
+}
+
+
+def encode(kind: EntryKind, customer: str, seq: int, lines: list[outbox.Change]) -> bytes:
+    header = "\t".join((kind, "live", customer, "cus_1", str(seq), "1700000000000", "req_1"))
+    return "\n".join((header, *(join(LETTERS[type(one)], *one) for one in lines))).encode()
+
+
+@given(st.sampled_from(EntryKind), names, numbers, st.lists(changes, max_size=5))
+def test_what_is_written_is_read_back(
+    kind: EntryKind, customer: str, seq: int, lines: list[outbox.Change]
+) -> None:
+    payload = encode(kind, customer, seq, lines)
+    entry = decode(7, "1-2", payload)
+    assert entry == outbox.Entry(
+        7, "1-2", kind, "live", customer, "cus_1", seq, 1_700_000_000_000, "req_1", lines
+    )
+    assert customer_of(payload) == ("live", customer)
+
+
+@given(st.binary(max_size=200))
+def test_junk_raises_nothing_but_the_named_error(payload: bytes) -> None:
+    with pytest.raises(OutboxError, match="of partition 3"):
+        decode(3, "1-1", payload)
+
+
+@given(st.lists(changes, min_size=1, max_size=3), st.data())
+def test_a_damaged_entry_is_read_or_told_apart(
+    lines: list[outbox.Change], data: st.DataObject
+) -> None:
+    payload = bytearray(encode(EntryKind.TRACK, "ada", 1, lines))
+    at = data.draw(st.integers(0, len(payload) - 1))
+    payload[at] = data.draw(st.integers(0, 255))
+    with suppress(OutboxError):
+        assert decode(3, "1-1", bytes(payload)).partition == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "Q\ta", "E\ta\tb", "D\tf\tb\te\tone\t1\t1\t1", "G\tf", "X\tmore", "R\tf\tb\te\t1\t"],
+)
+def test_a_line_that_follows_no_contract_is_told_apart(line: str) -> None:
+    payload = encode(EntryKind.TRACK, "ada", 1, []) + b"\n" + line.encode()
+    with pytest.raises(OutboxError):
+        decode(0, "1-1", payload)
+
+
+def test_free_text_may_hold_tabs_because_it_comes_last() -> None:
+    payload = encode(EntryKind.CUSTOMER, "ada", 1, [CustomerSet("a\tb")])
+    assert decode(0, "1-1", payload).changes == [CustomerSet("a\tb")]
