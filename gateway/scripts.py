@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 _ROOT = files("lua")
+_UNSENT = re.compile(r" connecting to |No connection available|Too many connections")
+"""How redis-py words a fault before anything was sent; it has no class of its own for it."""
 
 
 class Status(IntEnum):
@@ -404,6 +406,8 @@ class Scripts:
         try:
             return await self._run("EVALSHA", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
+            if _UNSENT.search(str(error)):
+                raise _unavailable(error) from error
             raise UnknownOutcomeError from error
         except OutOfMemoryError as error:
             raise _unavailable(error) from error

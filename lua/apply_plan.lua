@@ -14,7 +14,7 @@ ARGV[3] now_ms      caller's clock
 ARGV[4] revision    of the customer when the caller decided
 ARGV[5] entity      entity id, empty for the customer level
 ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity
-ARGV[7] lines       subscription and entity lines of the outbox
+ARGV[7] lines       subscription and entity lines of the outbox, may be empty
 ARGV[8...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
 
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again
@@ -32,7 +32,8 @@ if known[4] ~= ARGV[4] then return { 7 } end
 local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
-local lines, counter = { ARGV[7] }, tonumber(known[3])
+local lines, counter = {}, tonumber(known[3])
+if ARGV[7] ~= '' then lines[1] = ARGV[7] end
 for at = 8, #ARGV, 4 do
   local state = read_feature(keys, ARGV[at], entity, 0)
   state.counter = counter

@@ -25,7 +25,7 @@ local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KE
 local now = ARGV[3]
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')
 if not known[1] then return { 2, 0 } end
-local lines, counter = {}, tonumber(known[3])
+local lines, counter, ended = {}, tonumber(known[3]), false
 local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, tonumber(ARGV[4]))
 for _, member in ipairs(due) do
   local feature, entity = string.match(member, '^([^\t]*)\t(.*)$')
@@ -38,6 +38,7 @@ for _, member in ipairs(due) do
     local line = text()
     if row.gone then
       lines[#lines + 1] = string.format('G\t%s\t%s', feature, row.id)
+      ended = true
     else
       rows[#rows + 1], texts[#texts + 1] = row, line
     end
@@ -47,6 +48,7 @@ for _, member in ipairs(due) do
   redis.call('HSET', keys.customer, 'h:' .. feature, format_held(state.held))
   counter = state.counter
 end
+if ended then redis.call('HINCRBY', keys.customer, 'rev', 1) end -- whoever decides on rows that are gone decides again
 if #lines > 0 then
   append_entry(keys, 'reset', ARGV[1], known[1], tonumber(known[2]) + 1, counter, now, ARGV[2], lines, {})
 end

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -87,7 +87,7 @@ class Broken(Redis):
         return cast("Any", [int(Status.DONE), 1, [b""] * 8])
 
 
-async def change(client: Broken) -> Status:
+async def change(client: Redis) -> Status:
     context = Context(KEYS, "sandbox", "ada", "req_1", 1)
     return await Scripts(client).delete_customer(context)
 
@@ -135,3 +135,18 @@ async def test_reading_uses_the_command_that_cannot_write() -> None:
     await Scripts(client).check(KEYS, 1, "calls", "", 1)
     await Scripts(client, read_only_commands=False).check(KEYS, 1, "calls", "", 1)
     assert client.asked == ["EVALSHA_RO", "EVALSHA"]
+
+
+async def test_a_change_that_was_never_sent_is_unavailable_and_not_unknown(tmp_path: Path) -> None:
+    async with Redis(unix_socket_path=str(tmp_path / "nobody")) as nobody:
+        with pytest.raises(UnavailableError) as caught:
+            await change(nobody)
+    assert not isinstance(caught.value, UnknownOutcomeError)
+
+
+async def test_a_change_that_found_no_free_connection_is_unavailable() -> None:
+    pool: Any = BlockingConnectionPool(max_connections=1, timeout=0)
+    pool.get_available_connection()  # the only one is taken
+    with pytest.raises(UnavailableError) as caught:
+        await change(Redis(connection_pool=pool))
+    assert not isinstance(caught.value, UnknownOutcomeError)
