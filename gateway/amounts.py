@@ -31,6 +31,7 @@ PRECISION_CREDITS = 9
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
 _DIGITS_MAX = len(str(UNITS_MAX))
 _TEXT_MAX = 64  # characters of a JSON number; longer ones carry no meaning a balance could hold
+_EXPONENT_MAX = len("e-9999")
 _EXACT = Context(prec=200, rounding=ROUND_HALF_UP, Emin=-999_999, Emax=999_999)
 
 
@@ -58,8 +59,8 @@ def parse_decimal(raw: bytes, *, field: str) -> Decimal:
     if match is None:
         msg = f"{field}: must be a number (received {json_type(raw)})"
         raise InvalidInputsError(msg)
-    if len(raw) > _TEXT_MAX:
-        msg = f"{field}: a number has at most {_TEXT_MAX} characters"
+    if len(raw) > _TEXT_MAX or len(match[2] or b"") > _EXPONENT_MAX:
+        msg = f"{field}: a number has at most {_TEXT_MAX} characters, its exponent 4 digits"
         raise InvalidInputsError(msg)
     return _EXACT.create_decimal(raw.decode())
 

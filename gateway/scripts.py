@@ -35,6 +35,18 @@ if TYPE_CHECKING:
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 _ROOT = files("lua")
+_NOT_NOW = (
+    "LOADING",
+    "MASTERDOWN",
+    "READONLY",
+    "NOREPLICAS",
+    "BUSY",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
+"""How replies begin with which the server refuses a script before it runs."""
+
 _UNSENT = re.compile(r" connecting to |No connection available|Too many connections")
 """How redis-py words a fault before anything was sent; it has no class of its own for it."""
 
@@ -67,6 +79,11 @@ class Description(NamedTuple):
     own_rows: str
     own_live: str
     slots: str
+
+    @property
+    def granted(self) -> bool:
+        """Whether any row of the feature exists here."""
+        return bool(self.rows or self.own_rows or self.held)
 
 
 class CheckReply(NamedTuple):
@@ -423,12 +440,13 @@ class Scripts:
     ) -> Any:  # noqa: ANN401 - a reply is what its script says
         digest = self._digests[name]
         try:
-            return await self._call(command, digest, len(keys), *keys, *values)
-        except NoScriptError:
-            await self.load()
-            return await self._call(command, digest, len(keys), *keys, *values)
+            try:
+                return await self._call(command, digest, len(keys), *keys, *values)
+            except NoScriptError:
+                await self.load()
+                return await self._call(command, digest, len(keys), *keys, *values)
         except ResponseError as error:
-            if str(error).startswith(("LOADING", "MASTERDOWN", "READONLY")):
+            if str(error).startswith(_NOT_NOW):
                 raise _unavailable(error) from error
             raise
 

@@ -17,9 +17,11 @@ ARGV[6] document    JSON: subscriptions array of the customer, or the whole docu
 ARGV[7] lines       subscription and entity lines of the outbox, may be empty
 ARGV[8...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
 
-Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again
+Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again,
+9 the grants of all entities together would leave the exact range (nothing written)
 ]]
 --@include read_feature
+--@include own_totals
 --@include place_rows
 --@include place_own
 --@include append_entry
@@ -31,6 +33,15 @@ if not known[1] then return { 2 } end
 if known[4] ~= ARGV[4] then return { 7 } end
 local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
+
+if entity ~= '' then
+  for at = 8, #ARGV, 4 do -- before anything is written: what all entities hold together must stay exact
+    local state = read_feature(keys, ARGV[at], entity, 0)
+    local granted = (state.held and state.held.granted or 0) - own_totals(state.own, false).granted
+    for grant in string.gmatch(ARGV[at + 1], '[^\t\n]*\t%a\t(%d+)\t[^\n]*') do granted = granted + tonumber(grant) end
+    if granted > 9007199254740991 then return { 9 } end
+  end
+end
 
 local lines, counter = {}, tonumber(known[3])
 if ARGV[7] ~= '' then lines[1] = ARGV[7] end

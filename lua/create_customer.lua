@@ -29,7 +29,7 @@ if newer_entry(keys.outbox, ARGV[4], head, 1000) then return { 8 } end
 
 local lines, counter = { 'C\t' .. ARGV[6] }, 0
 if ARGV[8] ~= '' then lines[2] = ARGV[8] end
-redis.call('HSET', keys.customer, 'id', ARGV[5], 'rev', 1, 'entities', 0, 'doc', ARGV[6], 'subs', ARGV[7])
+redis.call('HSET', keys.customer, 'id', ARGV[5], 'rev', now, 'entities', 0, 'doc', ARGV[6], 'subs', ARGV[7])
 for at = 9, #ARGV, 4 do
   local state = { feature = ARGV[at], rows = {}, counter = counter }
   place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)

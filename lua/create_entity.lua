@@ -19,7 +19,7 @@ ARGV[7] unit        units one entity counts for
 ARGV[8] entities_max  live entities of one feature
 
 Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle first), 6 exists already,
-10 a cap is reached
+9 a balance would leave the exact range, 10 a cap is reached (nothing written)
 ]]
 --@include read_feature
 --@include list_sources
@@ -42,12 +42,14 @@ local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
 if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
 
 local sources = list_sources(state)
-if decide(sources, unit, 'cap') ~= 0 then
+local left = decide(sources, unit, 'cap')
+if left and left > 0 then
   for _, source in ipairs(sources) do
     if source.row.floor then return { 10 } end
   end
-  decide(sources, unit, 'overflow')
+  left = decide(sources, unit, 'overflow')
 end
+if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
 lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #sources > 0 and unit or 0, now)
 local fields = {}

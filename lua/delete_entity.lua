@@ -62,7 +62,8 @@ local state = read_feature(keys, feature, '', tonumber(now))
 state.counter = counter
 local sources = list_sources(state)
 local left = decide(sources, -unit, 'cap')
-local given = #sources > 0 and unit - left or 0
+local given = #sources > 0 and left and unit - left or 0
+if not left then sources = {} end -- at the edge of the exact range the seat stays counted
 lines[#lines + 1] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, -unit, -given, now)
 commit_feature(keys, state, sources, lines, fields)
 lines[#lines + 1] = 'Z\t' .. entity

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from gateway.amounts import ENTITIES_MAX
 from gateway.api.operations import OPERATIONS
-from gateway.api.shapes import DOCUMENT_BYTES_MAX
 from gateway.config import SETTINGS
-from gateway.messages.common import ID_MAX, NAME_MAX
+from gateway.messages.common import DOCUMENT_BYTES_MAX, ID_MAX, NAME_MAX
 from gateway.messages.plans import ITEMS_MAX
 
 ROOT = Path(__file__).parent.parent

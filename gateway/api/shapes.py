@@ -13,10 +13,14 @@ import msgspec
 
 from gateway.amounts import json_type
 from gateway.errors import InvalidInputsError
-from gateway.messages.common import ID_MAX, NAME_MAX, JsonObject, given, integer
-
-DOCUMENT_BYTES_MAX = 16 * 1024
-"""Properties, metadata, controls and configuration, each; they travel with every outbox entry."""
+from gateway.messages.common import (
+    DOCUMENT_BYTES_MAX,
+    ID_MAX,
+    NAME_MAX,
+    JsonObject,
+    given,
+    integer,
+)
 
 DOCUMENT_DEPTH_MAX = 64
 """Levels in a document; far below what the encoder takes, so that no answer can fail on it."""

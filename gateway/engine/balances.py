@@ -69,6 +69,10 @@ class Balances(Creation):
             seen, allowed = reply.descriptions[0], reply.status is Status.DONE
         else:
             seen, allowed = await self._look(subject, feature, amount)
+            if seen.granted and not feature.in_use:  # this process' catalog is from before the plan
+                feature = await self.catalog.use_feature(feature)
+                amount = _units(request.required_balance, feature, "required_balance")
+                seen, allowed = await self._look(subject, feature, amount)
         return _verdict(subject, feature, amount, seen, now_ms, allowed=allowed)
 
     async def _look(

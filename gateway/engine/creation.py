@@ -6,7 +6,8 @@ Every operation class of the engine builds on ``Creation``, which also holds the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,17 +16,19 @@ from gateway.documents import CustomerDocument, EntityDocument
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
+    InvalidInputsError,
     InvalidRequestError,
     UnavailableError,
 )
 from gateway.ids import new_id
 from gateway.lifecycle.attach import Change, Offer, Scope, attach
+from gateway.messages.common import DOCUMENT_BYTES_MAX
 from gateway.outbox import join
 from gateway.rows import encode_rows
 from gateway.scripts import FeatureRows, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from gateway.engine.catalog import Catalog
     from gateway.engine.subject import R, Subject, Subjects
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
     from gateway.messages.subjects import CustomerData, EntityData
     from gateway.ports import Clock, FeatureRecord, PlanRecord, Reader
     from gateway.scripts import CustomerReply, Scripts
+
+Item = TypeVar("Item")
+
+TOGETHER_MAX = 32
+"""Reads a list keeps under way; more would take every connection of the process."""
+
+CHANGES_MAX = 50
+"""Races one change may lose before it gives up."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -51,6 +62,14 @@ class Parts(NamedTuple):
 def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
     """Return a document as the JSON text Redis and SQL keep."""
     return _encoder.encode(document).decode()
+
+
+def check_sizes(documents: Mapping[str, object]) -> None:
+    """Refuse a document that has grown too large by merging; each request was checked alone."""
+    for field, document in documents.items():
+        if isinstance(document, dict) and len(_encoder.encode(document)) > DOCUMENT_BYTES_MAX:
+            msg = f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes with what is there already"
+            raise InvalidInputsError(msg)
 
 
 class Creation:
@@ -100,7 +119,7 @@ class Creation:
         change = Change([], [], {}, {})
         for record, plan in await self._first_plans(subject.env, data.auto_enable_plan_id):
             offer = await self.offer(subject.env, record, plan)
-            scope = Scope("", change.subscriptions, change.rows, {})
+            scope = Scope("", change.subscriptions, change.rows)
             added = attach(scope, offer, quantities={}, now_ms=now_ms, make_id=new_id)
             change = Change(
                 added.subscriptions,
@@ -129,8 +148,9 @@ class Creation:
         """
         features: dict[str, FeatureRecord] = {}
         for item in document.items:
-            feature = await self.catalog.feature(env, item.feature_id)
-            features[feature.id] = await self.catalog.use_feature(feature)
+            for named in filter(None, (item.feature_id, item.entity_feature_id)):
+                feature = await self.catalog.feature(env, named)
+                features[feature.id] = await self.catalog.use_feature(feature)
         return Offer(record, document, features)
 
     async def feature_rows(self, env: str, change: Change) -> list[FeatureRows]:
@@ -173,7 +193,7 @@ class Creation:
             10**feature.precision,
             ENTITIES_MAX,
         )
-        if status is Status.CAPPED:
+        if status in (Status.CAPPED, Status.OUT_OF_RANGE):
             msg = f"feature {feature.id} has reached its limit of entities"
             raise FeatureLimitError(msg)
         return status
@@ -188,6 +208,17 @@ class Creation:
             )
             raise InvalidRequestError(msg)
         return await self.catalog.use_feature(feature)
+
+
+async def together(calls: Iterable[Awaitable[Item]]) -> list[Item]:
+    """Return the answers of calls in order, no more than ``TOGETHER_MAX`` of them under way."""
+    turns = asyncio.Semaphore(TOGETHER_MAX)
+
+    async def take_turn(call: Awaitable[Item]) -> Item:
+        async with turns:
+            return await call
+
+    return await asyncio.gather(*map(take_turn, calls))
 
 
 def changed_meanwhile(customer_id: str) -> UnavailableError:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.documents import CustomerDocument
-from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.creation import (
+    CHANGES_MAX,
+    Creation,
+    changed_meanwhile,
+    check_sizes,
+    encode_document,
+    together,
+)
 from gateway.engine.portraits import customer_view, entity_summary, page_of
 from gateway.errors import CustomerNotFoundError, NotSupportedError
 from gateway.messages.customers import CustomerListResponse, CustomerView
@@ -27,9 +33,6 @@ if TYPE_CHECKING:
         CustomerUpdateRequest,
     )
     from gateway.scripts import CustomerReply
-
-CHANGES_MAX = 20
-"""Races one change may lose before it gives up."""
 
 _documents = msgspec.json.Decoder(CustomerDocument)
 
@@ -104,8 +107,8 @@ class Customers(Creation):
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_customers(query)
-        views = await asyncio.gather(
-            *(self._listed_customer(env, customer_id) for customer_id, _ in page.items)
+        views = await together(
+            (self._listed_customer(env, customer_id) for customer_id, _ in page.items)
         )
         shown = [view for view in views if view is not None]
         if cursor_paging:
@@ -134,10 +137,11 @@ class Customers(Creation):
             await self.subjects.caught_up([subject.partition])
             query = ListQuery(env=subject.env, limit=1_000, customer_id=subject.customer_id)
             page = await self.reader.list_entities(query)
-            view.entities = [
-                await entity_summary(self.scripts, subject, entity_id, self.clock.now_ms())
+            summaries = await together(
+                entity_summary(self.scripts, subject, entity_id, self.clock.now_ms())
                 for _, entity_id in page.items
-            ]
+            )
+            view.entities = [one for one in summaries if one is not None]
         view.invoices = [] if "invoices" in wanted else UNSET
         return view
 
@@ -160,4 +164,5 @@ def _changed(document: CustomerDocument, request: CustomerUpdateRequest) -> Cust
         changes["billing_controls"] = document.billing_controls | request.billing_controls
     if request.config is not None:
         changes["config"] = document.config | request.config
+    check_sizes(changes)
     return msgspec.structs.replace(document, **changes)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.documents import EntityDocument
-from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.creation import (
+    CHANGES_MAX,
+    Creation,
+    changed_meanwhile,
+    check_sizes,
+    encode_document,
+    together,
+)
 from gateway.engine.portraits import decode_entity, entity_view, page_of
 from gateway.errors import (
     CustomerNotFoundError,
@@ -29,9 +35,6 @@ if TYPE_CHECKING:
         EntityListRequest,
         EntityUpdateRequest,
     )
-
-CHANGES_MAX = 20
-"""Races one change may lose before it gives up."""
 
 
 class _Placed:
@@ -85,6 +88,7 @@ class Entities(Creation):
             reply = await self.read(subject)
             document = decode_entity(reply.entity).document
             controls = document.billing_controls | (request.billing_controls or {})
+            check_sizes({"billing_controls": controls})
             changed = msgspec.structs.replace(document, billing_controls=controls)
             status = await self.scripts.update_entity(
                 self.subjects.context(subject),
@@ -102,7 +106,7 @@ class Entities(Creation):
         """
         subject = await self._find_entity(env, request.entity_id, request.customer_id)
         entity = decode_entity((await self.read(subject)).entity)
-        feature = await self.catalog.feature(env, entity.feature_id)
+        feature = await self.entity_feature(env, entity.feature_id)
 
         async def call() -> _Placed:
             context = self.subjects.context(subject)
@@ -127,8 +131,8 @@ class Entities(Creation):
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_entities(query)
-        views = await asyncio.gather(
-            *(
+        views = await together(
+            (
                 self._listed_entity(env, customer_id, entity_id)
                 for customer_id, entity_id in page.items
             )

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
-from gateway.engine.creation import Creation, changed_meanwhile, encode_document
+from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile, encode_document
 from gateway.engine.portraits import decode_entity, decode_subscriptions
 from gateway.errors import InvalidRequestError, PlanNotFoundError
 from gateway.ids import new_id
@@ -18,7 +18,7 @@ from gateway.lifecycle.attach import Change, Scope, attach
 from gateway.messages.billing import AttachResponse
 from gateway.messages.common import integer
 from gateway.outbox import join
-from gateway.rows import Kind, decode_rows
+from gateway.rows import decode_rows
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from gateway.engine.subject import Subject
     from gateway.messages.billing import AttachRequest
     from gateway.scripts import CustomerReply
-
-CHANGES_MAX = 20
-"""Races one attach may lose before it gives up."""
 
 
 class Attachments(Creation):
@@ -71,7 +68,11 @@ class Attachments(Creation):
                 now_ms=self.clock.now_ms(),
                 make_id=new_id,
             )
-            if await self._apply(subject, reply, entity, change) is Status.DONE:
+            status = await self._apply(subject, reply, entity, change)
+            if status is Status.OUT_OF_RANGE:
+                msg = f"plan {record.id}: the grants of all entities together would leave the range"
+                raise InvalidRequestError(msg)
+            if status is Status.DONE:
                 return AttachResponse(
                     customer_id=subject.customer_id, entity_id=subject.entity_id or UNSET
                 )
@@ -101,12 +102,6 @@ class Attachments(Creation):
 def _scope(subject: Subject, reply: CustomerReply, entity: EntityText | None) -> Scope:
     if entity is not None:
         rows = {one.feature: decode_rows(one.own_rows) for one in reply.descriptions}
-        return Scope(subject.entity_id, entity.document.subscriptions, rows, {})
+        return Scope(subject.entity_id, entity.document.subscriptions, rows)
     rows = {one.feature: decode_rows(one.rows) for one in reply.descriptions}
-    counts = {
-        row.id: int(count)
-        for one in reply.descriptions
-        for row, count in zip(rows[one.feature], one.counts.split(), strict=True)
-        if row.kind is Kind.PER_ENTITY
-    }
-    return Scope("", decode_subscriptions(reply.subscriptions), rows, counts)
+    return Scope("", decode_subscriptions(reply.subscriptions), rows)

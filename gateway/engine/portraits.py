@@ -110,9 +110,11 @@ async def entity_view(
 
 async def entity_summary(
     scripts: Scripts, subject: Subject, entity_id: str, now_ms: int
-) -> EntitySummary:
-    """Return the entity as a customer's ``entities`` expansion lists it."""
+) -> EntitySummary | None:
+    """Return the entity as a customer's ``entities`` expansion lists it; None when it is gone."""
     reply = await scripts.read_customer(subject.keys, now_ms, entity_id)
+    if not reply.entity:
+        return None
     entity = decode_entity(reply.entity)
     return EntitySummary(
         id=entity_id,
@@ -132,6 +134,8 @@ async def _holdings(
     flags: dict[str, FlagView] = {}
     for description in reply.descriptions:
         feature = await catalog.feature(subject.env, description.feature)
+        if description.granted and not feature.in_use:  # the catalog is from before the plan
+            feature = await catalog.use_feature(feature)
         if feature.type == "boolean":
             parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
             flag = flag_of(feature.id, parts)

@@ -11,7 +11,12 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from gateway.engine.images import restore_groups
-from gateway.errors import CustomerNotFoundError, EntityNotFoundError, UnavailableError
+from gateway.errors import (
+    CustomerNotFoundError,
+    EntityNotFoundError,
+    GatewayError,
+    UnavailableError,
+)
 from gateway.ids import new_id
 from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
 from gateway.scripts import Context, Status
@@ -154,19 +159,16 @@ class Subjects:
         One load per customer and process, however many calls wait for it.
         """
         key = (subject.env, subject.customer_id)
-        task = self._loading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._bring(subject, creator))
-            self._loading[key] = task
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
-        try:
-            return await asyncio.shield(task)
-        except CustomerNotFoundError:
-            if subject.customer_data is None:
-                raise
-        return await self._bring(
-            subject, creator
-        )  # the load was shared with a call that could not create
+        shared = self._loading.get(key)
+        if shared is not None:
+            try:
+                return await asyncio.shield(shared)
+            except GatewayError:  # of a call that may create less, or asked for what does not exist
+                return await self._bring(subject, creator)
+        task = asyncio.create_task(self._bring(subject, creator))
+        self._loading[key] = task
+        task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(task)
 
     async def _bring(self, subject: Subject, creator: Creator) -> bool:
         deadline = asyncio.get_running_loop().time() + self._wait_seconds

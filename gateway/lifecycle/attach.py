@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.amounts import UNITS_MAX, format_units, to_units
+from gateway.amounts import ENTITIES_MAX, UNITS_MAX, format_units, to_units
 from gateway.cycles import next_boundary, span
 from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
@@ -48,8 +48,6 @@ class Scope(NamedTuple):
     entity_id: str
     subscriptions: Sequence[Subscription]
     rows: Mapping[str, Sequence[Row]]
-    counts: Mapping[str, int]
-    """Row id -> slots, for the range check; a row that is not named has one."""
 
 
 class Change(NamedTuple):
@@ -108,7 +106,7 @@ def attach(
     """Decide what attaching a plan changes.
 
     Raises ``PlanAttachedError`` when the plan is the current one, ``InvalidRequestError`` when the
-    quantities name a feature that is not prepaid or the sum of grants would leave the exact range.
+    quantities name a feature that is not prepaid or a grant would leave the exact range.
     """
     document = offer.document
     one_off = is_one_off(document)
@@ -168,7 +166,7 @@ def attach(
         held.append(row)
     for feature, held in rows.items():
         rows[feature] = arrange(held)
-        _check_range(feature, rows[feature], scope.counts, offer.features)
+        _check_range(feature, [row for row in rows[feature] if row.id in dues], offer.features)
     return Change(active, touched, rows, dues)
 
 
@@ -275,18 +273,15 @@ def _packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
     return (wanted / pack).to_integral_value(ROUND_CEILING) * pack
 
 
-def _check_range(
-    feature: str,
-    rows: Sequence[Row],
-    counts: Mapping[str, int],
-    features: Mapping[str, FeatureRecord],
-) -> None:
-    total = sum(row.grant * max(1, counts.get(row.id, 1)) for row in rows)
-    if total > UNITS_MAX:
-        precision = features[feature].precision if feature in features else 0
-        msg = (
-            f"feature {feature}: all grants together would pass "
-            f"{format_units(UNITS_MAX, precision)}, the range of precision {precision}; "
-            "a feature with a lower precision holds larger amounts"
-        )
-        raise InvalidRequestError(msg)
+def _check_range(feature: str, rows: Sequence[Row], features: Mapping[str, FeatureRecord]) -> None:
+    """Refuse a row whose slots would leave the exact range with as many entities as may be."""
+    for row in rows:
+        copies = ENTITIES_MAX if row.kind is Kind.PER_ENTITY else 1
+        if row.grant * copies > UNITS_MAX:
+            precision = features[feature].precision
+            msg = (
+                f"feature {feature}: a grant of {format_units(row.grant * copies, precision)} is "
+                f"outside the range of precision {precision}; "
+                "a feature with a lower precision holds larger amounts"
+            )
+            raise InvalidRequestError(msg)

@@ -22,7 +22,7 @@ from gateway.ports import FeatureRecord
 PRICE_PLACES = 12
 """Decimal places of a price per unit; fractions of a cent per token need about eight."""
 
-COUNT_MAX = 10_000
+COUNT_MAX = 1_000
 """Longest interval, in its unit; calendar arithmetic stays inside four-digit years."""
 
 PERCENT_MAX = Decimal(100)

@@ -31,6 +31,9 @@ Integer = Annotated[int | float, msgspec.Meta(extra_json_schema={"type": "intege
 ID_MAX = 255
 """Characters of an id; longer ones are refused."""
 
+DOCUMENT_BYTES_MAX = 16 * 1024
+"""Properties, metadata, controls and configuration, each; they travel with every outbox entry."""
+
 NAME_MAX = 1_024
 """Characters of a name."""
 

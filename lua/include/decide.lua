@@ -61,8 +61,21 @@ local function decide(sources, amount, mode)
   end
 
   local left = place()
+  local most, held_moved = 9007199254740991, 0
   for _, source in ipairs(sources) do
-    if math.abs(source.used + source.take + source.extra - source.credit) > 9007199254740991 then return nil end
+    source.moved = source.take + source.extra - source.credit
+    if source.kind == 'e' or source.kind == 'h' then held_moved = held_moved + source.moved end
+  end
+  for _, source in ipairs(sources) do
+    local sums, moved = source.sums, source.moved
+    if moved ~= 0 then
+      local together = (source.kind == 'e' or source.kind == 'h') and held_moved or moved
+      if math.abs(source.used + moved) > most or math.abs(sums.used + together) > most
+        or sums.over + together > most or sums.credit - together > most
+        or math.abs((sums.sunk or 0) + together) > most then
+        return nil
+      end
+    end
   end
   return left
 end

@@ -6,23 +6,25 @@ Entity level: the entity's own rows and its slots by rank, then the customer's r
 
 A source: kind c (customer row), e (own row), s (one slot), p (all slots of a row), h (held by entities); row; used;
 avail (units above zero), over (units below zero), back (units that may be given back up to the grant), copies; band
-(of the entities' order, kind p); and take, extra, credit, which decide fills in.
+(of the entities' order, kind p); sums (used, over, credit of all that moves with it); and take, extra, credit, which
+decide fills in.
 
 list_sources(state) returns the list.
 ]]
 local function list_sources(state)
   local sources, owner = {}, state.entity
 
-  local function add(kind, row, used, grant, over, credit, copies, band)
+  local function add(kind, row, used, grant, over, credit, copies, sums, band)
     sources[#sources + 1] = {
-      kind = kind, row = row, used = used, copies = copies, band = band, unlimited = row.unlimited,
+      kind = kind, row = row, used = used, copies = copies, sums = sums, band = band, unlimited = row.unlimited,
       avail = grant - used + over, over = over, back = used + credit - over,
       take = 0, extra = 0, credit = 0, boundless = false,
     }
   end
   local function single(kind, row, used)
     local left = row.grant - used
-    add(kind, row, used, row.grant, left < 0 and -left or 0, used < 0 and -used or 0, 1)
+    local sums = kind == 'e' and state.held or row
+    add(kind, row, used, row.grant, left < 0 and -left or 0, used < 0 and -used or 0, 1, sums)
   end
 
   if owner then
@@ -45,12 +47,13 @@ local function list_sources(state)
   for at, row in ipairs(state.rows) do
     local copies = state.counts[at]
     if row.kind == 'p' and not row.gone and copies > 0 then
-      add('p', row, row.used, row.grant * copies, row.over, row.credit, copies, state.bands[at])
+      add('p', row, row.used, row.grant * copies, row.over, row.credit, copies, row, state.bands[at])
     end
   end
   local held = state.held
   if held and held.rows > 0 then
-    add('h', { unlimited = held.unlimited > 0, flags = '' }, held.used, held.granted, held.over, held.credit, 1)
+    add('h', { unlimited = held.unlimited > 0, flags = '' }, held.used, held.granted, held.over, held.credit, 1,
+      held)
   end
   return sources
 end

@@ -1,7 +1,8 @@
 --[[
-Replace the rows of one feature held by the customer. Rows that stay keep their live numbers, rows that go take theirs
-with them, and usage of continuous use moves on to the first new row of it: what the rows that go had used, or, where
-the feature had no row at all, the entities of the feature (hot-path section 4.1, cold-path section 3.5).
+Replace the rows of one feature held by the customer. Rows that stay keep their live numbers. Usage of continuous use
+does not end with the row it was counted on: of a shared row it moves on to the rows that stay or come, of a
+per-entity row each slot moves on to the new per-entity row of the same entities. Entities that no row has counted yet
+count now, each once whatever the number of rows (hot-path section 4.1, cold-path section 3.5).
 
 place_rows(keys, state, static, dues, unit, lines): state of the customer level read with now 0; static the new text;
 dues the first reset of each row in order; unit what one entity counts for. Raises state.counter.
@@ -9,43 +10,62 @@ dues the first reset of each row in order; unit what one entity counts for. Rais
 --@include parse_rows
 --@include score_base
 --@include format_live
+--@include carry_usage
+--@include note_move
+--@include inherit_slots
 local function place_rows(keys, state, static, dues, unit, lines)
-  local old, carried, had = {}, 0, false
-  for _, row in ipairs(state.rows) do
-    old[row.id] = row
-    if string.find(row.flags, 'a', 1, true) then had = true end
-  end
-  local blank = {}
+  local old, blank = {}, {}
+  for _, row in ipairs(state.rows) do old[row.id] = row end
   for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
-  for _, row in ipairs(rows) do kept[row.id] = true end
-  for _, row in ipairs(state.rows) do
-    if not kept[row.id] then
-      if string.find(row.flags, 'a', 1, true) then carried = carried + row.used end
-      if row.kind == 'p' then
-        redis.call('ZREMRANGEBYSCORE', keys.marks, string.format('%d', score_base(row.period, 0)),
-          string.format('%d', score_base(row.period + 1, 0) - 1))
-      end
-      lines[#lines + 1] = string.format('G\t%s\t%s', state.feature, row.id)
-    end
-  end
-  if not had then
-    local counted = redis.call('HGET', keys.customer, 'n:' .. state.feature)
-    if counted then carried = tonumber(string.match(counted, ' (%d+)$')) * unit end
-  end
   local due = string.gmatch(dues, '%d+')
-  local text = string.gmatch(static, '[^\n]+')
   for _, row in ipairs(rows) do
-    local first_due, line, was = tonumber(due()), text(), old[row.id]
+    local first_due, was = tonumber(due()), old[row.id]
+    kept[row.id] = true
     if was then
       for _, name in ipairs({ 'used', 'over', 'credit', 'period', 'due', 'first' }) do row[name] = was[name] end
     else
       state.counter = state.counter + 1
       row.period, row.due = state.counter, first_due
-      if row.kind == 'c' and string.find(row.flags, 'a', 1, true) then
-        row.used, carried = carried, 0
+    end
+  end
+
+  local ended, carried, counted = {}, 0, state.held and state.held.used + state.held.sunk or 0
+  for _, row in ipairs(state.rows) do
+    local allocated = row.kind == 'c' and string.find(row.flags, 'a', 1, true)
+    if kept[row.id] then
+      if allocated then counted = counted + row.used end
+    else
+      if allocated then carried = carried + row.used end
+      ended[#ended + 1] = row
+      lines[#lines + 1] = string.format('G\t%s\t%s', state.feature, row.id)
+    end
+  end
+  local band_count = redis.call('HGET', keys.customer, 'n:' .. state.feature) or '0 0'
+  local entities = tonumber(string.match(band_count, ' (%d+)$'))
+  if entities > 0 then carried = math.max(carried, entities * unit - counted) end
+  carry_usage(rows, carried)
+
+  for _, row in ipairs(rows) do
+    if not old[row.id] then
+      lines[#lines + 1] = string.format('B\t%s\t\t%d\t%d\t%d\t%s',
+        state.feature, row.used, row.period, row.due, row.line)
+    elseif row.carried ~= 0 then
+      note_move(state, row, '', row.carried, row.used, lines)
+    end
+  end
+  state.rows = rows
+  for _, gone in ipairs(ended) do
+    if gone.kind == 'p' then
+      for _, row in ipairs(rows) do
+        if row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature
+          and string.find(row.flags, 'a', 1, true) then
+          inherit_slots(keys, state, gone, row, lines)
+          break
+        end
       end
-      lines[#lines + 1] = string.format('B\t%s\t\t%d\t%d\t%d\t%s', state.feature, row.used, row.period, row.due, line)
+      redis.call('ZREMRANGEBYSCORE', keys.marks, string.format('%d', score_base(gone.period, 0)),
+        string.format('%d', score_base(gone.period + 1, 0) - 1))
     end
   end
   -- Without rows the field stays, empty: slots of rows that went are found by it when their entity is deleted.

@@ -11,9 +11,11 @@ spend_held(keys, state, source, lines)
 local function spend_held(keys, state, source, lines)
   local held = state.held
 
-  -- Visits the first entity of a class and lets move(row) say how much of the amount the row takes.
+  -- Visits the first entity of a class and lets move(row) say how much of the amount the row takes; false when the
+  -- class is empty, which ends the walk rather than fail half way.
   local function visit(class, move)
     local entity, number = first_marked(keys.marks, held.band, class)
+    if not entity then return false end
     local field = state.feature .. '\t' .. entity
     local texts = redis.call('HMGET', keys.entities, 'h:' .. field, 'v:' .. field)
     local rows = parse_rows(texts[1], texts[2], 0)
@@ -22,25 +24,27 @@ local function spend_held(keys, state, source, lines)
       if row.kind == 'c' then move_row(state, row, entity, move(row), lines) end
     end
     store_own(keys, state, entity, number, before, rows)
+    return true
   end
 
   local left, below, above = source.take, source.extra, source.credit
-  while left > 0 do
-    visit(0, function(row)
+  local found = true
+  while left > 0 and found do
+    found = visit(0, function(row)
       local moved = row.unlimited and 0 or math.max(0, math.min(left, row.grant - row.used))
       left = left - moved
       return moved
     end)
   end
-  while below < 0 and not source.unlimited do
-    visit(2, function(row)
+  while below < 0 and not source.unlimited and found do
+    found = visit(2, function(row)
       local moved = row.unlimited and 0 or math.max(0, math.min(-below, row.used - row.grant))
       below = below + moved
       return -moved
     end)
   end
-  while left < 0 do
-    visit(1, function(row)
+  while left < 0 and found do
+    found = visit(1, function(row)
       local moved = row.unlimited and 0 or math.max(0, math.min(-left, row.used))
       left = left + moved
       return -moved

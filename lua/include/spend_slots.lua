@@ -1,7 +1,8 @@
 --[[
 Carry out a customer-level decision on a per-entity row: entities are visited in creation order, each for what it can
 give, found through the marks. O(log n) for each entity that is touched. The row remembers the first entity that may
-have something left, so that a long run of drained ones is passed once.
+have something left, so that a long run of drained ones is passed once. The sums say that there is enough; should the
+marks ever disagree with them, the walk ends rather than fail half way.
 
 spend_slots(keys, state, source, lines)
 ]]
@@ -29,25 +30,29 @@ local function spend_slots(keys, state, source, lines)
     local entity, number
     if grant > 0 then
       entity, number = first_outside(0, row.first)
-      row.first = number
+      row.first = number or row.first
     else -- an untouched slot has nothing to give, so only those above the grant count
       entity, number = first_marked(keys.marks, row.period, 4)
     end
+    if not entity then break end
     left = left - visit(entity, number, function(used) return math.min(left, grant - used) end)
   end
   local below = source.extra
   while below > 0 do
     local entity, number = first_outside(floor and 3 or nil, 0)
+    if not entity then break end
     below = below - visit(entity, number, function(used)
       return floor and math.min(below, floor + grant - used) or below
     end)
   end
   while below < 0 and not row.unlimited do
     local entity, number = first_marked(keys.marks, row.period, 2)
+    if not entity then break end
     below = below - visit(entity, number, function(used) return -math.min(-below, used - grant) end)
   end
   while left < 0 do
     local entity, number = first_marked(keys.marks, row.period, 1)
+    if not entity then break end
     left = left - visit(entity, number, function(used) return -math.min(-left, used) end)
   end
   local above = source.credit - math.min(0, below)

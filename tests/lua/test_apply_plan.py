@@ -7,7 +7,7 @@ import asyncio
 from gateway.outbox import EntitySet, EntryKind, RowAdded, RowEnded, SubscriptionSet
 from gateway.rows import encode_row
 from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
+from tests.lua.world import HOUR_MS, KEYS, NOW_MS, SEAT, World, hourly, per_entity, row
 
 
 async def test_rows_that_stay_keep_their_numbers(world: World) -> None:
@@ -57,13 +57,60 @@ async def test_a_feature_without_rows_is_empty(world: World) -> None:
     assert (await world.check("calls", 0)).status is Status.DONE
 
 
-async def test_continuous_use_moves_on_to_the_first_new_row(world: World) -> None:
+async def test_continuous_use_fills_the_new_rows_in_order_and_the_rest_is_on_the_first(
+    world: World,
+) -> None:
     await world.create(seats=[row("a", 500, flags="a"), row("b", 500, flags="a")])
     await world.track("seats", 700)
     await world.attach(seats=[row("c", 100), row("d", 100, flags="a"), row("e", 100, flags="a")])
-    assert await world.used() == {"c": 0, "d": 700, "e": 0}
+    assert await world.used() == {"c": 0, "d": 600, "e": 100}
     await world.entries()
-    assert world.history.total("d") == 700
+    assert (world.history.total("d"), world.history.total("e")) == (600, 100)
+
+
+async def test_continuous_use_moves_on_to_a_row_that_stays(world: World) -> None:
+    await world.create(seats=[row("a", 5, flags="a"), row("b", 5, flags="a")])
+    await world.track("seats", 2)
+    await world.attach(seats=[row("b", 5, flags="a")])
+    assert await world.used() == {"b": 2}
+    await world.entries()
+    assert world.history.total("b") == 2
+    await world.attach("", seats=[row("c", 5, flags="a"), row("b", 5, flags="a")])
+    assert await world.used() == {"c": 0, "b": 2}
+
+
+async def test_slots_of_continuous_use_move_on_to_the_new_row_of_the_same_entities(
+    world: World,
+) -> None:
+    await world.create(calls=[per_entity("a", 10, flags="a")])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 7, "zoe")
+    await world.track("calls", 3, "bob")
+    await world.attach(calls=[per_entity("b", 5, flags="a")])
+    assert await world.used() == {"b": 10}
+    assert [await world.left("calls", name) for name in ("zoe", "bob")] == [0, 2]
+    await world.entries()
+    assert world.history.total("b") == 10
+
+
+async def test_entities_held_by_a_plan_of_an_entity_are_not_counted_again(world: World) -> None:
+    await world.create()
+    await world.seats("zoe")
+    await world.attach("zoe", seats=[row("own", 9 * SEAT, flags="af")])
+    await world.seats("bob")
+    await world.attach("", seats=[row("a", 9 * SEAT, flags="af")])
+    state = await world.scripts.check(KEYS, NOW_MS, "seats", "", 0)
+    used = int(state.description.held.split()[2]) + int(state.description.live.split()[0])
+    assert used == 2 * SEAT
+
+
+async def test_grants_of_all_entities_that_leave_the_exact_range_are_refused(world: World) -> None:
+    await world.create()
+    await world.seats("zoe", "bob")
+    assert await world.attach("zoe", calls=[row("a", 5 * 10**15)]) is Status.DONE
+    before = await world.dump()
+    assert await world.attach("bob", calls=[row("b", 5 * 10**15)]) is Status.OUT_OF_RANGE
+    assert await world.dump() == before
 
 
 async def test_use_that_comes_back_each_period_does_not_move_on(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.outbox import EntitySet, EntryKind
 from gateway.scripts import Status
-from tests.lua.world import World, per_entity
+from tests.lua.world import NOW_MS, World, per_entity
 
 
 async def test_the_document_is_replaced_and_told(world: World) -> None:
@@ -12,11 +12,13 @@ async def test_the_document_is_replaced_and_told(world: World) -> None:
     await world.seats("zoe", "bob")
     await world.track("calls", 3, "bob")
     await world.entries()
-    status = await world.scripts.update_entity(world.context, "3", "bob", '{"name":"Bob"}')
+    status = await world.scripts.update_entity(
+        world.context, str(NOW_MS + 2), "bob", '{"name":"Bob"}'
+    )
     assert status is Status.DONE
     reply = await world.read("bob")
     assert reply.entity.endswith('\t2\tseats\t{"name":"Bob"}')
-    assert reply.revision == "4"
+    assert reply.revision == str(NOW_MS + 3)
     assert await world.left("calls", "bob") == 7
     entry = await world.entry()
     assert (entry.kind, entry.seq) == (EntryKind.ENTITY, 5)
@@ -24,7 +26,7 @@ async def test_the_document_is_replaced_and_told(world: World) -> None:
 
 
 async def test_an_unknown_customer_writes_nothing(world: World) -> None:
-    status = await world.scripts.update_entity(world.context, "1", "bob", "{}")
+    status = await world.scripts.update_entity(world.context, str(NOW_MS), "bob", "{}")
     assert status is Status.CUSTOMER_MISSING
     assert await world.dump() == {}
 
@@ -34,6 +36,6 @@ async def test_an_unknown_entity_or_a_stale_reading_writes_nothing(world: World)
     await world.seats("zoe")
     before = await world.dump()
     update = world.scripts.update_entity
-    assert await update(world.context, "2", "bob", "{}") is Status.ENTITY_MISSING
-    assert await update(world.context, "1", "zoe", "{}") is Status.STALE
+    assert await update(world.context, str(NOW_MS + 1), "bob", "{}") is Status.ENTITY_MISSING
+    assert await update(world.context, str(NOW_MS), "zoe", "{}") is Status.STALE
     assert await world.dump() == before

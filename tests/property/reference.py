@@ -175,17 +175,39 @@ class Ledger:
         self.arrive(now_ms)
         held = self.entities[scope].own if scope else self.shared
         old = {one.row.id: one for one in held.get(feature, [])}
-        kept = {row.id for row, _ in rows}
-        gone = [one for one in old.values() if one.row.allocated and one.row.id not in kept]
-        carried = sum(sum(one.used.values()) for one in gone)
-        if not scope and not any(one.row.allocated for one in old.values()):
-            carried = len(self.members(feature)) * unit
-        held[feature] = []
-        for row, due_ms in rows:
-            balance = old.get(row.id) or Balance(row, due_ms)
-            if row.id not in old and row.allocated and row.kind is Kind.SHARED:
-                balance.used[""], carried = carried, 0
-            held[feature].append(balance)
+        made = [old.get(row.id) or Balance(row, due_ms) for row, due_ms in rows]
+        gone = [one for one in old.values() if one.row.allocated and one not in made]
+        if not scope:
+            self.inherit_slots(gone, [one for one in made if one.row.id not in old])
+        lasting = [one for one in made if one.row.allocated and one.row.kind is Kind.SHARED]
+        carried = sum(one.of("") for one in gone)
+        if not scope and (members := self.members(feature)):
+            owners = self.entities.values()
+            own = [one for owner in owners for one in owner.own.get(feature, ())]
+            counted = sum(one.of("") for one in (*lasting, *own))
+            carried = max(carried, len(members) * unit - counted)
+        for one in lasting:
+            room = carried if one.row.unlimited else max(0, one.row.grant - one.of(""))
+            share = min(carried, room)
+            one.used[""] = one.of("") + share
+            carried -= share
+        if lasting:
+            lasting[0].used[""] += carried
+        held[feature] = made
+
+    @staticmethod
+    def inherit_slots(gone: Sequence[Balance], new: Sequence[Balance]) -> None:
+        """Let slots of continuous use go on in the row of the same entities, if there is one."""
+        for old in gone:
+            heirs = [
+                one
+                for one in new
+                if one.row.allocated
+                and one.row.kind is old.row.kind is Kind.PER_ENTITY
+                and one.row.entity_feature == old.row.entity_feature
+            ]
+            for name, used in old.used.items() if heirs else ():
+                heirs[0].used[name] = heirs[0].of(name) + used
 
     def create_entity(
         self, now_ms: int, name: str, feature: str, unit: int, entities_max: int
