@@ -38,6 +38,20 @@ from gateway.messages.subjects import CustomerData, EntityData
 QUERY_MAX = 1_024
 """Characters of a search text or a cursor."""
 
+UNSUPPORTED_ATTACH = (
+    "customize",
+    "carry_over_balances",
+    "carry_over_usages",
+    "starts_at",
+    "ends_at",
+    "subscription_id",
+    "free_trial",
+    "license_quantities",
+    "remove_plan_ids",
+    "billing_cycle_anchor",
+)
+"""Parameters that would change what an attach does; refused rather than ignored."""
+
 OFFSET_MAX = 10_000_000
 """Rows an offset may skip; SQL reads them all."""
 
@@ -96,6 +110,7 @@ def customer_update(_: Call, request: CustomerUpdateRequest) -> None:
     for field in ("name", "email", "fingerprint", "stripe_id"):
         value = getattr(request, field)
         shapes.name(None if value is msgspec.UNSET else value, field)
+    shapes.email(request.email or None, "email")
     shapes.documents(
         metadata=request.metadata, billing_controls=request.billing_controls, config=request.config
     )
@@ -103,6 +118,12 @@ def customer_update(_: Call, request: CustomerUpdateRequest) -> None:
 
 def customer_list(call: Call, request: CustomerListRequest) -> None:
     """``customers.list``."""
+    if given(request.created_at_range):
+        raise NotSupportedError("created_at_range: filtering by it is not supported")
+    if request.sort_order is not None:
+        shapes.one_of(request.sort_order, ("asc", "desc"), "sort_order")
+        if request.sort_order == "asc":
+            raise NotSupportedError("sort_order: lists are newest first")
     _subject_filters(request)
     _page(call, request)
 
@@ -149,8 +170,12 @@ def attach(_: Call, request: AttachRequest) -> None:
     for index, quantity in enumerate(request.feature_quantities or ()):
         shapes.text_id(quantity.feature_id, f"feature_quantities.{index}.feature_id")
         shapes.number(quantity.quantity, f"feature_quantities.{index}.quantity", required=True)
-    if given(request.customize):
-        raise NotSupportedError("customize: changing a plan while attaching it is not supported")
+    for field in UNSUPPORTED_ATTACH:
+        if given(getattr(request, field)):
+            raise NotSupportedError(f"{field}: attaching a plan with it is not supported")
+    if request.plan_schedule not in (None, "immediate"):
+        shapes.one_of(request.plan_schedule, ("immediate", "end_of_cycle"), "plan_schedule")
+        raise NotSupportedError("plan_schedule: plans are attached at once")
     _subject(request.customer_data, request.entity_data)
 
 
@@ -232,8 +257,7 @@ def _overage(request: TrackRequest) -> None:
     behavior = request.overage_behavior
     if behavior is None:
         return
-    if behavior not in OVERAGE_BEHAVIORS:
-        raise InvalidInputsError(f"overage_behavior: must be one of {', '.join(OVERAGE_BEHAVIORS)}")
+    shapes.one_of(behavior, OVERAGE_BEHAVIORS, "overage_behavior")
     if behavior == "reject" and request.event_name is not None:
         raise InvalidRequestError("overage_behavior: reject needs a feature_id, not an event_name")
 
@@ -258,6 +282,7 @@ def _customer_data(data: CustomerData, prefix: str) -> None:
         shapes.name(getattr(data, field), f"{prefix}{field}")
     if data.auto_enable_plan_id is not None:
         shapes.plan_id(data.auto_enable_plan_id, f"{prefix}auto_enable_plan_id")
+    shapes.email(data.email, f"{prefix}email")
     shapes.documents(
         **{
             f"{prefix}metadata": data.metadata,
@@ -287,6 +312,14 @@ def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
         if not isinstance(plan_id, str):
             raise InvalidInputsError(f"plans.{index}.id: must be a string")
         shapes.plan_id(plan_id, f"plans.{index}.id")
+        if plan.get("versions"):
+            raise NotSupportedError(f"plans.{index}.versions: filtering by it is not supported")
+    if request.processors:
+        raise NotSupportedError("processors: filtering by it is not supported")
+    if request.subscription_status is not None:
+        statuses = ("active", "scheduled")
+        shapes.one_of(request.subscription_status, statuses, "subscription_status")
+        raise NotSupportedError("subscription_status: filtering by it is not supported")
 
 
 def _page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:

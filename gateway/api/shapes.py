@@ -21,6 +21,7 @@ from gateway.messages.common import (
     given,
     integer,
 )
+from gateway.messages.controls import check_document
 
 DOCUMENT_DEPTH_MAX = 64
 """Levels in a document; far below what the encoder takes, so that no answer can fail on it."""
@@ -31,6 +32,7 @@ LIST_MAX = 100
 _CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
 _PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
 _TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _WHITE = re.compile(rb"[\n\r\t]")
 
 
@@ -71,11 +73,23 @@ def name(value: str | None, field: str, *, least: int = 0, most: int = NAME_MAX)
         raise InvalidInputsError(f"{field}: must be {least} to {most} characters")
 
 
+def email(value: str | None, field: str) -> None:
+    """Refuse what cannot be an address; whether it exists is nobody's business here."""
+    if value and _EMAIL.fullmatch(value) is None:
+        raise InvalidInputsError(f"{field}: must be an email address")
+
+
 def number(value: msgspec.Raw, field: str, *, required: bool = False) -> None:
     """Refuse what is no JSON number; its range is the engine's to check."""
     raw = bytes(value)
     if (required or given(value)) and raw[:1] not in b"-0123456789":
         raise InvalidInputsError(f"{field}: must be a number (received {json_type(raw)})")
+
+
+def one_of(value: str, allowed: Sequence[str], field: str) -> None:
+    """Refuse a text that is none of those allowed."""
+    if value not in allowed:
+        raise InvalidInputsError(f"{field}: must be one of {', '.join(allowed)}")
 
 
 def whole(value: float | None, field: str, least: int, most: int) -> int | None:
@@ -95,12 +109,15 @@ def properties(value: msgspec.Raw) -> msgspec.Raw:
         raise InvalidInputsError(f"properties: must be an object (received {json_type(raw)})")
     if len(raw) > DOCUMENT_BYTES_MAX:
         raise InvalidInputsError(f"properties: must be at most {DOCUMENT_BYTES_MAX} bytes")
+    try:
+        _check_depth(msgspec.json.decode(raw), "properties")
+    except RecursionError as error:
+        raise InvalidInputsError("properties: nested too deeply") from error
+    except msgspec.DecodeError as error:  # a number no client could read back
+        raise InvalidInputsError(f"properties: {error}") from error
     if _WHITE.search(raw):
         # They become a column of a tab-separated line; inside strings JSON escapes both anyway.
-        try:
-            return msgspec.Raw(msgspec.json.format(raw, indent=-1))
-        except RecursionError as error:
-            raise InvalidInputsError("properties: nested too deeply") from error
+        return msgspec.Raw(msgspec.json.format(raw, indent=-1))
     return value
 
 
@@ -109,6 +126,7 @@ def documents(**documents: JsonObject | None) -> None:
     for field, document in documents.items():
         if document:
             _check_depth(document, field)
+            check_document(document, field)
             if len(msgspec.json.encode(document)) > DOCUMENT_BYTES_MAX:
                 raise InvalidInputsError(f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes")
 

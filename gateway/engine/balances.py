@@ -112,9 +112,10 @@ class Balances(Creation):
             named = await self.catalog.features_by_event(env, request.event_name or "")
         features = [await self.catalog.use_feature(feature) for feature in named]
         timestamp = integer(request.timestamp, field="timestamp")
+        counted = any(feature.type != "boolean" for feature in features)
         use = Use(
             [(feature, _units(request.value, feature, "value")) for feature in features],
-            request.overage_behavior or "cap",
+            (counted and request.overage_behavior) or "cap",  # a flag has nothing to fall short of
             request.event_name or "",
             now_ms if timestamp is None else timestamp,
             _properties(request.properties),

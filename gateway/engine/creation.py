@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-TOGETHER_MAX = 32
-"""Reads a list keeps under way; more would take every connection of the process."""
+TOGETHER_MAX = 16
+"""Reads all lists together keep under way; more would leave no connection to the hot path."""
 
 CHANGES_MAX = 50
 """Races one change may lose before it gives up."""
@@ -82,6 +82,16 @@ class Creation:
         self.catalog = parts.catalog
         self.reader = parts.reader
         self.clock = parts.clock
+        self._turns = asyncio.Semaphore(TOGETHER_MAX)
+
+    async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:
+        """Return the answers of a list's reads in order; all lists share the turns."""
+
+        async def take_turn(call: Awaitable[Item]) -> Item:
+            async with self._turns:
+                return await call
+
+        return await asyncio.gather(*map(take_turn, calls))
 
     async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way; see ``Subjects.run``."""
@@ -208,17 +218,6 @@ class Creation:
             )
             raise InvalidRequestError(msg)
         return await self.catalog.use_feature(feature)
-
-
-async def together(calls: Iterable[Awaitable[Item]]) -> list[Item]:
-    """Return the answers of calls in order, no more than ``TOGETHER_MAX`` of them under way."""
-    turns = asyncio.Semaphore(TOGETHER_MAX)
-
-    async def take_turn(call: Awaitable[Item]) -> Item:
-        async with turns:
-            return await call
-
-    return await asyncio.gather(*map(take_turn, calls))
 
 
 def changed_meanwhile(customer_id: str) -> UnavailableError:

@@ -14,7 +14,6 @@ from gateway.engine.creation import (
     changed_meanwhile,
     check_sizes,
     encode_document,
-    together,
 )
 from gateway.engine.portraits import customer_view, entity_summary, page_of
 from gateway.errors import CustomerNotFoundError, NotSupportedError
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
         CustomerUpdateRequest,
     )
     from gateway.scripts import CustomerReply
+
+EXPANDED_MAX = 5_000
+"""Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""
 
 _documents = msgspec.json.Decoder(CustomerDocument)
 
@@ -107,7 +109,7 @@ class Customers(Creation):
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_customers(query)
-        views = await together(
+        views = await self.together(
             (self._listed_customer(env, customer_id) for customer_id, _ in page.items)
         )
         shown = [view for view in views if view is not None]
@@ -119,6 +121,8 @@ class Customers(Creation):
             offset=query.offset,
             limit=query.limit,
             total=page.total,
+            total_count=page.total,
+            total_filtered_count=page.total,
         )
 
     async def _listed_customer(self, env: str, customer_id: str) -> CustomerView | None:
@@ -135,9 +139,9 @@ class Customers(Creation):
         view = await customer_view(self.catalog, subject, reply, self.clock.now_ms(), wanted)
         if "entities" in wanted:
             await self.subjects.caught_up([subject.partition])
-            query = ListQuery(env=subject.env, limit=1_000, customer_id=subject.customer_id)
+            query = ListQuery(env=subject.env, limit=EXPANDED_MAX, customer_id=subject.customer_id)
             page = await self.reader.list_entities(query)
-            summaries = await together(
+            summaries = await self.together(
                 entity_summary(self.scripts, subject, entity_id, self.clock.now_ms())
                 for _, entity_id in page.items
             )

@@ -13,7 +13,6 @@ from gateway.engine.creation import (
     changed_meanwhile,
     check_sizes,
     encode_document,
-    together,
 )
 from gateway.engine.portraits import decode_entity, entity_view, page_of
 from gateway.errors import (
@@ -131,7 +130,7 @@ class Entities(Creation):
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_entities(query)
-        views = await together(
+        views = await self.together(
             (
                 self._listed_entity(env, customer_id, entity_id)
                 for customer_id, entity_id in page.items
@@ -158,7 +157,12 @@ class Entities(Creation):
 
     async def _find_entity(self, env: str, entity_id: str, customer_id: str | None) -> Subject:
         if customer_id:
-            return self.subjects.subject(env, customer_id, entity_id=entity_id)
+            subject = self.subjects.subject(env, customer_id, entity_id=entity_id)
+            try:
+                await self.read(subject)
+            except CustomerNotFoundError as error:  # the reference names the entity here
+                raise EntityNotFoundError(f"Entity {entity_id} not found") from error
+            return subject
         found = await self.reader.find_entity(env, entity_id)
         if not found:  # SQL may not have it yet
             await self.subjects.caught_up()

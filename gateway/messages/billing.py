@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.messages.common import Integer, Json, Number
+from gateway.messages.common import Anything, Integer, Json, Number
 from gateway.messages.subjects import CustomerData, EntityData
 
 
@@ -24,7 +24,17 @@ class AttachRequest(msgspec.Struct, kw_only=True):
     entity_id: str | None = None
     version: Integer | None = None
     feature_quantities: list[FeatureQuantity] | None = None
+    plan_schedule: str | None = None
     customize: Json = msgspec.field(default_factory=msgspec.Raw)
+    carry_over_balances: Json = msgspec.field(default_factory=msgspec.Raw)
+    carry_over_usages: Json = msgspec.field(default_factory=msgspec.Raw)
+    starts_at: Number = msgspec.field(default_factory=msgspec.Raw)
+    ends_at: Number = msgspec.field(default_factory=msgspec.Raw)
+    subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
+    free_trial: Json = msgspec.field(default_factory=msgspec.Raw)
+    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
+    remove_plan_ids: Anything = msgspec.field(default_factory=msgspec.Raw)
+    billing_cycle_anchor: Anything = msgspec.field(default_factory=msgspec.Raw)
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
 

@@ -17,6 +17,9 @@ Json = Annotated[
 ]
 """Any JSON object, kept as text."""
 
+Anything = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={})]
+"""A value that is only ever refused."""
+
 ABSENT = msgspec.Raw()
 """A raw field that was not sent (msgspec allows no union with raw text, so null arrives as the
 text ``null``).

@@ -53,6 +53,8 @@ class CustomerListRequest(msgspec.Struct, kw_only=True):
     plans: list[JsonObject] | None = None
     subscription_status: str | None = None
     processors: list[str] | None = None
+    created_at_range: Json = msgspec.field(default_factory=msgspec.Raw)
+    sort_order: str | None = None
     start_cursor: str | None = None
     offset: Integer | None = None
     limit: Integer | None = None
@@ -135,3 +137,5 @@ class CustomerListResponse(msgspec.Struct, kw_only=True):
     offset: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+    total_count: int | UnsetType = UNSET
+    total_filtered_count: int | UnsetType = UNSET
