@@ -10,9 +10,3 @@ def place(stream_id: str) -> tuple[int, int]:
     """Return what an id sorts by."""
     milliseconds, _, sequence = stream_id.partition("-")
     return int(milliseconds), int(sequence)
-
-
-def following(stream_id: str) -> str:
-    """Return the smallest id above this one."""
-    milliseconds, sequence = place(stream_id)
-    return f"{milliseconds}-{sequence + 1}"

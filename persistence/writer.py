@@ -32,7 +32,7 @@ from persistence import store
 from persistence.database import Database
 from persistence.intake import Intake, Progress, Received
 from persistence.store import CursorMovedError
-from persistence.stream_ids import BEGINNING, following, place
+from persistence.stream_ids import BEGINNING, place
 
 _log = logging.getLogger(__name__)
 
@@ -164,16 +164,14 @@ class Writer:
         if cursor == BEGINNING:
             return False
         key = outbox_key(partition)
-        # An entry with the cursor's own id, gone before anyone sees it, leaves the stream at least
-        # there; XSETID would need the stream to exist and could lower it.
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("XADD", key, cursor, FIELD, b"")
-            pipe.execute_command("XDEL", key, cursor)
-            added, _ = await pipe.execute(raise_on_error=False)
-        if isinstance(added, ResponseError) and "equal or smaller" in str(added):
-            return False
-        if isinstance(added, Exception):
-            raise added
+        # An empty entry with the cursor's own id, which nobody reads, leaves the stream just there;
+        # XSETID would need the stream to exist and could lower it.
+        try:
+            await self._client.execute_command("XADD", key, cursor, FIELD, b"")
+        except ResponseError as error:
+            if "equal or smaller" in str(error):
+                return False
+            raise
         return True
 
     async def _turn(self, block_ms: int) -> int:
@@ -283,9 +281,9 @@ class Writer:
     async def _trim(self, partitions: Iterable[int]) -> None:
         async with self._client.pipeline(transaction=False) as pipe:
             for at in partitions:
-                # Below what follows the cursor: the cursor's entry goes, nothing above it does.
-                lowest = following(self._cursors[at])
-                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", lowest)
+                # The cursor's own entry stays: a reader of an older state of SQL sees by it that
+                # what lay between is gone (lua/include/newer_entry.lua).
+                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", self._cursors[at])
             await pipe.execute()
 
     async def _measure(self) -> None:
@@ -299,13 +297,22 @@ class Writer:
                 pipe.execute_command("XINFO STREAM", outbox_key(at))
             replies = await pipe.execute(raise_on_error=False)
         streams = [_stream_info(reply) for reply in replies]
-        self._pending = sum(stream.length for stream in streams)
-        oldest = [place(stream.first)[0] for stream in streams if stream.first]
-        age_ms = self._clock.now_ms() - min(oldest) if oldest else 0
-        self._lag_seconds = max(0, age_ms) / 1000
+        kept = zip(self._partitions, streams, strict=True)
+        applied = [stream.first and stream.first == self._cursors.get(at) for at, stream in kept]
+        self._pending = sum(stream.length for stream in streams) - sum(map(bool, applied))
+        self._lag_seconds = max(0, await self._oldest_age_ms()) / 1000 if self._pending else 0.0
         for at, stream in zip(self._partitions, streams, strict=True):
             if place(stream.last) < place(self._cursors.get(at, BEGINNING)):
                 self._aligned = False
+
+    async def _oldest_age_ms(self) -> int:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in self._partitions:
+                after = f"({self._cursors.get(at, BEGINNING)}"
+                pipe.execute_command("XRANGE", outbox_key(at), after, "+", "COUNT", 1)
+            replies = await pipe.execute()
+        times = [place(reply[0][0].decode())[0] for reply in replies if reply]
+        return self._clock.now_ms() - min(times) if times else 0
 
 
 def _flat(entries: list[Any]) -> list[Any]:

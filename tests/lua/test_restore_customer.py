@@ -99,6 +99,19 @@ async def test_what_sql_has_not_read_yet_is_waited_for(world: World) -> None:
     assert await world.left("calls") == 7
 
 
+async def test_a_reading_from_before_the_outbox_was_trimmed_is_too_old(world: World) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.entries()
+    groups, read = restore_groups(world.history.image()), world.seen
+    await world.scripts.delete_customer(world.context)
+    await world.entries()
+    await world.client.xtrim(KEYS.outbox, minid=world.seen, approximate=False)
+    restore, create = world.scripts.restore_customer, world.create
+    assert await restore(world.context, read, groups) is Status.BUSY
+    assert await create("0-0") is Status.BUSY
+    assert await create(world.seen) is Status.DONE
+
+
 async def test_leftovers_of_the_lost_customer_do_not_mix_in(world: World) -> None:
     await world.create(calls=[per_entity("a", 10)])
     await world.seats("zoe", "bob")

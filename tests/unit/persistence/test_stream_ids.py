@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persistence.stream_ids import BEGINNING, following, place
+from persistence.stream_ids import BEGINNING, place
 
 
 def test_ids_sort_by_number() -> None:
@@ -11,7 +11,3 @@ def test_ids_sort_by_number() -> None:
 
 def test_beginning_is_before_every_id() -> None:
     assert place(BEGINNING) < place("0-1")
-
-
-def test_following_is_the_next_sequence() -> None:
-    assert following("1771409161016-41") == "1771409161016-42"

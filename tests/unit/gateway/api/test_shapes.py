@@ -7,6 +7,7 @@ import pytest
 
 from gateway.api import shapes
 from gateway.errors import InvalidInputsError
+from gateway.messages.common import DOCUMENT_BYTES_MAX
 
 
 def test_a_document_is_bounded_in_size_and_depth() -> None:
@@ -15,7 +16,7 @@ def test_a_document_is_bounded_in_size_and_depth() -> None:
         nested = [nested]
     shapes.documents(metadata={"a": nested}, config=None)
 
-    for metadata in ({"a": [nested]}, {"a": "x" * shapes.DOCUMENT_BYTES_MAX}):
+    for metadata in ({"a": [nested]}, {"a": "x" * DOCUMENT_BYTES_MAX}):
         with pytest.raises(InvalidInputsError, match="metadata: "):
             shapes.documents(metadata=metadata)
 
