@@ -20,7 +20,7 @@ from gateway.errors import SettingError
 
 PREFIX = "TALLYGATE_"
 
-_KEY_PATTERN = r"^(am_sk_(test|live)_[A-Za-z0-9_-]{16,128})?\Z"
+_KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
 _REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
 _DATABASE_PATTERN = r"^((sqlite|postgres|postgresql|postgresql\+psycopg)://.+)?\Z"
 
@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "Secret key that is accepted from the first start on, with every scope.",
-            "am_sk_test_ or am_sk_live_ followed by 16..128 letters, digits, _ or -",
+            "am_sk_ followed by 4..200 letters, digits, _ or -; am_sk_live_ is for live",
             _KEY_PATTERN,
             secret=True,
         ),
