@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,8 @@ from gateway.ports import ListQuery
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.engine.subject import Subject
     from gateway.messages.entities import (
         EntityCreateRequest,
@@ -41,6 +44,15 @@ class _Placed:
 
     def __init__(self, status: Status) -> None:
         self.status = status
+
+
+@contextlib.contextmanager
+def _naming_the_entity(subject: Subject) -> Iterator[None]:
+    """Of an unknown customer's entity, say that the entity is unknown, as the reference does."""
+    try:
+        yield
+    except CustomerNotFoundError as error:
+        raise EntityNotFoundError(f"Entity {subject.entity_id} not found") from error
 
 
 class Entities(Creation):
@@ -76,15 +88,16 @@ class Entities(Creation):
         """Return the entity. Raises ``EntityNotFoundError`` and, without a customer,
         ``EntityAmbiguousError``.
         """
-        return await self._entity_view(
-            await self._find_entity(env, request.entity_id, request.customer_id)
-        )
+        subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        with _naming_the_entity(subject):
+            return await self._entity_view(subject)
 
     async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView:
         """Replace the arrays of billing controls that are given."""
         subject = await self._find_entity(env, request.entity_id, request.customer_id)
         for _ in range(CHANGES_MAX):
-            reply = await self.read(subject)
+            with _naming_the_entity(subject):
+                reply = await self.read(subject)
             document = decode_entity(reply.entity).document
             controls = document.billing_controls | (request.billing_controls or {})
             check_sizes({"billing_controls": controls})
@@ -104,7 +117,8 @@ class Entities(Creation):
         ``EntityNotFoundError``.
         """
         subject = await self._find_entity(env, request.entity_id, request.customer_id)
-        entity = decode_entity((await self.read(subject)).entity)
+        with _naming_the_entity(subject):
+            entity = decode_entity((await self.read(subject)).entity)
         feature = await self.entity_feature(env, entity.feature_id)
 
         async def call() -> _Placed:
@@ -157,12 +171,7 @@ class Entities(Creation):
 
     async def _find_entity(self, env: str, entity_id: str, customer_id: str | None) -> Subject:
         if customer_id:
-            subject = self.subjects.subject(env, customer_id, entity_id=entity_id)
-            try:
-                await self.read(subject)
-            except CustomerNotFoundError as error:  # the reference names the entity here
-                raise EntityNotFoundError(f"Entity {entity_id} not found") from error
-            return subject
+            return self.subjects.subject(env, customer_id, entity_id=entity_id)
         found = await self.reader.find_entity(env, entity_id)
         if not found:  # SQL may not have it yet
             await self.subjects.caught_up()

@@ -106,3 +106,9 @@ def test_the_key_is_needed(world: World) -> None:
     assert KEY.startswith("am_sk_test_")
     answer = world.gateway.raw("features.list", b"{}", authorization="Bearer am_sk_test_wrong")
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_secret_key")
+
+
+def test_the_entity_of_an_unknown_customer_is_an_unknown_entity(world: World) -> None:
+    named = {"customer_id": "nobody", "entity_id": "seat_1"}
+    for operation in ("entities.get", "entities.update", "entities.delete"):
+        assert world.gateway.refusal(operation, **named) == (404, "entity_not_found")
