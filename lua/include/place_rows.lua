@@ -57,8 +57,9 @@ local function place_rows(keys, state, static, dues, unit, lines)
   state.rows = rows
   for _, gone in ipairs(ended) do
     if gone.kind == 'p' then
+      local lasts = string.find(gone.flags, 'a', 1, true)
       for _, row in ipairs(rows) do
-        if row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature
+        if lasts and row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature
           and string.find(row.flags, 'a', 1, true) then
           inherit_slots(keys, state, gone, row, lines)
           break

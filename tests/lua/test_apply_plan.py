@@ -93,6 +93,14 @@ async def test_slots_of_continuous_use_move_on_to_the_new_row_of_the_same_entiti
     assert world.history.total("b") == 10
 
 
+async def test_slots_of_use_that_comes_back_each_period_do_not_move_on(world: World) -> None:
+    await world.create(calls=[per_entity("a", 10)])
+    await world.seats("zoe")
+    await world.track("calls", 7, "zoe")
+    await world.attach(calls=[per_entity("b", 10, flags="a")])
+    assert await world.used() == {"b": 0}
+
+
 async def test_entities_held_by_a_plan_of_an_entity_are_not_counted_again(world: World) -> None:
     await world.create()
     await world.seats("zoe")
