@@ -54,8 +54,9 @@ local function place_rows(keys, state, static, dues, unit, lines)
       note_move(state, row, '', row.carried, row.used, lines)
     end
   end
-  state.rows = rows
-  for _, gone in ipairs(ended) do
+  for place, gone in ipairs(ended) do
+    state.rows = { unpack(rows) } -- and those whose slots still wait to be moved
+    for later = place + 1, #ended do state.rows[#state.rows + 1] = ended[later] end
     if gone.kind == 'p' then
       local lasts = string.find(gone.flags, 'a', 1, true)
       for _, row in ipairs(rows) do
@@ -69,6 +70,7 @@ local function place_rows(keys, state, static, dues, unit, lines)
         string.format('%d', score_base(gone.period + 1, 0) - 1))
     end
   end
+  state.rows = rows
   -- Without rows the field stays, empty: slots of rows that went are found by it when their entity is deleted.
   redis.call('HSET', keys.customer, 'r:' .. state.feature, static, 'v:' .. state.feature, format_live(rows))
 end
