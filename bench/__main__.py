@@ -12,9 +12,12 @@ from typing import Any
 import click
 import msgspec
 
-from bench import lua_cost
+from bench import exact_sums, lua_cost
 
-BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, lua_cost.Result]]] = {
+Result = exact_sums.Result | lua_cost.Result
+
+BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, Result]]] = {
+    "exact_sums": exact_sums.run,
     "lua_cost": lua_cost.run,
 }
 

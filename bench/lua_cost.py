@@ -21,7 +21,16 @@ from redis.asyncio import Redis
 from gateway.embedded import EmbeddedServer
 from gateway.keys import customer_keys
 from gateway.rows import Kind, Row, encode_rows
-from gateway.scripts import CheckReply, Context, FeatureRows, Scripts, Status, TrackReply
+from gateway.scripts import (
+    CheckReply,
+    Context,
+    FeatureRows,
+    Part,
+    Scripts,
+    Status,
+    TrackReply,
+    Use,
+)
 
 PARTITIONS = 64
 UNIT = 10**6
@@ -107,13 +116,12 @@ async def _measure(client: Redis, entities: int, rounds: int, calls: int) -> Res
 def _operations(scripts: Scripts) -> dict[str, Call]:
     def check(entity: str) -> Call:
         return lambda customer: scripts.check(
-            customer_keys("sandbox", customer, PARTITIONS), NOW_MS, "summaries", entity, UNIT
+            customer_keys("sandbox", customer, PARTITIONS), NOW_MS, entity, Part("summaries", UNIT)
         )
 
     def track(entity: str) -> Call:
-        return lambda customer: scripts.track(
-            _context(customer), entity, "cap", "", NOW_MS, "{}", [("summaries", 1)]
-        )
+        use = Use(entity, [Part("summaries", 1)], NOW_MS)
+        return lambda customer: scripts.track(_context(customer), use)
 
     return {
         "check, entity level": check("seat_1"),
@@ -148,6 +156,7 @@ async def _prepare(scripts: Scripts, customer: str, entities: int) -> None:
         '{"created_at":0}',
         "[]",
         "",
+        "",
         [
             FeatureRows("seats", encode_rows([seats]), "0", UNIT),
             FeatureRows("summaries", encode_rows([summaries]), str(NOW_MS + MONTH_MS), UNIT),
@@ -158,8 +167,7 @@ async def _prepare(scripts: Scripts, customer: str, entities: int) -> None:
         await scripts.create_entity(_context(customer), name, "seats", "{}", UNIT, 10**6)
     await scripts.create_entity(_context(customer), names[0], "seats", "{}", UNIT, 10**6)
     for name in names[len(names) // 2 + 1 :]:
-        drain = [("summaries", GRANT)]
-        await scripts.track(_context(customer), name, "cap", "", NOW_MS, "{}", drain)
+        await scripts.track(_context(customer), Use(name, [Part("summaries", GRANT)], NOW_MS))
 
 
 async def _microseconds(client: Redis) -> float:

@@ -1,4 +1,4 @@
-"""The command line: ``tallygate serve``, ``writer``, ``migrate`` and ``keys``.
+"""The command line: ``tallygate serve``, ``writer``, ``migrate``, and groups of commands.
 
 Serving is done here rather than by a server's own command so that one process starts and stops
 everything in order: the embedded server first and last, the parts, HTTP, then requests drained, the
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 import secrets
 import signal
 import socket
@@ -24,7 +23,6 @@ from typing import Any
 import click
 import msgspec
 import uvicorn
-import uvloop
 
 from gateway.api.openapi import package_version
 from gateway.app import (
@@ -38,9 +36,12 @@ from gateway.app import (
     make_redis,
     started,
 )
-from gateway.config import Settings, environment
+from gateway.clock_commands import clock
+from gateway.config import Settings
+from gateway.console import data_dir, database_url, read_settings, redis_url, run, with_database
 from gateway.embedded import EmbeddedServer
 from gateway.errors import GatewayError, StartError
+from gateway.webhook_commands import webhooks
 from persistence.catalog import SqlCatalog
 from persistence.migrate import head, upgrade
 
@@ -52,10 +53,6 @@ KEY_CHARACTERS = 40
 _PREFIXES = {"sandbox": "am_sk_test_", "live": "am_sk_live_"}
 _ALPHABET = string.ascii_letters + string.digits
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-_redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
-_database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
-_data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
 
 
 def main() -> None:
@@ -78,37 +75,41 @@ def commands() -> None:
     """Check and track usage from Redis, keep the record in SQL."""
 
 
+commands.add_command(clock)
+commands.add_command(webhooks)
+
+
 @commands.command()
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
-@_redis_url
-@_database_url
-@_data_dir
+@redis_url
+@database_url
+@data_dir
 @click.option("--no-writer", is_flag=True, help="The writer runs in another process.")
 def serve(*, no_writer: bool, **given: object) -> None:
     """Serve the HTTP API; without a Redis, start one in the data folder."""
-    settings = _settings(**given, writer=False if no_writer else None)
+    settings = read_settings(**given, writer=False if no_writer else None)
     with _listening_socket(settings) as listener, _with_redis(settings) as ready:
-        _run(_serve(ready, listener))
+        run(_serve(ready, listener))
 
 
 @commands.command()
-@_redis_url
-@_database_url
+@redis_url
+@database_url
 def writer(**given: object) -> None:
     """Carry changes from Redis to SQL; for gateways that serve with --no-writer."""
-    settings = _settings(**given)
+    settings = read_settings(**given)
     if settings.is_embedded:
         raise StartError("the embedded server has its writer inside tallygate serve")
-    _run(_write(settings))
+    run(_write(settings))
 
 
 @commands.command()
-@_database_url
-@_data_dir
+@database_url
+@data_dir
 def migrate(**given: object) -> None:
     """Bring the SQL schema to this release."""
-    settings = _settings(**given)
+    settings = read_settings(**given)
     _migrate(settings)
     click.echo(f"SQL is at revision {head()}")
 
@@ -121,8 +122,8 @@ def keys() -> None:
 @keys.command("create")
 @click.option("--env", type=click.Choice(sorted(_PREFIXES)), default="sandbox", show_default=True)
 @click.option("--name", default="", metavar="TEXT", help="What the key is for.")
-@_database_url
-@_data_dir
+@database_url
+@data_dir
 def create_key(env: str, name: str, **given: object) -> None:
     """Create a key and print it; it cannot be shown again."""
     secret = new_secret(env)
@@ -131,12 +132,12 @@ def create_key(env: str, name: str, **given: object) -> None:
         key = await store.create_key(env, name, secret)
         click.echo(f"{key.id}  {secret}")
 
-    _run(_with_store(_settings(**given), create))
+    run(_with_store(read_settings(**given), create))
 
 
 @keys.command("list")
-@_database_url
-@_data_dir
+@database_url
+@data_dir
 def list_keys(**given: object) -> None:
     """List keys; of the secret only its beginning is known."""
 
@@ -145,13 +146,13 @@ def list_keys(**given: object) -> None:
             state = "live" if key.revoked_at is None else "revoked"
             click.echo(f"{key.id}  {key.env:8}  {key.prefix}...  {state:8}  {key.name}")
 
-    _run(_with_store(_settings(**given), show))
+    run(_with_store(read_settings(**given), show))
 
 
 @keys.command("revoke")
 @click.argument("key_id")
-@_database_url
-@_data_dir
+@database_url
+@data_dir
 def revoke_key(key_id: str, **given: object) -> None:
     """Revoke a key; every gateway refuses it within a second."""
 
@@ -160,7 +161,7 @@ def revoke_key(key_id: str, **given: object) -> None:
             raise StartError(f"there is no live key {key_id}")
         click.echo(f"{key_id} is revoked")
 
-    _run(_with_store(_settings(**given), revoke))
+    run(_with_store(read_settings(**given), revoke))
 
 
 def new_secret(env: str) -> str:
@@ -255,17 +256,7 @@ async def _checked(settings: Settings) -> AsyncIterator[None]:
 async def _with_store(
     settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
 ) -> None:
-    database = make_database(
-        settings,
-        threads=1,
-        answer_ms=settings.sql_timeout_ms,
-        statement_ms=settings.sql_timeout_ms,
-    )
-    try:
-        await check_sql(settings, database)
-        await use(SqlCatalog(database, SystemClock()))
-    finally:
-        await database.close()
+    await with_database(settings, lambda database: use(SqlCatalog(database, SystemClock())))
 
 
 async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
@@ -292,17 +283,6 @@ def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> N
     click.echo(f"  data folder  {settings.data_path.absolute()}")
     if secret is not None:
         click.echo(f"  secret key   {secret}  (shown this once)")
-
-
-def _settings(**given: object) -> Settings:
-    settings = Settings.from_env(environment(), **given)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # What these tell of a start and a stop, our own lines tell shorter.
-    for name in ("uvicorn", "alembic"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
-    return settings
 
 
 @contextlib.contextmanager
@@ -350,11 +330,6 @@ def _migrate(settings: Settings) -> None:
         except OSError as error:
             raise StartError(f"data folder {settings.data_path}: {error.strerror}") from error
     upgrade(settings.resolved_database_url)
-
-
-def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(coroutine)
 
 
 if __name__ == "__main__":

@@ -34,16 +34,21 @@ from gateway.config import Settings
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
 from gateway.engine.engine import Engine
+from gateway.engine.locks import LockKeeper
+from gateway.engine.replies import Replies
 from gateway.engine.subject import Subjects
 from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.keys import INSTALLATION, outbox_key
-from gateway.ports import Clock
+from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
+from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
+from gateway.webhooks.sender import Sender
 from persistence import store
 from persistence.catalog import SqlCatalog
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.migrate import require_current
 from persistence.reader import SqlReader
+from persistence.webhooks import SqlWebhooks
 from persistence.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -71,10 +76,36 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
-class WriterTask:
-    """The writer with what it needs, as a task of this process."""
+class WebhookTask:
+    """The deliverer of webhooks with what it needs, as a task of this process."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: WallClock) -> None:
+        limit_ms = settings.sql_timeout_ms
+        self._database = make_database(
+            settings, threads=1, answer_ms=limit_ms, statement_ms=limit_ms
+        )
+        self._sender = Sender(connections_max=CONNECTIONS_MAX)
+        self._deliverer = Deliverer(SqlWebhooks(self._database), self._sender, clock)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._task = asyncio.create_task(self._deliverer.run(), name="webhooks")
+
+    async def stop(self) -> None:
+        """Finish what is being sent, and close."""
+        if self._task is not None:
+            self._deliverer.stop()
+            # What ended it was logged when it did.
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._sender.close()
+        await self._database.close()
+
+
+class WriterTask:
+    """The writer with what it needs, as a task of this process, and the deliverer beside it."""
+
+    def __init__(self, settings: Settings, clock: WallClock) -> None:
         self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS)
         self._database = make_database(
             settings, threads=1, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
@@ -89,6 +120,7 @@ class WriterTask:
             linger_ms=settings.writer_linger_ms,
             drain_ms=settings.drain_seconds * 1000,
         )
+        self._webhooks = WebhookTask(settings, clock)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -99,9 +131,11 @@ class WriterTask:
     def start(self) -> None:
         """Begin to carry entries."""
         self._task = asyncio.create_task(self._writer.run(), name="writer")
+        self._webhooks.start()
 
     async def stop(self) -> None:
         """Carry what is left, for a bounded time, and close."""
+        await self._webhooks.stop()
         if self._task is not None:
             await self._writer.stop()
             # What ended it was logged when it did, and stays visible in /health until now.
@@ -113,11 +147,11 @@ class WriterTask:
 class Runtime:
     """Everything one gateway process is made of."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: WallClock | None = None) -> None:
         if not settings.redis_url:
             raise StartError("no Redis is set; tallygate serve starts one, or set redis_url")
         self.settings = settings
-        self.clock: Clock = clock or SystemClock()
+        self.wall: WallClock = clock or SystemClock()
         self.redis = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
         self.database = make_database(
             settings,
@@ -125,12 +159,15 @@ class Runtime:
             answer_ms=settings.sql_timeout_ms,
             statement_ms=settings.sql_timeout_ms,
         )
-        self.store = SqlCatalog(self.database, self.clock)
+        self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
         self.scripts = Scripts(self.redis)
-        self.catalog = Catalog(self.store, self.clock)
+        self.catalog = Catalog(self.store, self.wall)
+        self.replies = Replies(self.scripts, settings.partitions)
+        self.clock: Clock = self.catalog.clock
         self.engine = self._make_engine()
-        self.writer = WriterTask(settings, self.clock) if settings.writer else None
+        self.keeper = LockKeeper(self.engine)
+        self.writer = WriterTask(settings, self.wall) if settings.writer else None
 
     def _make_engine(self) -> Engine:
         subjects = Subjects(
@@ -140,7 +177,15 @@ class Runtime:
             partitions=self.settings.partitions,
             restore_wait_ms=self.settings.restore_wait_ms,
         )
-        return Engine(Parts(self.scripts, subjects, self.catalog, self.reader, self.clock))
+        parts = Parts(
+            self.scripts,
+            subjects,
+            self.catalog,
+            self.reader,
+            self.clock,
+            keeps_overage=self.settings.persist_free_overage,
+        )
+        return Engine(parts)
 
     async def start(self) -> None:
         """Check what is needed and begin. Raises ``StartError``."""
@@ -155,11 +200,13 @@ class Runtime:
             raise StartError(f"Redis refused at start: {error}") from error
         except UnavailableError as error:
             raise StartError(error.message) from error
+        self.keeper.start()
         if self.writer is not None:
             self.writer.start()
 
     async def stop(self) -> None:
         """Let the writer finish and close every client; safe after a failed start."""
+        await self.keeper.stop()
         if self.writer is not None:
             await self.writer.stop()
         await self.catalog.stop()
@@ -190,7 +237,7 @@ class Runtime:
             health.state = "failed" if task.done() else "running"
         with contextlib.suppress(RedisError, UnavailableError):
             oldest = await self._oldest_waiting()
-            late_ms = max(0, self.clock.now_ms() - min(oldest)) if oldest else 0
+            late_ms = max(0, self.wall.now_ms() - min(oldest)) if oldest else 0
             health.lag_seconds, health.partitions_behind = late_ms / 1000, len(oldest)
         return health
 
@@ -219,7 +266,9 @@ def create_app(settings: Settings) -> Litestar:
 
 def build_app(runtime: Runtime, *, lifespan: list[Any] | None = None) -> Litestar:
     """Return the application on parts whose life is somebody else's care."""
-    exchange = Exchange(Services(runtime.engine, runtime.catalog), OPERATIONS, runtime.clock)
+    services = Services(runtime.engine, runtime.catalog, runtime.replies)
+    conflict = runtime.settings.idempotency == "conflict"
+    exchange = Exchange(services, OPERATIONS, runtime.clock, conflict=conflict)
     return make_app(
         exchange,
         OPERATIONS,

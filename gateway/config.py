@@ -110,6 +110,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     restore_wait_ms: Annotated[
         int, _number("Time a request waits for the writer before a cold customer loads.", 0, 60_000)
     ] = 2000
+    idempotency: Annotated[
+        Literal["replay", "conflict"],
+        Meta(description="Answer to a second call with one idempotency key: the first, or a 409."),
+    ] = "replay"
+    persist_free_overage: Annotated[
+        bool, Meta(description="Carry overage of balances without a price over their reset.")
+    ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="Least serious log line that is written."),

@@ -53,6 +53,8 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     cycle_unit: str = ""
     cycle_every: int = 0
     quantity: int = 1
+    billing_controls: JsonObject = {}
+    """Those of the plan, as they were when it was attached."""
 
 
 class EntityDocument(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -110,6 +110,12 @@ class InvalidTokenError(GatewayError):
     code = "invalid_request"
 
 
+class InsufficientScopesError(GatewayError):
+    """Only the sandbox's clock can be read and moved; use a sandbox key (am_sk_test_...)."""
+
+    code = "insufficient_scopes"
+
+
 class RouteNotFoundError(GatewayError):
     """There is no such route."""
 
@@ -158,10 +164,52 @@ class CustomerExistsError(GatewayError):
     code = "customer_already_exists"
 
 
+class BalanceNotFoundError(GatewayError):
+    """No balance fits the request."""
+
+    code = "balance_not_found"
+
+
+class BalanceExistsError(GatewayError):
+    """There is such a balance already."""
+
+    code = "invalid_request"
+
+
+class BalancePricedError(GatewayError):
+    """The balance belongs to a price of a plan."""
+
+    code = "invalid_request"
+
+
 class EntityExistsError(GatewayError):
     """An entity with this id already exists."""
 
     code = "entity_already_exists"
+
+
+class LockExistsError(GatewayError):
+    """A lock with this id is open."""
+
+    code = "lock_already_exists"
+
+
+class LockAmbiguousError(GatewayError):
+    """Several customers have an open lock with this id; the call has to name one."""
+
+    code = "invalid_request"
+
+
+class LockEndedError(GatewayError):
+    """The lock has been ended in another way."""
+
+    code = "invalid_request"
+
+
+class IdempotencyKeyError(GatewayError):
+    """The idempotency key belongs to another call."""
+
+    code = "duplicate_idempotency_key"
 
 
 class EntityAmbiguousError(GatewayError):

@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import time
 
+ROW_PREFIX = "cus_ent"
+"""Of the ids of balance rows; a caller who chooses one may not begin with it."""
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _TIME_CHARACTERS = 10
 _RANDOM_CHARACTERS = 16

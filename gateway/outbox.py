@@ -12,7 +12,11 @@ difference, so SQL can be rebuilt from entries alone::
     D feature_id balance_id entity_id period delta used total     units moved
     R feature_id balance_id entity_id period due_ms               the row was reset; its used is 0
     B feature_id entity_id used period due_ms row                 a row was added
+    U feature_id entity_id due_ms row             the text of the row, or its next reset, is another
     G feature_id balance_id                                       a row ended
+    W feature_id entity_id key end_ms used        a usage window: units used until end_ms, if any
+    L lock_id feature_id entity_id state at_ms units receipt      a lock was made, or ended
+    A kind feature_id entity_id body                              an alert, for whoever listens
     S entity_id document                                          a subscription, whole
     C document                                                    the customer document, whole
     X                                                             the customer was deleted
@@ -20,7 +24,17 @@ difference, so SQL can be rebuilt from entries alone::
     Z entity_id                                                   the entity was deleted
 
 ``seq`` counts the changes of the customer. ``total`` is used of the whole row, over all its slots;
-``row`` is a line of ``gateway.rows``.
+``row`` is a line of ``gateway.rows``. A ``D`` belongs to the ``E`` before it even if its feature is
+another one: the credit system that paid.
+
+``key`` names one usage window of a feature: empty for the one without a filter. Of a lock that is
+open ``at_ms`` is when it expires and ``units`` what it holds; of one that has ended, when it ended
+and what was used of it. ``receipt``, of an open one, is the text it has in Redis, what each row
+gave, with ``LINE_END`` for each of its line ends::
+
+    customer_id feature_id entity_id units expires_ms properties
+    feature_id balance_id entity_id period delta covered      each row, in the order of the moves
+    w feature_id entity_id key end_ms units                   each usage window that it raised
 
 Amounts are units of 10^-precision of their feature; times are Unix milliseconds. ``entity_id`` is
 empty for what the
@@ -44,6 +58,9 @@ if TYPE_CHECKING:
 FIELD = b"e"
 """The one field of a stream entry."""
 
+LINE_END = "\x1f"
+"""Stands for a line end inside the receipt of a lock, which is text of several lines."""
+
 
 class OutboxError(GatewayError):
     """The outbox entry does not follow the contract."""
@@ -59,6 +76,24 @@ class EntryKind(StrEnum):
     ENTITY_DELETE = "entity_delete"
     PLAN = "plan"
     RESET = "reset"
+    BALANCE = "balance"
+    LOCK = "lock"
+
+
+class LockState(StrEnum):
+    """What became of a lock."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class AlertKind(StrEnum):
+    """What an alert tells."""
+
+    LIMIT_REACHED = "limit_reached"
+    USAGE_ALERT_TRIGGERED = "usage_alert_triggered"
 
 
 class Event(NamedTuple):
@@ -108,11 +143,51 @@ class RowAdded(NamedTuple):
     row: str
 
 
+class RowUpdated(NamedTuple):
+    """The text of a row, or when it resets next, is another; what was used of it stays."""
+
+    feature_id: str
+    entity_id: str
+    due_ms: int
+    row: str
+
+
 class RowEnded(NamedTuple):
     """A row exists no longer."""
 
     feature_id: str
     balance_id: str
+
+
+class WindowSet(NamedTuple):
+    """A usage window after the change; ``entity_id`` is empty for the customer's."""
+
+    feature_id: str
+    entity_id: str
+    key: str
+    end_ms: int
+    used: int
+
+
+class LockSet(NamedTuple):
+    """A lock after the change; ``receipt`` has its lines again and is empty unless it is open."""
+
+    lock_id: str
+    feature_id: str
+    entity_id: str
+    state: LockState
+    at_ms: int
+    units: int
+    receipt: str
+
+
+class AlertRaised(NamedTuple):
+    """Something a customer wants to be told of; ``body`` is JSON."""
+
+    kind: AlertKind
+    feature_id: str
+    entity_id: str
+    body: str
 
 
 class SubscriptionSet(NamedTuple):
@@ -152,7 +227,11 @@ Change = (
     | Deduction
     | Reset
     | RowAdded
+    | RowUpdated
     | RowEnded
+    | WindowSet
+    | LockSet
+    | AlertRaised
     | SubscriptionSet
     | CustomerSet
     | CustomerDeleted
@@ -194,12 +273,34 @@ def _row_added(column: list[str]) -> RowAdded:
     return RowAdded(column[0], column[1], int(column[2]), int(column[3]), int(column[4]), column[5])
 
 
+def _row_updated(column: list[str]) -> RowUpdated:
+    return RowUpdated(column[0], column[1], int(column[2]), column[3])
+
+
+def _window(column: list[str]) -> WindowSet:
+    return WindowSet(column[0], column[1], column[2], int(column[3]), int(column[4]))
+
+
+def _lock(column: list[str]) -> LockSet:
+    lock_id, feature_id, entity_id, state, at_ms, units, receipt = column
+    lines = receipt.replace(LINE_END, "\n")
+    return LockSet(lock_id, feature_id, entity_id, LockState(state), int(at_ms), int(units), lines)
+
+
+def _alert(column: list[str]) -> AlertRaised:
+    return AlertRaised(AlertKind(column[0]), *column[1:])
+
+
 _PARSERS: dict[str, tuple[int, Callable[[list[str]], Change]]] = {
     "E": (7, _event),
     "D": (7, _deduction),
     "R": (5, _reset),
     "B": (6, _row_added),
+    "U": (4, _row_updated),
     "G": (2, lambda column: RowEnded(*column)),
+    "W": (5, _window),
+    "L": (7, _lock),
+    "A": (4, _alert),
     "S": (2, lambda column: SubscriptionSet(*column)),
     "C": (1, lambda column: CustomerSet(*column)),
     "X": (0, lambda column: CustomerDeleted(*column)),

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+PROPERTY_PREFIX = "properties."
+"""Begins a group of events by a property; its name follows."""
+
+NO_GROUP = "null"
+"""The group of events that have nothing to be grouped by."""
+
+OTHER_GROUPS = "Other"
+"""The group that all groups beyond the largest become."""
+
+GROUP_NAME_MAX = 255
+"""Characters of a group's name; values that differ only beyond them are one group."""
+
+
 class RowImage(NamedTuple):
     """A live balance row as SQL knows it; ``line`` is the text of ``gateway.rows``, ``entity_id``
     empty if shared.
@@ -36,6 +49,28 @@ class SlotImage(NamedTuple):
     used: int
 
 
+class WindowImage(NamedTuple):
+    """What a usage window counted that ends at ``end_ms``; ``entity_id`` is empty for the
+    customer's.
+    """
+
+    feature_id: str
+    entity_id: str
+    key: str
+    end_ms: int
+    used: int
+
+
+class LockImage(NamedTuple):
+    """An open lock; ``receipt`` is its text as ``gateway.outbox`` defines it."""
+
+    lock_id: str
+    feature_id: str
+    entity_id: str
+    expires_ms: int
+    receipt: str
+
+
 class EntityImage(NamedTuple):
     """A live entity; ``document`` is the JSON of ``gateway.documents.EntityDocument``."""
 
@@ -48,6 +83,8 @@ class EntityImage(NamedTuple):
 class CustomerImage(NamedTuple):
     """A customer as SQL knows it, read in one snapshot together with its partition's cursor."""
 
+    env: str
+    customer_id: str
     internal_id: str
     seq: int
     counter: int
@@ -60,6 +97,8 @@ class CustomerImage(NamedTuple):
     rows: list[RowImage]
     slots: list[SlotImage]
     entities: list[EntityImage]
+    windows: list[WindowImage]
+    locks: list[LockImage]
 
 
 class LoadResult(NamedTuple):
@@ -102,18 +141,43 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     plan_ids: tuple[str, ...] = ()
 
 
-class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of ``events.list``; ``start_ms`` is inclusive, ``end_ms`` exclusive."""
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a query is about; ``start_ms`` is inclusive, ``end_ms`` exclusive.
+
+    ``properties`` are names and texts, and an event has all of them: a string as it is, a number or
+    a boolean as JSON spells it.
+    """
 
     env: str
-    limit: int
-    cursor: str = ""
-    offset: int = 0
     customer_id: str | None = None
     entity_id: str | None = None
     feature_ids: tuple[str, ...] = ()
     start_ms: int | None = None
     end_ms: int | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+class EventQuery(EventFilter, frozen=True, kw_only=True):
+    """A page of ``events.list``; ``cursor`` and ``offset`` exclude each other."""
+
+    limit: int
+    cursor: str = ""
+    offset: int = 0
+
+
+class UsageQuery(EventFilter, frozen=True, kw_only=True):
+    """Sums of ``events.aggregate`` for each hour or day, whatever ``step_ms`` is the length of.
+
+    ``group`` is a property name after ``properties.``, or one of ``$customer_id``, ``$entity_id``,
+    ``$plan_id`` and ``$feature_id``; groups beyond the ``groups_max`` largest become one. At most
+    ``cells_max`` + 1 cells are returned, so that whoever asks can tell a cut.
+    """
+
+    step_ms: int
+    cells_max: int
+    group: str | None = None
+    groups_max: int = 0
+    deducted: bool = False
 
 
 class DeductionRecord(NamedTuple):
@@ -152,6 +216,55 @@ class EventPage(NamedTuple):
     total: int
 
 
+class UsageCell(NamedTuple):
+    """Use of a feature by one group within a step; ``group`` is empty when none was asked for.
+
+    ``units`` are of the feature's precision.
+    """
+
+    feature_id: str
+    at_ms: int
+    group: str
+    units: int
+    events: int
+
+
+class DeductionCell(NamedTuple):
+    """What a balance gave to the events of ``source_id``, the tracked feature, within a step.
+
+    ``units`` are of the precision of ``feature_id``, which owns the balance.
+    """
+
+    at_ms: int
+    feature_id: str
+    balance_id: str
+    source_id: str
+    entity_id: str | None
+    plan_id: str | None
+    interval: str | None
+    interval_count: int
+    resets_at: int | None
+    group: str
+    units: int
+    events: int
+
+
+class DrawCell(NamedTuple):
+    """How many events drew on balances of a feature within a step, each counted once."""
+
+    at_ms: int
+    feature_id: str
+    events: int
+
+
+class Usage(NamedTuple):
+    """The sums of one snapshot; the last two are empty unless deductions were asked for."""
+
+    cells: list[UsageCell]
+    deductions: list[DeductionCell]
+    draws: list[DrawCell]
+
+
 class Reader(Protocol):
     """Reads of what the writer has carried to SQL."""
 
@@ -169,6 +282,9 @@ class Reader(Protocol):
 
     async def list_events(self, query: EventQuery) -> EventPage:
         """Return events, newest first. Raises ``InvalidCursorError``."""
+
+    async def sum_events(self, query: UsageQuery) -> Usage:
+        """Return what was used within a finite range; empty steps have no cell."""
 
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
         """Return the last applied stream id of each partition, ``0-0`` where there is none."""
@@ -218,12 +334,14 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogImage(NamedTuple):
-    """The whole catalog with the keys; ``revision`` grows with every change of either."""
+    """The whole catalog with the keys and the clock; ``revision`` grows with every change."""
 
     revision: int
     features: list[FeatureRecord]
     plans: list[PlanRecord]
     keys: list[KeyRecord]
+    clock_offset_ms: int = 0
+    """How far the sandbox's clock is ahead of the machine's; it only ever grows."""
 
 
 class CatalogChange(NamedTuple):
@@ -237,10 +355,12 @@ class CatalogChange(NamedTuple):
     plans: tuple[PlanRecord, ...] = ()
     """To insert."""
     replaced_plans: tuple[PlanRecord, ...] = ()
+    clock_offset_ms: int | None = None
+    """To set, if it is more than it was; None leaves the sandbox's clock alone."""
 
 
 class CatalogStore(Protocol):
-    """Features, plans and API keys: written to SQL first, then read by every process."""
+    """Features, plans, API keys and the sandbox's clock: written to SQL first, then read by all."""
 
     async def revision(self) -> int:
         """Return the current revision."""
@@ -258,8 +378,15 @@ class CatalogStore(Protocol):
         """Mark a feature as used with this precision; False when the precision has changed."""
 
 
-class Clock(Protocol):
-    """Time as the engine sees it."""
+class WallClock(Protocol):
+    """The time of the machine, whatever the environment: for the writer and the API keys."""
 
     def now_ms(self) -> int:
+        """Return Unix milliseconds."""
+
+
+class Clock(Protocol):
+    """Time as the operations see it: that of an environment, for the sandbox's can be moved."""
+
+    def now_ms(self, env: str) -> int:
         """Return Unix milliseconds."""

@@ -6,7 +6,7 @@ item that gives every entity of a feature its own slot. Its static part is one l
 tab-separated columns, written
 when plans change; its live numbers are six integers, rewritten by every deduction::
 
-    id kind grant flags unit every anchor_ms expires_ms floor rank entity_feature document
+    id kind grant flags unit every anchor_ms expires_ms floor rank entity_feature roll document
     used over credit period due_ms first
 
 Rows of one feature are joined by ``\n`` in spending order, their live numbers by spaces in the
@@ -22,6 +22,12 @@ new, so a reset
              touches no slot.
 ``due_ms``   when the row resets next, 0 for never.
 ``first``    of a per-entity row: no entity with a smaller number has anything left.
+
+A *rollover row* is what was left of another row when it reset: flag ``r``, kind ``c``, no reset
+of its own, ``grant`` the units that were left, ``roll`` the id of the row they came from, ``rank``
+a ``!``, its expiry in 14 digits (never sorts last) and the rank of that row. The ``roll`` of any
+other row is empty, or ``max:months`` when what is left at its reset becomes a rollover row: at
+most ``max`` units over all its rollovers (empty for no limit), for ``months`` months (0 for ever).
 
 Amounts are units of 10^-precision of the row's feature. Lua reads the same columns in
 ``lua/include/parse_rows.lua``.
@@ -56,6 +62,10 @@ class Flag(StrEnum):
     """Continuous use: usage survives plan changes."""
     FREE_OVERAGE = "f"
     """May go below zero unless the call rejects it: continuous use without a price."""
+    ROLLOVER = "r"
+    """The row is what another one had left when it reset."""
+    KEEPS_OVERAGE = "k"
+    """What was used beyond the grant stays used after a reset."""
 
 
 class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +100,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Overage allowed per slot; None is without end."""
     rank: str = ""
     entity_feature: str = ""
+    roll: str = ""
+    """``max:months`` of a row whose rest rolls over; of a rollover row, the id of that row."""
     document: RowDocument = RowDocument()
 
     @property
@@ -107,6 +119,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the row counts continuous use."""
         return Flag.ALLOCATED in self.flags
 
+    @property
+    def rollover(self) -> bool:
+        """Whether the row is what another one had left when it reset."""
+        return Flag.ROLLOVER in self.flags
+
 
 class Live(NamedTuple):
     """The live numbers of a row."""
@@ -121,7 +138,7 @@ class Live(NamedTuple):
 
 _encoder = msgspec.json.Encoder()
 _document_decoder = msgspec.json.Decoder(RowDocument)
-_COLUMNS = 12
+_COLUMNS = 13
 
 
 def encode_row(row: Row) -> str:
@@ -139,6 +156,7 @@ def encode_row(row: Row) -> str:
             "" if row.floor is None else str(row.floor),
             row.rank,
             row.entity_feature,
+            row.roll,
             _encoder.encode(row.document).decode(),
         ),
     )
@@ -159,7 +177,8 @@ def decode_row(line: str) -> Row:
         floor=int(columns[8]) if columns[8] else None,
         rank=columns[9],
         entity_feature=columns[10],
-        document=_document_decoder.decode(columns[11]),
+        roll=columns[11],
+        document=_document_decoder.decode(columns[12]),
     )
 
 

@@ -15,7 +15,8 @@ ARGV[4] revision    of the customer when the caller decided
 ARGV[5] entity      entity id, empty for the customer level
 ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity
 ARGV[7] lines       subscription and entity lines of the outbox, may be empty
-ARGV[8...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
+ARGV[8] rules       records of store_rules, may be empty
+ARGV[9...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
 
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again,
 9 the grants of all entities together would leave the exact range (nothing written)
@@ -24,6 +25,7 @@ Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer h
 --@include own_totals
 --@include place_rows
 --@include place_own
+--@include store_rules
 --@include append_entry
 
 local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
@@ -35,9 +37,9 @@ local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
 if entity ~= '' then
-  for at = 8, #ARGV, 4 do -- before anything is written: what all entities hold together must stay exact
+  for at = 9, #ARGV, 4 do -- before anything is written: what all entities hold together must stay exact
     local state = read_feature(keys, ARGV[at], entity, 0)
-    local granted = (state.held and state.held.granted or 0) - own_totals(state.own, false).granted
+    local granted = (state.held and state.held.granted or 0) - own_totals(state.own).granted
     for grant in string.gmatch(ARGV[at + 1], '[^\t\n]*\t%a\t(%d+)\t[^\n]*') do granted = granted + tonumber(grant) end
     if granted > 9007199254740991 then return { 9 } end
   end
@@ -45,7 +47,7 @@ end
 
 local lines, counter = {}, tonumber(known[3])
 if ARGV[7] ~= '' then lines[1] = ARGV[7] end
-for at = 8, #ARGV, 4 do
+for at = 9, #ARGV, 4 do
   local state = read_feature(keys, ARGV[at], entity, 0)
   state.counter = counter
   if entity == '' then
@@ -61,5 +63,6 @@ if entity == '' then
 else
   redis.call('HSET', keys.entities, 'e:' .. entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. ARGV[6])
 end
+store_rules(keys, entity, ARGV[8])
 append_entry(keys, 'plan', ARGV[1], known[1], tonumber(known[2]) + 1, counter, ARGV[3], ARGV[2], lines, {})
 return { 1 }

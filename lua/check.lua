@@ -1,31 +1,57 @@
 --[[
-Say whether an amount may be spent, and what is left. Decides with the same sources and the same rule as track with
-overage_behavior reject. Reads only: a due reset is computed, not written.
+Say whether an amount may be used, and what is left. Decides with the same plan and the same rule as track with
+overage_behavior reject, so the two cannot disagree. Reads only: a due reset is computed, not written.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
 KEYS[3] due       sorted set
 
-ARGV[1] now_ms    caller's clock
-ARGV[2] feature   feature id
-ARGV[3] entity    entity id, empty for the customer level
-ARGV[4] amount    required units, may be zero or negative
+ARGV[1] now_ms      caller's clock
+ARGV[2] entity      entity id, empty for the customer level
+ARGV[3] properties  JSON, for windows with a filter
+ARGV[4] explain     1: say what decided
+ARGV[5...] part     one, as read_parts; its amount is what is required, may be zero or negative
 
-Returns {status, allowed, description}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held rows are due (settle
-first); allowed is 1 or 0; description as describe_feature
+Returns {status, allowed, answering, required, descriptions, explanation}: 1 done, 2 customer missing, 3 entity missing,
+5 rows are due (settle first); allowed is 1 when it may be, else 0; answering is the place of the feature whose balance
+answers, required the amount in its units (hot-path section 2.3); descriptions as describe_feature, explanation as
+explain_plan
 ]]
---@include read_feature
---@include list_sources
+--@include read_parts
+--@include make_plan
 --@include decide
+--@include to_pool
 --@include describe_feature
+--@include explain_plan
 
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
-local entity, amount = ARGV[3], tonumber(ARGV[4])
-local state = read_feature(keys, ARGV[2], entity, tonumber(ARGV[1]))
-if not state then return { 2, 0, {} } end
-if entity ~= '' and not state.entity then return { 3, 0, {} } end
-if state.due then return { 5, 0, {} } end
+local now, entity = tonumber(ARGV[1]), ARGV[2]
+local parts, obstacle = read_parts(keys, ARGV, 5, entity, now)
+if not parts then return { obstacle, 0, 1, 0, {}, {} } end
+local states, amount = parts[1].states, parts[1].amount
+for _, state in ipairs(states) do
+  if state.rolls then return { 5, 0, 1, 0, {}, {} } end -- else what rolls over would depend on who looked when
+end
+local plan = make_plan(states, parts[1].ratios, now, ARGV[3])
 
-local sources = list_sources(state)
-local allowed = amount <= 0 or decide(sources, amount, 'reject') == 0
-return { 1, allowed and 1 or 0, describe_feature(state) }
+local answering, required = 1, amount
+if #states > 1 then
+  local owns, credits, enough
+  for at, pool in ipairs(plan.pools) do
+    local alone = { pools = { pool }, sources = {}, room = plan.room }
+    for _, source in ipairs(plan.sources) do
+      if source.pool == pool then alone.sources[#alone.sources + 1] = source end
+    end
+    if #alone.sources > 0 then
+      if at == 1 then owns = 1 else credits = credits or at end
+      if not enough and (amount <= 0 or decide(alone, amount, 'reject') == 0) then enough = at end
+    end
+  end
+  answering = enough or credits or owns or 2
+  local pool = plan.pools[answering]
+  required = amount < 0 and -to_pool(pool, -amount) or to_pool(pool, amount)
+end
+local allowed = amount <= 0 or decide(plan, amount, 'reject') == 0
+local described = {}
+for at, state in ipairs(states) do described[at] = describe_feature(state) end
+return { 1, allowed and 1 or 0, answering, required, described, ARGV[4] == '1' and explain_plan(plan) or {} }

@@ -14,12 +14,14 @@ ARGV[5] internal_id
 ARGV[6] document    JSON
 ARGV[7] subscriptions  JSON array
 ARGV[8] lines       subscription lines of the outbox, may be empty
-ARGV[9...] feature, rows, first resets, unit  groups of four
+ARGV[9] rules       records of store_rules, may be empty
+ARGV[10...] feature, rows, first resets, unit  groups of four
 
 Returns {status}: 1 done, 6 exists already, 8 wait for the writer
 ]]
 --@include newer_entry
 --@include place_rows
+--@include store_rules
 --@include append_entry
 
 local keys = { customer = KEYS[1], marks = KEYS[2], outbox = KEYS[3] }
@@ -30,10 +32,11 @@ if newer_entry(keys.outbox, ARGV[4], head, 1000) then return { 8 } end
 local lines, counter = { 'C\t' .. ARGV[6] }, 0
 if ARGV[8] ~= '' then lines[2] = ARGV[8] end
 redis.call('HSET', keys.customer, 'id', ARGV[5], 'rev', now, 'entities', 0, 'doc', ARGV[6], 'subs', ARGV[7])
-for at = 9, #ARGV, 4 do
+for at = 10, #ARGV, 4 do
   local state = { feature = ARGV[at], rows = {}, counter = counter }
   place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
   counter = state.counter
 end
+store_rules(keys, '', ARGV[9])
 append_entry(keys, 'customer', head, ARGV[5], 1, counter, now, ARGV[2], lines, {})
 return { 1 }

@@ -17,16 +17,18 @@ ARGV[5] feature     feature of the entity
 ARGV[6] document    JSON
 ARGV[7] unit        units one entity counts for
 ARGV[8] entities_max  live entities of one feature
+ARGV[9] rules       records of store_rules, may be empty
 
 Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle first), 6 exists already,
 9 a balance would leave the exact range, 10 a cap is reached (nothing written)
 ]]
 --@include read_feature
---@include list_sources
+--@include make_plan
 --@include decide
---@include commit_feature
+--@include commit_plan
 --@include append_entry
 --@include score_base
+--@include store_rules
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
@@ -41,19 +43,19 @@ local number = tonumber(numbers[1]) + 1
 local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
 if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
 
-local sources = list_sources(state)
-local left = decide(sources, unit, 'cap')
+local plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
+local sources, left = plan.sources, decide(plan, unit, 'cap')
 if left and left > 0 then
   for _, source in ipairs(sources) do
     if source.row.floor then return { 10 } end
   end
-  left = decide(sources, unit, 'overflow')
+  left = decide(plan, unit, 'overflow')
 end
 if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
 lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #sources > 0 and unit or 0, now)
 local fields = {}
-commit_feature(keys, state, sources, lines, fields)
+state.counter = commit_plan(keys, plan, state.counter, lines, fields)
 if band == '0' then
   state.counter = state.counter + 1
   band = state.counter
@@ -63,5 +65,6 @@ redis.call('ZADD', keys.order, string.format('%d', score_base(tonumber(band), 0)
 redis.call('HSET', keys.customer, 'entities', string.format('%d', number),
   'n:' .. feature, string.format('%d %d', band, count + 1))
 redis.call('HINCRBY', keys.customer, 'rev', 1)
+store_rules(keys, entity, ARGV[9])
 append_entry(keys, 'entity', ARGV[1], state.id, state.seq + 1, state.counter, now, ARGV[2], lines, fields)
 return { 1 }

@@ -17,11 +17,14 @@ ARGV[5] unit        units one entity counts for
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held rows are due (settle first)
 ]]
 --@include read_feature
---@include list_sources
+--@include make_plan
 --@include decide
---@include commit_feature
+--@include commit_plan
 --@include append_entry
 --@include list_features
+--@include own_totals
+--@include store_own
+--@include sum_fields
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
@@ -35,37 +38,38 @@ local seats = read_feature(keys, feature, '', tonumber(now))
 if seats.due then return { 5 } end
 
 local lines, fields, counter = {}, {}, seats.counter
-for _, name in ipairs(list_features(keys.customer)) do
+for _, name in ipairs(list_features(keys.customer, redis.call('HGET', keys.entities, 'l:\t' .. entity))) do
   local state = read_feature(keys, name, entity, 0) -- as things are: what is due or expired leaves the sums too
-  state.counter = counter
-  local sources = list_sources(state)
-  for _, source in ipairs(sources) do -- whatever the entity used or owed leaves the sums with it
+  local plan = make_plan({ state }, { { 1, 1 } }, 0, '{}')
+  for _, source in ipairs(plan.sources) do -- whatever the entity used or owed leaves the sums with it
     source.take = (source.kind == 's' or source.kind == 'e') and -source.used or 0
-    source.extra, source.credit = 0, 0
+    source.extra, source.credit, source.moved = 0, 0, source.take
   end
-  commit_feature(keys, state, sources, lines, fields)
+  state.counter = commit_plan(keys, plan, counter, lines, fields)
   if #state.own > 0 then
-    store_own(keys, state, entity, state.entity.number, own_totals(state.own, false), {})
-    fields[#fields + 1], fields[#fields + 2] = 'h:' .. name, format_held(state.held)
+    for _, row in ipairs(state.own) do redis.call('HDEL', keys.customer, 'i:' .. row.id) end
+    local held, rolled = own_totals(state.own)
+    store_own(keys, state, entity, state.entity.number, held, rolled, {})
+    sum_fields(state, fields)
   end
   if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
   fields = {}
-  redis.call('HDEL', keys.entities, 'p:' .. name .. '\t' .. entity)
+  local field = name .. '\t' .. entity
+  redis.call('HDEL', keys.entities, 'p:' .. field, 'l:' .. field, 'x:' .. field)
   counter = state.counter
 end
-redis.call('HDEL', keys.entities, 'e:' .. entity)
+redis.call('HDEL', keys.entities, 'e:' .. entity, 'l:\t' .. entity)
 redis.call('ZREM', keys.order, entity)
 local band, count = string.match(redis.call('HGET', keys.customer, 'n:' .. feature), '^(%d+) (%d+)$')
 redis.call('HSET', keys.customer, 'n:' .. feature, string.format('%d %d', band, count - 1))
 
 local state = read_feature(keys, feature, '', tonumber(now))
-state.counter = counter
-local sources = list_sources(state)
-local left = decide(sources, -unit, 'cap')
-local given = #sources > 0 and left and unit - left or 0
-if not left then sources = {} end -- at the edge of the exact range the seat stays counted
+local plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
+local left = decide(plan, -unit, 'cap')
+local given = #plan.sources > 0 and left and unit - left or 0
+if not left then plan.sources = {} end -- at the edge of the exact range the seat stays counted
 lines[#lines + 1] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, -unit, -given, now)
-commit_feature(keys, state, sources, lines, fields)
+state.counter = commit_plan(keys, plan, counter, lines, fields)
 lines[#lines + 1] = 'Z\t' .. entity
 redis.call('HINCRBY', keys.customer, 'rev', 1)
 append_entry(keys, 'entity_delete', ARGV[1], state.id, seats.seq + 1, state.counter, now, ARGV[2], lines, fields)

@@ -19,13 +19,13 @@ local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
 local now, entity = tonumber(ARGV[1]), ARGV[2]
 local known = redis.call('HMGET', keys.customer, 'id', 'rev', 'doc', 'subs')
 if not known[1] then return { 2 } end
-local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
-if entity ~= '' and not held then return { 3 } end
+local held = entity ~= '' and redis.call('HMGET', keys.entities, 'e:' .. entity, 'l:\t' .. entity) or { '' }
+if not held[1] then return { 3 } end
 
 local described = {}
-for at, feature in ipairs(list_features(keys.customer)) do
+for at, feature in ipairs(list_features(keys.customer, held[2])) do
   local state = read_feature(keys, feature, entity, now)
-  if state.due then return { 5 } end
+  if state.due or state.rolls then return { 5 } end
   described[at] = describe_feature(state)
 end
-return { 1, known[1], known[2], known[3], known[4], held or '', described }
+return { 1, known[1], known[2], known[3], known[4], held[1], described }

@@ -1,6 +1,6 @@
 --[[
 Put a customer back that SQL knows and Redis does not. Never over a live customer, never while the outbox holds an
-entry of this customer that SQL had not applied when it was read.
+entry of this customer that SQL had not applied when it was read. A lock that is still known here is left as it is.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -8,11 +8,13 @@ KEYS[3] order     sorted set
 KEYS[4] marks     sorted set
 KEYS[5] due       sorted set
 KEYS[6] outbox    stream
+KEYS[7] locks     hash
+KEYS[8] holds     sorted set
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] cursor      last stream id SQL had applied when the customer was read
-ARGV[3...7] counts  values that follow for KEYS[1] to KEYS[5], two for each field or member
-ARGV[8...] values   field, value for hashes; score, member for sorted sets
+ARGV[3...9] counts  values that follow for KEYS[1] to KEYS[5], KEYS[7] and KEYS[8], two for each field or member
+ARGV[10...] values  field, value for hashes; score, member for sorted sets
 
 Returns {status}: 1 done, 6 exists already, 8 wait for the writer
 ]]
@@ -21,8 +23,8 @@ Returns {status}: 1 done, 6 exists already, 8 wait for the writer
 local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 6 } end
 if newer_entry(KEYS[6], ARGV[2], ARGV[1], 1000) then return { 8 } end
-local counts = { ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] }
-local at, chunk = 8, 1000
+local counts = { ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] }
+local at, chunk = 10, 1000
 for slot, key in ipairs(keys) do
   redis.call('UNLINK', key)
   local last = at + tonumber(counts[slot]) - 1
@@ -31,5 +33,13 @@ for slot, key in ipairs(keys) do
     redis.call(slot <= 2 and 'HSET' or 'ZADD', key, unpack(ARGV, at, stop))
     at = stop + 1
   end
+end
+for _ = 1, tonumber(counts[6]), 2 do
+  redis.call('HSETNX', KEYS[7], ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+for _ = 1, tonumber(counts[7]), 2 do
+  redis.call('ZADD', KEYS[8], 'NX', ARGV[at], ARGV[at + 1])
+  at = at + 2
 end
 return { 1 }

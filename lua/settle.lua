@@ -1,12 +1,14 @@
 --[[
-Carry out what is due for rows that entities hold: resets, and the end of rows that expired. Work is bounded; the
-caller repeats it until nothing is left. Each row is settled once a period, whoever comes first.
+Carry out what is due for rows that entities hold, or whose slots roll over: resets, rollovers, and the end of rows that
+expired. Work is bounded; the caller repeats it until nothing is left. Each row is settled once a period, whoever comes
+first.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] marks     sorted set
-KEYS[4] due       sorted set
-KEYS[5] outbox    stream
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -17,39 +19,53 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 ]]
 --@include read_feature
 --@include begin_periods
+--@include renew_rows
 --@include store_own
---@include format_held
+--@include sum_fields
+--@include roll_slots
+--@include begin_slots
+--@include list_features
 --@include append_entry
+--@include own_totals
 
-local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
-local now = ARGV[3]
+local keys = {
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+}
+local now, limit = ARGV[3], tonumber(ARGV[4])
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')
 if not known[1] then return { 2, 0 } end
-local lines, counter, ended = {}, tonumber(known[3]), false
-local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, tonumber(ARGV[4]))
+local lines, counter, fields = {}, tonumber(known[3]), {}
+local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
   local feature, entity = string.match(member, '^([^\t]*)\t(.*)$')
   local state = read_feature(keys, feature, entity, tonumber(now))
   state.counter = counter
-  local before, rows, texts = own_totals(state.own, true), {}, {}
-  local text = string.gmatch(state.own_static, '[^\n]+')
+  local before, before_rolled = own_totals(state.own, true)
   begin_periods(keys, state, state.own, entity, lines)
-  for _, row in ipairs(state.own) do
-    local line = text()
-    if row.gone then
-      lines[#lines + 1] = string.format('G\t%s\t%s', feature, row.id)
-      ended = true
-    else
-      rows[#rows + 1], texts[#texts + 1] = row, line
-    end
-  end
-  if #rows > 0 then redis.call('HSET', keys.entities, 'h:' .. member, table.concat(texts, '\n')) end
-  store_own(keys, state, entity, state.entity.number, before, rows)
-  redis.call('HSET', keys.customer, 'h:' .. feature, format_held(state.held))
-  counter = state.counter
+  local rows = renew_rows(keys, state, state.own, entity, lines)
+  store_own(keys, state, entity, state.entity.number, before, before_rolled, rows)
+  sum_fields(state, fields)
+  if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+  counter, fields = state.counter, {}
 end
-if ended then redis.call('HINCRBY', keys.customer, 'rev', 1) end -- whoever decides on rows that are gone decides again
+
+local settled = #due
+for _, feature in ipairs(settled < limit and list_features(keys.customer) or {}) do
+  local state = read_feature(keys, feature, '', tonumber(now))
+  state.counter = counter
+  if state.rows.rolling or state.rolls then
+    for _, row in ipairs(state.rows) do
+      if row.kind == 'p' and row.fresh and not row.gone and settled < limit then
+        settled = settled + roll_slots(keys, state, row, tonumber(now), limit - settled, lines)
+      end
+    end
+    if settled < limit then begin_slots(keys, state, lines) end
+    sum_fields(state, fields)
+    if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+  end
+  counter, fields = state.counter, {}
+end
 if #lines > 0 then
   append_entry(keys, 'reset', ARGV[1], known[1], tonumber(known[2]) + 1, counter, now, ARGV[2], lines, {})
 end
-return { 1, #due }
+return { 1, settled }

@@ -1,5 +1,6 @@
 --[[
-Record use of one feature or of several at once. All of it is applied or nothing is; what is applied and its outbox
+Record use of one feature or of several at once, whoever of their credit systems pays. All of it is applied or nothing
+is; what is applied, the windows it counts in, the hold it makes, the reply kept for a repeated call and the outbox
 entry are one step.
 
 KEYS[1] customer  hash
@@ -8,6 +9,9 @@ KEYS[3] order     sorted set
 KEYS[4] marks     sorted set
 KEYS[5] due       sorted set
 KEYS[6] outbox    stream
+KEYS[7] locks     hash, only when ARGV[10] asks for a hold or KEYS[9] is given
+KEYS[8] holds     sorted set, likewise
+KEYS[9] reply     string, only when ARGV[11] has a fingerprint
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -17,55 +21,106 @@ ARGV[5] mode        cap, reject or overflow
 ARGV[6] event_name  empty when a feature was named
 ARGV[7] timestamp   when the use happened, Unix ms
 ARGV[8] properties  JSON
-ARGV[9...] feature, amount  pairs; units, negative gives back
+ARGV[9] dry         1: decide and answer, write nothing
+ARGV[10] lock       empty, or lock id, tab, when it expires (Unix ms)
+ARGV[11] fingerprint  empty, or what identifies the call under its idempotency key
+ARGV[12] keep_ms    how long the reply is kept
+ARGV[13...] parts   as read_parts
 
-Returns {status, applied units of each feature, descriptions, moves}: moves has for each feature triples of row line,
-units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity missing, 4 denied
-(nothing written; descriptions of what there is), 5 entity-held rows are due (settle first), 9 a balance would leave
-the exact range (nothing written)
+Returns {status, applied units of each part, descriptions, moves}: descriptions has for each part one of each of its
+pools; moves has for each part lists of feature, row line, units moved (consumed > 0), next reset; 1 done, 2 customer
+missing, 3 entity missing, 4 denied (nothing written; descriptions of what there is), 5 rows are due (settle first),
+9 a balance would leave the exact range, 11 the lock exists, 13 replayed (the second value is the packed reply), 14 the
+idempotency key belongs to another call (nothing written for any of these)
 ]]
---@include read_feature
---@include list_sources
---@include decide
---@include commit_feature
---@include describe_feature
+--@include read_parts
+--@include make_plan
+--@include decide_part
+--@include preview_plan
+--@include begin_plan
+--@include commit_plan
+--@include count_windows
+--@include measure
+--@include note_alerts
+--@include keep_lock
+--@include add_answer
+--@include leave_answers
 --@include append_entry
+--@include pack_reply
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  locks = KEYS[7], holds = KEYS[8],
 }
-local head, request_id, now, entity, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local parts, short = {}, false
-for at = 9, #ARGV, 2 do
-  local state = read_feature(keys, ARGV[at], entity, tonumber(now))
-  if not state then return { 2, {}, {}, {} } end
-  if entity ~= '' and not state.entity then return { 3, {}, {}, {} } end
-  if state.due then return { 5, {}, {}, {} } end
-  local sources, amount = list_sources(state), tonumber(ARGV[at + 1])
-  local left = decide(sources, amount, mode)
-  if not left then return { 9, {}, {}, {} } end
-  short = short or amount > 0 and left > 0
-  parts[#parts + 1] = { state = state, sources = sources, amount = amount, left = left }
+local head, request_id, now, entity, mode, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[8]
+local dry, fingerprint = ARGV[9] == '1', ARGV[11]
+local lock_id, expires = string.match(ARGV[10], '^(.*)\t(%d+)$')
+if fingerprint ~= '' then
+  local kept = redis.call('GET', KEYS[9])
+  if kept then
+    if string.sub(kept, 1, #fingerprint + 1) ~= fingerprint .. '\n' then return { 14, '' } end
+    return { 13, string.sub(kept, #fingerprint + 2) }
+  end
 end
-if mode == 'reject' and short then
-  local seen = {}
-  for at, part in ipairs(parts) do seen[at] = describe_feature(part.state) end
-  return { 4, {}, seen, {} }
+local moment = tonumber(now)
+
+local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment)
+if not parts then return { obstacle, {}, {}, {} } end
+if lock_id then
+  local env = string.match(head, '^[^\t]*')
+  local receipt = redis.call('HGET', keys.locks, env .. '\t' .. lock_id)
+  if receipt and string.sub(receipt, 1, 5) ~= 'done\t' then return { 11, {}, {}, {} } end
+end
+if dry or #parts > 1 then -- all of them can be applied, or none is
+  local reply = { 1, {}, {}, {} }
+  for _, part in ipairs(parts) do
+    obstacle = decide_part(part, mode, moment, properties) or obstacle
+    if obstacle == 9 then return { 9, {}, {}, {} } end
+    preview_plan(part.plan)
+    add_answer(reply, part)
+  end
+  leave_answers(reply, parts)
+  if dry and not obstacle then return reply end
+  parts = read_parts(keys, ARGV, 13, entity, moment)
+else
+  obstacle = decide_part(parts[1], mode, moment, properties)
+  if obstacle == 9 then return { 9, {}, {}, {} } end
+end
+if obstacle == 4 then
+  local reply = { 4, {}, {}, {} }
+  for _, part in ipairs(parts) do add_answer(reply, part) end
+  return { 4, {}, reply[3], {} }
 end
 
-local first = parts[1].state
-local lines, fields, applied, described, moves, counter = {}, {}, {}, {}, {}, first.counter
-for at, part in ipairs(parts) do
-  local amount = part.amount
-  applied[at] = amount < 0 and amount + part.left or amount - part.left
-  if #part.sources == 0 then applied[at] = 0 end
+local first = parts[1].states[1]
+local reply = { 1, {}, {}, {} }
+local lines, fields, counter = {}, {}, first.counter
+for _, part in ipairs(parts) do
+  if #parts > 1 then decide_part(part, mode, moment, properties) end
+  local plan, free = part.plan, part.amount <= 0
+  for _, source in ipairs(plan.sources) do
+    free = free or source.row.unlimited or not plan.pools[1].rules and source.avail > source.take
+  end
+  local before
+  if not free or plan.pools[1].rules or #plan.pools > 1 then
+    before = measure(keys, make_plan(part.states, part.ratios, moment, properties))
+  end
+  counter = begin_plan(keys, plan, counter, lines)
   lines[#lines + 1] = string.format('E\t%s\t%s\t%s\t%d\t%d\t%s\t%s',
-    part.state.feature, ARGV[6], entity, amount, applied[at], ARGV[7], ARGV[8])
-  part.state.counter = counter
-  commit_feature(keys, part.state, part.sources, lines, fields)
-  counter = part.state.counter
-  described[at] = describe_feature(part.state)
-  moves[at] = part.state.moves or {}
+    part.feature, ARGV[6], entity, part.amount, part.applied, ARGV[7], properties)
+  plan.noting = lock_id ~= nil
+  counter, part.taken = commit_plan(keys, plan, counter, lines, fields)
+  part.counted = count_windows(keys, plan, part.applied, lines)
+  if before then
+    local after = make_plan(part.states, part.ratios, moment, properties)
+    note_alerts(after, before, measure(keys, after), lines)
+  end
+  if lock_id then keep_lock(keys, head, entity, lock_id, expires, properties, part, lines) end
+  add_answer(reply, part)
 end
+leave_answers(reply, parts)
 append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
-return { 1, applied, described, moves }
+if fingerprint ~= '' then
+  redis.call('SET', KEYS[9], fingerprint .. '\n' .. pack_reply(reply), 'PX', ARGV[12])
+end
+return reply

@@ -149,7 +149,10 @@ class BalanceRow(NamedTuple):
 
 
 class BalanceChange(NamedTuple):
-    """Columns of a balance an earlier batch added; None leaves a column as it is."""
+    """Columns of a balance an earlier batch added; None leaves a column as it is.
+
+    Those from ``granted`` on are what the text of the row says, and stay unless ``line`` is given.
+    """
 
     internal_id: str
     id: str
@@ -158,6 +161,14 @@ class BalanceChange(NamedTuple):
     due_ms: int | None
     ended_at: int | None
     seq: int
+    granted: int | None = None
+    unlimited: bool | None = None
+    expires_ms: int | None = None
+    plan_id: str | None = None
+    subscription_id: str | None = None
+    interval: str | None = None
+    interval_count: int | None = None
+    line: str | None = None
 
 
 class SlotRow(NamedTuple):
@@ -171,6 +182,59 @@ class SlotRow(NamedTuple):
     used: int
     seq: int
     certain: bool
+
+
+class WindowRow(NamedTuple):
+    """A row of ``usage_windows``, whole."""
+
+    internal_id: str
+    feature_id: str
+    entity_id: str
+    key: str
+    ends_at: int
+    used: int
+    seq: int
+
+
+class LockRow(NamedTuple):
+    """A row of ``locks``, whole."""
+
+    internal_id: str
+    lock_id: str
+    feature_id: str
+    entity_id: str
+    state: str
+    units: int
+    receipt: str
+    expires_at: int
+    ended_at: int | None
+    created_at: int
+    seq: int
+
+
+class LockEnd(NamedTuple):
+    """Columns of a lock an earlier batch opened; its receipt stays."""
+
+    internal_id: str
+    lock_id: str
+    state: str
+    units: int
+    ended_at: int
+    seq: int
+
+
+class AlertRow(NamedTuple):
+    """A row of ``alerts``."""
+
+    id: str
+    env: str
+    internal_id: str
+    customer_id: str
+    feature_id: str
+    entity_id: str
+    kind: str
+    body: str
+    created_at: int
 
 
 class EntityEnd(NamedTuple):
@@ -220,6 +284,10 @@ class Batch:
     entity_ends: list[EntityEnd] = field(default_factory=list)
     customer_ends: list[CustomerEnd] = field(default_factory=list)
     slots: list[SlotRow] = field(default_factory=list)
+    windows: list[WindowRow] = field(default_factory=list)
+    locks: list[LockRow] = field(default_factory=list)
+    lock_ends: list[LockEnd] = field(default_factory=list)
+    alerts: list[AlertRow] = field(default_factory=list)
     customers: list[CustomerRow] = field(default_factory=list)
     customer_changes: list[CustomerChange] = field(default_factory=list)
     balances: list[BalanceRow] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Features, plans and API keys in SQL: the catalog is written here first, then read by everybody.
+"""Features, plans, API keys and the sandbox's clock in SQL: written here first, then read by all.
 
 Each write raises the revision in its own transaction, which is how other processes learn that
 there is something to read. A change of the catalog names the revision it was decided on and is
@@ -33,7 +33,14 @@ from sqlalchemy import (
 
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ids import new_id
-from gateway.ports import CatalogChange, CatalogImage, Clock, FeatureRecord, KeyRecord, PlanRecord
+from gateway.ports import (
+    CatalogChange,
+    CatalogImage,
+    FeatureRecord,
+    KeyRecord,
+    PlanRecord,
+    WallClock,
+)
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.models import ApiKey, CatalogRevision, Feature, Plan
 
@@ -55,7 +62,7 @@ class KeyInfo(NamedTuple):
 class SqlCatalog:
     """``gateway.ports.CatalogStore`` on SQL, and the keys for the command line."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: WallClock) -> None:
         self._database = database
         self._clock = clock
 
@@ -145,6 +152,7 @@ def _load(engine: Engine) -> CatalogImage:
             features=_load_features(connection),
             plans=_load_plans(connection),
             keys=_load_keys(connection),
+            clock_offset_ms=connection.scalars(select(CatalogRevision.clock_offset_ms)).one(),
         )
 
 
@@ -231,7 +239,19 @@ def _plan_values(plan: PlanRecord) -> dict[str, Any]:
 
 
 def _apply(change: CatalogChange, connection: Connection) -> bool:
-    return _write_features(change, connection) and _write_plans(change, connection)
+    return (
+        _write_features(change, connection)
+        and _write_plans(change, connection)
+        and _move_clock(change, connection)
+    )
+
+
+def _move_clock(change: CatalogChange, connection: Connection) -> bool:
+    if change.clock_offset_ms is None:
+        return True
+    behind = CatalogRevision.clock_offset_ms < change.clock_offset_ms
+    moved = update(CatalogRevision).where(behind).values(clock_offset_ms=change.clock_offset_ms)
+    return _touched(connection.execute(moved))
 
 
 def _write_features(change: CatalogChange, connection: Connection) -> bool:

@@ -18,24 +18,25 @@ import msgspec
 
 from gateway import outbox
 from gateway.documents import CustomerDocument, EntityDocument, Subscription
-from gateway.rows import Kind, Row, decode_row
+from gateway.rows import Kind, decode_row
 from persistence.batch import (
-    BalanceChange,
-    BalanceRow,
+    AlertRow,
     Batch,
     CursorMove,
-    CustomerChange,
     CustomerEnd,
-    CustomerRow,
     DeadLetterRow,
     DeductionRow,
     EntityEnd,
     EntityRow,
     EventRow,
+    LockEnd,
+    LockRow,
     ResetRow,
     SlotRow,
     SubscriptionRow,
+    WindowRow,
 )
+from persistence.fold_state import Balance, CustomerState
 from persistence.stream_ids import BEGINNING, place
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
@@ -48,13 +49,13 @@ _EXPIRED = "expired"
 def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] = ()) -> Batch:
     """Return the batch of entries in stream order, and of those that could not be read."""
     batch = Batch(dead_letters=list(dead_letters))
-    states: dict[str, _State] = {}
+    states: dict[str, CustomerState] = {}
     moves = _Moves()
     for entry in entries:
         moves.add(entry.partition, entry.stream_id)
         state = states.get(entry.internal_id)
         if state is None:
-            state = states[entry.internal_id] = _State(entry.internal_id, entry.env)
+            state = states[entry.internal_id] = CustomerState(entry.internal_id, entry.env)
         try:
             _Step(batch, state, entry).apply()
         except (ValueError, IndexError, TypeError, msgspec.MsgspecError) as error:
@@ -85,133 +86,17 @@ class _Moves:
             yield CursorMove(partition, stream_id, self._counts[partition])
 
 
-class _Balance:
-    """A balance in the batch: whole once ``row`` is known, else the columns that changed."""
-
-    __slots__ = (
-        "created_at",
-        "due_ms",
-        "ended_at",
-        "owner",
-        "period",
-        "row",
-        "seq",
-        "used",
-        "used_in",
-    )
-
-    def __init__(self) -> None:
-        self.row: tuple[Row, str] | None = None
-        self.owner: tuple[str, str] = ("", "")
-        self.created_at = 0
-        self.used: int | None = None
-        self.used_in = 0
-        """The period ``used`` belongs to; ``period`` itself is only known if it began here."""
-        self.period: int | None = None
-        self.due_ms: int | None = None
-        self.ended_at: int | None = None
-        self.seq = 0
-
-
-class _State:
-    """What the batch knows of one customer (of one life of it: ids may return, this one never)."""
-
-    def __init__(self, internal_id: str, env: str) -> None:
-        self.internal_id = internal_id
-        self.env = env
-        self.customer_id = ""
-        self.document: tuple[CustomerDocument, str] | None = None
-        self.deleted_at: int | None = None
-        self.seq = 0
-        self.counter = 0
-        self.number_max = 0
-        self.balances: dict[str, _Balance] = {}
-        self.slots: dict[str, dict[str, SlotRow]] = {}
-        self.entities: dict[int, EntityRow] = {}
-        self.subscriptions: dict[str, SubscriptionRow] = {}
-        self.due: dict[tuple[str, int], int] = {}
-        self.entity_ends: dict[str, EntityEnd] = {}
-        self.end: CustomerEnd | None = None
-
-    def balance(self, balance_id: str, seq: int) -> _Balance:
-        balance = self.balances.get(balance_id)
-        if balance is None:
-            balance = self.balances[balance_id] = _Balance()
-        balance.seq = seq
-        return balance
-
-    def release(self, batch: Batch) -> None:
-        """Add the last state of everything to the batch."""
-        self._release_customer(batch)
-        for balance_id, balance in self.balances.items():
-            if balance.row is None:
-                batch.balance_changes.append(self._balance_change(balance_id, balance))
-            else:
-                batch.balances.append(self._balance_row(balance, *balance.row))
-        for slots in self.slots.values():
-            batch.slots.extend(slots.values())
-        batch.entities.extend(self.entities.values())
-        batch.subscriptions.extend(self.subscriptions.values())
-        batch.entity_ends.extend(self.entity_ends.values())
-        if self.end:
-            batch.customer_ends.append(self.end)
-
-    def _release_customer(self, batch: Batch) -> None:
-        numbers = (self.deleted_at, self.seq, self.counter, self.number_max)
-        if self.document is None:
-            batch.customer_changes.append(CustomerChange(self.internal_id, *numbers))
-            return
-        document, text = self.document
-        names = (self.internal_id, self.env, self.customer_id, document.name, document.email)
-        batch.customers.append(CustomerRow(*names, text, document.created_at, *numbers))
-
-    def _balance_change(self, balance_id: str, balance: _Balance) -> BalanceChange:
-        return BalanceChange(
-            self.internal_id,
-            balance_id,
-            balance.used,
-            balance.period,
-            balance.due_ms,
-            balance.ended_at,
-            balance.seq,
-        )
-
-    def _balance_row(self, balance: _Balance, row: Row, line: str) -> BalanceRow:
-        feature_id, entity_id = balance.owner
-        return BalanceRow(
-            internal_id=self.internal_id,
-            id=row.id,
-            entity_id=entity_id,
-            feature_id=feature_id,
-            kind=row.kind.value,
-            plan_id=row.document.plan_id,
-            subscription_id=row.document.subscription_id,
-            interval=row.document.interval,
-            interval_count=row.document.interval_count,
-            granted=row.grant,
-            used=balance.used or 0,
-            unlimited=row.unlimited,
-            period=balance.period or 0,
-            due_ms=balance.due_ms or 0,
-            expires_ms=row.expires_ms,
-            entity_feature=row.entity_feature,
-            line=line,
-            created_at=balance.created_at,
-            ended_at=balance.ended_at,
-            seq=balance.seq,
-        )
-
-
 class _Step:
     """One entry on its way into the batch and into the state of its customer."""
 
-    def __init__(self, batch: Batch, state: _State, entry: outbox.Entry) -> None:
+    def __init__(self, batch: Batch, state: CustomerState, entry: outbox.Entry) -> None:
         self._batch = batch
         self._state = state
         self._entry = entry
         self._name = f"p{entry.partition:02d}_{entry.stream_id}"
         self._event_id = f"mov_{self._name}"
         self._events = 0
+        self._alerts = 0
         self._position = 0
 
     def apply(self) -> None:
@@ -228,7 +113,7 @@ class _Step:
         for change in ends:
             self._take(change)
 
-    def _take(self, change: outbox.Change) -> None:  # noqa: C901 - one arm for each line
+    def _take(self, change: outbox.Change) -> None:  # noqa: C901, PLR0912 - one arm for each line
         match change:
             case outbox.Event():
                 self._add_event(change)
@@ -238,6 +123,14 @@ class _Step:
                 self._reset(change)
             case outbox.RowAdded():
                 self._add_row(change)
+            case outbox.RowUpdated():
+                self._update_row(change)
+            case outbox.WindowSet():
+                self._set_window(change)
+            case outbox.LockSet():
+                self._set_lock(change)
+            case outbox.AlertRaised():
+                self._add_alert(change)
             case outbox.RowEnded():
                 balance = self._state.balance(change.balance_id, self._entry.seq)
                 balance.ended_at = self._entry.at_ms
@@ -279,6 +172,10 @@ class _Step:
 
     def _deduct(self, move: outbox.Deduction) -> None:
         entry, state = self._entry, self._state
+        balance = state.balance(move.balance_id, entry.seq)
+        resets_at = state.due.get((move.balance_id, move.period))
+        if resets_at is None and balance.period is None:
+            resets_at = balance.due_ms  # of the period SQL knows, if it changed in this batch
         self._batch.deductions.append(
             DeductionRow(
                 self._event_id,
@@ -291,13 +188,12 @@ class _Step:
                 move.delta,
                 move.used,
                 move.total,
-                state.due.get((move.balance_id, move.period)),
+                resets_at,
                 entry.at_ms,
                 entry.seq,
             ),
         )
         state.counter = max(state.counter, move.period)
-        balance = state.balance(move.balance_id, entry.seq)
         # Of a row that is one number, total and used are the same.
         balance.used, balance.used_in = move.total, move.period
         if move.entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
@@ -344,7 +240,7 @@ class _Step:
         balance.ended_at = None
         self._begin_period(balance, row.id, added.period, added.due_ms)
 
-    def _open(self, balance: _Balance, balance_id: str, added: outbox.RowAdded) -> None:
+    def _open(self, balance: Balance, balance_id: str, added: outbox.RowAdded) -> None:
         """Record what a row begins with, or changes to, as a move: no line of its own says it."""
         position = self._next_position()
         delta: int | None = None
@@ -370,11 +266,77 @@ class _Step:
             ),
         )
 
-    def _begin_period(self, balance: _Balance, balance_id: str, period: int, due_ms: int) -> None:
+    def _begin_period(self, balance: Balance, balance_id: str, period: int, due_ms: int) -> None:
         balance.period = balance.used_in = period
         balance.due_ms = due_ms
         self._state.counter = max(self._state.counter, period)
         self._state.due[balance_id, period] = due_ms
+
+    def _update_row(self, updated: outbox.RowUpdated) -> None:
+        row = decode_row(updated.row)
+        balance = self._state.balance(row.id, self._entry.seq)
+        if balance.row is None:
+            balance.text = (row, updated.row)
+        else:
+            balance.row = (row, updated.row)
+        balance.due_ms = updated.due_ms
+        if balance.period is not None:
+            self._state.due[row.id, balance.period] = updated.due_ms
+
+    def _set_window(self, change: outbox.WindowSet) -> None:
+        entry = self._entry
+        window = WindowRow(entry.internal_id, *change, entry.seq)
+        self._state.windows[change[:3]] = window
+
+    def _set_lock(self, change: outbox.LockSet) -> None:
+        entry, state = self._entry, self._state
+        known = state.locks.get(change.lock_id)
+        if change.state is outbox.LockState.OPEN:
+            state.lock_ends.pop(change.lock_id, None)
+            state.locks[change.lock_id] = LockRow(
+                internal_id=entry.internal_id,
+                lock_id=change.lock_id,
+                feature_id=change.feature_id,
+                entity_id=change.entity_id,
+                state=change.state.value,
+                units=change.units,
+                receipt=change.receipt,
+                expires_at=change.at_ms,
+                ended_at=None,
+                created_at=entry.at_ms,
+                seq=entry.seq,
+            )
+            return
+        end = LockEnd(
+            entry.internal_id,
+            change.lock_id,
+            change.state.value,
+            change.units,
+            change.at_ms,
+            entry.seq,
+        )
+        if known is None:
+            state.lock_ends[change.lock_id] = end
+        else:
+            state.locks[change.lock_id] = known._replace(**end._asdict())
+
+    def _add_alert(self, alert: outbox.AlertRaised) -> None:
+        entry = self._entry
+        alert_id = f"alr_{self._name}" + (f"-{self._alerts}" if self._alerts else "")
+        self._alerts += 1
+        self._batch.alerts.append(
+            AlertRow(
+                id=alert_id,
+                env=entry.env,
+                internal_id=entry.internal_id,
+                customer_id=entry.customer_id,
+                feature_id=alert.feature_id,
+                entity_id=alert.entity_id,
+                kind=alert.kind.value,
+                body=alert.body,
+                created_at=entry.at_ms,
+            )
+        )
 
     def _set_subscription(self, change: outbox.SubscriptionSet) -> None:
         subscription = _subscription_decoder.decode(change.document)
@@ -413,6 +375,8 @@ class _Step:
         end = EntityEnd(entry.internal_id, entry.env, entity_id, entry.at_ms, entry.seq)
         state.entity_ends.setdefault(entity_id, end)
         state.slots.pop(entity_id, None)
+        for window in [one for one in state.windows if one[1] == entity_id]:
+            del state.windows[window]
         self._end_held(entity_id)
 
     def _end_customer(self) -> None:
@@ -420,6 +384,11 @@ class _Step:
         state.deleted_at = entry.at_ms
         state.end = CustomerEnd(entry.internal_id, entry.at_ms, entry.seq)
         state.slots.clear()
+        state.windows.clear()
+        for lock_id, lock in state.locks.items():
+            if lock.ended_at is None:
+                released = outbox.LockState.RELEASED.value
+                state.locks[lock_id] = lock._replace(state=released, ended_at=entry.at_ms)
         self._end_held(None)
 
     def _end_held(self, entity_id: str | None) -> None:

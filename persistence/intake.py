@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from gateway.errors import GatewayError
 from gateway.outbox import Entry, OutboxError, decode
-from gateway.ports import Clock
+from gateway.ports import WallClock
 from persistence import store
 from persistence.batch import Batch, DeadLetterRow
 from persistence.fold import fold
@@ -77,7 +77,7 @@ class Intake:
     """The way from received entries to SQL."""
 
     def __init__(
-        self, clock: Clock, *, letters_max: int = 100, letters_window: int = 10_000
+        self, clock: WallClock, *, letters_max: int = 100, letters_window: int = 10_000
     ) -> None:
         self._clock = clock
         self._limit = DeadLetterLimit(letters_max, letters_window)

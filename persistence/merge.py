@@ -35,6 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
+from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import batch, models
 
@@ -54,6 +55,8 @@ _ENTITIES = table_of(models.Entity)
 _SUBSCRIPTIONS = table_of(models.Subscription)
 _BALANCES = table_of(models.Balance)
 _SLOTS = table_of(models.Slot)
+_WINDOWS = table_of(models.UsageWindow)
+_LOCKS = table_of(models.Lock)
 _DEAD_LETTERS = table_of(models.DeadLetter)
 
 INSERTS: dict[str, _Insert] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -130,6 +133,9 @@ def _steps(insert_into: _Insert) -> dict[str, Step]:
     entities = _stage(_ENTITIES, batch.EntityRow)
     subscriptions = _stage(_SUBSCRIPTIONS, batch.SubscriptionRow)
     balances = _stage(_BALANCES, batch.BalanceRow)
+    windows = _stage(_WINDOWS, batch.WindowRow)
+    locks = _stage(_LOCKS, batch.LockRow)
+    alerts = _stage(table_of(models.Alert), batch.AlertRow)
     return {
         "cursors": _cursor_step(),
         "events": Step(events, _insert_new(insert_into, events, table_of(models.Event))),
@@ -138,6 +144,10 @@ def _steps(insert_into: _Insert) -> dict[str, Step]:
         "entity_ends": _entity_end_step(),
         "customer_ends": _customer_end_step(),
         "slots": _slot_step(insert_into),
+        "windows": Step(windows, _upsert(insert_into, windows, _WINDOWS)),
+        "locks": Step(locks, _upsert(insert_into, locks, _LOCKS)),
+        "lock_ends": _lock_end_step(),
+        "alerts": Step(alerts, _insert_new(insert_into, alerts, table_of(models.Alert))),
         # A deleted customer leaves its id to the next one before that one is inserted.
         "customer_changes": _customer_change_step(),
         "customers": _customer_step(insert_into),
@@ -268,6 +278,7 @@ def _customer_change_step() -> Step:
 def _balance_change_step() -> Step:
     stage = _stage(_BALANCES, batch.BalanceChange)
     changed = ("used", "period", "due_ms", "ended_at")
+    text_of_row = stage.c.line.is_not(None)
     change = (
         update(_BALANCES)
         .where(
@@ -277,9 +288,21 @@ def _balance_change_step() -> Step:
         )
         .values(
             {name: func.coalesce(stage.c[name], _BALANCES.c[name]) for name in changed}
+            | {
+                name: case((text_of_row, stage.c[name]), else_=_BALANCES.c[name])
+                for name in batch.BalanceChange._field_defaults
+            }
             | {"seq": stage.c.seq}
         )
     )
+    return Step(stage, change)
+
+
+def _lock_end_step() -> Step:
+    stage = _stage(_LOCKS, batch.LockEnd)
+    changed = ("state", "units", "ended_at", "seq")
+    of_lock = [_LOCKS.c.lock_id == stage.c.lock_id, *_ended(_LOCKS, stage)]
+    change = update(_LOCKS).where(*of_lock).values({name: stage.c[name] for name in changed})
     return Step(stage, change)
 
 
@@ -289,7 +312,8 @@ def _entity_end_step() -> Step:
     of_entity = [_ENTITIES.c.env == stage.c.env, _ENTITIES.c.entity_id == stage.c.entity_id]
     return Step(
         stage,
-        _delete_slots(stage, _SLOTS.c.entity_id == stage.c.entity_id),
+        _delete(_SLOTS, stage, _SLOTS.c.entity_id == stage.c.entity_id),
+        _delete(_WINDOWS, stage, _WINDOWS.c.entity_id == stage.c.entity_id),
         _end_balances(stage, _BALANCES.c.entity_id == stage.c.entity_id),
         _end_subscriptions(stage, _SUBSCRIPTIONS.c.entity_id == stage.c.entity_id),
         _end_entities(stage, *of_entity),
@@ -300,7 +324,9 @@ def _customer_end_step() -> Step:
     stage = _stage(_CUSTOMERS, batch.CustomerEnd, at_ms=_CURSORS.c.updated_at_ms.type)
     return Step(
         stage,
-        _delete_slots(stage),
+        _delete(_SLOTS, stage),
+        _delete(_WINDOWS, stage),
+        _release_locks(stage),
         _end_balances(stage),
         _end_subscriptions(stage),
         _end_entities(stage),
@@ -311,10 +337,16 @@ def _ended(table: Table, stage: Table) -> list[ColumnElement[bool]]:
     return [table.c.internal_id == stage.c.internal_id, table.c.seq < stage.c.seq]
 
 
-def _delete_slots(stage: Table, *where: ColumnElement[bool]) -> Executable:
-    # Found through the temporary table: a correlated EXISTS would walk every slot there is.
-    found = select(*_SLOTS.primary_key).where(*_ended(_SLOTS, stage), *where)
-    return delete(_SLOTS).where(tuple_(*_SLOTS.primary_key).in_(found.correlate(None)))
+def _delete(table: Table, stage: Table, *where: ColumnElement[bool]) -> Executable:
+    # Found through the temporary table: a correlated EXISTS would walk every row there is.
+    found = select(*table.primary_key).where(*_ended(table, stage), *where)
+    return delete(table).where(tuple_(*table.primary_key).in_(found.correlate(None)))
+
+
+def _release_locks(stage: Table) -> Executable:
+    still_open = [*_ended(_LOCKS, stage), _LOCKS.c.ended_at.is_(None)]
+    state = LockState.RELEASED.value
+    return update(_LOCKS).where(*still_open).values(state=state, ended_at=stage.c.at_ms)
 
 
 def _end_balances(stage: Table, *where: ColumnElement[bool]) -> Executable:

@@ -11,33 +11,18 @@ letters must not take every later entry of its customer along.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, MetaData, Text, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeEngine
+from persistence.base import Base
+from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
 
-_NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+# What stands elsewhere: with it, this module knows every table.
+__all__ = ["Base", "WebhookDelivery", "WebhookEndpoint"]
+
 _LIVE = text("deleted_at IS NULL")
 _CURRENT = text("ended_at IS NULL")
-
-
-class Base(DeclarativeBase):
-    """What all tables share: names of constraints, and the SQL type of each Python type."""
-
-    metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {
-        int: BigInteger(),
-        str: Text(),
-        bytes: LargeBinary(),
-        list[str]: JSON(),
-    }
+_NEW = text("dispatched_at IS NULL")
 
 
 class Installation(Base):
@@ -50,12 +35,16 @@ class Installation(Base):
 
 
 class CatalogRevision(Base):
-    """One row whose number grows with every change of catalog or keys. Writer: ``catalog``."""
+    """One row whose number grows with every change of catalog, keys or clock. Writer: ``catalog``.
+
+    ``clock_offset_ms`` is how far the sandbox's clock is ahead of the machine's.
+    """
 
     __tablename__ = "catalog_revision"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int]
+    clock_offset_ms: Mapped[int]
 
 
 class ApiKey(Base):
@@ -246,6 +235,72 @@ class Slot(Base):
     period: Mapped[int]
     used: Mapped[int]
     seq: Mapped[int]
+
+
+class UsageWindow(Base):
+    """What a usage limit last counted, until ``ends_at``; past that it is 0. Writer: ``store``."""
+
+    __tablename__ = "usage_windows"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    feature_id: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    ends_at: Mapped[int]
+    used: Mapped[int]
+    seq: Mapped[int]
+
+
+class Lock(Base):
+    """A lock with its receipt; an id used again is the same row. Writer: ``store``.
+
+    ``units`` is what it holds while it is open, then what was used of it.
+    """
+
+    __tablename__ = "locks"
+
+    internal_id: Mapped[str] = mapped_column(primary_key=True)
+    lock_id: Mapped[str] = mapped_column(primary_key=True)
+    feature_id: Mapped[str]
+    entity_id: Mapped[str]
+    state: Mapped[str]
+    units: Mapped[int]
+    receipt: Mapped[str]
+    expires_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    created_at: Mapped[int]
+    seq: Mapped[int]
+
+    __table_args__ = (
+        Index("ix_locks_open", "internal_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+    )
+
+
+class Alert(Base):
+    """Something a customer wants to be told of; ``body`` is JSON. Writer: ``store``.
+
+    ``dispatched_at`` is when its webhooks were made, None for a new one; ``webhooks`` writes it.
+    """
+
+    __tablename__ = "alerts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    env: Mapped[str]
+    internal_id: Mapped[str]
+    customer_id: Mapped[str]
+    feature_id: Mapped[str]
+    entity_id: Mapped[str]
+    kind: Mapped[str]
+    body: Mapped[str]
+    created_at: Mapped[int]
+    dispatched_at: Mapped[int | None]
+
+    __table_args__ = (
+        Index("ix_alerts_newest", "env", "created_at", "id"),
+        Index(
+            "ix_alerts_new", "created_at", "id", sqlite_where=_NEW, postgresql_where=_NEW
+        ),
+    )  # fmt: skip
 
 
 class Event(Base):

@@ -36,13 +36,29 @@ from gateway.ports import (
     EventRecord,
     ListQuery,
     LoadResult,
+    LockImage,
     Page,
     RowImage,
     SlotImage,
+    Usage,
+    UsageQuery,
+    WindowImage,
 )
 from gateway.rows import Kind
+from persistence.aggregates import sum_events
 from persistence.database import Database, read_transaction
-from persistence.models import Balance, Customer, Deduction, Entity, Event, Slot, Subscription
+from persistence.event_filters import event_filters, live_customer
+from persistence.models import (
+    Balance,
+    Customer,
+    Deduction,
+    Entity,
+    Event,
+    Lock,
+    Slot,
+    Subscription,
+    UsageWindow,
+)
 from persistence.pages import CustomerKey, EntityKey, EventKey, decode_cursor, encode_cursor
 from persistence.store import read_cursors
 from persistence.stream_ids import BEGINNING
@@ -80,6 +96,10 @@ class SqlReader:
         """Return events, newest first. Raises ``InvalidCursorError``."""
         return await self._database.run(partial(_list_events, query))
 
+    async def sum_events(self, query: UsageQuery) -> Usage:
+        """Return what was used within a finite range; empty steps have no cell."""
+        return await self._database.run(partial(sum_events, query))
+
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
         """Return the last applied stream id of each partition, ``0-0`` if nothing was applied."""
         return await self._database.run(partial(_cursors, partitions))
@@ -104,12 +124,14 @@ def _load(env: str, customer_id: str, partition: int, engine: Engine) -> LoadRes
         cursor = read_cursors(connection, [partition]).get(partition, BEGINNING)
         found = connection.execute(
             select(
+                Customer.env,
+                Customer.id,
                 Customer.internal_id,
                 Customer.seq,
                 Customer.counter,
                 Customer.number_max,
                 Customer.document,
-            ).where(*_live_customer(env, customer_id))
+            ).where(*live_customer(env, customer_id))
         ).one_or_none()
         if found is None:
             return LoadResult(cursor, None)
@@ -122,12 +144,10 @@ def _load(env: str, customer_id: str, partition: int, engine: Engine) -> LoadRes
                 rows=_load_rows(connection, internal_id),
                 slots=_load_slots(connection, internal_id),
                 entities=_load_entities(connection, internal_id),
+                windows=_load_windows(connection, internal_id),
+                locks=_load_locks(connection, internal_id),
             ),
         )
-
-
-def _live_customer(env: str, customer_id: str) -> list[ColumnElement[bool]]:
-    return [Customer.env == env, Customer.id == customer_id, Customer.deleted_at.is_(None)]
 
 
 def _load_subscriptions(connection: Connection, internal_id: str) -> list[str]:
@@ -186,6 +206,26 @@ def _load_entities(connection: Connection, internal_id: str) -> list[EntityImage
         .order_by(Entity.number)
     )
     return [EntityImage(*row) for row in connection.execute(statement)]
+
+
+def _load_windows(connection: Connection, internal_id: str) -> list[WindowImage]:
+    # Those gone by as well: whoever reads them knows what time it is.
+    window = UsageWindow
+    statement = (
+        select(window.feature_id, window.entity_id, window.key, window.ends_at, window.used)
+        .where(window.internal_id == internal_id)
+        .order_by(window.feature_id, window.entity_id, window.key)
+    )
+    return [WindowImage(*row) for row in connection.execute(statement)]
+
+
+def _load_locks(connection: Connection, internal_id: str) -> list[LockImage]:
+    statement = (
+        select(Lock.lock_id, Lock.feature_id, Lock.entity_id, Lock.expires_at, Lock.receipt)
+        .where(Lock.internal_id == internal_id, Lock.ended_at.is_(None))
+        .order_by(Lock.lock_id)
+    )
+    return [LockImage(*row) for row in connection.execute(statement)]
 
 
 def _find_entity(env: str, entity_id: str, engine: Engine) -> list[EntityRef]:
@@ -292,7 +332,7 @@ def _list_events(query: EventQuery, engine: Engine) -> EventPage:
         Event.entity_id,
         Event.value,
         Event.properties,
-    ).where(*_event_filters(query))
+    ).where(*event_filters(query, engine.dialect.name))
     after = decode_cursor(query.cursor, EventKey) if query.cursor else None
     with read_transaction(engine) as connection:
         rows, total = _page(connection, statement, key, after, query)
@@ -303,23 +343,6 @@ def _list_events(query: EventQuery, engine: Engine) -> EventPage:
         return EventPage(items, None, total)
     last = EventKey(shown[-1].timestamp_ms, shown[-1].id)
     return EventPage(items, encode_cursor(last), total)
-
-
-def _event_filters(query: EventQuery) -> list[ColumnElement[bool]]:
-    where = [Event.env == query.env]
-    if query.customer_id is not None:
-        # Not by name: whoever gets the id of a deleted customer must not see its events.
-        live = select(Customer.internal_id).where(*_live_customer(query.env, query.customer_id))
-        where.append(Event.internal_id == live.scalar_subquery())
-    if query.entity_id is not None:
-        where.append(Event.entity_id == query.entity_id)
-    if query.feature_ids:
-        where.append(Event.feature_id.in_(query.feature_ids))
-    if query.start_ms is not None:
-        where.append(Event.timestamp_ms >= query.start_ms)
-    if query.end_ms is not None:
-        where.append(Event.timestamp_ms < query.end_ms)
-    return where
 
 
 def _load_deductions(

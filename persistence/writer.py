@@ -27,7 +27,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from gateway.errors import UnavailableError
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
-from gateway.ports import Clock
+from gateway.ports import WallClock
 from persistence import store
 from persistence.database import Database
 from persistence.intake import Intake, Progress, Received
@@ -76,7 +76,7 @@ class Writer:
         database: Database,
         *,
         partitions: Sequence[int],
-        clock: Clock,
+        clock: WallClock,
         batch_max: int = 2_000,
         linger_ms: int = 20,
         drain_ms: int = 5_000,

@@ -6,10 +6,18 @@ import re
 from pathlib import Path
 
 from gateway.amounts import ENTITIES_MAX
+from gateway.api.event_rules import MAX_GROUPS_MAX
 from gateway.api.operations import OPERATIONS
 from gateway.config import SETTINGS
+from gateway.engine.aggregates import BINS_MAX, CELLS_MAX
+from gateway.lifecycle.clock import OFFSET_DAYS_MAX
 from gateway.messages.common import DOCUMENT_BYTES_MAX, ID_MAX, NAME_MAX
+from gateway.messages.events import FILTERS_MAX
 from gateway.messages.plans import ITEMS_MAX
+from gateway.ports import GROUP_NAME_MAX
+from gateway.webhooks.messages import RETRY_MS, URL_MAX
+from gateway.webhooks.records import ENDPOINTS_MAX, EventType
+from gateway.webhooks.sender import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -34,8 +42,21 @@ def test_the_api_table_has_every_operation_and_no_other() -> None:
 
 def test_the_limits_table_has_the_limits() -> None:
     limits = README[README.index("### Limits") : README.index("## Running it")]
-    for number in (ID_MAX, NAME_MAX, ITEMS_MAX, ENTITIES_MAX, DOCUMENT_BYTES_MAX // 1024):
+    sizes = (ID_MAX, NAME_MAX, ITEMS_MAX, ENTITIES_MAX, DOCUMENT_BYTES_MAX // 1024)
+    sums = (BINS_MAX, CELLS_MAX, MAX_GROUPS_MAX, FILTERS_MAX, GROUP_NAME_MAX)
+    for number in (*sizes, *sums, OFFSET_DAYS_MAX, ENDPOINTS_MAX, URL_MAX):
         assert f"{number:,}" in limits
+
+
+def test_the_webhooks_section_has_the_events_and_the_schedule() -> None:
+    section = README[README.index("### Webhooks") : README.index("### When something is down")]
+    for event in EventType:
+        assert f"`{event}`" in section
+    assert f"within {TIMEOUT_SECONDS:g} seconds" in section
+    units = {"s": 1_000, "min": 60_000, "h": 3_600_000}
+    schedule = " ".join(section[section.index("tried again after") :].split())
+    waits = re.findall(r"(\d+) (s|min|h)\b", schedule.partition("then")[0])
+    assert [int(count) * units[unit] for count, unit in waits] == list(RETRY_MS)
 
 
 def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:

@@ -12,20 +12,27 @@ from gateway.api import rules
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Call, Operation, Services
 from gateway.lifecycle.catalog import feature_view
-from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest, TrackResponse
+from gateway.messages.balances import (
+    CheckRequest,
+    CheckResponse,
+    FinalizeRequest,
+    FinalizeResponse,
+    TrackRequest,
+    TrackResponse,
+)
 
 _encode = msgspec.json.Encoder().encode
 
 
 async def _check(services: Services, call: Call, request: CheckRequest) -> CheckResponse:
-    response = await services.engine.check(call.env, request, call.request_id)
+    response = await services.engine.check(call.env, request, call.request_id, call.claim)
     if call.query and "balance.feature" in _expanded(call.query):
         await _expand_feature(services, call, response)
     return response
 
 
 async def _track(services: Services, call: Call, request: TrackRequest) -> TrackResponse:
-    response = await services.engine.track(call.env, request, call.request_id)
+    response = await services.engine.track(call.env, request, call.request_id, call.claim)
     if request.async_:
         # The usage is recorded all the same; the status and the missing balance are what a caller
         # that asked not to wait expects.
@@ -34,6 +41,10 @@ async def _track(services: Services, call: Call, request: TrackRequest) -> Track
         response.balances = UNSET
         response.deductions = []
     return response
+
+
+async def _finalize(services: Services, call: Call, request: FinalizeRequest) -> FinalizeResponse:
+    return await services.engine.finalize(call.env, request, call.request_id)
 
 
 async def _expand_feature(services: Services, call: Call, response: CheckResponse) -> None:
@@ -65,7 +76,9 @@ OPERATIONS = (
         description=(
             "May the customer, or the entity, use `required_balance` units (1 if left out) of the "
             "feature? A denial is a 200 with `allowed: false`. With `send_event` the units are "
-            "used in the same step if they are there. `customer_data` and `entity_data` create "
+            "used in the same step if they are there; with `lock` they are held until "
+            "`balances.finalize`. `explain` says which balances and limits decided. "
+            "`customer_data` and `entity_data` create "
             "what does not exist yet. The query parameter `expand=balance.feature` adds the "
             "feature to the answer."
         ),
@@ -73,8 +86,9 @@ OPERATIONS = (
         response=CheckResponse,
         handle=_check,
         rule=rules.check,
-        errors=_LOOKUP,
+        errors=(*_LOOKUP, errors.LockExistsError, errors.IdempotencyKeyError),
         example=EXAMPLES["balances.check"],
+        claims=lambda request: bool(request.send_event) or request.lock is not None,
     ),
     Operation(
         name="balances.track",
@@ -83,14 +97,44 @@ OPERATIONS = (
             "Records `value` units (1 if left out; negative gives back) of a feature, or of every "
             "feature that lists `event_name`. What the balance does not cover is dropped (`cap`, "
             "the default), refused as a whole (`reject`) or taken below zero (`overflow`). With "
-            "`async` the answer is a 202 without the balance."
+            "`async` the answer is a 202 without the balance. `lock` holds the units until "
+            "`balances.finalize`; `dry_run` answers and writes nothing; a repeated "
+            "`idempotency_key` (or Idempotency-Key header) gets the first answer again."
         ),
         request=TrackRequest,
         response=TrackResponse,
         handle=_track,
         rule=rules.track,
-        errors=(*_LOOKUP, errors.EventNotFoundError, errors.InsufficientBalanceError),
+        errors=(
+            *_LOOKUP,
+            errors.EventNotFoundError,
+            errors.InsufficientBalanceError,
+            errors.LockExistsError,
+            errors.IdempotencyKeyError,
+        ),
         example=EXAMPLES["balances.track"],
         queues=True,
+        claims=lambda request: not request.dry_run,
+    ),
+    Operation(
+        name="balances.finalize",
+        summary="End a lock",
+        description=(
+            "Confirms what a lock holds, or `override_value` instead, or releases it. What goes "
+            "back goes to exactly the balances it came from. Repeating the call answers the same. "
+            "A lock nobody finalizes is released at `expires_at`, 24 hours after it was made if "
+            "nothing else was said."
+        ),
+        request=FinalizeRequest,
+        response=FinalizeResponse,
+        handle=_finalize,
+        rule=rules.finalize,
+        errors=(
+            errors.CustomerNotFoundError,
+            errors.InvalidRequestError,
+            errors.LockAmbiguousError,
+            errors.LockEndedError,
+        ),
+        example=EXAMPLES["balances.finalize"],
     ),
 )

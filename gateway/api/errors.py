@@ -36,18 +36,26 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.NoSecretKeyError: 401,
     errors.InvalidSecretKeyError: 401,
     errors.InvalidTokenError: 401,
+    errors.InsufficientScopesError: 403,
     errors.RouteNotFoundError: 404,
     errors.CustomerNotFoundError: 404,
     errors.EntityNotFoundError: 404,
     errors.FeatureNotFoundError: 404,
     errors.EventNotFoundError: 404,
     errors.PlanNotFoundError: 404,
+    errors.BalanceNotFoundError: 404,
     errors.MethodNotAllowedError: 405,
     errors.CustomerExistsError: 409,
     errors.EntityExistsError: 409,
+    errors.LockExistsError: 409,
+    errors.LockAmbiguousError: 409,
+    errors.LockEndedError: 409,
+    errors.IdempotencyKeyError: 409,
     errors.FeatureExistsError: 409,
     errors.FeatureInUseError: 409,
     errors.PlanAttachedError: 409,
+    errors.BalanceExistsError: 409,
+    errors.BalancePricedError: 409,
     errors.UnavailableError: 503,
     errors.UnknownOutcomeError: 503,
 }
@@ -71,7 +79,7 @@ _RECEIVED = {"str": "string", "int": "number", "float": "number", "bool": "boole
 _LOCATED = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(\w+)`$")
 _EXPECTED = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`$")
-_LENGTH = re.compile(r"^Expected `(\w+)` of length <= (\d+)$")
+_LENGTH = re.compile(r"^Expected `(\w+)` of length (<=|>=) (\d+)$")
 
 
 class Reply(NamedTuple):
@@ -144,7 +152,8 @@ def _reason(text: str) -> str:
         )
         return f"must be {' or '.join(wanted)} (received {_RECEIVED.get(expected[2], expected[2])})"
     if length := _LENGTH.match(text):
+        bound = "at most" if length[2] == "<=" else "at least"
         return (
-            f"must have at most {length[2]} {'elements' if length[1] == 'array' else 'characters'}"
+            f"must have {bound} {length[3]} {'elements' if length[1] == 'array' else 'characters'}"
         )
     return text[:1].lower() + text[1:]

@@ -200,6 +200,10 @@ DEDUCTION: Json = {
     "value": 2,
 }
 
+CLOCK: Json = {"now": CREATED_AT + 30 * 86_400_000, "offset": 30 * 86_400_000}
+
+DAY = CREATED_AT - CREATED_AT % 86_400_000
+
 EVENT: Json = {
     "id": "evt_01kafe6q8k2m4n6p8r0t2v4x6z",
     "timestamp": CREATED_AT + 60_000,
@@ -294,8 +298,100 @@ EXAMPLES: dict[str, Example] = {
             "deductions": [DEDUCTION],
         },
     ),
+    "balances.finalize": Example(
+        {"lock_id": "req_7f3", "action": "confirm", "override_value": 1},
+        {"success": True},
+    ),
+    "balances.create": Example(
+        {
+            "customer_id": "cus_123",
+            "feature_id": "messages",
+            "included_grant": 500,
+            "reset": {"interval": "month"},
+            "rollover": {"max": 200, "expiry_duration_length": 3},
+            "balance_id": "welcome-gift",
+        },
+        DONE,
+    ),
+    "balances.update": Example(
+        {"customer_id": "cus_123", "feature_id": "messages", "remaining": 800}, DONE
+    ),
+    "balances.delete": Example(
+        {
+            "customer_id": "cus_123",
+            "feature_id": "messages",
+            "balance_id": "welcome-gift",
+            "recalculate_balances": True,
+        },
+        DONE,
+    ),
+    "balances.list": Example(_ENTITY_NAMED, {"list": list(BALANCES.values())}),
+    "balances.batch_track": Example(
+        [
+            {"customer_id": "cus_123", "feature_id": "messages", "value": 2},
+            {"customer_id": "cus_456", "event_name": "message.sent"},
+        ],
+        {
+            **DONE,
+            "failed": [
+                {
+                    "index": 1,
+                    "code": "customer_not_found",
+                    "message": "Customer cus_456 not found",
+                }
+            ],
+        },
+    ),
+    "usage": Example({"customer_id": "cus_123", "feature_id": "messages", "value": 120}, DONE),
     "events.list": Example(
         {"customer_id": "cus_123", "feature_id": "messages", "limit": 50},
         {"list": [EVENT], "next_cursor": None},
     ),
+    "events.aggregate": Example(
+        {
+            "customer_id": "cus_123",
+            "feature_id": "messages",
+            "range": "7d",
+            "group_by": "properties.channel",
+            "aggregate_on": "deducted",
+        },
+        {
+            "list": [
+                {
+                    "period": DAY,
+                    "values": {"messages": 2},
+                    "grouped_values": {"messages": {"chat": 2}},
+                }
+            ],
+            "total": {"messages": {"count": 1, "sum": 2}},
+            "deductions": [
+                {
+                    "period": DAY,
+                    "values": {
+                        "messages": {
+                            "feature_type": "metered",
+                            "deducted": 2,
+                            "events": 1,
+                            "balances": [
+                                {
+                                    "balance_id": DEDUCTION["balance_id"],
+                                    "entity_id": None,
+                                    "plan_id": "team",
+                                    "reset": DEDUCTION["reset"],
+                                    "credit_cost": None,
+                                    "deducted": 2,
+                                    "events": 1,
+                                }
+                            ],
+                        }
+                    },
+                    "grouped_values": {
+                        DEDUCTION["balance_id"]: {"chat": {"deducted": 2, "credit_cost": None}}
+                    },
+                }
+            ],
+        },
+    ),
+    "clock.advance": Example({"by": "30d"}, CLOCK),
+    "clock.get": Example({}, CLOCK),
 }

@@ -21,10 +21,19 @@ from gateway.api.decoding import decode_body
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
 from gateway.api.versions import parse_version
-from gateway.errors import GatewayError, MethodNotAllowedError
+from gateway.engine.claims import KEY_MAX, Claim, claim_of
+from gateway.engine.replies import Kept
+from gateway.errors import (
+    GatewayError,
+    IdempotencyKeyError,
+    InvalidInputsError,
+    MethodNotAllowedError,
+)
 from gateway.ports import Clock
 
 log = logging.getLogger(__name__)
+
+REPLAYED = (b"idempotency-replayed", b"true")
 
 
 class ClientGoneError(Exception):
@@ -42,9 +51,17 @@ _numbers = itertools.count(1)
 class Exchange:
     """Answers requests of one application."""
 
-    def __init__(self, services: Services, operations: Iterable[Operation], clock: Clock) -> None:
+    def __init__(
+        self,
+        services: Services,
+        operations: Iterable[Operation],
+        clock: Clock,
+        *,
+        conflict: bool = False,
+    ) -> None:
         self._services = services
         self._clock = clock
+        self._conflict = conflict
         self._encode = msgspec.json.Encoder().encode
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
             operation.name: msgspec.json.Decoder(operation.request) for operation in operations
@@ -54,7 +71,7 @@ class Exchange:
         self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
     ) -> Reply:
         """Return the answer to one request; ``read_body`` is asked once it may be read."""
-        call = Call(request_id="", env=ENV_UNKNOWN, query=query)
+        call = Call(request_id="", env=ENV_UNKNOWN, query=query, status=operation.status)
         try:
             await self._admit(call, method, headers)
             reply = await self._run(operation, call, await read_body())
@@ -71,7 +88,7 @@ class Exchange:
         return Reply(reply.status, reply.body, (*reply.headers, identity))
 
     async def _admit(self, call: Call, method: str, headers: Headers) -> None:
-        authorization = version = given_id = None
+        authorization = version = given_id = key = None
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -79,6 +96,8 @@ class Exchange:
                 version = value
             elif name == b"x-request-id":
                 given_id = value
+            elif name == b"idempotency-key":
+                key = value
         call.request_id = request_id_of(given_id)
         if method != "POST":
             raise MethodNotAllowedError
@@ -88,13 +107,50 @@ class Exchange:
             principal = await catalog.principal(authorization)
         call.env = principal.env
         call.version = parse_version(version)
-        call.now_ms = self._clock.now_ms()
+        call.now_ms = self._clock.now_ms(call.env)
+        call.key = None if key is None else idempotency_key(key)
 
     async def _run(self, operation: Operation, call: Call, body: bytes) -> Reply:
         request = decode_body(self._decoders[operation.name], body)
         operation.rule(call, request)
+        key = call.key or getattr(request, "idempotency_key", None)
+        if key is not None:
+            claim = claim_of(key, operation.name, request)
+            return await self._run_once(operation, call, request, claim)
         response = await operation.handle(self._services, call, request)
         return Reply(call.status, self._encode(response), (JSON,))
+
+    async def _run_once(
+        self, operation: Operation, call: Call, request: object, claim: Claim
+    ) -> Reply:
+        """Answer a call with an idempotency key: inside its script where it can, else around it.
+
+        Raises ``IdempotencyKeyError`` when the key belongs to another call.
+        """
+        if operation.claims(request):
+            call.claim = claim
+            response = await operation.handle(self._services, call, request)
+            reply = Reply(call.status, self._encode(response), (JSON,))
+        else:
+
+            async def act() -> Kept:
+                response = await operation.handle(self._services, call, request)
+                return Kept(call.status, self._encode(response))
+
+            kept = await self._services.replies.once(call.env, claim, act)
+            reply = Reply(kept.status, kept.body, (JSON,))
+        if not claim.replayed:
+            return reply
+        if self._conflict:
+            raise IdempotencyKeyError
+        return Reply(reply.status, reply.body, (*reply.headers, REPLAYED))
+
+
+def idempotency_key(header: bytes) -> str:
+    """Return a caller's key. Raises ``InvalidInputsError`` for one that is empty or too long."""
+    if not 1 <= len(header) <= KEY_MAX:
+        raise InvalidInputsError(f"idempotency-key: must be 1 to {KEY_MAX} characters")
+    return header.decode("latin-1")
 
 
 def request_id_of(header: bytes | None) -> str:

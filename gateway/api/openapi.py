@@ -25,6 +25,7 @@ Json = dict[str, Any]
 _REASONS = {
     400: "The request is not valid, or breaks a rule",
     401: "The key is missing or not known",
+    403: "The key may not do this",
     404: "Something the request names does not exist",
     405: "The route answers another method",
     409: "It exists already, or is in use",
@@ -32,6 +33,8 @@ _REASONS = {
     500: "A fault of the gateway",
     503: "A store is unavailable; try again",
 }
+
+_REFERENCE = "#/components/schemas/{name}"
 
 _INTRODUCTION = """\
 Ask with `balances.check` whether a customer or one of its entities may use a feature, and say with
@@ -82,12 +85,10 @@ def document(operations: Iterable[Operation]) -> Json:
 
 
 def _schemas(operations: tuple[Operation, ...]) -> Json:
-    structs: list[type[msgspec.Struct]] = [ErrorBody, Health]
+    types: list[Any] = [ErrorBody, Health]
     for operation in operations:
-        structs += [operation.request, operation.response]
-    _, components = msgspec.json.schema_components(
-        dict.fromkeys(structs), ref_template="#/components/schemas/{name}"
-    )
+        types += [operation.request, operation.response]
+    _, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     return components
 
 
@@ -100,7 +101,7 @@ def _operation(operation: Operation) -> Json:
         "parameters": _parameters(operation),
         "requestBody": {
             "required": True,
-            "content": _content(operation.request.__name__, operation.example.request),
+            "content": _content(operation.request, operation.example.request),
         },
         "responses": {**_successes(operation), **_failures(operation)},
     }
@@ -132,11 +133,11 @@ def _version_parameter() -> Json:
 
 
 def _successes(operation: Operation) -> Json:
-    content = _content(operation.response.__name__, operation.example.response)
-    answers: Json = {"200": {"description": "Done", "content": content}}
+    content = _content(operation.response, operation.example.response)
+    answers: Json = {str(operation.status): {"description": "Done", "content": content}}
     if operation.queues:
         example = {**operation.example.response, "balance": None, "deductions": []}
-        queued = _content(operation.response.__name__, example)
+        queued = _content(operation.response, example)
         answers["202"] = {"description": "Done; the balance is left out", "content": queued}
     return answers
 
@@ -173,13 +174,9 @@ def _retry_header(status: int) -> Json:
     return {"headers": {"Retry-After": {"description": "Seconds to wait", "schema": schema}}}
 
 
-def _content(schema: str, example: Json) -> Json:
-    return {
-        "application/json": {
-            "schema": {"$ref": f"#/components/schemas/{schema}"},
-            "example": example,
-        }
-    }
+def _content(kind: Any, example: Json | list[Json]) -> Json:  # noqa: ANN401 - a struct or a list of them
+    (schema,), _ = msgspec.json.schema_components((kind,), ref_template=_REFERENCE)
+    return {"application/json": {"schema": schema, "example": example}}
 
 
 def _probe(name: str, summary: str, statuses: tuple[int, ...]) -> Json:

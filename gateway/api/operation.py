@@ -6,15 +6,24 @@ page all come from the same record the router uses, so they cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.api.versions import NEWEST, Version
 from gateway.engine.catalog import Catalog
+from gateway.engine.claims import Claim
+from gateway.engine.replies import Replies
 from gateway.errors import GatewayError
-from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest, TrackResponse
+from gateway.messages.balances import (
+    CheckRequest,
+    CheckResponse,
+    FinalizeRequest,
+    FinalizeResponse,
+    TrackRequest,
+    TrackResponse,
+)
 from gateway.messages.billing import AttachRequest, AttachResponse
 from gateway.messages.customers import (
     CustomerCreateRequest,
@@ -33,7 +42,21 @@ from gateway.messages.entities import (
     EntityUpdateRequest,
     EntityView,
 )
-from gateway.messages.events import EventListRequest, EventListResponse
+from gateway.messages.events import (
+    AggregateRequest,
+    AggregateResponse,
+    EventListRequest,
+    EventListResponse,
+)
+from gateway.messages.grants import (
+    BalanceCreateRequest,
+    BalanceDeleteRequest,
+    BalanceListRequest,
+    BalanceListResponse,
+    BalanceUpdateRequest,
+    BatchTrackResponse,
+    UsageSetRequest,
+)
 
 
 class Engine(Protocol):
@@ -42,9 +65,37 @@ class Engine(Protocol):
     ``cursor_paging`` says how a list is asked for and answered: by cursor, or by offset.
     """
 
-    async def check(self, env: str, request: CheckRequest, request_id: str) -> CheckResponse: ...
+    async def check(
+        self, env: str, request: CheckRequest, request_id: str, claim: Claim | None = None
+    ) -> CheckResponse: ...
 
-    async def track(self, env: str, request: TrackRequest, request_id: str) -> TrackResponse: ...
+    async def track(
+        self, env: str, request: TrackRequest, request_id: str, claim: Claim | None = None
+    ) -> TrackResponse: ...
+
+    async def finalize(
+        self, env: str, request: FinalizeRequest, request_id: str
+    ) -> FinalizeResponse: ...
+
+    async def batch_track(
+        self, env: str, requests: Sequence[TrackRequest], request_id: str
+    ) -> BatchTrackResponse: ...
+
+    async def create_balance(
+        self, env: str, request: BalanceCreateRequest, request_id: str
+    ) -> None: ...
+
+    async def update_balance(
+        self, env: str, request: BalanceUpdateRequest, request_id: str
+    ) -> None: ...
+
+    async def delete_balance(
+        self, env: str, request: BalanceDeleteRequest, request_id: str
+    ) -> None: ...
+
+    async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse: ...
+
+    async def set_usage(self, env: str, request: UsageSetRequest, request_id: str) -> None: ...
 
     async def get_or_create_customer(
         self, env: str, request: CustomerCreateRequest
@@ -78,16 +129,21 @@ class Engine(Protocol):
         self, env: str, request: EventListRequest, *, cursor_paging: bool
     ) -> EventListResponse: ...
 
+    async def aggregate_events(self, env: str, request: AggregateRequest) -> AggregateResponse: ...
+
 
 class Services(NamedTuple):
     """What handlers call."""
 
     engine: Engine
     catalog: Catalog
+    replies: Replies
 
 
 class Call(msgspec.Struct, kw_only=True, gc=False):
-    """One request on its way through the shared steps; ``status`` is what a success answers."""
+    """One request on its way through the shared steps; ``status`` is what a success answers,
+    ``key`` the caller's idempotency key, and ``claim`` what it stands for.
+    """
 
     request_id: str
     env: str
@@ -95,6 +151,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     query: bytes = b""
     now_ms: int = 0
     status: int = 200
+    key: str | None = None
+    claim: Claim | None = None
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -104,7 +162,7 @@ Rule = Callable[[Call, Any], None]
 class Example(NamedTuple):
     """A request and its answer, as the API page shows them."""
 
-    request: dict[str, Any]
+    request: dict[str, Any] | list[dict[str, Any]]
     response: dict[str, Any]
 
 
@@ -114,7 +172,8 @@ class Operation(NamedTuple):
     name: str
     summary: str
     description: str
-    request: type[msgspec.Struct]
+    request: Any
+    """What the body decodes to: a struct, or a list of them."""
     response: type[msgspec.Struct]
     handle: Handler
     rule: Rule
@@ -122,6 +181,10 @@ class Operation(NamedTuple):
     example: Example
     queues: bool = False
     """Whether ``async: true`` answers 202."""
+    status: int = 200
+    """What a success answers."""
+    claims: Callable[[Any], bool] = lambda _: False
+    """Whether the script of a request takes its idempotency key along."""
 
     @property
     def path(self) -> str:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api import balances, billing, customers, entities, events, features, plans
+from gateway.api import (
+    balances,
+    billing,
+    clock,
+    customers,
+    entities,
+    events,
+    features,
+    grants,
+    plans,
+)
 from gateway.api.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *balances.OPERATIONS,
+    *grants.OPERATIONS,
     *customers.OPERATIONS,
     *entities.OPERATIONS,
     *billing.OPERATIONS,
     *events.OPERATIONS,
     *features.OPERATIONS,
     *plans.OPERATIONS,
+    *clock.OPERATIONS,
 )
 
 COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (

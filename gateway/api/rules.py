@@ -10,8 +10,9 @@ import msgspec
 
 from gateway.api import shapes
 from gateway.api.operation import Call
+from gateway.engine.claims import KEY_MAX
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
-from gateway.messages.balances import CheckRequest, TrackRequest
+from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
 from gateway.messages.billing import AttachRequest
 from gateway.messages.common import ID_MAX, given, integer
 from gateway.messages.customers import (
@@ -58,6 +59,11 @@ OFFSET_MAX = 10_000_000
 FUTURE_MS_MAX = 5_000
 """How far a clock of the caller may run ahead of ours."""
 
+FINALIZE_ACTIONS = ("confirm", "release")
+
+LOCK_ID_MAX = 256
+"""Characters of a lock id."""
+
 OVERAGE_BEHAVIORS = ("cap", "reject", "overflow")
 
 
@@ -69,8 +75,8 @@ def check(_: Call, request: CheckRequest) -> None:
         shapes.text_id(request.entity_id, "entity_id")
     shapes.number(request.required_balance, "required_balance")
     request.properties = shapes.properties(request.properties)
-    _refuse_lock(request.lock)
-    _subject(request.customer_data, request.entity_data)
+    _lock(request.lock)
+    subject_data(request.customer_data, request.entity_data)
 
 
 def track(call: Call, request: TrackRequest) -> None:
@@ -85,8 +91,25 @@ def track(call: Call, request: TrackRequest) -> None:
     request.properties = shapes.properties(request.properties)
     request.timestamp = _timestamp(request.timestamp, call.now_ms)
     _overage(request)
-    _refuse_lock(request.lock)
-    _subject(request.customer_data, request.entity_data)
+    _lock(request.lock)
+    if request.dry_run and request.lock is not None:
+        raise InvalidRequestError("dry_run: a dry run cannot hold anything; leave lock out")
+    if request.idempotency_key is not None and not 1 <= len(request.idempotency_key) <= KEY_MAX:
+        raise InvalidInputsError(f"idempotency_key: must be 1 to {KEY_MAX} characters")
+    subject_data(request.customer_data, request.entity_data)
+
+
+def finalize(_: Call, request: FinalizeRequest) -> None:
+    """``balances.finalize``."""
+    _lock_id(request.lock_id, "lock_id")
+    if request.customer_id is not None:
+        shapes.customer_id(request.customer_id)
+    if request.action not in FINALIZE_ACTIONS:
+        raise InvalidInputsError(f"action: must be one of {', '.join(FINALIZE_ACTIONS)}")
+    shapes.number(request.override_value, "override_value")
+    if request.action == "release" and given(request.override_value):
+        raise InvalidInputsError("override_value: a lock that is released has none")
+    request.properties = shapes.properties(request.properties)
 
 
 def customer_create(_: Call, request: CustomerCreateRequest) -> None:
@@ -125,7 +148,7 @@ def customer_list(call: Call, request: CustomerListRequest) -> None:
         if request.sort_order == "asc":
             raise NotSupportedError("sort_order: lists are newest first")
     _subject_filters(request)
-    _page(call, request)
+    page(call, request)
 
 
 def entity_create(_: Call, request: EntityCreateRequest) -> None:
@@ -134,7 +157,7 @@ def entity_create(_: Call, request: EntityCreateRequest) -> None:
     shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
     shapes.name(request.name, "name")
     shapes.documents(billing_controls=request.billing_controls)
-    _subject(request.customer_data, None)
+    subject_data(request.customer_data, None)
 
 
 def entity_named(_: Call, request: EntityGetRequest) -> None:
@@ -157,7 +180,7 @@ def entity_list(call: Call, request: EntityListRequest) -> None:
     if request.customer_id is not None:
         shapes.customer_id(request.customer_id)
     _subject_filters(request)
-    _page(call, request)
+    page(call, request)
 
 
 def attach(_: Call, request: AttachRequest) -> None:
@@ -176,7 +199,7 @@ def attach(_: Call, request: AttachRequest) -> None:
     if request.plan_schedule not in (None, "immediate"):
         shapes.one_of(request.plan_schedule, ("immediate", "end_of_cycle"), "plan_schedule")
         raise NotSupportedError("plan_schedule: plans are attached at once")
-    _subject(request.customer_data, request.entity_data)
+    subject_data(request.customer_data, request.entity_data)
 
 
 def feature_create(_: Call, request: FeatureCreateRequest) -> None:
@@ -222,22 +245,6 @@ def plan_list(_: Call, request: PlanListRequest) -> None:
     shapes.text_ids(entity_id=request.entity_id)
 
 
-def event_list(call: Call, request: EventListRequest) -> None:
-    """``events.list``."""
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
-    shapes.text_ids(entity_id=request.entity_id)
-    for feature_id in request.feature_ids:
-        shapes.text_id(feature_id, "feature_id")
-    if request.custom_range is not None:
-        start = shapes.whole(request.custom_range.start, "custom_range.start", 0, 10**15)
-        end = shapes.whole(request.custom_range.end, "custom_range.end", 0, 10**15)
-        if start is not None and end is not None and start >= end:
-            raise InvalidInputsError("custom_range: start must be before end")
-        request.custom_range.start, request.custom_range.end = start, end
-    _page(call, request)
-
-
 def nothing(_: Call, __: msgspec.Struct) -> None:
     """Accept whatever was decoded."""
 
@@ -262,14 +269,21 @@ def _overage(request: TrackRequest) -> None:
         raise InvalidRequestError("overage_behavior: reject needs a feature_id, not an event_name")
 
 
-def _refuse_lock(lock: msgspec.Raw) -> None:
-    if given(lock):
-        raise NotSupportedError(
-            "lock: holding a balance is not supported; use send_event to check and track at once"
-        )
+def _lock(lock: LockRequest | None) -> None:
+    if lock is None:
+        return
+    _lock_id(lock.lock_id, "lock.lock_id")
+    if not lock.enabled:
+        raise InvalidInputsError("lock.enabled: must be true")
 
 
-def _subject(customer: CustomerData | None, entity: EntityData | None) -> None:
+def _lock_id(lock_id: str, field: str) -> None:
+    if not 1 <= len(lock_id) <= LOCK_ID_MAX or not lock_id.isprintable():
+        raise InvalidInputsError(f"{field}: must be 1 to {LOCK_ID_MAX} printable characters")
+
+
+def subject_data(customer: CustomerData | None, entity: EntityData | None) -> None:
+    """Refuse what no customer or entity can be created from."""
     if customer is not None:
         _customer_data(customer, "customer_data.")
     if entity is not None:
@@ -322,7 +336,8 @@ def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
         raise NotSupportedError("subscription_status: filtering by it is not supported")
 
 
-def _page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
+def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
+    """Refuse a page that is too large for its version, or begins too far away."""
     most = 5_000 if call.version.cursor_paging else 1_000
     request.limit = shapes.whole(request.limit, "limit", 1, most)
     request.offset = shapes.whole(request.offset, "offset", 0, OFFSET_MAX)

@@ -4,57 +4,61 @@ customer that is in Redis.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from gateway.amounts import format_units, parse_units
+from gateway.engine.claims import KEEP_MS
 from gateway.engine.creation import Creation
-from gateway.engine.views import balance_of, flag_of, parts_of, reset_of
+from gateway.engine.verdicts import Asked, checked, preview_of, tracked
 from gateway.errors import (
+    IdempotencyKeyError,
     InsufficientBalanceError,
     InvalidInputsError,
     InvalidRequestError,
+    LockExistsError,
 )
-from gateway.messages.balances import CheckResponse, DeductionView, TrackResponse
+from gateway.keys import reply_key
 from gateway.messages.common import given, integer
-from gateway.rows import decode_row
-from gateway.scripts import Status
+from gateway.scripts import CheckReply, Hold, Idempotency, Part, Status, TrackReply, Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.engine.claims import Claim
     from gateway.engine.subject import Subject
-    from gateway.messages.balances import Balance, CheckRequest, TrackRequest
+    from gateway.messages.balances import (
+        CheckRequest,
+        CheckResponse,
+        LockRequest,
+        TrackRequest,
+        TrackResponse,
+    )
     from gateway.ports import FeatureRecord
-    from gateway.scripts import CheckReply, Description, Move, TrackReply
+
+LOCK_MS_MAX = 24 * 3_600_000
+"""How long a lock may hold units, and holds them when nothing else is said."""
 
 NO_PROPERTIES = "{}"
-
-
-class Use(NamedTuple):
-    """What a track asks for, feature by feature, in units."""
-
-    amounts: list[tuple[FeatureRecord, int]]
-    mode: str
-    event_name: str
-    timestamp_ms: int
-    properties: str
 
 
 class Balances(Creation):
     """Check and track."""
 
-    async def check(self, env: str, request: CheckRequest, request_id: str) -> CheckResponse:
-        """Say whether the amount may be spent; with ``send_event`` spend it, all or nothing.
+    async def check(
+        self, env: str, request: CheckRequest, request_id: str, claim: Claim | None = None
+    ) -> CheckResponse:
+        """Say whether the amount may be used; with ``send_event`` or ``lock`` use it, all or
+        nothing.
 
-        Raises the not-found errors of hot-path section 7, and ``InvalidRequestError`` for a boolean
-        feature that is to be spent.
+        Raises the not-found errors of hot-path section 7, ``InvalidRequestError`` for a feature
+        that cannot be spent or held, ``LockExistsError``, ``IdempotencyKeyError``.
         """
+        spends = bool(request.send_event) or request.lock is not None
         feature = await self.catalog.feature(env, request.feature_id)
-        if request.send_event:
+        if spends:
             feature = await self.catalog.use_feature(feature)
-        amount = _units(request.required_balance, feature, "required_balance")
         subject = self.subjects.subject(
             env,
             request.customer_id,
@@ -63,63 +67,93 @@ class Balances(Creation):
             entity_data=request.entity_data,
             request_id=request_id,
         )
-        now_ms = self.clock.now_ms()
-        if request.send_event:
-            reply = await self._spend_event(subject, feature, amount, request, now_ms)
-            seen, allowed = reply.descriptions[0], reply.status is Status.DONE
-        else:
-            seen, allowed = await self._look(subject, feature, amount)
-            if seen.granted and not feature.in_use:  # this process' catalog is from before the plan
-                feature = await self.catalog.use_feature(feature)
-                amount = _units(request.required_balance, feature, "required_balance")
-                seen, allowed = await self._look(subject, feature, amount)
-        return _verdict(subject, feature, amount, seen, now_ms, allowed=allowed)
+        asked = self._asked(env, feature, request.required_balance, "required_balance")
+        if spends:
+            return await self._spend_checked(subject, asked, request, claim)
+        reply = await self._look(subject, asked, request)
+        stale = [
+            one
+            for one, seen in zip(asked.features, reply.descriptions, strict=True)
+            if seen.granted and not one.in_use
+        ]
+        if stale:  # this process' catalog is from before the plan
+            for one in stale:
+                await self.catalog.use_feature(one)
+            feature = await self.catalog.feature(env, request.feature_id)
+            asked = self._asked(env, feature, request.required_balance, "required_balance")
+            reply = await self._look(subject, asked, request)
+        now_ms = self.clock.now_ms(env)
+        response = checked(subject, asked, reply, now_ms, explain=bool(request.explain))
+        return self._shown(response, asked, request)
 
-    async def _look(
-        self, subject: Subject, feature: FeatureRecord, amount: int
-    ) -> tuple[Description, bool]:
+    @staticmethod
+    def _shown(response: CheckResponse, asked: Asked, request: CheckRequest) -> CheckResponse:
+        if request.with_preview and not response.allowed:
+            response.preview = preview_of(asked.features[0])
+        return response
+
+    async def _look(self, subject: Subject, asked: Asked, request: CheckRequest) -> CheckReply:
         async def call() -> CheckReply:
             return await self.scripts.check(
-                subject.keys, self.clock.now_ms(), feature.id, subject.entity_id, amount
+                subject.keys,
+                self.clock.now_ms(subject.env),
+                subject.entity_id,
+                asked.part,
+                _properties(request.properties),
+                explain=bool(request.explain),
             )
 
-        reply = await self.run(subject, call)
-        return reply.description, reply.allowed
+        return await self.run(subject, call)
 
-    async def _spend_event(
-        self,
-        subject: Subject,
-        feature: FeatureRecord,
-        amount: int,
-        request: CheckRequest,
-        now_ms: int,
-    ) -> TrackReply:
+    async def _spend_checked(
+        self, subject: Subject, asked: Asked, request: CheckRequest, claim: Claim | None
+    ) -> CheckResponse:
+        feature, now_ms = asked.features[0], self.clock.now_ms(subject.env)
         if feature.type == "boolean":
-            msg = f"send_event: feature {feature.id} is boolean, there is nothing to spend"
+            field = "send_event" if request.send_event else "lock"
+            msg = f"{field}: feature {feature.id} is boolean, there is nothing to spend"
             raise InvalidRequestError(msg)
-        properties = _properties(request.properties)
-        return await self._spend(
-            subject, Use([(feature, amount)], "reject", "", now_ms, properties)
+        use = Use(
+            subject.entity_id,
+            [asked.part],
+            now_ms,
+            "reject",
+            properties=_properties(request.properties),
+            hold=_hold(request.lock, [feature], now_ms),
+            idempotency=_kept(subject, claim),
         )
+        reply = await self._spend(subject, use, [asked], claim)
+        allowed = reply.status is not Status.DENIED
+        seen = reply.descriptions[0]
+        answering = next(
+            (
+                at
+                for at, one in enumerate(asked.features)
+                if any(move.feature == one.id for move in (reply.moves or [[]])[0])
+            ),
+            next((at for at, one in enumerate(seen) if one.granted), 0),
+        )
+        required = asked.required_in(answering)
+        verdict = CheckReply(Status.DONE, allowed, answering, required, seen)
+        return self._shown(checked(subject, asked, verdict, now_ms, related=True), asked, request)
 
-    async def track(self, env: str, request: TrackRequest, request_id: str) -> TrackResponse:
-        """Record use. Raises ``InsufficientBalanceError`` in mode reject, and not-found errors."""
-        now_ms = self.clock.now_ms()
+    async def track(
+        self, env: str, request: TrackRequest, request_id: str, claim: Claim | None = None
+    ) -> TrackResponse:
+        """Record use.
+
+        Raises ``InsufficientBalanceError`` in mode reject, ``LockExistsError``,
+        ``IdempotencyKeyError`` and not-found errors.
+        """
+        now_ms = self.clock.now_ms(env)
         named: Sequence[FeatureRecord]
         if request.feature_id:
             named = (await self.catalog.feature(env, request.feature_id),)
         else:
             named = await self.catalog.features_by_event(env, request.event_name or "")
         features = [await self.catalog.use_feature(feature) for feature in named]
-        timestamp = integer(request.timestamp, field="timestamp")
+        asked = [self._asked(env, feature, request.value, "value") for feature in features]
         counted = any(feature.type != "boolean" for feature in features)
-        use = Use(
-            [(feature, _units(request.value, feature, "value")) for feature in features],
-            (counted and request.overage_behavior) or "cap",  # a flag has nothing to fall short of
-            request.event_name or "",
-            now_ms if timestamp is None else timestamp,
-            _properties(request.properties),
-        )
         subject = self.subjects.subject(
             env,
             request.customer_id,
@@ -128,34 +162,53 @@ class Balances(Creation):
             entity_data=request.entity_data,
             request_id=request_id,
         )
-        reply = await self._spend(subject, use)
-        feature, amount = use.amounts[0]
+        timestamp = integer(request.timestamp, field="timestamp")
+        use = Use(
+            subject.entity_id,
+            [one.part for one in asked],
+            now_ms if timestamp is None else timestamp,
+            (counted and request.overage_behavior) or "cap",  # a flag has nothing to fall short of
+            request.event_name or "",
+            _properties(request.properties),
+            dry=bool(request.dry_run),
+            hold=_hold(request.lock, features, now_ms),
+            idempotency=None if request.dry_run else _kept(subject, claim),
+        )
+        reply = await self._spend(subject, use, asked, claim)
         if reply.status is Status.DENIED:
-            wanted = format_units(amount, feature.precision)
+            feature = features[0]
+            wanted = format_units(asked[0].part.amount, feature.precision)
             msg = f"Insufficient balance to deduct {wanted} from feature {feature.id}"
             raise InsufficientBalanceError(msg)
-        return _tracked(subject, use, reply, now_ms)
+        return tracked(subject, use, asked, reply, now_ms)
 
-    async def _spend(self, subject: Subject, use: Use) -> TrackReply:
+    def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
+        pools = self.catalog.pools(feature)
+        systems = (self.catalog.find_feature(env, pool.feature) for pool in pools)
+        part = Part(feature.id, _units(amount, feature, field), pools)
+        return Asked([feature, *filter(None, systems)], part)
+
+    async def _spend(
+        self, subject: Subject, use: Use, asked: Sequence[Asked], claim: Claim | None
+    ) -> TrackReply:
         async def call() -> TrackReply:
-            return await self.scripts.track(
-                self.subjects.context(subject),
-                subject.entity_id,
-                use.mode,
-                use.event_name,
-                use.timestamp_ms,
-                use.properties,
-                [(feature.id, amount) for feature, amount in use.amounts],
-            )
+            return await self.scripts.track(self.subjects.context(subject), use)
 
         reply = await self.run(subject, call)
+        feature = asked[0].features[0]
         if reply.status is Status.OUT_OF_RANGE:
-            feature = use.amounts[0][0]
             msg = (
                 f"value: the balance of {feature.id} would leave "
                 f"the range of precision {feature.precision}"
             )
             raise InvalidInputsError(msg)
+        if reply.status is Status.LOCK_EXISTS and use.hold is not None:
+            msg = f"lock.lock_id: {use.hold.lock_id} is held already"
+            raise LockExistsError(msg)
+        if claim is not None and reply.status in (Status.MISMATCH, Status.REPLAYED):
+            claim.replayed = reply.status is Status.REPLAYED
+            if not claim.replayed:
+                raise IdempotencyKeyError
         return reply
 
 
@@ -171,74 +224,30 @@ def _properties(raw: Raw) -> str:
     return bytes(raw).decode() if given(raw) else NO_PROPERTIES
 
 
-def _number(units: int, feature: FeatureRecord) -> Raw:
-    return Raw(format_units(units, feature.precision).encode())
+def _kept(subject: Subject, claim: Claim | None) -> Idempotency | None:
+    if claim is None:
+        return None
+    key = reply_key(subject.env, subject.customer_id, subject.partition, claim.key)
+    return Idempotency(key, claim.fingerprint, KEEP_MS)
 
 
-def _verdict(
-    subject: Subject,
-    feature: FeatureRecord,
-    amount: int,
-    seen: Description,
-    now_ms: int,
-    *,
-    allowed: bool,
-) -> CheckResponse:
-    entity_level = bool(subject.entity_id)
-    flag = None
-    balance: Balance | None = None
-    if feature.type == "boolean":
-        flag = flag_of(feature.id, parts_of(seen, entity_level=entity_level, now_ms=now_ms))
-        allowed = flag is not None
-    else:
-        balance = balance_of(seen, feature.precision, entity_level=entity_level, now_ms=now_ms)
-    return CheckResponse(
-        allowed=allowed,
-        customer_id=subject.customer_id,
-        entity_id=subject.entity_id or UNSET,
-        required_balance=_number(amount, feature),
-        balance=balance,
-        flag=flag,
-    )
+def _hold(lock: LockRequest | None, features: Sequence[FeatureRecord], now_ms: int) -> Hold | None:
+    """Return the hold a request asks for.
 
-
-def _tracked(subject: Subject, use: Use, reply: TrackReply, now_ms: int) -> TrackResponse:
-    entity_level = bool(subject.entity_id)
-    balances: dict[str, Balance | None] = {}
-    deductions: list[DeductionView] = []
-    for (feature, _), seen, moved in zip(use.amounts, reply.descriptions, reply.moves, strict=True):
-        if feature.type == "boolean":
-            balances[feature.id] = None
-            continue
-        balances[feature.id] = balance_of(
-            seen, feature.precision, entity_level=entity_level, now_ms=now_ms
-        )
-        deductions += _deductions(feature, moved)
-    owned = [balance for balance in balances.values() if balance is not None]
-    feature, amount = use.amounts[0]
-    return TrackResponse(
-        customer_id=subject.customer_id,
-        entity_id=subject.entity_id or UNSET,
-        event_name=use.event_name or UNSET,
-        value=_number(amount, feature),
-        balance=owned[0] if len(owned) == 1 else None,
-        balances=balances if len(balances) > 1 else UNSET,
-        deductions=deductions,
-    )
-
-
-def _deductions(feature: FeatureRecord, moves: list[Move]) -> list[DeductionView]:
-    views = []
-    for move in moves:
-        row = decode_row(move.line)
-        document = row.document
-        views.append(
-            DeductionView(
-                balance_id=row.id,
-                feature_id=feature.id,
-                plan_id=document.plan_id,
-                reset=reset_of(document.interval, document.interval_count, move.due_ms or None),
-                value=_number(move.delta, feature),
-            )
-        )
-    return views
+    Raises ``InvalidRequestError`` for what cannot be held (hot-path section 2.4): several features
+    at once, continuous use, and an end that has passed or is more than 24 hours ahead.
+    """
+    if lock is None:
+        return None
+    if len(features) > 1:
+        raise InvalidRequestError("lock: an event of several features cannot be held")
+    feature = features[0]
+    if feature.type == "boolean" or (feature.type == "metered" and not feature.consumable):
+        msg = f"lock: feature {feature.id} is not consumable, its use cannot be held"
+        raise InvalidRequestError(msg)
+    expires = integer(lock.expires_at, field="lock.expires_at")
+    if expires is None:
+        expires = now_ms + LOCK_MS_MAX
+    if not now_ms < expires <= now_ms + LOCK_MS_MAX:
+        raise InvalidRequestError("lock.expires_at: must be within the next 24 hours")
+    return Hold(lock.lock_id, expires)

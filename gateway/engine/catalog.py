@@ -1,4 +1,4 @@
-"""The catalog in memory: features, plans and API keys of all environments, and their changes.
+"""The catalog in memory: features, plans, API keys and the sandbox's clock, and their changes.
 
 Check and track ask it several times per request, so a look-up is a dictionary access. SQL is
 written first and read back as a whole when its revision has moved: every half second, and at once
@@ -19,11 +19,13 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
+from gateway.engine.clock import EnvironmentClock
+from gateway.engine.snapshot import Principal, Snapshot, take_snapshot
 from gateway.errors import (
     EventNotFoundError,
     FeatureNotFoundError,
@@ -34,17 +36,19 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.lifecycle import feature_rules
-from gateway.lifecycle.attach import is_paid
 from gateway.lifecycle.catalog import CatalogView, StoredPlan
+from gateway.lifecycle.clock import SANDBOX, advanced
 from gateway.lifecycle.plan_rules import new_plan
+from gateway.messages.clock import ClockAdvanceRequest, ClockView
 from gateway.messages.features import (
     FeatureCreateRequest,
     FeatureDocument,
     FeatureUpdateRequest,
     decode_feature_document,
 )
-from gateway.messages.plans import PlanCreateRequest, decode_plan_document
-from gateway.ports import CatalogChange, CatalogImage, CatalogStore, Clock, FeatureRecord
+from gateway.messages.plans import PlanCreateRequest
+from gateway.ports import CatalogChange, CatalogImage, CatalogStore, FeatureRecord, WallClock
+from gateway.scripts import Pool
 
 log = logging.getLogger(__name__)
 
@@ -68,41 +72,22 @@ _SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
 _SHOWN_CHARACTERS = 14
 
 
-class Principal(NamedTuple):
-    """Who asks."""
-
-    env: str
-    key_id: str
-
-
-class Snapshot(NamedTuple):
-    """One revision of the catalog, by what it is looked up with."""
-
-    revision: int
-    views: dict[str, CatalogView]
-    documents: dict[tuple[str, str], FeatureDocument]
-    events: dict[tuple[str, str], tuple[FeatureRecord, ...]]
-    credit_systems: dict[tuple[str, str], tuple[FeatureRecord, ...]]
-    defaults: dict[str, tuple[StoredPlan, ...]]
-    principals: dict[str, Principal]
-
-
 class Catalog:
     """See the module docstring."""
 
     def __init__(
         self,
         store: CatalogStore,
-        clock: Clock,
+        wall: WallClock,
         *,
         poll_seconds: float = POLL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._clock = clock
         self._poll_seconds = poll_seconds
         self._monotonic = monotonic
-        self._snapshot = _snapshot(CatalogImage(-1, [], [], []))
+        self._snapshot = take_snapshot(CatalogImage(-1, [], [], []))
+        self.clock = EnvironmentClock(wall, lambda: self._snapshot.clock_offset_ms)
         self._headers: dict[bytes, Principal] = {}
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
@@ -141,7 +126,7 @@ class Catalog:
                 self._reachable = False
                 raise
             self._reachable = True
-            self._snapshot = _snapshot(image)
+            self._snapshot = take_snapshot(image)
             # Whoever is still allowed is found again by the digest; whoever is not is gone.
             self._headers = {}
             self._used = set()
@@ -195,6 +180,10 @@ class Catalog:
         """Return the credit systems that pay for a feature, oldest first."""
         return self._snapshot.credit_systems.get((feature.env, feature.id), ())
 
+    def pools(self, feature: FeatureRecord) -> tuple[Pool, ...]:
+        """Return the credit systems that pay for a feature with their ratios, oldest first."""
+        return self._snapshot.pools.get((feature.env, feature.id), ())
+
     async def plan(self, env: str, plan_id: str) -> StoredPlan:
         """Return a plan. Raises ``PlanNotFoundError``."""
         found = await self._find(lambda now: _view(now, env).plans.get(plan_id))
@@ -232,7 +221,7 @@ class Catalog:
         """Store a new feature."""
 
         def decide(now: Snapshot) -> tuple[CatalogChange, FeatureRecord]:
-            created_at = self._clock.now_ms()
+            created_at = self.clock.now_ms(env)
             record = feature_rules.new_feature(env, request, _view(now, env), created_at)
             return CatalogChange(now.revision, features=((None, record),)), record
 
@@ -271,13 +260,22 @@ class Catalog:
 
         def decide(now: Snapshot) -> tuple[CatalogChange, StoredPlan]:
             view = _view(now, env)
-            plan = new_plan(env, request, view, self._clock.now_ms())
+            plan = new_plan(env, request, view, self.clock.now_ms(env))
             lowered = tuple(
                 (each, msgspec.structs.replace(view.features[each], precision=precision))
                 for each, precision in plan.precisions.items()
             )
             change = CatalogChange(now.revision, features=lowered, plans=(plan.record,))
             return change, StoredPlan(plan.record, plan.document)
+
+        return await self._change(decide)
+
+    async def advance_clock(self, request: ClockAdvanceRequest) -> ClockView:
+        """Move the sandbox's clock forward, for every process and for good."""
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, ClockView]:
+            view = advanced(request, self.clock.view(SANDBOX))
+            return CatalogChange(now.revision, clock_offset_ms=view.offset), view
 
         return await self._change(decide)
 
@@ -345,56 +343,3 @@ def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:
 
 def _view(snapshot: Snapshot, env: str) -> CatalogView:
     return snapshot.views.get(env) or CatalogView({}, {})
-
-
-def _snapshot(image: CatalogImage) -> Snapshot:
-    views = {env: _env_view(image, env) for env in _environments(image)}
-    documents = {
-        (feature.env, feature.id): decode_feature_document(feature.document)
-        for feature in image.features
-    }
-    events: dict[tuple[str, str], tuple[FeatureRecord, ...]] = {}
-    systems: dict[tuple[str, str], tuple[FeatureRecord, ...]] = {}
-    for feature in image.features:
-        for name in feature.event_names:
-            key = (feature.env, name)
-            events[key] = (*events.get(key, ()), feature)
-        for cost in documents[feature.env, feature.id].credit_schema:
-            key = (feature.env, cost.metered_feature_id)
-            systems[key] = (*systems.get(key, ()), feature)
-    return Snapshot(
-        revision=image.revision,
-        views=views,
-        documents=documents,
-        events=events,
-        credit_systems=systems,
-        defaults={env: _defaults(view.plans.values()) for env, view in views.items()},
-        principals={key.digest: Principal(key.env, key.id) for key in image.keys},
-    )
-
-
-def _environments(image: CatalogImage) -> set[str]:
-    return {feature.env for feature in image.features} | {plan.env for plan in image.plans}
-
-
-def _env_view(image: CatalogImage, env: str) -> CatalogView:
-    features = [feature for feature in image.features if feature.env == env]
-    plans = [plan for plan in image.plans if plan.env == env]
-    features.sort(key=lambda feature: (feature.created_at, feature.id))
-    plans.sort(key=lambda plan: (plan.created_at, plan.id))
-    return CatalogView(
-        {feature.id: feature for feature in features},
-        {plan.id: StoredPlan(plan, decode_plan_document(plan.document)) for plan in plans},
-    )
-
-
-def _defaults(plans: Iterable[StoredPlan]) -> tuple[StoredPlan, ...]:
-    chosen: dict[str, StoredPlan] = {}
-    for plan in plans:
-        record = plan.record
-        if not record.auto_enable or record.archived:
-            continue
-        slot = f"add-on {record.id}" if record.add_on else f"group {record.group}"
-        if slot not in chosen or not is_paid(chosen[slot].document):
-            chosen[slot] = plan
-    return tuple(chosen.values())

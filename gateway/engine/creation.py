@@ -13,6 +13,13 @@ import msgspec
 
 from gateway.amounts import ENTITIES_MAX
 from gateway.documents import CustomerDocument, EntityDocument
+from gateway.engine.controls import (
+    check_controls,
+    customer_scope,
+    entity_scope,
+    rules_of,
+    rules_of_image,
+)
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle.catalog import StoredPlan
     from gateway.messages.plans import PlanDocument
     from gateway.messages.subjects import CustomerData, EntityData
-    from gateway.ports import Clock, FeatureRecord, PlanRecord, Reader
+    from gateway.ports import Clock, CustomerImage, FeatureRecord, PlanRecord, Reader
     from gateway.scripts import CustomerReply, Scripts
 
 Item = TypeVar("Item")
@@ -47,6 +54,7 @@ CHANGES_MAX = 50
 """Races one change may lose before it gives up."""
 
 _encoder = msgspec.json.Encoder()
+_customers = msgspec.json.Decoder(CustomerDocument)
 
 
 class Parts(NamedTuple):
@@ -57,6 +65,8 @@ class Parts(NamedTuple):
     catalog: Catalog
     reader: Reader
     clock: Clock
+    keeps_overage: bool = False
+    """Whether overage of new balances without a price stays after their reset."""
 
 
 def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
@@ -82,6 +92,7 @@ class Creation:
         self.catalog = parts.catalog
         self.reader = parts.reader
         self.clock = parts.clock
+        self.keeps_overage = parts.keeps_overage
         self._turns = asyncio.Semaphore(TOGETHER_MAX)
 
     async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:
@@ -104,17 +115,24 @@ class Creation:
 
         async def call() -> CustomerReply:
             return await self.scripts.read_customer(
-                subject.keys, self.clock.now_ms(), subject.entity_id
+                subject.keys, self.clock.now_ms(subject.env), subject.entity_id
             )
 
         return await self.run(subject, call)
+
+    async def rules_of(
+        self, image: CustomerImage
+    ) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+        """Return the rules texts of a customer as SQL knows it, and of its entities."""
+        return await rules_of_image(self.catalog, image)
 
     async def create_customer(self, subject: Subject, data: CustomerData, cursor: str) -> Status:
         """Create the customer with the plans that enable themselves, unless it exists.
 
         ``cursor`` is what SQL had applied when it did not know the customer.
         """
-        now_ms = self.clock.now_ms()
+        await check_controls(self.catalog, subject.env, data.billing_controls)
+        now_ms = self.clock.now_ms(subject.env)
         document = CustomerDocument(
             created_at=now_ms,
             name=data.name,
@@ -130,13 +148,21 @@ class Creation:
         for record, plan in await self._first_plans(subject.env, data.auto_enable_plan_id):
             offer = await self.offer(subject.env, record, plan)
             scope = Scope("", change.subscriptions, change.rows)
-            added = attach(scope, offer, quantities={}, now_ms=now_ms, make_id=new_id)
+            added = attach(
+                scope,
+                offer,
+                quantities={},
+                now_ms=now_ms,
+                make_id=new_id,
+                keeps_overage=self.keeps_overage,
+            )
             change = Change(
                 added.subscriptions,
                 change.touched + added.touched,
                 change.rows | added.rows,
                 change.dues | added.dues,
             )
+        controlled = customer_scope(document, change.subscriptions, change.rows)
         return await self.scripts.create_customer(
             self.subjects.context(subject)._replace(now_ms=now_ms),
             cursor,
@@ -144,6 +170,7 @@ class Creation:
             encode_document(document),
             _encoder.encode(change.subscriptions).decode(),
             "\n".join(join("S", "", encode_document(one)) for one in change.touched),
+            await rules_of(self.catalog, subject.env, controlled),
             await self.feature_rows(subject.env, change),
         )
 
@@ -194,6 +221,17 @@ class Creation:
         if not subject.entity_id:
             raise EntityNotFoundError
         feature = await self.entity_feature(subject.env, feature_id)
+        rules = ""
+        if document.billing_controls:
+            await check_controls(self.catalog, subject.env, document.billing_controls)
+            now_ms = self.clock.now_ms(subject.env)
+            reply = await self.scripts.read_customer(subject.keys, now_ms, "")
+            if reply.status is not Status.DONE:
+                return reply.status
+            customer = _customers.decode(reply.document)
+            rules = await rules_of(
+                self.catalog, subject.env, entity_scope(document, customer, rows={})
+            )
         context = self.subjects.context(subject)
         status = await self.scripts.create_entity(
             context,
@@ -202,6 +240,7 @@ class Creation:
             encode_document(msgspec.structs.replace(document, created_at=context.now_ms)),
             10**feature.precision,
             ENTITIES_MAX,
+            rules,
         )
         if status in (Status.CAPPED, Status.OUT_OF_RANGE):
             msg = f"feature {feature.id} has reached its limit of entities"

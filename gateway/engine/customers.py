@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.documents import CustomerDocument
+from gateway.engine.controls import check_controls, customer_scope, rules_of, shared_rows
 from gateway.engine.creation import (
     CHANGES_MAX,
     Creation,
@@ -15,7 +16,13 @@ from gateway.engine.creation import (
     check_sizes,
     encode_document,
 )
-from gateway.engine.portraits import customer_view, entity_summary, page_of
+from gateway.engine.portraits import (
+    customer_view,
+    decode_customer,
+    decode_subscriptions,
+    entity_summary,
+    page_of,
+)
 from gateway.errors import CustomerNotFoundError, NotSupportedError
 from gateway.messages.customers import CustomerListResponse, CustomerView
 from gateway.messages.subjects import CustomerData
@@ -36,8 +43,6 @@ if TYPE_CHECKING:
 EXPANDED_MAX = 5_000
 """Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""
 
-_documents = msgspec.json.Decoder(CustomerDocument)
-
 
 class Customers(Creation):
     """Customers: get, create, change, list, delete."""
@@ -53,7 +58,7 @@ class Customers(Creation):
         data = msgspec.convert(msgspec.structs.asdict(request), CustomerData, strict=False)
         subject = self.subjects.subject(env, request.customer_id, customer_data=data)
         reply = await self.read(subject)
-        document = _documents.decode(reply.document)
+        document = decode_customer(reply.document)
         filled = msgspec.structs.replace(
             document,
             name=document.name or request.name,
@@ -79,12 +84,18 @@ class Customers(Creation):
         if request.new_customer_id not in (None, request.customer_id):
             msg = "new_customer_id: renaming a customer is not supported yet"
             raise NotSupportedError(msg)
+        await check_controls(self.catalog, env, request.billing_controls)
         subject = self.subjects.subject(env, request.customer_id)
         for _ in range(CHANGES_MAX):
             reply = await self.read(subject)
-            document = _changed(_documents.decode(reply.document), request)
+            before = decode_customer(reply.document)
+            document = _changed(before, request)
+            held = (decode_subscriptions(reply.subscriptions), shared_rows(reply))
+            rules = await rules_of(
+                self.catalog, env, customer_scope(document, *held), customer_scope(before, *held)
+            )
             status = await self.scripts.update_customer(
-                self.subjects.context(subject), reply.revision, encode_document(document)
+                self.subjects.context(subject), reply.revision, encode_document(document), rules
             )
             if status is Status.DONE:
                 return await self._customer_view(subject, await self.read(subject), None)
@@ -136,13 +147,14 @@ class Customers(Creation):
         self, subject: Subject, reply: CustomerReply, expand: list[str] | None
     ) -> CustomerView:
         wanted = frozenset(expand or ())
-        view = await customer_view(self.catalog, subject, reply, self.clock.now_ms(), wanted)
+        now_ms = self.clock.now_ms(subject.env)
+        view = await customer_view(self.catalog, subject, reply, now_ms, wanted)
         if "entities" in wanted:
             await self.subjects.caught_up([subject.partition])
             query = ListQuery(env=subject.env, limit=EXPANDED_MAX, customer_id=subject.customer_id)
             page = await self.reader.list_entities(query)
             summaries = await self.together(
-                entity_summary(self.scripts, subject, entity_id, self.clock.now_ms())
+                entity_summary(self.scripts, subject, entity_id, now_ms)
                 for _, entity_id in page.items
             )
             view.entities = [one for one in summaries if one is not None]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.engine.balances import Balances
+from gateway.engine.batches import Batches
 from gateway.engine.customers import Customers
 from gateway.engine.entities import Entities
 from gateway.engine.events import Events
+from gateway.engine.grants import Grants
+from gateway.engine.locks import Locks
 from gateway.engine.plans import Attachments
 
 
-class Engine(Balances, Customers, Entities, Attachments, Events):
+class Engine(Batches, Locks, Customers, Entities, Attachments, Grants, Events):
     """Everything a request can ask for."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.documents import EntityDocument
+from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import (
     CHANGES_MAX,
     Creation,
@@ -15,7 +16,7 @@ from gateway.engine.creation import (
     check_sizes,
     encode_document,
 )
-from gateway.engine.portraits import decode_entity, entity_view, page_of
+from gateway.engine.portraits import decode_customer, decode_entity, entity_view, page_of
 from gateway.errors import (
     CustomerNotFoundError,
     EntityAmbiguousError,
@@ -95,6 +96,7 @@ class Entities(Creation):
     async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView:
         """Replace the arrays of billing controls that are given."""
         subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        await check_controls(self.catalog, env, request.billing_controls)
         for _ in range(CHANGES_MAX):
             with _naming_the_entity(subject):
                 reply = await self.read(subject)
@@ -102,11 +104,16 @@ class Entities(Creation):
             controls = document.billing_controls | (request.billing_controls or {})
             check_sizes({"billing_controls": controls})
             changed = msgspec.structs.replace(document, billing_controls=controls)
+            held = (decode_customer(reply.document), own_rows(reply))
+            rules = await rules_of(
+                self.catalog, env, entity_scope(changed, *held), entity_scope(document, *held)
+            )
             status = await self.scripts.update_entity(
                 self.subjects.context(subject),
                 reply.revision,
                 subject.entity_id,
                 encode_document(changed),
+                rules,
             )
             if status is Status.DONE:
                 return await self._entity_view(subject)
@@ -186,5 +193,5 @@ class Entities(Creation):
 
     async def _entity_view(self, subject: Subject) -> EntityView:
         return await entity_view(
-            self.catalog, subject, await self.read(subject), self.clock.now_ms()
+            self.catalog, subject, await self.read(subject), self.clock.now_ms(subject.env)
         )

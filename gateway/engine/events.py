@@ -1,5 +1,5 @@
-"""``events.list``: usage events from SQL, newest first, after the writer has carried what was
-acknowledged before.
+"""``events.list`` and ``events.aggregate``: usage events from SQL and their sums, after the writer
+has carried what was acknowledged before.
 """
 
 from __future__ import annotations
@@ -9,21 +9,42 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Raw
 
 from gateway.amounts import format_units
+from gateway.engine.aggregates import (
+    BILLING_RANGES,
+    CELLS_MAX,
+    RANGE_DEFAULT,
+    RANGE_DEFAULT_ALL,
+    Measured,
+    Period,
+    billing_cycle,
+    bins_of,
+    check_cells,
+    deduction_bins,
+    range_period,
+    step_ms,
+    usage_bins,
+    usage_totals,
+)
 from gateway.engine.creation import Creation
+from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
 from gateway.engine.views import reset_of
-from gateway.errors import FeatureNotFoundError
+from gateway.errors import EntityNotFoundError, FeatureNotFoundError
 from gateway.messages.balances import DeductionView
 from gateway.messages.common import integer
-from gateway.messages.events import EventListResponse, EventView
-from gateway.ports import EventQuery
+from gateway.messages.events import AggregateResponse, EventListResponse, EventView
+from gateway.ports import EventQuery, UsageQuery
 
 if TYPE_CHECKING:
-    from gateway.messages.events import EventListRequest
-    from gateway.ports import DeductionRecord, EventRecord
+    from gateway.engine.aggregates import Cycle
+    from gateway.messages.events import AggregateRequest, EventListRequest
+    from gateway.ports import DeductionRecord, EventRecord, FeatureRecord
 
 LIMIT_DEFAULT = 50
 LIMIT_DEFAULT_OFFSET = 100
 """Page size before version 2.3."""
+
+GROUPS_DEFAULT = 9
+"""Groups shown by name when ``max_groups`` does not say."""
 
 
 class Events(Creation):
@@ -33,11 +54,8 @@ class Events(Creation):
         self, env: str, request: EventListRequest, *, cursor_paging: bool
     ) -> EventListResponse:
         """Return one page of events. Raises ``InvalidCursorError``."""
-        partitions = None
-        if request.customer_id:
-            partitions = [self.subjects.subject(env, request.customer_id).partition]
-        await self.subjects.caught_up(partitions)
-        period = request.custom_range
+        start_ms, end_ms = await self._list_period(env, request)
+        await self._caught_up(env, request.customer_id)
         limit = integer(request.limit, field="limit")
         offset = integer(request.offset, field="offset")
         query = EventQuery(
@@ -48,8 +66,9 @@ class Events(Creation):
             customer_id=request.customer_id,
             entity_id=request.entity_id,
             feature_ids=request.feature_ids,
-            start_ms=integer(period.start, field="custom_range.start") if period else None,
-            end_ms=integer(period.end, field="custom_range.end") if period else None,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            properties=tuple((request.filter_by or {}).items()),
         )
         page = await self.reader.list_events(query)
         shown = [await self._event_view(env, event) for event in page.items]
@@ -62,6 +81,117 @@ class Events(Creation):
             limit=query.limit,
             total=page.total,
         )
+
+    async def aggregate_events(self, env: str, request: AggregateRequest) -> AggregateResponse:
+        """Return usage summed in bins.
+
+        Raises ``FeatureNotFoundError``, ``CustomerNotFoundError`` and, beyond the limits of
+        ``gateway.engine.aggregates``, ``InvalidInputsError``. Costs O(m log m) in SQL for the m
+        events of the customer (without one, of the environment) in the range, then O(bins + sums)
+        here.
+        """
+        features = [await self.catalog.feature(env, each) for each in request.feature_ids]
+        bin_size = request.bin_size or ("hour" if request.range == "24h" else "day")
+        period = await self._aggregate_period(env, request)
+        begins = bins_of(period, bin_size, len(features))
+        await self._caught_up(env, request.customer_id)
+        usage = await self.reader.sum_events(
+            UsageQuery(
+                env=env,
+                customer_id=request.customer_id,
+                entity_id=request.entity_id,
+                feature_ids=tuple(each.id for each in features),
+                start_ms=period.start_ms,
+                end_ms=period.end_ms,
+                properties=tuple((request.filter_by or {}).items()),
+                step_ms=step_ms(bin_size),
+                cells_max=CELLS_MAX,
+                group=request.group_by,
+                groups_max=integer(request.max_groups, field="max_groups") or GROUPS_DEFAULT,
+                deducted=request.aggregate_on is not None,
+            )
+        )
+        check_cells(*usage)
+        measured = {each.id: self._measured(each) for each in features}
+        grouped = request.group_by is not None
+        answer = AggregateResponse(
+            list=usage_bins(
+                usage.cells,
+                begins,
+                measured,
+                grouped=grouped,
+                counted=request.measure == "count",
+            ),
+            total=usage_totals(usage.cells, measured),
+        )
+        if request.aggregate_on is not None:
+            owners = {
+                each: await self._owner(env, each)
+                for each in dict.fromkeys(cell.feature_id for cell in usage.deductions)
+            }
+            answer.deductions = deduction_bins(
+                usage.deductions, usage.draws, begins, owners, grouped=grouped
+            )
+        return answer
+
+    async def _caught_up(self, env: str, customer_id: str | None) -> None:
+        partitions = None
+        if customer_id:
+            partitions = [self.subjects.subject(env, customer_id).partition]
+        await self.subjects.caught_up(partitions)
+
+    async def _list_period(
+        self, env: str, request: EventListRequest
+    ) -> tuple[int | None, int | None]:
+        if request.range is not None:
+            cycle = None
+            if request.customer_id and request.range in BILLING_RANGES:
+                cycle = await self._billing_cycle(env, request.customer_id, request.entity_id)
+            return range_period(request.range, self.clock.now_ms(env), cycle)
+        custom = request.custom_range
+        if custom is None:
+            return None, None
+        return (
+            integer(custom.start, field="custom_range.start"),
+            integer(custom.end, field="custom_range.end"),
+        )
+
+    async def _aggregate_period(self, env: str, request: AggregateRequest) -> Period:
+        cycle = None
+        if request.customer_id:  # whatever the range, a customer that does not exist is a 404
+            cycle = await self._billing_cycle(env, request.customer_id, request.entity_id)
+        if request.custom_range is not None:
+            start_ms = integer(request.custom_range.start, field="custom_range.start")
+            end_ms = integer(request.custom_range.end, field="custom_range.end")
+            return Period(start_ms or 0, end_ms or 0)
+        name = request.range or (RANGE_DEFAULT if cycle else RANGE_DEFAULT_ALL)
+        return range_period(name, self.clock.now_ms(env), cycle)
+
+    async def _billing_cycle(self, env: str, customer_id: str, entity_id: str | None) -> Cycle:
+        """Return the cycle of the entity's own plans, if it has a paid one, else the customer's."""
+        try:
+            subject = self.subjects.subject(env, customer_id, entity_id=entity_id)
+            reply = await self.read(subject)
+        except EntityNotFoundError:  # deleted; its events are still there
+            reply = await self.read(self.subjects.subject(env, customer_id))
+        cycle = billing_cycle(
+            decode_subscriptions(reply.subscriptions), decode_customer(reply.document).created_at
+        )
+        if not reply.entity:
+            return cycle
+        own = decode_entity(reply.entity).document.subscriptions
+        return billing_cycle(own, 0) if any(one.cycle_unit for one in own) else cycle
+
+    def _measured(self, feature: FeatureRecord) -> Measured:
+        schema = self.catalog.document(feature).credit_schema
+        costs = {one.metered_feature_id: one.credit_cost for one in schema}
+        return Measured(feature.type, feature.precision, costs)
+
+    async def _owner(self, env: str, feature_id: str) -> Measured:
+        try:
+            return self._measured(await self.catalog.feature(env, feature_id))
+        except FeatureNotFoundError:  # as in ``_precision``
+            return Measured("metered", 0, {})
 
     async def _event_view(self, env: str, event: EventRecord) -> EventView:
         precision = await self._precision(env, event.feature_id)

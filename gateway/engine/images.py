@@ -2,7 +2,8 @@
 those of ``gateway.keys`` and of the headers of ``lua/include``.
 
 Everything derived is derived anew: the sums over slots and over rows held by entities, the creation
-order, the marks of entities that differ from full, and the times they are due.
+order, the marks of entities that differ from full, the times they are due, what open locks hold,
+and which rows were named by a caller.
 """
 
 from __future__ import annotations
@@ -10,20 +11,34 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from gateway.ids import ROW_PREFIX
 from gateway.rows import Kind, Live, Row, decode_row, encode_live, encode_row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.ports import CustomerImage, EntityImage, RowImage
 
 _CLASSES = 8
 _NUMBERS = 2**24
+_WINDOW = "w"
+"""First column of the lines of a receipt that name a usage window; the fourth is its key."""
+_KEY_DIGITS = 8
 
 Values = list[str | int]
 
 
-def restore_groups(image: CustomerImage) -> list[Values]:
-    """Return the values of the customer, entities, order, marks and due keys, in this order."""
-    return _Restoration(image).groups()
+def restore_groups(
+    image: CustomerImage,
+    rules: Mapping[str, str] | None = None,
+    entity_rules: Mapping[tuple[str, str], str] | None = None,
+) -> list[Values]:
+    """Return the values of the customer, entities, order, marks, due, locks and holds keys, in this
+    order. Rules of spending are by feature, those of an entity by feature and entity.
+    """
+    restoration = _Restoration(image)
+    restoration.place_rules(rules or {}, entity_rules or {})
+    return restoration.groups()
 
 
 def score(band: int, place: int, number: int) -> int:
@@ -56,6 +71,8 @@ class _Restoration:
         for feature, owners in held.items():
             self._place_held(feature, owners)
         self._place_slots(shared)
+        self._place_extras()
+        self._place_names()
 
         order: Values = []
         for entity in image.entities:
@@ -69,7 +86,17 @@ class _Restoration:
         self.customer += ["id", image.internal_id, "seq", image.seq, "rev", image.seq]
         self.customer += ["doc", image.document, "subs", subscriptions]
         self.customer += ["entities", image.number_max, "counter", self.counter]
-        return [self.customer, self.holdings, order, self.marks, self.due]
+        return [self.customer, self.holdings, order, self.marks, self.due, *self._locks()]
+
+    def place_rules(
+        self, rules: Mapping[str, str], entity_rules: Mapping[tuple[str, str], str]
+    ) -> None:
+        """Add the rules of spending of the customer and of the entities that are here."""
+        for feature, text in rules.items():
+            self.customer += [f"l:{feature}", text]
+        for (feature, entity_id), text in entity_rules.items():
+            if entity_id in self.entities:
+                self.holdings += [f"l:{feature}\t{entity_id}", text]
 
     def _bands(self) -> dict[str, int]:
         counts: dict[str, int] = defaultdict(int)
@@ -104,11 +131,8 @@ class _Restoration:
         self.customer += [f"v:{feature}", encode_live(lives)]
 
     def _place_held(self, feature: str, owners: dict[str, list[RowImage]]) -> None:
-        self.counter += 1
-        band = self.counter
-        sums = dict.fromkeys(("granted", "used", "over", "credit", "rows", "unlimited", "sunk"), 0)
+        plain, rolled = _Sums(), _Sums()
         for entity_id, images in owners.items():
-            entity = self.entities[entity_id]
             rows = _in_order(images)
             field = f"{feature}\t{entity_id}"
             self.holdings += [f"h:{field}", "\n".join(encode_row(row) for row, _ in rows)]
@@ -121,13 +145,20 @@ class _Restoration:
             moments = [at for row, image in rows for at in (image.due_ms, row.expires_ms) if at]
             if moments:
                 self.due += [min(moments), field]
-            places = set()
             for row, image in rows:
-                if row.kind is Kind.SHARED:
-                    places |= _add(sums, row, image.used)
+                (rolled if row.rollover else plain).add(entity_id, row, image.used)
+        self._place_sums(f"h:{feature}", plain)
+        self._place_sums(f"o:{feature}", rolled)
+
+    def _place_sums(self, field: str, sums: _Sums) -> None:
+        if not sums.places:
+            return
+        self.counter += 1
+        band = self.counter
+        for entity_id, places in sums.places.items():
             for place in sorted(places):
-                self._mark(band, place, entity)
-        self.customer += [f"h:{feature}", f"{band} {' '.join(map(str, sums.values()))}"]
+                self._mark(band, place, self.entities[entity_id])
+        self.customer += [field, f"{band} {' '.join(map(str, sums.numbers.values()))}"]
 
     def _place_slots(self, shared: dict[str, list[RowImage]]) -> None:
         current: dict[tuple[str, int], Row] = {}
@@ -155,6 +186,42 @@ class _Restoration:
         for field, parts in texts.items():
             self.holdings += [field, " ".join(parts)]
 
+    def _place_extras(self) -> None:
+        texts: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for (feature, entity_id), units in self._held_by_locks().items():
+            texts[feature, entity_id].append(f"k\t{units}")
+        for window in self.image.windows:
+            line = f"w\t{window.key}\t{window.end_ms}\t{window.used}"
+            texts[window.feature_id, window.entity_id].append(line)
+        for (feature, entity_id), lines in texts.items():
+            if not entity_id:
+                self.customer += [f"x:{feature}", "\n".join(lines)]
+            elif entity_id in self.entities:
+                self.holdings += [f"x:{feature}\t{entity_id}", "\n".join(lines)]
+
+    def _held_by_locks(self) -> dict[tuple[str, str], int]:
+        held: dict[tuple[str, str], int] = defaultdict(int)
+        for lock in self.image.locks:
+            for feature, units in _held_of(lock.receipt).items():
+                for scope in dict.fromkeys(("", lock.entity_id)):
+                    held[feature, scope] += units
+        return {scope: units for scope, units in held.items() if units}
+
+    def _place_names(self) -> None:
+        for image in self.image.rows:
+            row = decode_row(image.line)
+            if not row.rollover and not row.id.startswith(f"{ROW_PREFIX}_"):
+                self.customer += [f"i:{row.id}", f"{image.feature_id}\t{image.entity_id}"]
+
+    def _locks(self) -> list[Values]:
+        receipts: Values = []
+        holds: Values = []
+        image = self.image
+        for lock in image.locks:
+            receipts += [f"{image.env}\t{lock.lock_id}", lock.receipt]
+            holds += [lock.expires_ms, f"{image.env}\t{image.customer_id}\t{lock.lock_id}"]
+        return [receipts, holds]
+
     def _mark(self, band: int, place: int, entity: EntityImage) -> None:
         self.marks += [score(band, place, entity.number), f"{band}:{place}\t{entity.entity_id}"]
 
@@ -164,22 +231,44 @@ def _in_order(images: list[RowImage]) -> list[tuple[Row, RowImage]]:
     return sorted(pairs, key=lambda pair: (pair[0].kind is Kind.PER_ENTITY, pair[0].rank))
 
 
-def _add(sums: dict[str, int], row: Row, used: int) -> set[int]:
-    """Count one row held by an entity; return the classes it puts the entity into."""
-    sums["rows"] += 1
-    if row.unlimited:
-        sums["unlimited"] += 1
-        sums["sunk"] += used
-        return {3, 4}
-    sums["granted"] += row.grant
-    sums["used"] += used
-    sums["over"] += max(0, used - row.grant)
-    sums["credit"] += max(0, -used)
-    places = {3}
-    if used < row.grant:
-        places.add(0)
-    if used > 0:
-        places.add(1)
-    if used > row.grant:
-        places.add(2)
-    return places
+def _held_of(receipt: str) -> dict[str, int]:
+    """Return the units a lock holds of each feature, from what each row gave."""
+    held: dict[str, int] = defaultdict(int)
+    for line in receipt.split("\n")[1:]:
+        feature, _, _, period, units, _ = line.split("\t")
+        # A feature may have that name as well, but no period has as many digits as a key.
+        if feature != _WINDOW or 0 < len(period) < _KEY_DIGITS:
+            held[feature] += int(units)
+    return held
+
+
+class _Sums:
+    """Sums over rows that entities hold, and the classes each row puts its entity into."""
+
+    def __init__(self) -> None:
+        names = ("granted", "used", "over", "credit", "rows", "unlimited", "sunk")
+        self.numbers = dict.fromkeys(names, 0)
+        self.places: dict[str, set[int]] = defaultdict(set)
+
+    def add(self, entity_id: str, row: Row, used: int) -> None:
+        """Count one row."""
+        places, sums = self.places[entity_id], self.numbers
+        if row.kind is not Kind.SHARED:
+            return
+        sums["rows"] += 1
+        places.add(3)
+        if row.unlimited:
+            sums["unlimited"] += 1
+            sums["sunk"] += used
+            places.add(4)
+            return
+        sums["granted"] += row.grant
+        sums["used"] += used
+        sums["over"] += max(0, used - row.grant)
+        sums["credit"] += max(0, -used)
+        if used < row.grant:
+            places.add(0)
+        if used > 0:
+            places.add(1)
+        if used > row.grant:
+            places.add(2)

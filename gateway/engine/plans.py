@@ -10,15 +10,21 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
+from gateway.engine.controls import (
+    customer_scope,
+    entity_scope,
+    own_rows,
+    rules_of,
+    shared_rows,
+)
 from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile, encode_document
-from gateway.engine.portraits import decode_entity, decode_subscriptions
+from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
 from gateway.errors import InvalidRequestError, PlanNotFoundError
 from gateway.ids import new_id
 from gateway.lifecycle.attach import Change, Scope, attach
 from gateway.messages.billing import AttachResponse
 from gateway.messages.common import integer
 from gateway.outbox import join
-from gateway.rows import decode_rows
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
@@ -65,8 +71,9 @@ class Attachments(Creation):
                 _scope(subject, reply, entity),
                 offer,
                 quantities=quantities,
-                now_ms=self.clock.now_ms(),
+                now_ms=self.clock.now_ms(env),
                 make_id=new_id,
+                keeps_overage=self.keeps_overage,
             )
             status = await self._apply(subject, reply, entity, change)
             if status is Status.OUT_OF_RANGE:
@@ -95,13 +102,25 @@ class Attachments(Creation):
             subject.entity_id,
             document,
             "\n".join(lines),
+            await self._rules(subject, reply, entity, change),
             await self.feature_rows(subject.env, change),
         )
+
+    async def _rules(
+        self, subject: Subject, reply: CustomerReply, entity: EntityText | None, change: Change
+    ) -> str:
+        customer = decode_customer(reply.document)
+        if entity is None:
+            subscriptions = decode_subscriptions(reply.subscriptions)
+            before = customer_scope(customer, subscriptions, shared_rows(reply))
+        else:
+            before = entity_scope(entity.document, customer, own_rows(reply))
+        rows = {**before.rows, **change.rows}
+        after = before._replace(subscriptions=change.subscriptions, rows=rows)
+        return await rules_of(self.catalog, subject.env, after, before)
 
 
 def _scope(subject: Subject, reply: CustomerReply, entity: EntityText | None) -> Scope:
     if entity is not None:
-        rows = {one.feature: decode_rows(one.own_rows) for one in reply.descriptions}
-        return Scope(subject.entity_id, entity.document.subscriptions, rows)
-    rows = {one.feature: decode_rows(one.rows) for one in reply.descriptions}
-    return Scope("", decode_subscriptions(reply.subscriptions), rows)
+        return Scope(subject.entity_id, entity.document.subscriptions, own_rows(reply))
+    return Scope("", decode_subscriptions(reply.subscriptions), shared_rows(reply))

@@ -9,6 +9,12 @@ from msgspec import Raw
 
 from gateway.cycles import last_boundary, next_boundary
 from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.engine.controls import (
+    read_customer_scope,
+    read_entity_scope,
+    shown_customer_controls,
+    shown_entity_controls,
+)
 from gateway.engine.views import balance_of, flag_of, parts_of
 from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.plan_rules import plan_view
@@ -41,6 +47,11 @@ class EntityText(NamedTuple):
     document: EntityDocument
 
 
+def decode_customer(text: str) -> CustomerDocument:
+    """Return the document of a customer's ``doc`` text."""
+    return _customers.decode(text)
+
+
 def decode_entity(text: str) -> EntityText:
     """Return the entity of its text in the entities hash."""
     _, number, feature_id, document = text.split("\t", 3)
@@ -56,9 +67,10 @@ async def customer_view(
     catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int, expand: frozenset[str]
 ) -> CustomerView:
     """Return the customer; its totals include what entities hold."""
-    document = _customers.decode(reply.document)
+    document = decode_customer(reply.document)
     subscriptions = decode_subscriptions(reply.subscriptions)
-    balances, flags = await _holdings(catalog, subject, reply, now_ms, expand)
+    scope = read_customer_scope(reply, document, subscriptions)
+    balances, flags = await holdings(catalog, subject, reply, now_ms, expand)
     return CustomerView(
         id=subject.customer_id,
         name=document.name,
@@ -69,7 +81,7 @@ async def customer_view(
         env=subject.env,
         metadata=document.metadata,
         send_email_receipts=document.send_email_receipts,
-        billing_controls=document.billing_controls,
+        billing_controls=shown_customer_controls(catalog, subject.env, scope, reply, now_ms=now_ms),
         subscriptions=await _recurring(
             catalog, subject, subscriptions, scope="customer", now_ms=now_ms, expand=expand
         ),
@@ -88,7 +100,8 @@ async def entity_view(
     entity = decode_entity(reply.entity)
     own = entity.document.subscriptions
     inherited = decode_subscriptions(reply.subscriptions)
-    balances, flags = await _holdings(catalog, subject, reply, now_ms, frozenset())
+    customer = decode_customer(reply.document)
+    balances, flags = await holdings(catalog, subject, reply, now_ms, frozenset())
     return EntityView(
         id=subject.entity_id,
         name=entity.document.name,
@@ -103,7 +116,14 @@ async def entity_view(
         purchases=[*_purchases(own, "entity"), *_purchases(inherited, "customer")],
         balances=balances,
         flags=flags,
-        billing_controls=entity.document.billing_controls,
+        billing_controls=shown_entity_controls(
+            catalog,
+            subject.env,
+            read_entity_scope(reply, entity.document, customer),
+            reply,
+            customer=read_customer_scope(reply, customer, inherited),
+            now_ms=now_ms,
+        ),
         invoices=[],
     )
 
@@ -126,15 +146,18 @@ async def entity_summary(
     )
 
 
-async def _holdings(
+async def holdings(
     catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int, expand: frozenset[str]
 ) -> tuple[dict[str, Balance], dict[str, FlagView]]:
+    """Return the balances and the flags of a customer or an entity, by feature."""
     entity_level = bool(subject.entity_id)
     balances: dict[str, Balance] = {}
     flags: dict[str, FlagView] = {}
     for description in reply.descriptions:
+        if not description.granted:  # only named by controls, or only paid for by credits
+            continue
         feature = await catalog.feature(subject.env, description.feature)
-        if description.granted and not feature.in_use:  # the catalog is from before the plan
+        if not feature.in_use:  # the catalog is from before the plan
             feature = await catalog.use_feature(feature)
         if feature.type == "boolean":
             parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)

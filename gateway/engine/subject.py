@@ -75,6 +75,11 @@ class Creator(Protocol):
     async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
         """Create the entity if absent."""
 
+    async def rules_of(
+        self, image: CustomerImage
+    ) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+        """Return the rules texts of a customer, by feature, and of its entities."""
+
 
 class Subjects:
     """Finds customers and entities for the operations."""
@@ -118,11 +123,15 @@ class Subjects:
             request_id or new_id("req"),
         )
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return self._partitions
+
     def context(self, subject: Subject) -> Context:
         """Return what every change says of itself, with the time of now."""
-        return Context(
-            subject.keys, subject.env, subject.customer_id, subject.request_id, self._clock.now_ms()
-        )
+        now_ms = self._clock.now_ms(subject.env)
+        return Context(subject.keys, subject.env, subject.customer_id, subject.request_id, now_ms)
 
     async def run(self, subject: Subject, creator: Creator, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way.
@@ -176,7 +185,7 @@ class Subjects:
             loaded = await self._reader.load(subject.env, subject.customer_id, subject.partition)
             created = False
             if loaded.customer is not None:
-                status = await self._restore(subject, loaded.cursor, loaded.customer)
+                status = await self._restore(subject, loaded.cursor, loaded.customer, creator)
             elif subject.customer_data is not None:
                 status = await creator.create_customer(
                     subject, subject.customer_data, loaded.cursor
@@ -192,10 +201,11 @@ class Subjects:
                 raise UnavailableError(msg)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _restore(self, subject: Subject, cursor: str, image: CustomerImage) -> Status:
-        return await self._scripts.restore_customer(
-            self.context(subject), cursor, restore_groups(image)
-        )
+    async def _restore(
+        self, subject: Subject, cursor: str, image: CustomerImage, creator: Creator
+    ) -> Status:
+        groups = restore_groups(image, *await creator.rules_of(image))
+        return await self._scripts.restore_customer(self.context(subject), cursor, groups)
 
     async def caught_up(self, partitions: Iterable[int] | None = None) -> None:
         """Wait, within bounds, until SQL has what these partitions (all when None) hold now.

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.amounts import format_units
-from gateway.messages.balances import Balance, Breakdown, FlagView, ResetView
+from gateway.lifecycle.rules import is_alone, overage_control
+from gateway.messages.balances import Balance, Breakdown, FlagView, LeftoverView, ResetView
 from gateway.rows import Kind, Live, Row, decode_live, decode_rows
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Held(NamedTuple):
     unlimited: int = 0
     sunk: int = 0
 
+    @property
+    def left(self) -> int:
+        """Units left, each row floored at zero."""
+        return self.granted - self.used + self.over
+
 
 def parts_of(description: Description, *, entity_level: bool, now_ms: int) -> list[Part]:
     """Return what the scope sees of a feature, in spending order, without expired rows."""
@@ -77,6 +83,8 @@ def parts_of(description: Description, *, entity_level: bool, now_ms: int) -> li
         elif slot != "-":
             own.append(Part(row, 1, int(slot), max(0, int(slot) - row.grant), live.due_ms))
     own.sort(key=lambda part: part.row.rank)
+    if entity_level and is_alone(description.rules):
+        shared = []
     return [part for part in own + shared if not 0 < part.row.expires_ms <= now_ms]
 
 
@@ -103,11 +111,13 @@ def balance_of(
     """Return the balance of a feature, or None when the scope has no row of it."""
     parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
     parts = [part for part in parts if part.row.kind is not Kind.FLAG]
-    held = Held()
-    if description.held and not entity_level:
-        held = Held(*map(int, description.held.split()))
+    held, rolled = Held(), Held()
+    if not entity_level:
+        held, rolled = held_of(description.held), held_of(description.rolled)
     if not parts and held.rows == 0:
         return None
+    leftovers = [part for part in parts if part.row.rollover]
+    parts = [part for part in parts if not part.row.rollover]
 
     def number(units: int) -> Raw:
         return Raw(format_units(units, precision).encode())
@@ -117,9 +127,10 @@ def balance_of(
         granted = remaining = 0
         usage = held.sunk + sum(part.used for part in parts if part.row.unlimited)
     else:
-        granted = held.granted + sum(part.granted for part in parts)
-        remaining = held.granted - held.used + held.over + sum(part.remaining for part in parts)
-        usage = held.used + sum(part.used for part in parts)
+        sources = parts + leftovers
+        granted = held.granted + rolled.granted + sum(part.granted for part in sources)
+        remaining = held.left + rolled.left + sum(part.remaining for part in sources)
+        usage = held.used + rolled.used + sum(part.used for part in sources)
     cap = _max_purchase(parts)
     return Balance(
         feature_id=description.feature,
@@ -127,11 +138,55 @@ def balance_of(
         remaining=number(remaining),
         usage=number(usage),
         unlimited=unlimited,
-        overage_allowed=any(part.row.overage for part in parts),
+        overage_allowed=_overage_allowed(description, parts),
         max_purchase=None if cap is None else number(cap),
         next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
+        held=_on_hold(description, precision, entity_level=entity_level),
         breakdown=[_breakdown(part, precision) for part in parts],
+        rollovers=_rollovers(leftovers, rolled, parts, precision),
     )
+
+
+def held_of(text: str) -> Held:
+    """Return the sums of a description's ``held`` or ``rolled`` text, zeros when there are none."""
+    return Held(*map(int, text.split())) if text else Held()
+
+
+def _on_hold(description: Description, precision: int, *, entity_level: bool) -> Raw | UnsetType:
+    """Return the units open locks of the scope hold, left out when there are none."""
+    extras = description.own_extras if entity_level else description.extras
+    for line in extras.split("\n"):
+        if line.startswith("k\t"):
+            return Raw(format_units(int(line[2:]), precision).encode())
+    return UNSET
+
+
+def _rollovers(
+    leftovers: list[Part], rolled: Held, parts: list[Part], precision: int
+) -> list[LeftoverView] | UnsetType:
+    """Return what rolled over, earliest expiry first; left out where nothing can roll over. What
+    entities hold of it is one item of the customer.
+    """
+
+    def view(granted: int, left: int, expires_ms: int) -> LeftoverView:
+        return LeftoverView(
+            granted=Raw(format_units(granted, precision).encode()),
+            balance=Raw(format_units(left, precision).encode()),
+            expires_at=expires_ms or None,
+        )
+
+    if not any(part.row.roll for part in parts) and not leftovers and not rolled.rows:
+        return UNSET
+    views = [view(part.granted, part.remaining, part.row.expires_ms) for part in leftovers]
+    if rolled.rows:
+        views.append(view(rolled.granted, rolled.left, 0))
+    return views
+
+
+def _overage_allowed(description: Description, parts: list[Part]) -> bool:
+    """Whether balances may go below zero: as a billing control says, else as any row does."""
+    control = overage_control(description.own_rules, description.rules)
+    return any(part.row.overage for part in parts) if control is None else control
 
 
 def _max_purchase(parts: list[Part]) -> int | None:

@@ -19,7 +19,9 @@ from gateway.amounts import ENTITIES_MAX, UNITS_MAX, format_units, to_units
 from gateway.cycles import next_boundary, span
 from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
+from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import arrange, rank
+from gateway.lifecycle.rollover import adopt_rollovers, roll_of
 from gateway.messages.plans import price_view
 from gateway.rows import Flag, Kind, Row, RowDocument
 
@@ -102,11 +104,13 @@ def attach(
     quantities: Mapping[str, Decimal],
     now_ms: int,
     make_id: Callable[[str], str],
+    keeps_overage: bool = False,
 ) -> Change:
     """Decide what attaching a plan changes.
 
     Raises ``PlanAttachedError`` when the plan is the current one, ``InvalidRequestError`` when the
-    quantities name a feature that is not prepaid or a grant would leave the exact range.
+    quantities name a feature that is not prepaid or a grant would leave the exact range. With
+    ``keeps_overage`` what was used beyond a free grant stays used after its reset.
     """
     document = offer.document
     one_off = is_one_off(document)
@@ -132,6 +136,7 @@ def attach(
         anchor_ms=anchor_ms,
         cycle_unit=unit if paid else "",
         cycle_every=every if paid else 0,
+        billing_controls=document.billing_controls,
     )
     touched = [subscription]
     active = [*scope.subscriptions, subscription]
@@ -160,12 +165,13 @@ def attach(
             position=position,
             quantities=quantities,
             make_id=make_id,
+            keeps_overage=keeps_overage,
         )
         dues[row.id] = next_boundary(anchor_ms, row.unit, row.every, now_ms)
         held = rows.setdefault(item.feature_id, list(scope.rows.get(item.feature_id, ())))
         held.append(row)
     for feature, held in rows.items():
-        rows[feature] = arrange(held)
+        rows[feature] = arrange(adopt_rollovers(held, [row for row in held if row.id in dues]))
         _check_range(feature, [row for row in rows[feature] if row.id in dues], offer.features)
     return Change(active, touched, rows, dues)
 
@@ -197,9 +203,10 @@ def _row(
     position: int,
     quantities: Mapping[str, Decimal],
     make_id: Callable[[str], str],
+    keeps_overage: bool,
 ) -> Row:
     feature = offer.features[item.feature_id]
-    row_id = make_id("cus_ent")
+    row_id = make_id(ROW_PREFIX)
     if feature.type == "boolean":
         document = RowDocument(plan_id=offer.record.id, subscription_id=subscription.id)
         return Row(id=row_id, kind=Kind.FLAG, rank=f"2{position:03d}", document=document)
@@ -226,6 +233,7 @@ def _row(
         + (Flag.OVERAGE if overage else "")
         + (Flag.ALLOCATED if allocated else "")
         + (Flag.FREE_OVERAGE if allocated and price is None else "")
+        + (Flag.KEEPS_OVERAGE if keeps_overage and price is None and unit else "")
     )
     return Row(
         id=row_id,
@@ -247,6 +255,9 @@ def _row(
             position=position,
         ),
         entity_feature=item.entity_feature_id or "",
+        roll=""
+        if item.unlimited
+        else roll_of(item.rollover, included + prepaid, feature.precision, field=where),
         document=RowDocument(
             plan_id=offer.record.id,
             subscription_id=subscription.id,

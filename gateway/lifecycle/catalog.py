@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -17,6 +18,11 @@ from gateway.errors import InvalidInputsError
 from gateway.messages.features import CreditCost, FeatureView, decode_feature_document
 from gateway.messages.plans import PlanDocument, PlanItem, raw
 from gateway.ports import FeatureRecord, PlanRecord
+
+RATIO_MAX = 2**53
+"""Twice the product of both sides of a credit ratio stays below it, so that scripts convert any
+amount exactly.
+"""
 
 _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)  # wide enough for any value below the bounds
 
@@ -40,6 +46,14 @@ class Need(NamedTuple):
 
     total: Decimal
     places: int
+
+
+def credit_ratio(cost: str, precision: int, credits_precision: int) -> tuple[int, int]:
+    """Return (units of the credit system, units of the feature) that pay for each other, in lowest
+    terms, of a credit cost per whole unit.
+    """
+    ratio = Fraction(cost) * Fraction(10) ** (credits_precision - precision)
+    return ratio.numerator, ratio.denominator
 
 
 def feature_view(record: FeatureRecord) -> FeatureView:

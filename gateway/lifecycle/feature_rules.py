@@ -24,10 +24,12 @@ from gateway.errors import (
     NotSupportedError,
 )
 from gateway.lifecycle.catalog import (
+    RATIO_MAX,
     CatalogView,
     Need,
     StoredPlan,
     bounded,
+    credit_ratio,
     needs_of,
     plain,
     resolve_reset,
@@ -175,8 +177,17 @@ def _credit_costs(
         source = line.metered_feature_id
         if source in costs:
             raise InvalidFeatureError(f"{field}.metered_feature_id: {source} is listed twice")
-        _check_source(feature_id, source, catalog.features.get(source), field)
+        member = catalog.features.get(source)
+        _check_source(feature_id, source, member, field)
         costs[source] = StoredCost(metered_feature_id=source, credit_cost=_cost(line, field))
+        num, den = credit_ratio(
+            costs[source].credit_cost,
+            member.precision if member else amounts.PRECISION_DEFAULT,
+            amounts.PRECISION_CREDITS,
+        )
+        if 2 * num * den >= RATIO_MAX:
+            msg = f"{field}.credit_cost: has too many digits to convert every amount exactly"
+            raise InvalidInputsError(msg)
     return list(costs.values())
 
 

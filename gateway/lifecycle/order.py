@@ -39,6 +39,15 @@ def rank(
     )
 
 
+def rerank(rank_text: str, *, unit: str, every: int, expires_ms: int) -> str:
+    """Return the rank of a row whose reset or expiry has changed; the rest of it stays."""
+    if not rank_text.startswith(("0", "1")):  # of a flag: nothing is spent from it
+        return rank_text
+    seconds = every // 1000 if unit == "f" else every * _MONTH_SECONDS
+    changed = f"{0 if unit else 1}{seconds:010d}{(expires_ms or _NEVER):014d}"
+    return rank_text[0] + changed + rank_text[1 + len(changed) :]
+
+
 def arrange(rows: list[Row]) -> list[Row]:
     """Return the customer's rows of a feature in order: shared ones first, per-entity ones last."""
     return sorted(rows, key=lambda row: (row.kind is Kind.PER_ENTITY, row.rank))

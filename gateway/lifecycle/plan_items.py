@@ -242,6 +242,11 @@ def _rollover(
         return None
     if not feature.consumable or interval == "one_off":
         raise InvalidItemError(f"{field}: only a consumable feature that resets rolls over")
+    return rollover_rule(request, field)
+
+
+def rollover_rule(request: wire.RolloverRequest, field: str) -> Rollover:
+    """Return a rollover as it is stored; ``field`` is where it stands in the request."""
     most = number(request.max, f"{field}.max")
     percentage = number(request.max_percentage, f"{field}.max_percentage", most=PERCENT_MAX)
     if most is not None and percentage is not None:

@@ -31,6 +31,7 @@ from gateway.lifecycle.catalog import (
     needs_of,
     plain,
 )
+from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
 from gateway.messages import plans as wire
 from gateway.messages.features import decode_feature_document
@@ -79,6 +80,7 @@ def new_plan(
         metadata=request.metadata or {},
         billing_controls=request.billing_controls or {},
     )
+    check_amounts(document.billing_controls, catalog.features)
     _check_prices(document)
     _check_default(document, catalog)
     precisions = _fit(document, catalog)

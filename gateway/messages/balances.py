@@ -11,6 +11,14 @@ from gateway.messages.common import Integer, Json, Number
 from gateway.messages.subjects import CustomerData, EntityData
 
 
+class LockRequest(msgspec.Struct, kw_only=True):
+    """A hold on units until they are confirmed or released; 24 hours if nothing else is said."""
+
+    lock_id: str
+    enabled: bool = True
+    expires_at: Integer | None = None
+
+
 class CheckRequest(msgspec.Struct, kw_only=True):
     """May this customer (or entity) use ``required_balance`` units of the feature?"""
 
@@ -21,7 +29,8 @@ class CheckRequest(msgspec.Struct, kw_only=True):
     properties: Json = msgspec.field(default_factory=msgspec.Raw)
     send_event: bool | None = None
     with_preview: bool | None = None
-    lock: Json = msgspec.field(default_factory=msgspec.Raw)
+    lock: LockRequest | None = None
+    explain: bool | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
 
@@ -37,7 +46,9 @@ class TrackRequest(msgspec.Struct, kw_only=True):
     properties: Json = msgspec.field(default_factory=msgspec.Raw)
     timestamp: Integer | None = None
     overage_behavior: str | None = None
-    lock: Json = msgspec.field(default_factory=msgspec.Raw)
+    lock: LockRequest | None = None
+    idempotency_key: str | None = None
+    dry_run: bool | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
     async_: bool | None = msgspec.field(default=None, name="async")
@@ -77,6 +88,14 @@ class Breakdown(msgspec.Struct, kw_only=True):
     expires_at: int | None
 
 
+class LeftoverView(msgspec.Struct, kw_only=True):
+    """Units left over from earlier periods; ``balance`` of ``granted`` are left."""
+
+    granted: Number
+    balance: Number
+    expires_at: int | None
+
+
 class Balance(msgspec.Struct, kw_only=True):
     """What is left of a feature, for a customer or an entity."""
 
@@ -89,7 +108,9 @@ class Balance(msgspec.Struct, kw_only=True):
     overage_allowed: bool
     max_purchase: Number | None
     next_reset_at: int | None
+    held: Number | UnsetType = UNSET
     breakdown: list[Breakdown]
+    rollovers: list[LeftoverView] | UnsetType = UNSET
 
 
 class FlagView(msgspec.Struct, kw_only=True):
@@ -110,7 +131,68 @@ class CheckResponse(msgspec.Struct, kw_only=True):
     entity_id: str | UnsetType = UNSET
     required_balance: Number
     balance: Balance | None
+    balances: dict[str, Balance | None] | UnsetType = UNSET
     flag: FlagView | None
+    explanation: Explanation | UnsetType = UNSET
+    preview: CheckPreview | UnsetType = UNSET
+
+
+class CheckPreview(msgspec.Struct, kw_only=True):
+    """What a page may tell somebody who was denied. No products are suggested."""
+
+    scenario: str
+    title: str
+    message: str
+    feature_id: str
+    feature_name: str
+    products: list[Json] = []
+
+
+class ExplainedSource(msgspec.Struct, kw_only=True):
+    """One source the decision looked at, in spending order. ``balance_id`` is null for what all
+    entities hold together; ``taken`` and ``overage`` are what the amount would take from it.
+    """
+
+    feature_id: str
+    balance_id: str | None
+    scope: str
+    available: Number
+    taken: Number
+    overage: Number
+
+
+class ExplainedLimit(msgspec.Struct, kw_only=True):
+    """One limit that binds the call; ``left`` is null where it only permits or forbids."""
+
+    feature_id: str
+    type: str
+    entity_id: str | None
+    left: Number | None
+    resets_at: int | None
+    allowed: bool | None
+
+
+class Explanation(msgspec.Struct, kw_only=True):
+    """Which balances and limits decided, in order: an addition to the reference."""
+
+    sources: list[ExplainedSource]
+    limits: list[ExplainedLimit]
+
+
+class FinalizeRequest(msgspec.Struct, kw_only=True):
+    """End a lock. ``customer_id`` is needed only where customers share a lock id."""
+
+    lock_id: str
+    action: str
+    override_value: Number = msgspec.field(default_factory=msgspec.Raw)
+    properties: Json = msgspec.field(default_factory=msgspec.Raw)
+    customer_id: str | None = None
+
+
+class FinalizeResponse(msgspec.Struct, kw_only=True):
+    """The lock has ended as asked."""
+
+    success: bool = True
 
 
 class DeductionView(msgspec.Struct, kw_only=True):
@@ -133,3 +215,4 @@ class TrackResponse(msgspec.Struct, kw_only=True):
     balance: Balance | None
     balances: dict[str, Balance | None] | UnsetType = UNSET
     deductions: list[DeductionView]
+    dry_run: bool | UnsetType = UNSET

@@ -1,7 +1,8 @@
 """Billing controls and customer configuration: their shape (hot-path section 1.12).
 
-They are stored and echoed as they were sent; checked here so that what comes back is what every
-client can read.
+They are stored as they were sent; checked here so that what comes back is what every client can
+read, and that ``gateway.lifecycle.controls`` can compile it. Amounts are floats here only to be
+looked at: no balance is ever compared with one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from gateway.messages.common import JsonObject
 
 Amount = Annotated[float, Meta(ge=0)]
 Count = Annotated[float, Meta(ge=1)]
+Scalar = str | int | float | bool
 ENTRIES_MAX = 100
-"""Entries of one array."""
+"""Entries of one array, and values of one property of a filter."""
+
+FILTER_MAX = 4
+"""Properties of a filter."""
 
 
 class PurchaseLimit(msgspec.Struct):
@@ -48,15 +53,24 @@ class SpendLimit(msgspec.Struct):
     skip_overage_billing: bool | None = None
 
 
+class UsageFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which uses count: those that have each property with its value, or with any of a list."""
+
+    properties: Annotated[
+        dict[str, Scalar | Annotated[list[Scalar], Meta(min_length=1, max_length=ENTRIES_MAX)]],
+        Meta(min_length=1, max_length=FILTER_MAX),
+    ]
+
+
 class UsageLimit(msgspec.Struct):
-    """A cap on use within a window."""
+    """A cap on use within a window; ``billing_cycle`` is the anchor unless another is named."""
 
     feature_id: str
     limit: Amount
     interval: Literal["day", "week", "month", "year"]
     enabled: bool | None = None
     anchor: Literal["billing_cycle", "utc"] | None = None
-    filter: JsonObject | None = None
+    filter: UsageFilter | None = None
 
 
 class UsageAlert(msgspec.Struct):
@@ -93,6 +107,7 @@ class CustomerConfig(msgspec.Struct):
     disable_overage_billing: bool | None = None
 
 
+_sorted = msgspec.json.Encoder(order="sorted")
 _SHAPES: dict[str, type[msgspec.Struct]] = {
     "billing_controls": BillingControls,
     "config": CustomerConfig,
@@ -111,17 +126,35 @@ def check_document(document: JsonObject, field: str) -> None:
         msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `$")
-        where = place.rstrip("`").replace("[", ".").replace("]", "")
+        where = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
         raise InvalidInputsError(f"{field}{where}: {text[0].lower()}{text[1:]}") from error
     if shape is BillingControls:
         _check_identities(document, field)
 
 
+def filter_text(entry: JsonObject) -> str:
+    """Return the properties of a usage limit's filter as JSON that is equal for equal filters, in
+    whatever order they were written; ``{}`` without a filter.
+    """
+    properties = (entry.get("filter") or {}).get("properties") or {}
+    canonical = {name: _canonical(value) for name, value in properties.items()}
+    return _sorted.encode(canonical).decode()
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, list):
+        texts = {_sorted.encode(_canonical(one)) for one in value}
+        return [msgspec.Raw(text) for text in sorted(texts)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _check_identities(document: JsonObject, field: str) -> None:
     for name in ("auto_topups", "spend_limits", "usage_limits", "overage_allowed"):
         seen: list[object] = []
-        for entry in document.get(name) or ():
-            identity = (entry.get("feature_id"), entry.get("filter"))
+        for index, entry in enumerate(document.get(name) or ()):
+            identity = (entry.get("feature_id"), filter_text(entry))
             if identity in seen:
-                raise InvalidInputsError(f"{field}.{name}: two entries for one feature")
+                first = seen.index(identity)
+                what = "feature and filter" if name == "usage_limits" else "feature"
+                raise InvalidInputsError(f"{field}.{name}.{index}: has the {what} of entry {first}")
             seen.append(identity)

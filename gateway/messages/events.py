@@ -1,4 +1,4 @@
-"""``events.list`` (hot-path section 1.8)."""
+"""``events.list`` and ``events.aggregate`` (hot-path section 1.8, cold-path section 8)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.messages.balances import DeductionView
+from gateway.messages.balances import DeductionView, ResetView
 from gateway.messages.common import Integer, Json, Number
 
 FEATURES_MAX = 100
 """Features one query may name."""
+
+FILTERS_MAX = 5
+"""Properties one query may filter by."""
+
+FeatureIds = str | Annotated[list[str], Meta(max_length=FEATURES_MAX)]
+
+
+def one_or_many(feature_id: FeatureIds | None) -> tuple[str, ...]:
+    """Return the features asked for, each once; empty is all."""
+    if feature_id is None:
+        return ()
+    return (feature_id,) if isinstance(feature_id, str) else tuple(dict.fromkeys(feature_id))
 
 
 class TimeRange(msgspec.Struct, kw_only=True):
@@ -26,8 +38,10 @@ class EventListRequest(msgspec.Struct, kw_only=True):
 
     customer_id: str | None = None
     entity_id: str | None = None
-    feature_id: str | Annotated[list[str], Meta(max_length=FEATURES_MAX)] | None = None
+    feature_id: FeatureIds | None = None
     custom_range: TimeRange | None = None
+    range: str | None = None
+    filter_by: dict[str, str] | None = None
     start_cursor: str | None = None
     offset: Integer | None = None
     limit: Integer | None = None
@@ -35,9 +49,7 @@ class EventListRequest(msgspec.Struct, kw_only=True):
     @property
     def feature_ids(self) -> tuple[str, ...]:
         """The features asked for, one or many; empty is all."""
-        if self.feature_id is None:
-            return ()
-        return (self.feature_id,) if isinstance(self.feature_id, str) else tuple(self.feature_id)
+        return one_or_many(self.feature_id)
 
 
 class EventView(msgspec.Struct, kw_only=True):
@@ -65,3 +77,95 @@ class EventListResponse(msgspec.Struct, kw_only=True):
     offset: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+
+
+class AggregateRequest(msgspec.Struct, kw_only=True):
+    """Sum usage in bins of time; ``range`` and ``custom_range`` exclude each other."""
+
+    feature_id: FeatureIds
+    customer_id: str | None = None
+    entity_id: str | None = None
+    group_by: str | None = None
+    range: str | None = None
+    custom_range: TimeRange | None = None
+    bin_size: str | None = None
+    timezone: str | None = None
+    filter_by: dict[str, str] | None = None
+    max_groups: Integer | None = None
+    measure: str | None = None
+    aggregate_on: str | None = None
+
+    @property
+    def feature_ids(self) -> tuple[str, ...]:
+        """The features asked for, one or many."""
+        return one_or_many(self.feature_id)
+
+
+class UsageBin(msgspec.Struct, kw_only=True):
+    """One bin: what was used of each feature and, when a group was asked for, by whom.
+
+    ``period`` is when the bin begins; a feature that was not used is 0.
+    """
+
+    period: int
+    values: dict[str, Number]
+    grouped_values: dict[str, dict[str, Number]] | UnsetType = UNSET
+
+
+class UsageTotal(msgspec.Struct, kw_only=True):
+    """All bins of a feature together: events, and the sum of their values."""
+
+    count: int
+    sum: Number
+
+
+class BalanceDraw(msgspec.Struct, kw_only=True):
+    """What one balance gave within a bin.
+
+    ``credit_cost`` is what one unit of the tracked feature costs today; null when the balance is of
+    the tracked feature itself, or features of different costs drew on it.
+    """
+
+    balance_id: str
+    entity_id: str | None
+    plan_id: str | None
+    reset: ResetView | None
+    credit_cost: Number | None
+    deducted: Number
+    events: int
+
+
+class FeatureDraw(msgspec.Struct, kw_only=True):
+    """What the balances of one feature gave within a bin, in units of that feature."""
+
+    feature_type: str
+    deducted: Number
+    events: int
+    balances: list[BalanceDraw]
+
+
+class GroupDraw(msgspec.Struct, kw_only=True):
+    """What one group took from a balance within a bin."""
+
+    deducted: Number
+    credit_cost: Number | None
+
+
+class DeductionBin(msgspec.Struct, kw_only=True):
+    """One bin of deductions, by the feature that owns the balance; groups by balance."""
+
+    period: int
+    values: dict[str, FeatureDraw]
+    grouped_values: dict[str, dict[str, GroupDraw]] | UnsetType = UNSET
+
+
+UsageBins = list[UsageBin]  # as with Events above
+DeductionBins = list[DeductionBin]
+
+
+class AggregateResponse(msgspec.Struct, kw_only=True):
+    """Every bin of the range, oldest first, empty ones included."""
+
+    list: UsageBins
+    total: dict[str, UsageTotal]
+    deductions: DeductionBins | UnsetType = UNSET

@@ -1,19 +1,22 @@
 --[[
 Make the resets that reading computed real: each fresh row gets a period of its own, the index of its old period is
-dropped (one removal for each slot that was touched in it), and the outbox says so.
+dropped (one removal for each slot that was touched in it), and the outbox says so. Overage that outlives the reset
+(flag k) is the first use of the new period.
 
 begin_periods(keys, state, rows, entity, lines): entity '' for the customer's rows. Raises state.counter.
 ]]
---@include score_base
+--@include drop_marks
 local function begin_periods(keys, state, rows, entity, lines)
   for _, row in ipairs(rows) do
-    if row.fresh then
+    if row.fresh and not row.gone then
       state.counter = state.counter + 1
-      row.period = state.counter
+      row.period, row.fresh = state.counter, false
       lines[#lines + 1] = string.format('R\t%s\t%s\t%s\t%d\t%d', state.feature, row.id, entity, row.period, row.due)
       if row.kind == 'p' then
-        redis.call('ZREMRANGEBYSCORE', keys.marks, string.format('%d', score_base(row.old_period, 0)),
-          string.format('%d', score_base(row.old_period + 1, 0) - 1))
+        drop_marks(keys.marks, row.old_period)
+      elseif row.used ~= 0 then
+        lines[#lines + 1] = string.format('D\t%s\t%s\t%s\t%d\t%d\t%d\t%d',
+          state.feature, row.id, entity, row.period, row.used, row.used, row.used)
       end
       if entity == '' then state.changed = true end
     end

@@ -1,81 +1,72 @@
 --[[
-Spread an amount over sources (hot-path section 3.3 and 3.4). Pure: writes nothing to Redis, only take, extra and
-credit of each source: units within the grant, units below zero (whatever the floor when boundless), units above the
-grant.
+Spread an amount over the sources of a plan (hot-path section 3.3 and 3.4): the one rule of check, track, holds and
+corrections. Pure: fills in take, extra and credit of each source, in units of its pool: within the grant, below zero
+(whatever the floor when boundless), above the grant; and covers, the units of the feature it stands for.
 
-A positive amount drains each source to zero in order, then goes below zero where that is permitted: pay-per-use rows
-(flag o, down to their floor), free continuous use (flag f, unless mode is reject). Mode overflow puts the rest on the
-first source whatever it permits. A negative amount raises what is below zero first, then gives back up to the grant;
-in mode overflow the rest goes above the grant of the first source. An unlimited source absorbs everything.
+A positive amount drains each source to zero in order, then goes below zero where that is permitted, down to the spend
+limit of the pool or the floor of the row. Mode overflow puts the rest on the first source, clamped only by a spend
+limit; mode allow not even by that. A negative amount raises what is below zero first, then gives back up to the grant;
+beyond it only in these two modes, on the first source. Rollovers are drained, never refunded; allow leaves them alone.
+Windows bound cap and reject. An unlimited source absorbs everything.
 
-decide(sources, amount, mode) with mode cap, reject or overflow.
+decide(plan, amount, mode) with mode cap, reject, overflow or allow.
 Returns the units nobody could take (0 when all of it is placed), or nil when a balance would leave the exact range.
 ]]
-local function decide(sources, amount, mode)
-  local first = sources[1]
-  for _, source in ipairs(sources) do source.take, source.extra, source.credit, source.boundless = 0, 0, 0, false end
-
-  local function place()
-    for _, source in ipairs(sources) do
-      if source.unlimited then
-        source.extra = amount
-        return 0
-      end
-    end
-    local left = amount < 0 and -amount or amount
-    if amount >= 0 then
-      for _, source in ipairs(sources) do
-        source.take = math.min(left, source.avail)
-        left = left - source.take
-      end
-      if left > 0 and mode == 'overflow' and first then
-        first.extra, first.boundless = left, true
-        return 0
-      end
-      for _, source in ipairs(sources) do
-        if left == 0 then return 0 end
-        local flags = source.row.flags
-        if string.find(flags, 'o', 1, true) or (mode ~= 'reject' and string.find(flags, 'f', 1, true)) then
-          local floor = source.row.floor
-          source.extra = floor and math.max(0, math.min(left, floor * source.copies - source.over)) or left
-          left = left - source.extra
-        end
-      end
-      return left
-    end
-    for _, source in ipairs(sources) do
-      local healed = math.min(left, source.over)
-      source.extra = -healed
-      left = left - healed
-    end
-    for _, source in ipairs(sources) do
-      local given = math.min(left, source.back)
-      source.take = -given
-      left = left - given
-    end
-    if left > 0 and mode == 'overflow' and first then
-      first.credit = left
-      return 0
-    end
-    return left
-  end
-
-  local left = place()
-  local most, held_moved = 9007199254740991, 0
+--@include may_overdraw
+--@include offer
+--@include leaves_range
+local function decide(plan, amount, mode)
+  local sources, first, sink = plan.sources, nil, nil
+  local bounded, correcting = mode == 'cap' or mode == 'reject', mode == 'allow'
+  for _, pool in ipairs(plan.pools) do pool.covered, pool.taken, pool.drained, pool.below = 0, 0, 0, 0 end
   for _, source in ipairs(sources) do
-    source.moved = source.take + source.extra - source.credit
-    if source.kind == 'e' or source.kind == 'h' then held_moved = held_moved + source.moved end
+    source.take, source.extra, source.credit, source.covers, source.boundless = 0, 0, 0, 0, false
+    sink = sink or source.row.unlimited and source
+    first = first or not source.row.rolled and source
   end
-  for _, source in ipairs(sources) do
-    local sums, moved = source.sums, source.moved
-    if moved ~= 0 then
-      local together = (source.kind == 'e' or source.kind == 'h') and held_moved or moved
-      if math.abs(source.used + moved) > most or math.abs(sums.used + together) > most
-        or sums.over + together > most or sums.credit - together > most
-        or math.abs((sums.sunk or 0) + together) > most then
-        return nil
+  plan.sunk = sink
+  local left, held_back = math.abs(amount), 0
+
+  if sink then
+    sink.extra, left = offer(sink, 9007199254740992, left)
+    if amount < 0 then sink.extra = -sink.extra end
+  elseif amount >= 0 then
+    if bounded and plan.room and left > plan.room then
+      held_back, left = left - plan.room, plan.room
+    end
+    for _, source in ipairs(sources) do
+      if left == 0 then break end
+      local pool, most, rolled = source.pool, source.avail, source.row.rolled
+      if most > 0 and not (correcting and rolled) then
+        if bounded and pool.room and not rolled then most = math.min(most, pool.room - pool.drained) end
+        source.take, left = offer(source, most, left)
+        if not rolled then pool.drained = pool.drained + source.take end
       end
     end
+    for _, source in ipairs(left > 0 and sources or {}) do
+      local pool, most = source.pool, may_overdraw(source, mode, source == first)
+      if most and left > 0 then
+        if bounded and pool.room then most = math.min(most, pool.room - pool.drained) end
+        source.extra, left = offer(source, most, left)
+        source.boundless = not bounded or pool.spend ~= nil
+        pool.below, pool.drained = pool.below + source.extra, pool.drained + source.extra
+      end
+    end
+  else
+    for _, source in ipairs(sources) do
+      if left > 0 and not source.row.rolled then
+        source.extra, left = offer(source, source.over, left)
+        source.extra = -source.extra
+      end
+    end
+    for _, source in ipairs(sources) do
+      if left > 0 and not source.row.rolled then
+        source.take, left = offer(source, source.back, left)
+        source.take = -source.take
+      end
+    end
+    if left > 0 and first and not bounded then first.credit, left = offer(first, 9007199254740991, left) end
   end
-  return left
+  if leaves_range(sources) then return nil end
+  return left + held_back
 end

@@ -4,7 +4,9 @@ marked fresh, keeps its old numbers under old_*, and its period becomes 0, which
 reads as full. Whoever writes gives it its new period (begin_periods).
 
 parse_rows(static, live, now_ms): texts may be false; now_ms 0 computes no reset.
-Returns the list of rows in spending order.
+Returns the list of rows in spending order, with three marks of its own: rolls when a reset leaves a rollover behind
+(roll_over makes it), rolling when slots of a per-entity row do (settle makes them first), renew when a row has expired.
+Of a row fresh, gone (expired), unlimited and rolled (a rollover) are nil when they do not hold.
 ]]
 --@include next_boundary
 local function parse_rows(static, live, now)
@@ -12,24 +14,32 @@ local function parse_rows(static, live, now)
   if not static then return rows end
   local number = string.gmatch(live, '%S+')
   for line in string.gmatch(static, '[^\n]+') do
-    local id, kind, grant, flags, unit, every, anchor, expires, floor, rank, entity_feature = string.match(
-      line, '^([^\t]*)\t(%a)\t(%d+)\t(%a*)\t(%a*)\t(%d+)\t(%d+)\t(%d+)\t(%d*)\t([^\t]*)\t([^\t]*)\t')
-    local used, over, credit, period, due, first = tonumber(number()), tonumber(number()), tonumber(number()),
-      tonumber(number()), tonumber(number()), tonumber(number())
-    local old_used, old_period, fresh = used, period, due > 0 and due <= now
-    if fresh then
-      used, over, credit, period, first = 0, 0, 0, 0, 0
-      due = next_boundary(tonumber(anchor), unit, tonumber(every), now)
-    end
-    expires = tonumber(expires)
-    rows[#rows + 1] = {
+    local id, kind, grant, flags, unit, every, anchor, expires, floor, rank, entity_feature, roll = string.match(
+      line, '^([^\t]*)\t(%a)\t(%d+)\t(%a*)\t(%a*)\t(%d+)\t(%d+)\t(%d+)\t(%d*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t')
+    local row = {
       line = line, id = id, kind = kind, grant = tonumber(grant), flags = flags, rank = rank,
-      entity_feature = entity_feature, floor = tonumber(floor),
-      unlimited = string.find(flags, 'u', 1, true) ~= nil,
-      used = used, over = over, credit = credit, period = period, due = due, first = first,
-      old_used = old_used, old_period = old_period, fresh = fresh,
-      expires = expires, gone = expires > 0 and expires <= now,
+      entity_feature = entity_feature, roll = roll, floor = tonumber(floor),
+      used = tonumber(number()), over = tonumber(number()), credit = tonumber(number()), period = tonumber(number()),
+      due = tonumber(number()), first = tonumber(number()), expires = tonumber(expires),
     }
+    rows[#rows + 1] = row
+    if flags ~= '' and string.find(flags, 'u', 1, true) then row.unlimited = true end
+    if roll ~= '' and string.byte(rank) == 33 then row.rolled = true end
+    if row.expires > 0 and row.expires <= now then
+      row.gone, rows.renew = true, true
+    end
+    if row.due > 0 and row.due <= now then
+      row.fresh, row.old_used, row.old_period, row.old_due = true, row.used, row.period, row.due
+      local keeps = string.find(flags, 'k', 1, true) -- overage of a free row outlives the reset (hot-path section 5)
+      if kind == 'p' then
+        if not row.gone and (roll ~= '' or keeps and row.over > 0) then rows.rolling = true end
+      elseif roll ~= '' and not row.gone then
+        rows.rolls = true
+      end
+      row.used = kind ~= 'p' and keeps and math.max(0, row.used - row.grant) or 0
+      row.over, row.credit, row.period, row.first = 0, 0, 0, 0
+      row.due = next_boundary(tonumber(anchor), unit, tonumber(every), now)
+    end
   end
   return rows
 end

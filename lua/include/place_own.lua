@@ -5,39 +5,40 @@ place_own(keys, state, static, dues, lines): state of the entity level read with
 ]]
 --@include parse_rows
 --@include store_own
---@include format_held
+--@include sum_fields
 --@include carry_usage
 --@include note_move
+--@include note_text
+--@include end_row
+--@include adopt_rollovers
+--@include own_totals
 local function place_own(keys, state, static, dues, lines)
   local owner, old, carried = state.entity, {}, 0
-  if not state.held then
-    state.counter = state.counter + 1
-    state.held = {
-      band = state.counter, granted = 0, used = 0, over = 0, credit = 0, rows = 0, unlimited = 0, sunk = 0,
-    }
-  end
-  local before, blank = own_totals(state.own, false), {}
+  local before, before_rolled = own_totals(state.own)
+  local blank, fields = {}, {}
   for _, row in ipairs(state.own) do old[row.id] = row end
   for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
-  local due = string.gmatch(dues, '%d+')
+  local due = string.gmatch(dues, '%S+')
   for _, row in ipairs(rows) do
-    local first_due, was = tonumber(due()), old[row.id]
+    local first_due, was = due(), old[row.id]
     kept[row.id] = true
     if was then
       row.used, row.period, row.due = was.used, was.period, was.due
+      note_text(state, row, owner.id, was, first_due, lines)
     else
       state.counter = state.counter + 1
-      row.period, row.due = state.counter, first_due
+      row.period, row.due = state.counter, tonumber(first_due)
     end
   end
   for _, row in ipairs(state.own) do
     if not kept[row.id] then
       if string.find(row.flags, 'a', 1, true) then carried = carried + row.used end
-      lines[#lines + 1] = string.format('G\t%s\t%s', state.feature, row.id)
+      end_row(keys, state.feature, row, lines)
     end
   end
   carry_usage(rows, carried)
+  rows, static = adopt_rollovers(keys, state, rows, old, owner.id, lines)
   for _, row in ipairs(rows) do
     if not old[row.id] then
       lines[#lines + 1] = string.format('B\t%s\t%s\t%d\t%d\t%d\t%s',
@@ -48,6 +49,7 @@ local function place_own(keys, state, static, dues, lines)
   end
   local field = state.feature .. '\t' .. owner.id
   if static ~= '' then redis.call('HSET', keys.entities, 'h:' .. field, static) end
-  store_own(keys, state, owner.id, owner.number, before, rows)
-  redis.call('HSET', keys.customer, 'h:' .. state.feature, format_held(state.held))
+  store_own(keys, state, owner.id, owner.number, before, before_rolled, rows)
+  sum_fields(state, fields)
+  if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
 end

@@ -5,28 +5,33 @@ per-entity row each slot moves on to the new per-entity row of the same entities
 count now, each once whatever the number of rows (hot-path section 4.1, cold-path section 3.5).
 
 place_rows(keys, state, static, dues, unit, lines): state of the customer level read with now 0; static the new text;
-dues the first reset of each row in order; unit what one entity counts for. Raises state.counter.
+dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for. Raises
+state.counter.
 ]]
 --@include parse_rows
---@include score_base
+--@include drop_marks
 --@include format_live
 --@include carry_usage
 --@include note_move
+--@include note_text
+--@include end_row
 --@include inherit_slots
+--@include adopt_rollovers
 local function place_rows(keys, state, static, dues, unit, lines)
   local old, blank = {}, {}
   for _, row in ipairs(state.rows) do old[row.id] = row end
   for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
-  local due = string.gmatch(dues, '%d+')
+  local due = string.gmatch(dues, '%S+')
   for _, row in ipairs(rows) do
-    local first_due, was = tonumber(due()), old[row.id]
+    local first_due, was = due(), old[row.id]
     kept[row.id] = true
     if was then
       for _, name in ipairs({ 'used', 'over', 'credit', 'period', 'due', 'first' }) do row[name] = was[name] end
+      note_text(state, row, '', was, first_due, lines)
     else
       state.counter = state.counter + 1
-      row.period, row.due = state.counter, first_due
+      row.period, row.due = state.counter, tonumber(first_due)
     end
   end
 
@@ -38,13 +43,14 @@ local function place_rows(keys, state, static, dues, unit, lines)
     else
       if allocated then carried = carried + row.used end
       ended[#ended + 1] = row
-      lines[#lines + 1] = string.format('G\t%s\t%s', state.feature, row.id)
+      end_row(keys, state.feature, row, lines)
     end
   end
   local band_count = redis.call('HGET', keys.customer, 'n:' .. state.feature) or '0 0'
   local entities = tonumber(string.match(band_count, ' (%d+)$'))
   if entities > 0 then carried = math.max(carried, entities * unit - counted) end
   carry_usage(rows, carried)
+  rows, static = adopt_rollovers(keys, state, rows, old, '', lines)
 
   for _, row in ipairs(rows) do
     if not old[row.id] then
@@ -66,8 +72,7 @@ local function place_rows(keys, state, static, dues, unit, lines)
           break
         end
       end
-      redis.call('ZREMRANGEBYSCORE', keys.marks, string.format('%d', score_base(gone.period, 0)),
-        string.format('%d', score_base(gone.period + 1, 0) - 1))
+      drop_marks(keys.marks, gone.period)
     end
   end
   state.rows = rows

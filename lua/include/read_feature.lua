@@ -4,43 +4,52 @@ Read all that one call may see of a feature: a fixed handful of fields, however 
 read_feature(keys, feature, entity, now_ms): entity '' is the customer level.
 Returns nil when the customer is not in Redis, else a table:
   feature, id, seq, counter, rows, static, live     the customer's rows
-  held                                              sums over entity-held rows, or nil
-  counts[row]                                       entities of a per-entity row (customer level)
-  due                                               true when entity-held rows wait to be settled (customer level)
-  entity = {band, number, feature}, own, own_static, own_live, slots     (entity level); entity nil: not known
+  held, rolled                                      sums over rows entities hold, and over their rollovers; or nil
+  rules, extras                                     billing controls, window counters and holds, as texts or false
+  rows[n].band, .copies                             of a per-entity row: order and number of its entities (customer)
+  due                                               true when rows wait to be settled first
+  rolls                                             true when a reset leaves a rollover, which reading makes real too
+  entity = {band, number, feature}, own, own_static, own_live, own_rules, own_extras, slots     (entity level);
+  entity nil: not known
 ]]
 --@include parse_rows
 --@include parse_held
 --@include parse_pairs
+--@include roll_over
 local function read_feature(keys, feature, entity, now)
-  local read = redis.call(
-    'HMGET', keys.customer, 'id', 'seq', 'counter', 'r:' .. feature, 'v:' .. feature, 'h:' .. feature)
+  local read = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'r:' .. feature, 'v:' .. feature,
+    'h:' .. feature, 'o:' .. feature, 'l:' .. feature, 'x:' .. feature)
   if not read[1] then return nil end
+  local rows = parse_rows(read[4], read[5], now)
   local state = {
     feature = feature, id = read[1], seq = tonumber(read[2]), counter = tonumber(read[3]),
-    static = read[4], live = read[5], rows = parse_rows(read[4], read[5], now), held = parse_held(read[6]),
-    counts = {}, bands = {}, own = {}, slots = {},
+    static = read[4], live = read[5], rows = rows, held = parse_held(read[6]), rolled = parse_held(read[7]),
+    rules = read[8], extras = read[9], own = {}, slots = {}, due = rows.rolling, rolls = rows.rolls,
   }
+  if rows.rolls then state.rows = roll_over(rows, now) end
   if entity == '' then
-    for at, row in ipairs(state.rows) do
+    for _, row in ipairs(state.rows) do
       if row.kind == 'p' then
         local band, count = string.match(
           redis.call('HGET', keys.customer, 'n:' .. row.entity_feature) or '0 0', '^(%d+) (%d+)$')
-        state.bands[at], state.counts[at] = tonumber(band), tonumber(count)
+        row.band, row.copies = tonumber(band), tonumber(count)
       end
     end
-    if state.held then
-      state.due = #redis.call('ZRANGEBYSCORE', keys.due, '-inf', string.format('%d', now), 'LIMIT', 0, 1) > 0
+    if state.held or state.rolled then
+      state.due = state.due
+        or #redis.call('ZRANGEBYSCORE', keys.due, '-inf', string.format('%d', now), 'LIMIT', 0, 1) > 0
     end
     return state
   end
   local field = feature .. '\t' .. entity
-  local held = redis.call('HMGET', keys.entities, 'e:' .. entity, 'p:' .. field, 'h:' .. field, 'v:' .. field)
+  local held = redis.call('HMGET', keys.entities, 'e:' .. entity, 'p:' .. field, 'h:' .. field, 'v:' .. field,
+    'l:' .. field, 'x:' .. field)
   if not held[1] then return state end
   local band, number, of_feature = string.match(held[1], '^(%d+)\t(%d+)\t([^\t]*)\t')
   state.entity = { id = entity, band = tonumber(band), number = tonumber(number), feature = of_feature }
   state.slots = parse_pairs(held[2])
-  state.own_static, state.own_live = held[3], held[4]
+  state.own_static, state.own_live, state.own_rules, state.own_extras = held[3], held[4], held[5], held[6]
   state.own = parse_rows(held[3], held[4], now)
+  if state.own.rolls then state.own, state.rolls = roll_over(state.own, now), true end
   return state
 end

@@ -1,5 +1,6 @@
 --[[
-Carry out a customer-level decision on what entities hold themselves: first-created entity first, its rows in order.
+Carry out a customer-level decision on what entities hold themselves, rollovers or the rest of their rows: first-created
+entity first, its rows in order.
 O(log n) for each entity that is touched.
 
 spend_held(keys, state, source, lines)
@@ -8,8 +9,9 @@ spend_held(keys, state, source, lines)
 --@include first_marked
 --@include move_row
 --@include store_own
+--@include own_totals
 local function spend_held(keys, state, source, lines)
-  local held = state.held
+  local held, rolled = source.sums, source.row.rolled
 
   -- Visits the first entity of a class and lets move(row) say how much of the amount the row takes; false when the
   -- class is empty, which ends the walk rather than fail half way.
@@ -19,11 +21,11 @@ local function spend_held(keys, state, source, lines)
     local field = state.feature .. '\t' .. entity
     local texts = redis.call('HMGET', keys.entities, 'h:' .. field, 'v:' .. field)
     local rows = parse_rows(texts[1], texts[2], 0)
-    local before = own_totals(rows, false)
+    local before, before_rolled = own_totals(rows)
     for _, row in ipairs(rows) do
-      if row.kind == 'c' then move_row(state, row, entity, move(row), lines) end
+      if row.kind == 'c' and row.rolled == rolled then move_row(state, row, entity, move(row), lines) end
     end
-    store_own(keys, state, entity, number, before, rows)
+    store_own(keys, state, entity, number, before, before_rolled, rows)
     return true
   end
 
@@ -36,7 +38,7 @@ local function spend_held(keys, state, source, lines)
       return moved
     end)
   end
-  while below < 0 and not source.unlimited and found do
+  while below < 0 and not source.row.unlimited and found do
     found = visit(2, function(row)
       local moved = row.unlimited and 0 or math.max(0, math.min(-below, row.used - row.grant))
       below = below + moved
@@ -52,8 +54,8 @@ local function spend_held(keys, state, source, lines)
   end
   local rest = below - above
   if rest ~= 0 then
-    visit(source.unlimited and 4 or 3, function(row)
-      local moved = row.unlimited == source.unlimited and rest or 0
+    visit(source.row.unlimited and 4 or 3, function(row)
+      local moved = row.unlimited == source.row.unlimited and rest or 0
       rest = rest - moved
       return moved
     end)

@@ -22,7 +22,7 @@ local function spend_slots(keys, state, source, lines)
     return moved
   end
   local function first_outside(class, from)
-    return first_unmarked(keys.order, source.band, keys.marks, row.period, class, from)
+    return first_unmarked(keys.order, row.band, keys.marks, row.period, class, from)
   end
 
   local left = source.take

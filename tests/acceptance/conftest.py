@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.acceptance.world import World
@@ -11,3 +13,19 @@ from tests.fixtures.gateways import Gateway
 @pytest.fixture
 def world(shared_gateway: Gateway) -> World:
     return World(shared_gateway)
+
+
+@pytest.fixture(scope="module")
+def clock_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway for tests that move its clock; its time is ahead by what others moved it."""
+    started = Gateway(tmp_path_factory.mktemp("gateway") / "data")
+    try:
+        yield started.start()
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+def later(clock_gateway: Gateway) -> World:
+    """A customer on a gateway whose clock may be moved."""
+    return World(clock_gateway)

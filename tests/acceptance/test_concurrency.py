@@ -13,10 +13,12 @@ SUMMARIES = "meeting_summaries"
 UNIT = 10**6
 
 
-async def send_all(gateway: Gateway, bodies: list[tuple[str, Json]]) -> list[httpx.Response]:
+async def send_all(
+    gateway: Gateway, bodies: list[tuple[str, Json]], **headers: str
+) -> list[httpx.Response]:
     """Send all operations at once and return their answers in order."""
     limits = httpx.Limits(max_connections=100)
-    headers = {"authorization": f"Bearer {KEY}"}
+    headers = {"authorization": f"Bearer {KEY}", **headers}
     async with httpx.AsyncClient(
         base_url=f"{gateway.url}/v1/", headers=headers, limits=limits, timeout=60
     ) as client:

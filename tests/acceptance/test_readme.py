@@ -42,7 +42,7 @@ def test_the_commands_of_the_readme_give_what_it_prints(gateway: Gateway) -> Non
         elif kind == "text":
             assert text.strip() == output
             compared += 1
-    assert compared == 4
+    assert compared == 5
 
 
 def _subset(shown: Json, given: Json, path: str = "") -> list[str]:

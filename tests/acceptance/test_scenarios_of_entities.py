@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.world import World
+from tests.fixtures.gateways import Gateway
 
 
 def test_f01_f02_give_backs_stop_at_the_grant(world: World) -> None:
@@ -102,6 +105,28 @@ def test_g08_per_entity_items_and_entity_plans_together(world: World) -> None:
     assert world.state("e2")[1:] == [150, 0]
 
 
+def test_g10_g11_an_entity_can_be_kept_off_the_customers_units(shared_gateway: Gateway) -> None:
+    world = World(shared_gateway, config={"disable_pooled_balance": True})
+    world.attach(world.monthly(5000), world.monthly(500, **world.each))
+    world.entities("e1")
+    assert world.refused(600, "e1")
+    assert world.left("e1", None) == [500, 5500]
+    assert world.allows(500, 501, entity="e1") == [True, False]
+    assert world.track(600, "e1")["value"] == 600
+    assert world.left("e1", None) == [0, 5000]
+
+
+def test_g13_an_entity_with_a_plan_can_be_kept_off_the_customers_units(
+    shared_gateway: Gateway,
+) -> None:
+    world = World(shared_gateway, config={"disable_pooled_balance": True})
+    world.attach(world.monthly(5000))
+    world.entities("e1")
+    world.attach(world.monthly(500), entity="e1")
+    world.track(300, "e1")
+    assert world.left("e1", None) == [200, 5200]
+
+
 def test_g14_allocated_rows_of_customer_and_entities(world: World) -> None:
     world.entities("e1", "e2")
     world.attach(world.item("workflows", 10))
@@ -169,6 +194,19 @@ def test_p05_many_entities_at_once_each_get_their_balance(world: World) -> None:
     assert {one.status_code for one in answers} == {200}
     assert world.state() == [2000, 2000, 0]
     assert [world.state(f"e{number}") for number in range(20)] == [[100, 100, 0]] * 20
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.3.0"])
+def test_p08_an_unknown_entity_is_not_found(world: World, version: str) -> None:
+    world.attach(world.monthly(100))
+    for kind, body in (
+        ("entities.get", world.scope("nobody")),
+        ("balances.check", world.body("nobody", "messages")),
+        ("balances.track", world.body("nobody", "messages")),
+    ):
+        answer = world.gateway.post(kind, body, **{"x-api-version": version})
+        assert (answer.status_code, answer.json()["code"]) == (404, "entity_not_found")
+    assert world.state() == [100, 100, 0]
 
 
 def test_seats_over_the_included_ones_are_created(world: World) -> None:

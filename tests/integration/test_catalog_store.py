@@ -59,7 +59,7 @@ def _plan(plan_id: str = "pro", version: int = 1, document: str = "{}") -> PlanR
 
 
 async def test_empty_catalog_is_at_revision_zero(catalog: CatalogStore) -> None:
-    assert await catalog.load() == (0, [], [], [])
+    assert await catalog.load() == (0, [], [], [], 0)
     assert await catalog.revision() == 0
 
 
@@ -112,7 +112,7 @@ async def test_a_rename_with_all_that_names_the_feature_is_one_change(
         1, features=(("messages", renamed), ("credits", system)), replaced_plans=plans
     )
     assert await catalog.apply(change)
-    assert await catalog.load() == (2, [system, renamed], list(plans), [])
+    assert await catalog.load() == (2, [system, renamed], list(plans), [], 0)
 
 
 @pytest.mark.parametrize("revision", [0, 2])
@@ -169,7 +169,7 @@ async def test_a_change_of_what_is_not_there_leaves_no_trace(catalog: CatalogSto
     ]
     for change in changes:
         assert not await catalog.apply(change)
-    assert await catalog.load() == (0, [], [], [])
+    assert await catalog.load() == (0, [], [], [], 0)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +243,13 @@ async def test_secret_is_taken_once(catalog: SqlCatalog) -> None:
     await catalog.revoke_key(key.id)
     with pytest.raises(InvalidRequestError):
         await catalog.create_key("live", "again", _SECRET)
+
+
+async def test_the_clock_s_offset_comes_back_and_only_grows(catalog: CatalogStore) -> None:
+    assert await catalog.apply(CatalogChange(0, clock_offset_ms=2_000))
+    for smaller in (1_999, 2_000):
+        assert not await catalog.apply(CatalogChange(1, clock_offset_ms=smaller))
+    await _put(catalog, _feature())
+
+    image = await catalog.load()
+    assert (image.revision, image.clock_offset_ms) == (2, 2_000)

@@ -164,10 +164,8 @@ async def test_an_event_name_cannot_be_rejected(api: Api) -> None:
 
 
 async def test_what_is_not_supported_says_so(api: Api) -> None:
-    lock = await api.send(CHECK, body(lock={"enabled": True, "lock_id": "l"}))
     customize = await api.send("billing.attach", body(plan_id="p", customize={"price": None}))
 
-    assert lock.error == (400, "not_supported")
     assert customize.error == (400, "not_supported")
 
 

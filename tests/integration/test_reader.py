@@ -25,9 +25,11 @@ from tests.unit.persistence.entries import (
     ended,
     entity,
     event,
+    lock,
     reset,
     row,
     subscription,
+    window,
 )
 
 
@@ -77,6 +79,7 @@ async def test_load_returns_what_is_live(engine: Engine, reader: Reader) -> None
     image = result.customer
     assert image is not None
     assert result.cursor == cursor
+    assert (image.env, image.customer_id) == ("sandbox", "acme")
     assert (image.internal_id, image.seq, image.counter, image.number_max) == ("cus_1", 4, 3, 3)
     assert [(decode_row(item.line).id, item.entity_id, item.used) for item in image.rows] == [
         ("shared", "", 4),
@@ -87,6 +90,25 @@ async def test_load_returns_what_is_live(engine: Engine, reader: Reader) -> None
     assert image.slots == [("messages", "seat_1", 2, 5)]
     assert [item.entity_id for item in image.entities] == ["seat_1", "seat_3"]
     assert len(image.subscriptions) == 1
+    assert (image.windows, image.locks) == ([], [])
+
+
+async def test_load_returns_usage_windows_and_open_locks(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(
+        customer(), entity(), window(3, 900, entity="seat_1"), window(4, 800, key="0a1b2c3d")
+    )
+    history.add(lock("b", at_ms=700, entity="seat_1", receipt="acme\tmessages\nline"), lock("a"))
+    history.add(lock("c"), customer_id="other", internal_id="cus_2")
+    history.add(lock("a", "released"), kind="lock")
+    _carry(engine, history)
+    image = (await reader.load("sandbox", "acme", 7)).customer
+    assert image is not None
+    assert image.windows == [
+        ("messages", "", "0a1b2c3d", 800, 4),
+        ("messages", "seat_1", "", 900, 3),
+    ]
+    assert image.locks == [("b", "messages", "seat_1", 700, "acme\tmessages\nline")]
 
 
 async def test_slot_of_an_older_period_stays_behind(engine: Engine, reader: Reader) -> None:
@@ -204,7 +226,8 @@ async def test_events_page_newest_first_with_their_deductions(
     history = History()
     plan = RowDocument(plan_id="pro", interval="month", interval_count=3)
     history.add(customer(), row(due_ms=BASE_MS + 9, document=plan))
-    history.add(event(value=5, timestamp_ms=BASE_MS, properties='{"a":1}'), deduct(delta=5))
+    paid = [deduct(delta=5), deduct("bal_2", 40, feature="credits")]
+    history.add(event(value=5, timestamp_ms=BASE_MS, properties='{"a":1}'), *paid)
     history.add(event("", name="sent", timestamp_ms=BASE_MS + 2))
     history.add(event("seats", entity="seat_1", timestamp_ms=BASE_MS + 1), kind="entity")
     _carry(engine, history)
@@ -217,7 +240,8 @@ async def test_events_page_newest_first_with_their_deductions(
     assert cursor is None
     assert (last.id, last.value, last.properties) == (f"evt_p07_{BASE_MS + 2}-0", 5, '{"a":1}')
     assert last.deductions == [
-        DeductionRecord("bal_1", "messages", "pro", "month", 3, BASE_MS + 9, 5)
+        DeductionRecord("bal_1", "messages", "pro", "month", 3, BASE_MS + 9, 5),
+        DeductionRecord("bal_2", "credits", None, None, 1, None, 40),
     ]
 
 
@@ -225,7 +249,14 @@ async def test_event_filters(engine: Engine, reader: Reader) -> None:
     history = History()
     history.add(customer())
     for number, feature in enumerate(["a", "b", "c"]):
-        history.add(event(feature, entity="seat_1" * (number % 2), timestamp_ms=BASE_MS + number))
+        history.add(
+            event(
+                feature,
+                entity="seat_1" * (number % 2),
+                timestamp_ms=BASE_MS + number,
+                properties=f'{{"number": {number}, "name": "{feature}"}}',
+            )
+        )
     _carry(engine, history)
 
     async def features(query: EventQuery) -> list[str]:
@@ -237,6 +268,10 @@ async def test_event_filters(engine: Engine, reader: Reader) -> None:
     window = EventQuery(env="sandbox", limit=9, start_ms=BASE_MS + 1, end_ms=BASE_MS + 2)
     assert await features(window) == ["b"]
     assert await features(EventQuery(env="sandbox", limit=9, customer_id="nobody")) == []
+    named = EventQuery(env="sandbox", limit=9, properties=(("number", "1"), ("name", "b")))
+    assert await features(named) == ["b"]
+    wrong = EventQuery(env="sandbox", limit=9, properties=(("number", "1"), ("name", "a")))
+    assert await features(wrong) == []
 
 
 async def test_new_owner_of_an_id_sees_no_older_events(engine: Engine, reader: Reader) -> None:

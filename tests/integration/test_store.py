@@ -8,18 +8,19 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from gateway.errors import StartError, UnavailableError
-from gateway.rows import Kind
+from gateway.rows import Kind, RowDocument, decode_row
 from persistence import store
 from persistence.batch import DeadLetterRow
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
-from persistence.models import Balance, Cursor, Customer, Deduction, Slot
+from persistence.models import Alert, Balance, Cursor, Customer, Deduction, Lock, Slot, UsageWindow
 from persistence.store import BatchRefusedError, CursorMovedError
 from persistence.stream_ids import BEGINNING
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
     History,
+    alert,
     contents,
     customer,
     deduct,
@@ -27,9 +28,12 @@ from tests.unit.persistence.entries import (
     ended,
     entity,
     event,
+    lock,
     reset,
     row,
     subscription,
+    updated,
+    window,
 )
 
 
@@ -57,7 +61,11 @@ def _eventful() -> History:
     history.add(event(), deduct(used=3, delta=3), deduct("p", entity="seat_1", period=2))
     history.add(reset(period=3), event(), deduct(used=1, period=3))
     history.add(event("seats", -1), deleted_entity("seat_2"), kind="entity_delete")
-    history.add(ended("p"), kind="plan")
+    history.add(ended("p"), updated(grant=7, flags="u", due_ms=60), kind="plan")
+    history.add(event(), window(3, entity="seat_1"), lock(receipt="a\tb\nc"), alert())
+    history.add(
+        window(4, entity="seat_1"), lock(state="confirmed", units=2, receipt=""), kind="lock"
+    )
     history.add(event(properties='{"text": "tab\\t, quote \\", null \\u0000, ü"}'))
     return history
 
@@ -70,7 +78,8 @@ def test_engines_end_the_same(migrated_sqlite: str, migrated_postgres: str) -> N
         found.append(contents(engine))
         engine.dispose()
     assert found[0] == found[1]
-    assert len(found[0]["events"]) == 5
+    assert len(found[0]["events"]) == 6
+    assert {len(found[0][name]) for name in ("usage_windows", "locks", "alerts")} == {1}
 
 
 def test_same_batch_again_is_refused_and_changes_nothing(engine: Engine) -> None:
@@ -82,7 +91,7 @@ def test_same_batch_again_is_refused_and_changes_nothing(engine: Engine) -> None
     assert contents(engine) == before
 
 
-@pytest.mark.parametrize("cuts", [(), (2, 4), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("cuts", [(), (2, 4), (1, 2, 3, 4, 5, 6, 7, 8)])
 def test_replay_from_an_old_cursor_changes_nothing(engine: Engine, cuts: tuple[int, ...]) -> None:
     history = _eventful()
     _carry(engine, history, 3)
@@ -229,3 +238,88 @@ def test_usage_a_row_brings_along_is_explained(engine: Engine) -> None:
         moves = select(Deduction.balance_id, Deduction.delta).order_by(Deduction.event_id)
         found = [tuple(move) for move in connection.execute(moves)]
     assert sorted(found) == [("bal_1", 4), ("bal_1", 5), ("carried", -3)]
+
+
+def test_new_text_of_a_row_reaches_its_columns_and_leaves_its_numbers(engine: Engine) -> None:
+    history = History()
+    document = RowDocument(plan_id="pro", interval="month", interval_count=3)
+    history.add(customer(), row(used=4, period=1, due_ms=50, document=document))
+    history.add(updated(grant=7, flags="u", due_ms=60), kind="balance")
+    history.add(deduct(used=5))
+    _carry(engine, history, 1, 2)
+    with engine.connect() as connection:
+        found = connection.execute(select(Balance)).one()
+        moves = connection.scalars(select(Deduction.resets_at).order_by(Deduction.event_id)).all()
+    assert (found.granted, found.unlimited, found.used, found.period) == (7, True, 5, 1)
+    assert (found.plan_id, found.interval, found.interval_count) == (None, None, 1)
+    assert (found.due_ms, found.created_at) == (60, BASE_MS + 1)
+    assert decode_row(found.line).grant == 7
+    assert moves == [50, 60]
+
+
+def test_change_without_a_text_keeps_every_column_of_it(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), row(document=RowDocument(plan_id="pro"), flags="u"))
+    history.add(deduct())
+    _carry(engine, history, 1)
+    with engine.connect() as connection:
+        found = connection.execute(select(Balance)).one()
+    assert (found.plan_id, found.unlimited, found.granted) == ("pro", True, 100)
+
+
+def test_usage_window_has_its_last_count_and_ends_with_its_entity(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), entity(), window(3), window(1, entity="seat_1"))
+    history.add(window(4, BASE_MS + 9), window(2, key="0a1b2c3d"))
+    history.add(window(9), seq=1)
+    history.add(deleted_entity(), seq=4)
+    _carry(engine, history, 1, 2, 3)
+    with engine.connect() as connection:
+        columns = (UsageWindow.entity_id, UsageWindow.key, UsageWindow.ends_at, UsageWindow.used)
+        found = [tuple(one) for one in connection.execute(select(*columns).order_by(*columns))]
+    assert found == [("", "", BASE_MS + 9, 4), ("", "0a1b2c3d", BASE_MS, 2)]
+
+
+def test_lock_that_ends_in_a_later_batch_keeps_when_it_began(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), lock(at_ms=900, entity="seat_1"))
+    history.add(lock(state="confirmed", units=2, at_ms=700, receipt=""), kind="lock")
+    history.add(lock(state="expired", at_ms=900), seq=2)
+    _carry(engine, history, 1, 2)
+    with engine.connect() as connection:
+        found = connection.execute(select(Lock)).one()
+    assert (found.state, found.units, found.receipt) == ("confirmed", 2, "receipt")
+    assert (found.entity_id, found.created_at) == ("seat_1", BASE_MS + 1)
+    assert (found.expires_at, found.ended_at) == (900, 700)
+
+
+def test_end_of_a_lock_nobody_knows_holds_nothing_up(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), lock(state="released"))
+    _carry(engine, history)
+    assert contents(engine)["locks"] == []
+
+
+def test_customer_that_ends_leaves_no_window_and_no_open_lock(engine: Engine) -> None:
+    history = History()
+    history.add(customer(), window(3), lock(), lock("done"))
+    history.add(lock("done", "confirmed", at_ms=5), kind="lock")
+    history.add(DELETED)
+    _carry(engine, history, 1)
+    with engine.connect() as connection:
+        states = select(Lock.state, Lock.ended_at).order_by(Lock.lock_id)
+        found = [tuple(one) for one in connection.execute(states)]
+    assert found == [("confirmed", 5), ("released", BASE_MS + 3)]
+    assert contents(engine)["usage_windows"] == []
+
+
+def test_alert_is_there_once_with_its_body(engine: Engine) -> None:
+    history = History()
+    body = '{"name":"half\\tfull","threshold":50,"threshold_type":"usage"}'
+    history.add(customer(), alert("usage_alert_triggered", body, entity="seat_1"))
+    _carry(engine, history)
+    columns = (Alert.id, Alert.env, Alert.customer_id, Alert.entity_id, Alert.kind, Alert.body)
+    with engine.connect() as connection:
+        found = [tuple(one) for one in connection.execute(select(*columns))]
+    name = f"alr_p07_{BASE_MS + 1}-0"
+    assert found == [(name, "sandbox", "acme", "seat_1", "usage_alert_triggered", body)]

@@ -7,7 +7,7 @@ import asyncio
 from gateway.outbox import EntitySet, EntryKind, RowAdded, RowEnded, SubscriptionSet
 from gateway.rows import encode_row
 from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, KEYS, NOW_MS, SEAT, World, hourly, per_entity, row
+from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
 
 
 async def test_rows_that_stay_keep_their_numbers(world: World) -> None:
@@ -107,8 +107,8 @@ async def test_entities_held_by_a_plan_of_an_entity_are_not_counted_again(world:
     await world.attach("zoe", seats=[row("own", 9 * SEAT, flags="af")])
     await world.seats("bob")
     await world.attach("", seats=[row("a", 9 * SEAT, flags="af")])
-    state = await world.scripts.check(KEYS, NOW_MS, "seats", "", 0)
-    used = int(state.description.held.split()[2]) + int(state.description.live.split()[0])
+    (seen,) = (await world.check("seats", 0)).descriptions
+    used = int(seen.held.split()[2]) + int(seen.live.split()[0])
     assert used == 2 * SEAT
 
 
@@ -161,7 +161,7 @@ async def test_rows_of_an_entity_are_its_own(world: World) -> None:
     assert await world.attach("zoe", calls=[new]) is Status.DONE
     assert (await world.entry()).changes == [
         EntitySet("zoe", 1, "seats", '{"created_at":3}'),
-        RowAdded("calls", "zoe", 0, 4, NOW_MS + HOUR_MS, encode_row(new)),
+        RowAdded("calls", "zoe", 0, 3, NOW_MS + HOUR_MS, encode_row(new)),
     ]
     assert (await world.read("zoe")).entity.endswith('\t{"created_at":3}')
     assert [await world.left("calls", scope) for scope in ("", "zoe", "bob")] == [30, 30, 10]
@@ -188,3 +188,19 @@ async def test_an_entity_without_rows_leaves_no_trace_of_them(world: World) -> N
     assert not state.marks
     assert not state.due
     assert state.customer["h:calls"].split()[1:] == ["0"] * 7
+
+
+async def test_the_rules_of_the_scope_come_with_its_plan(world: World) -> None:
+    await world.create(calls=[row("a", 10)], rules="calls\x1fo\t1")
+    await world.seats("zoe")
+    await world.attach("zoe", rules="calls\x1fs\t5\t0", calls=[row("b", 1)])
+    await world.attach(rules="calls\x1fo\t0", calls=[row("a", 10)])
+    (seen,) = (await world.read("zoe")).descriptions
+    assert (seen.rules, seen.own_rules) == ("o\t0", "s\t5\t0")
+
+
+async def test_a_stale_change_leaves_the_rules(world: World) -> None:
+    await world.create(calls=[row("a", 10)], rules="calls\x1fo\t1")
+    before = await world.dump()
+    assert await world.attach(revision="7", rules="calls\x1fo\t0") is Status.STALE
+    assert await world.dump() == before

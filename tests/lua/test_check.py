@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from gateway.rows import Kind
-from gateway.scripts import Scripts, Status, compose
+from gateway.scripts import Part, Scripts, Status, compose
 from tests.lua.world import HOUR_MS, KEYS, NOW_MS, World, hourly, per_entity, row
 
 
@@ -52,7 +52,7 @@ async def test_a_due_reset_is_seen_before_it_is_written(world: World) -> None:
     world.now_ms += 1
     reply = await world.check("calls", 10)
     assert reply.allowed
-    assert reply.description.live == f"0 0 0 0 {NOW_MS + 2 * HOUR_MS} 0"
+    assert reply.descriptions[0].live == f"0 0 0 0 {NOW_MS + 2 * HOUR_MS} 0"
     assert (await world.state()).customer["v:calls"] == f"10 0 0 1 {NOW_MS + HOUR_MS} 0"
 
 
@@ -63,7 +63,7 @@ async def test_a_due_reset_of_slots_shows_every_slot_full(world: World) -> None:
     world.now_ms += HOUR_MS
     assert (await world.check("calls", 20)).allowed
     assert not (await world.check("calls", 21)).allowed
-    assert (await world.check("calls", 10, "zoe")).description.slots == "0"
+    assert (await world.check("calls", 10, "zoe")).descriptions[0].slots == "0"
 
 
 async def test_customer_level_waits_until_rows_of_entities_are_settled(world: World) -> None:
@@ -102,10 +102,10 @@ async def test_description_carries_the_texts_of_the_feature(world: World) -> Non
     await world.create(calls=[row("a", 50), per_entity("b", 10)])
     await world.seats("zoe", "bob")
     await world.track("calls", 4, "zoe")
-    top = (await world.check("calls", 1)).description
+    top = (await world.check("calls", 1)).descriptions[0]
     assert (top.feature, top.counts, top.slots) == ("calls", "0 2", "- -")
     assert top.live == "0 0 0 1 0 0 4 0 0 2 0 0"
-    seen = (await world.check("calls", 1, "zoe")).description
+    seen = (await world.check("calls", 1, "zoe")).descriptions[0]
     assert (seen.slots, seen.own_rows, seen.held) == ("- 4", "", "")
 
 
@@ -113,6 +113,6 @@ async def test_description_carries_the_texts_of_the_feature(world: World) -> Non
 async def test_check_runs_where_writes_are_forbidden(world: World) -> None:
     await world.create(calls=[row("a")])
     scripts = Scripts(world.client, read_only_commands=True)
-    assert (await scripts.check(KEYS, world.now_ms, "calls", "", 1)).allowed
+    assert (await scripts.check(KEYS, world.now_ms, "", Part("calls", 1))).allowed
     with pytest.raises(ResponseError, match=r"(?i)write commands are not allowed"):
         await world.client.eval_ro(compose("delete_customer"), 6, *KEYS, "head", "req", "1")

@@ -18,6 +18,7 @@ async def test_a_new_customer_has_its_rows_and_its_entry(world: World) -> None:
         '{"created_at":1}',
         '[{"id":"sub_1"}]',
         'S\t\t{"id":"sub_1"}',
+        "",
         groups(rows),
     )
     assert status is Status.DONE

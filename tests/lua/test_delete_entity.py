@@ -25,7 +25,7 @@ async def test_a_deleted_entity_gives_its_seat_back_and_takes_its_use_along(worl
     assert entry.kind is EntryKind.ENTITY_DELETE
     assert entry.changes == [
         Deduction("calls", "b", "zoe", 2, -10, 0, 4),
-        Deduction("calls", "d", "zoe", 6, -5, 0, 0),
+        Deduction("calls", "d", "zoe", 5, -5, 0, 0),
         Event("seats", "", "zoe", -SEAT, -SEAT, NOW_MS, "{}"),
         Deduction("seats", "c", "", 3, -SEAT, SEAT, SEAT),
         EntityDeleted("zoe"),

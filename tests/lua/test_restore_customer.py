@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.engine.images import restore_groups
-from gateway.rows import Kind
+from gateway.ports import LockImage, RowImage, WindowImage
+from gateway.rows import Kind, encode_row
 from gateway.scripts import CustomerReply, Status
-from tests.lua.world import HOUR_MS, KEYS, World, hourly, per_entity, row
+from tests.lua.world import ENV, HOUR_MS, KEYS, World, hourly, per_entity, row
 from tests.property.readings import normal
 
 
@@ -37,7 +40,7 @@ async def _rich(world: World) -> None:
 
 
 async def _readings(world: World) -> list[CustomerReply]:
-    return [normal(await world.read(scope)) for scope in ("", "zoe", "bob", "den")]
+    return [normal(await world.read(scope), world.now_ms) for scope in ("", "zoe", "bob", "den")]
 
 
 async def test_a_restored_customer_is_the_one_that_was_lost(world: World) -> None:
@@ -142,3 +145,90 @@ async def test_more_values_than_one_command_takes_are_written_in_parts(world: Wo
     state = await world.state()
     assert len(state.order) == len(state.holdings) == 1201
     assert (await world.track("calls", 1201, mode="reject")).status is Status.DONE
+
+
+def _lock(lock_id: str, scope: str, units: int) -> LockImage:
+    receipt = f"ada\tcalls\t{scope}\t{units}\t900\t{{}}\ncalls\ta\t\t1\t{units}\t{units}"
+    return LockImage(lock_id, "calls", scope, 900, receipt)
+
+
+async def _kept(world: World, lock_id: str) -> tuple[str, int]:
+    """Return the receipt of a lock and when it expires."""
+    client: Any = world.client
+    receipt = await client.hget(KEYS.locks, f"{ENV}\t{lock_id}")
+    score = await client.zscore(KEYS.holds, f"{ENV}\tada\t{lock_id}")
+    return receipt.decode(), int(score)
+
+
+async def test_open_locks_and_usage_windows_come_back(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.seats("zoe")
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    locks = [_lock("one", "zoe", 4), _lock("two", "", 3)]
+    windows = [WindowImage("calls", "", "", 800, 7), WindowImage("calls", "zoe", "", 800, 4)]
+    world.history.locks |= {lock.lock_id: lock for lock in locks}
+    world.history.windows |= {window[:3]: window for window in windows}
+    image = world.history.image()
+    restored = await world.scripts.restore_customer(
+        world.context, world.seen, restore_groups(image)
+    )
+    assert restored is Status.DONE
+    assert [await _kept(world, "one"), await _kept(world, "two")] == [
+        (locks[0].receipt, 900),
+        (locks[1].receipt, 900),
+    ]
+    state = await world.state()
+    assert state.customer["x:calls"] == "k\t7\nw\t\t800\t7"
+    assert state.holdings["x:calls\tzoe"] == "k\t4\nw\t\t800\t4"
+    await world.check_ledger()
+
+
+async def test_a_lock_that_is_known_stays_as_it_is(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    await world.client.hset(KEYS.locks, f"{ENV}\tone", "ended")
+    await world.client.zadd(KEYS.holds, {f"{ENV}\tada\tone": 5})
+    locks = [_lock("one", "", 4), _lock("two", "", 3)]
+    world.history.locks |= {lock.lock_id: lock for lock in locks}
+    image = world.history.image()
+    await world.scripts.restore_customer(world.context, world.seen, restore_groups(image))
+    assert await _kept(world, "one") == ("ended", 5)
+    assert await _kept(world, "two") == (_lock("two", "", 3).receipt, 900)
+
+
+async def test_rules_and_names_of_rows_come_back(world: World) -> None:
+    await world.create(calls=[row("gift", 50), row("cus_ent_1", 5)])
+    await world.seats("zoe")
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    rules, own = {"calls": "o\t1"}, {("calls", "zoe"): "o\t0"}
+    groups = restore_groups(world.history.image(), rules, own)
+    await world.scripts.restore_customer(world.context, world.seen, groups)
+    state = await world.state()
+    assert state.customer["l:calls"] == "o\t1"
+    assert state.holdings["l:calls\tzoe"] == "o\t0"
+    assert state.customer["i:gift"] == "calls\t"
+    assert "i:cus_ent_1" not in state.customer
+
+
+async def test_rollovers_of_entities_come_back_apart_from_their_other_rows(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.seats("zoe", "bob")
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    rolled = row("b~3", 8, flags="r", rank="!1", roll="b", expires_ms=world.now_ms + HOUR_MS)
+    image = world.history.image()
+    rows = [
+        *image.rows,
+        RowImage("calls", "zoe", encode_row(row("b", 10)), 4, 2, 0),
+        RowImage("calls", "zoe", encode_row(rolled), 3, 3, 0),
+    ]
+    groups = restore_groups(image._replace(rows=rows, counter=3))
+    await world.scripts.restore_customer(world.context, world.seen, groups)
+    state = await world.state()
+    assert state.customer["h:calls"].split()[1:3] == ["10", "4"]
+    assert state.customer["o:calls"].split()[1:3] == ["8", "3"]
+    assert state.due == {"calls\tzoe": world.now_ms + HOUR_MS}
+    await world.check_ledger()

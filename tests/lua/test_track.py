@@ -46,7 +46,7 @@ async def test_denied_track_writes_nothing_and_says_what_there_is(world: World) 
     before = await world.dump()
     reply = await world.track("calls", 11, mode="reject")
     assert (reply.status, reply.applied, reply.moves) == (Status.DENIED, [], [])
-    assert [seen.feature for seen in reply.descriptions] == ["calls"]
+    assert [[seen.feature for seen in part] for part in reply.descriptions] == [["calls"]]
     assert await world.dump() == before
 
 
@@ -67,7 +67,10 @@ async def test_several_features_are_tracked_together_or_not_at_all(world: World)
     assert await world.dump() == before
     reply = await world.track_all([("calls", 5), ("store", 5)])
     assert reply.applied == [5, 1]
-    assert [seen.feature for seen in reply.descriptions] == ["calls", "store"]
+    assert [[seen.feature for seen in part] for part in reply.descriptions] == [
+        ["calls"],
+        ["store"],
+    ]
     await world.entries()
     assert [event.applied for event in world.history.events] == [5, 1]
 
@@ -185,7 +188,7 @@ async def test_boundaries_nobody_used_are_passed_in_one_step(world: World) -> No
 async def test_tracks_at_once_see_different_remainders(world: World) -> None:
     await world.create(calls=[row("a", 1000)])
     replies = await asyncio.gather(*(world.track("calls", 1) for _ in range(50)))
-    seen = {reply.descriptions[0].live.split(" ", 1)[0] for reply in replies}
+    seen = {reply.descriptions[0][0].live.split(" ", 1)[0] for reply in replies}
     assert seen == {str(used) for used in range(1, 51)}
 
 

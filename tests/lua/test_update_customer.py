@@ -47,3 +47,25 @@ async def test_an_unknown_customer_writes_nothing(world: World) -> None:
     status = await world.scripts.update_customer(world.context, BORN, "{}")
     assert status is Status.CUSTOMER_MISSING
     assert await world.dump() == {}
+
+
+async def test_rules_are_stored_and_those_that_are_empty_removed(world: World) -> None:
+    await world.create(calls=[row("a")], rules="calls\x1fo\t1\x1ecredits\x1fs\t5\t0")
+    reply = await world.read()
+    assert [(seen.feature, seen.rules) for seen in reply.descriptions] == [
+        ("calls", "o\t1"),
+        ("credits", "s\t5\t0"),
+    ]
+    rules = "calls\x1f\x1ecredits\x1fs\t7\t0\na\tusage\t1\t\x1egone\x1f"
+    await world.scripts.update_customer(world.context, BORN, "{}", rules)
+    reply = await world.read()
+    assert [(seen.feature, seen.rules) for seen in reply.descriptions] == [
+        ("calls", ""),
+        ("credits", "s\t7\t0\na\tusage\t1\t"),
+    ]
+
+
+async def test_rules_that_are_not_sent_stay(world: World) -> None:
+    await world.create(calls=[row("a")], rules="calls\x1fo\t1")
+    await world.scripts.update_customer(world.context, BORN, "{}")
+    assert (await world.state()).customer["l:calls"] == "o\t1"

@@ -8,18 +8,22 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway import outbox
-from gateway.engine.views import Held, parts_of
+from gateway.cycles import next_boundary
+from gateway.engine.views import held_of, parts_of
 from gateway.keys import customer_keys, partition_of
 from gateway.lifecycle.order import arrange
+from gateway.lifecycle.rules import decode_extras
 from gateway.rows import Kind, Row, encode_rows
 from gateway.scripts import (
     CheckReply,
     Context,
     CustomerReply,
     FeatureRows,
+    Part,
     Scripts,
     Status,
     TrackReply,
+    Use,
 )
 from tests.property.history import History
 from tests.property.state import State, assert_consistent, read_outbox, read_state
@@ -51,13 +55,23 @@ def hourly(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN40
     return row(row_id, grant, **{"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS} | columns)
 
 
+def rules(**texts: str) -> str:
+    """Return rules texts by feature as the scripts take them."""
+    return "\x1e".join(f"{feature}\x1f{text}" for feature, text in texts.items())
+
+
 def groups(rows: dict[str, list[Row]]) -> list[FeatureRows]:
-    """Return new rows as the scripts take them; those that reset do so an hour after the start."""
+    """Return new rows as the scripts take them; those that reset first do so a cycle after their
+    anchor.
+    """
     return [
         FeatureRows(
             feature,
             encode_rows(made),
-            " ".join(str(NOW_MS + HOUR_MS if one.unit else 0) for one in made),
+            " ".join(
+                str(next_boundary(one.anchor_ms, one.unit, one.every, one.anchor_ms))
+                for one in made
+            ),
             SEAT,
         )
         for feature, made in ((feature, arrange(held)) for feature, held in rows.items())
@@ -78,14 +92,16 @@ class World:
     def context(self) -> Context:
         return Context(KEYS, ENV, CUSTOMER, "req_1", self.now_ms)
 
-    async def create(self, cursor: str = "0-0", **rows: list[Row]) -> Status:
+    async def create(self, cursor: str = "0-0", rules: str = "", **rows: list[Row]) -> Status:
         return await self.scripts.create_customer(
-            self.context, cursor, "cus_1", '{"created_at":1}', "[]", "", groups(rows)
+            self.context, cursor, "cus_1", '{"created_at":1}', "[]", "", rules, groups(rows)
         )
 
-    async def seat(self, name: str, feature: str = "seats", entities_max: int = 1000) -> Status:
+    async def seat(
+        self, name: str, feature: str = "seats", entities_max: int = 1000, rules: str = ""
+    ) -> Status:
         return await self.scripts.create_entity(
-            self.context, name, feature, '{"created_at":2}', SEAT, entities_max
+            self.context, name, feature, '{"created_at":2}', SEAT, entities_max, rules
         )
 
     async def seats(self, *names: str) -> None:
@@ -96,7 +112,7 @@ class World:
         return await self.scripts.delete_entity(self.context, name, SEAT)
 
     async def attach(
-        self, scope: str = "", revision: str | None = None, **rows: list[Row]
+        self, scope: str = "", revision: str | None = None, rules: str = "", **rows: list[Row]
     ) -> Status:
         """Replace the rows of a scope."""
         document, line = '[{"id":"sub_1"}]', 'S\t\t{"id":"sub_1"}'
@@ -106,7 +122,13 @@ class World:
             document = '{"created_at":3}'
             line = outbox.join("N", scope, number, feature, document)
         return await self.scripts.apply_plan(
-            self.context, revision or await self.revision(), scope, document, line, groups(rows)
+            self.context,
+            revision or await self.revision(),
+            scope,
+            document,
+            line,
+            rules,
+            groups(rows),
         )
 
     async def track(
@@ -117,12 +139,19 @@ class World:
     async def track_all(
         self, amounts: Sequence[tuple[str, int]], scope: str = "", mode: str = "cap"
     ) -> TrackReply:
-        return await self.scripts.track(
-            self.context, scope, mode, "", self.now_ms, '{"a":1}', amounts
-        )
+        return await self.use(*(Part(*one) for one in amounts), scope=scope, mode=mode)
+
+    async def use(
+        self, *parts: Part, scope: str = "", mode: str = "cap", **more: Any
+    ) -> TrackReply:
+        given: dict[str, Any] = {"properties": '{"a":1}'} | more
+        return await self.scripts.track(self.context, Use(scope, parts, self.now_ms, mode, **given))
 
     async def check(self, feature: str, amount: int, scope: str = "") -> CheckReply:
-        return await self.scripts.check(KEYS, self.now_ms, feature, scope, amount)
+        return await self.look(Part(feature, amount), scope)
+
+    async def look(self, part: Part, scope: str = "", **more: Any) -> CheckReply:  # noqa: ANN401 - more arguments of check
+        return await self.scripts.check(KEYS, self.now_ms, scope, part, **more)
 
     async def settle(self, limit: int = 100) -> tuple[Status, int]:
         return await self.scripts.settle(self.context, limit)
@@ -130,19 +159,24 @@ class World:
     async def read(self, scope: str = "") -> CustomerReply:
         return await self.scripts.read_customer(KEYS, self.now_ms, scope)
 
+    async def settled(self, scope: str = "") -> CustomerReply:
+        """Read a scope; what is due first is settled, as the gateway does."""
+        while (reply := await self.read(scope)).status is Status.DUE:
+            await self.settle()
+        assert reply.status is Status.DONE
+        return reply
+
     async def left(self, feature: str, scope: str = "") -> int:
         """Return the units a scope has left."""
-        reply = await self.read(scope)
-        assert reply.status is Status.DONE
+        reply = await self.settled(scope)
         seen = next(one for one in reply.descriptions if one.feature == feature)
         parts = parts_of(seen, entity_level=bool(scope), now_ms=self.now_ms)
-        held = Held(*map(int, seen.held.split())) if seen.held and not scope else Held()
-        return sum(part.remaining for part in parts) + held.granted - held.used + held.over
+        held = () if scope else (held_of(seen.held), held_of(seen.rolled))
+        return sum(part.remaining for part in parts) + sum(sums.left for sums in held)
 
     async def used(self, scope: str = "") -> dict[str, int]:
         """Return the units used of every row a scope sees."""
-        reply = await self.read(scope)
-        assert reply.status is Status.DONE
+        reply = await self.settled(scope)
         return {
             part.row.id: part.used
             for seen in reply.descriptions
@@ -182,6 +216,8 @@ class World:
                 found[key] = await client.hgetall(key)
             elif kind == b"zset":
                 found[key] = await client.zrange(key, 0, -1, withscores=True)
+            elif kind == b"string":
+                found[key] = await client.get(key)
             else:
                 found[key] = await client.xrange(key)
         return found
@@ -190,6 +226,46 @@ class World:
         """Check what has to hold after any call: nothing left over, nothing the outbox omits."""
         await self.entries()
         state = await self.state()
+        replies = {name for name in state.names if ":reply:" in name}
+        state = state._replace(names=state.names - replies)
         assert_consistent(state, KEYS)
         assert {await self.client.ttl(name) for name in state.names} <= {-1}
+        assert all([await self.client.ttl(name) > 0 for name in replies])
         assert self.history.seq == int(state.customer.get("seq", 0))
+        counted = extras_of(state)
+        assert {place: found for place, found in counted.items() if place[2] != "k"} == {
+            (one.feature_id, one.entity_id, f"w{one.key}"): (one.end_ms, one.used)
+            for one in self.history.windows.values()
+        }
+        assert {place: found for place, found in counted.items() if place[2] == "k"} == held_by(
+            self.history
+        )
+
+
+def extras_of(state: State) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """Return what rules have counted, by feature, scope and window; holds as window ``k``."""
+    found = {}
+    for texts in (state.customer, state.holdings):
+        for field, text in texts.items():
+            if field.startswith("x:"):
+                feature, _, scope = field[2:].partition("\t")
+                extras = decode_extras(text)
+                for key, window in extras.windows.items():
+                    found[feature, scope, f"w{key}"] = window
+                if extras.held:
+                    found[feature, scope, "k"] = (0, extras.held)
+    return found
+
+
+def held_by(history: History) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """Return the units that open locks hold of each feature, for the customer and by entity."""
+    held: dict[tuple[str, str, str], int] = {}
+    for lock in history.locks.values():
+        owners = {"", lock.entity_id} if lock.entity_id in history.entities else {""}
+        for line in lock.receipt.split("\n")[1:]:
+            if not line.startswith("w\t"):
+                feature, _, _, _, delta, _ = line.split("\t")
+                for scope in owners:
+                    place = (feature, scope, "k")
+                    held[place] = held.get(place, 0) + int(delta)
+    return {place: (0, units) for place, units in held.items() if units}

@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway import outbox
-from gateway.ports import CustomerImage, EntityImage, RowImage, SlotImage
+from gateway.ports import (
+    CustomerImage,
+    EntityImage,
+    LockImage,
+    RowImage,
+    SlotImage,
+    WindowImage,
+)
 from gateway.rows import Kind, decode_row
 
 Slot = tuple[str, str, int]
@@ -39,21 +46,28 @@ class History:
     """A customer as told by its entries."""
 
     seq: int = 0
+    env: str = ""
+    customer_id: str = ""
     internal_id: str = ""
     document: str | None = None
     rows: dict[str, StoredRow] = field(default_factory=dict)
     used: dict[Slot, int] = field(default_factory=dict)
     entities: dict[str, EntityImage] = field(default_factory=dict)
     subscriptions: dict[str, str] = field(default_factory=dict)
+    windows: dict[tuple[str, str, str], WindowImage] = field(default_factory=dict)
+    locks: dict[str, LockImage] = field(default_factory=dict)
+    """Those that are open."""
     counter: int = 0
     number_max: int = 0
     events: list[outbox.Event] = field(default_factory=list)
+    alerts: list[outbox.AlertRaised] = field(default_factory=list)
 
     def apply(self, entry: outbox.Entry) -> None:
         """Carry on with the next entry."""
         assert entry.seq == self.seq + 1
         assert self.internal_id in ("", entry.internal_id)
         self.seq, self.internal_id = entry.seq, entry.internal_id
+        self.env, self.customer_id = entry.env, entry.customer_id
         for change in entry.changes:
             self._change(change)
 
@@ -79,6 +93,17 @@ class History:
                 self.rows[row_id] = StoredRow(feature, owner, line, period, due_ms)
                 self.used[row_id, owner, period] = used
                 self.counter = max(self.counter, period)
+            case outbox.RowUpdated(feature, owner, due_ms, line):
+                row = self.rows[decode_row(line).id]
+                assert (row.feature, row.owner) == (feature, owner)
+                assert decode_row(row.line).kind is decode_row(line).kind
+                row.line, row.due_ms = line, due_ms
+            case outbox.WindowSet(feature, entity_id, key):
+                self.windows[feature, entity_id, key] = WindowImage(*change)
+            case outbox.LockSet():
+                self._lock(change)
+            case outbox.AlertRaised():
+                self.alerts.append(change)
             case outbox.RowEnded(feature, row_id):
                 assert self.rows.pop(row_id).feature == feature
             case outbox.SubscriptionSet("", document):
@@ -102,6 +127,17 @@ class History:
                     del self.rows[row_id]
                 for slot in [slot for slot in self.used if slot[1] == entity_id]:
                     del self.used[slot]
+                for window in [window for window in self.windows if window[1] == entity_id]:
+                    del self.windows[window]
+
+    def _lock(self, lock: outbox.LockSet) -> None:
+        is_open = lock.state is outbox.LockState.OPEN
+        assert is_open is not (lock.lock_id in self.locks)
+        if is_open:
+            places = (lock.lock_id, lock.feature_id, lock.entity_id)
+            self.locks[lock.lock_id] = LockImage(*places, lock.at_ms, lock.receipt)
+        else:
+            del self.locks[lock.lock_id]
 
     def _move(self, move: outbox.Deduction) -> None:
         row = self.rows[move.balance_id]
@@ -129,6 +165,8 @@ class History:
             if row_id in self.rows and entity_id and self.rows[row_id].per_entity
         ]
         return CustomerImage(
+            env=self.env,
+            customer_id=self.customer_id,
             internal_id=self.internal_id,
             seq=self.seq,
             counter=self.counter,
@@ -138,4 +176,6 @@ class History:
             rows=rows,
             slots=slots,
             entities=sorted(self.entities.values(), key=lambda entity: entity.number),
+            windows=list(self.windows.values()),
+            locks=list(self.locks.values()),
         )

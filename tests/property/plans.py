@@ -1,9 +1,9 @@
-"""Made-up rows: what plans could put on customers and entities."""
+"""Made-up rows and controls: what plans could put on customers and entities."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 
@@ -11,16 +11,28 @@ from gateway.cycles import next_boundary
 from gateway.lifecycle.order import arrange
 from gateway.rows import Flag, Kind, Row, encode_rows
 from gateway.scripts import FeatureRows
-from tests.property.reference import NewRow
+from tests.property.balances import NewRow
+from tests.property.rules import RuleText, Spend, Window
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SEAT = 10
 """Units one entity counts for."""
 
-FEATURES = ("calls", "seats", "store")
+FEATURES = ("calls", "seats", "store", "coins", "gems")
+CREDIT = {
+    "calls": [("coins", 1, 5), ("gems", 10, 1)],
+    "store": [("coins", 3, 2)],
+    "seats": [("gems", 2, 3)],
+}
+"""Two credit systems in catalog order: units of theirs for so many of the feature's."""
 _CAPPED = "C"  # in drafts only: the floor counts
 
 features = st.sampled_from(FEATURES)
+used_features = st.sampled_from(("calls", "calls", "store", "store", "seats", "coins"))
+controlled = st.sampled_from(("calls", "calls", "store", "coins", "coins", "gems"))
+properties: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    ({}, {"model": "big"}, {"model": "small", "n": 1}, {"model": "small", "n": True})
+)
 entity_features = st.sampled_from(("seats", "seats", "seats", "rooms"))
 amounts = st.sampled_from((0, 1, 5, 10, 20, 50, 100)) | st.integers(0, 300)
 uses = amounts | st.just(1000)
@@ -37,24 +49,64 @@ class Draft(NamedTuple):
     reset: tuple[str, int]
     lasts_ms: int
     rank: int
+    roll: str
 
+
+# What rolls over or outlives a reset, by far not in every row.
+ROLLS = ("", "", "", "30:1", ":1", "60:2", ":0")
+KEEPING = ("k", "ok")
 
 drafts = st.builds(
     Draft,
     entity_feature=st.sampled_from(("", "", "seats", "seats", "rooms")),
     grant=amounts,
     flags=st.sampled_from(
-        ("", "", "", "", "", "u", "o", "o", "oC", "oC", "oC", "a", "af", "af", "oa", "oCa", "f")
+        (
+            "",
+            "",
+            "",
+            "",
+            "",
+            "u",
+            "o",
+            "o",
+            "oC",
+            "oC",
+            "oC",
+            "a",
+            "af",
+            "af",
+            "oa",
+            "oCa",
+            "f",
+            *KEEPING,
+        )
     ),
     floor=st.sampled_from((0, 1, 5, 20, 50)),
     reset=st.sampled_from((("", 0), ("", 0), ("f", HOUR_MS), ("m", 1), ("m", 3))),
     lasts_ms=st.sampled_from((0, 0, 0, HOUR_MS, 40 * DAY_MS)),
     rank=st.integers(0, 9),
+    roll=st.sampled_from(ROLLS),
 )
 Plan = dict[str, list[Draft]]
 several = st.lists(drafts, min_size=2, max_size=4)
 first_plans = st.fixed_dictionaries({}, optional=dict.fromkeys(FEATURES, several))
 plans = st.dictionaries(features, st.lists(drafts, max_size=3), min_size=1, max_size=2)
+
+
+_windows = st.builds(
+    lambda limit, span, anchor_ms, only: Window(limit, span[0], span[1], anchor_ms, only),
+    limit=amounts,
+    span=st.sampled_from((("f", HOUR_MS), ("f", DAY_MS), ("m", 1))),
+    anchor_ms=st.sampled_from((0, 1_706_690_000_000)),
+    only=st.sampled_from(("{}", "{}", '{"model":"big"}', '{"model":["big","small"],"n":1}')),
+)
+controls = st.builds(
+    RuleText,
+    overage=st.sampled_from(("", "", "1", "0")),
+    spend=st.none() | st.builds(Spend, st.integers(0, 60), st.integers(0, 20)),
+    windows=st.lists(_windows, max_size=2, unique_by=lambda window: window.key),
+)
 
 
 def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
@@ -63,7 +115,7 @@ def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
     lasting = Flag.ALLOCATED in flags or Flag.FREE_OVERAGE in flags
     unit, every = ("", 0) if lasting else draft.reset
     return Row(
-        id=f"row_{number}",
+        id=f"cus_ent_{number}",
         kind=Kind.PER_ENTITY if draft.entity_feature and not scope else Kind.SHARED,
         grant=0 if Flag.UNLIMITED in flags else draft.grant,
         flags=flags,
@@ -74,6 +126,7 @@ def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
         floor=draft.floor if _CAPPED in draft.flags else None,
         rank=f"{draft.rank}{number:05d}",
         entity_feature=draft.entity_feature,
+        roll=draft.roll if unit and not draft.lasts_ms and Flag.UNLIMITED not in flags else "",
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.rows import Kind
-from tests.property.reference import Balance, Ledger, Place
+from tests.property.balances import Balance, Place
+from tests.property.reference import Ledger
 
 
 class Part(NamedTuple):
@@ -35,10 +36,13 @@ class Held(NamedTuple):
 
 
 class View(NamedTuple):
-    """A feature as one scope sees it; ``held`` is None where no entity holds a row of it."""
+    """A feature as one scope sees it; ``held`` is None where no entity holds a row of it, and so is
+    ``rolled`` where none holds a rollover.
+    """
 
     parts: list[Part]
     held: Held | None
+    rolled: Held | None = None
 
 
 NOTHING = View([], None)
@@ -66,13 +70,16 @@ def _view(ledger: Ledger, now_ms: int, feature: str, scope: str) -> View:
         elif scope in members:
             own.append((one.row.rank, _part(one, [scope])))
     if not scope:
-        return View(shared, _held(ledger, feature))
+        return View(
+            shared, _held(ledger, feature, rolled=False), _held(ledger, feature, rolled=True)
+        )
     own += [(one.row.rank, _part(one, [""])) for one in ledger.entities[scope].own.get(feature, [])]
     return View([part for _, part in sorted(own)] + shared, None)
 
 
-def _held(ledger: Ledger, feature: str) -> Held | None:
-    owned = [one for it in ledger.entities.values() for one in it.own.get(feature, [])]
+def _held(ledger: Ledger, feature: str, *, rolled: bool) -> Held | None:
+    everything = [one for it in ledger.entities.values() for one in it.own.get(feature, [])]
+    owned = [one for one in everything if one.row.rollover is rolled]
     limited = [one for one in owned if not one.row.unlimited]
     free = [one for one in owned if one.row.unlimited]
     if not owned:

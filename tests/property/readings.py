@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.engine.views import parts_of
@@ -20,16 +21,24 @@ class Totals(NamedTuple):
         return Totals(self.used + other.used, self.left + other.left)
 
 
-def view_of(seen: Description, *, entity_level: bool, now_ms: int) -> View:
-    """Return a described feature as the reference would show it."""
+def view_of(
+    seen: Description, labels: Mapping[str, str], *, entity_level: bool, now_ms: int
+) -> View:
+    """Return a described feature as the reference would show it, rollovers under its labels."""
     parts = [
-        Part(part.row.id, part.copies, part.used, part.over, part.due_ms)
+        Part(labels.get(part.row.id, part.row.id), part.copies, part.used, part.over, part.due_ms)
         for part in parts_of(seen, entity_level=entity_level, now_ms=now_ms)
     ]
-    if entity_level or not seen.held:
+    if entity_level:
         return View(parts, None)
-    _, granted, used, over, _, rows, unlimited, sunk = map(int, seen.held.split())
-    return View(parts, Held(granted, used, over, rows, unlimited, sunk) if rows else None)
+    return View(parts, _held(seen.held), _held(seen.rolled))
+
+
+def _held(text: str) -> Held | None:
+    if not text:
+        return None
+    _, granted, used, over, _, rows, unlimited, sunk = map(int, text.split())
+    return Held(granted, used, over, rows, unlimited, sunk) if rows else None
 
 
 class Shares(NamedTuple):
@@ -50,25 +59,51 @@ def shares_of(seen: Description, *, entity_level: bool, now_ms: int) -> Shares:
             customer = customer.plus(Totals(part.used, part.remaining))
         else:
             entities = entities.plus(Totals(part.used, part.remaining))
-    if seen.held and not entity_level:
-        _, granted, used, over, *_ = map(int, seen.held.split())
-        entities = entities.plus(Totals(used, granted - used + over))
+    for text in () if entity_level else (seen.held, seen.rolled):
+        if text:
+            _, granted, used, over, *_ = map(int, text.split())
+            entities = entities.plus(Totals(used, granted - used + over))
     return Shares(customer, entities)
 
 
-def normal(reply: CustomerReply) -> CustomerReply:
+Counters = dict[str, tuple[int, int]]
+
+
+def extras_of(text: str, now_ms: int) -> tuple[int, Counters]:
+    """Return the units held by locks, and by key what usage windows have seen that still run."""
+    held, counters = 0, {}
+    for line in text.split("\n") if text else ():
+        kind, *columns = line.split("\t")
+        if kind == "k":
+            held = int(columns[0])
+        elif int(columns[1]) > now_ms and int(columns[2]):
+            counters[columns[0]] = (int(columns[1]), int(columns[2]))
+    return held, counters
+
+
+def normal(reply: CustomerReply, now_ms: int) -> CustomerReply:
     """Return a reply without what is Redis' own affair: revision, bands, hints, sums of nothing."""
-    described = [_normal_description(one) for one in reply.descriptions]
+    described = [_normal_description(one, now_ms) for one in reply.descriptions]
     return reply._replace(
         revision="",
         entity=reply.entity.partition("\t")[2],
-        descriptions=[one for one in described if one.rows or one.own_rows or one.held],
+        descriptions=[
+            one for one in described if one.rows or one.own_rows or one.held or one.rolled
+        ],
     )
 
 
-def _normal_description(seen: Description) -> Description:
+def _normal_description(seen: Description, now_ms: int) -> Description:
     live = [one._replace(first=0) for one in decode_live(seen.live)]
-    band, *sums = seen.held.split() or ["0"] * 8
     return seen._replace(
-        live=encode_live(live), held=" ".join(sums) if band != "0" and sums[4] != "0" else ""
+        live=encode_live(live),
+        held=_normal_sums(seen.held),
+        rolled=_normal_sums(seen.rolled),
+        extras=repr(extras_of(seen.extras, now_ms)),
+        own_extras=repr(extras_of(seen.own_extras, now_ms)),
     )
+
+
+def _normal_sums(text: str) -> str:
+    band, *sums = text.split() or ["0"] * 8
+    return " ".join(sums) if band != "0" and sums[4] != "0" else ""

@@ -1,79 +1,27 @@
 """The ledger in plain Python: what the scripts must do, without Redis and without any shortcut.
 
 Every number is kept where it belongs (one for a shared row, one for each entity of a per-entity
-row) and every question is answered by walking over all of them: no sums, no index, no periods, no
-laziness. Rules are those of hot-path sections 3 and 4 and of the headers in ``lua/``. What a scope
-sees of it all is in ``portraits.py``.
+row) and every question is answered by walking over all of them: no sums, no index, no laziness.
+Rules are those of hot-path sections 3 to 5 and of the headers in ``lua/``: how an amount is spread
+is in ``spending.py``, controls in ``rules.py``, what time does in ``rolling.py``, locks in
+``holds.py``. What a scope sees of it all is in ``portraits.py``.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.cycles import next_boundary
 from gateway.rows import Kind, Row
 from gateway.scripts import Status
+from tests.property.balances import Balance, Entity, NewRow, Place, Source, label_of
+from tests.property.rolling import due, expiry_of, leftover, reset, rollover, with_rollovers
+from tests.property.rules import NONE, Counter, Properties, RuleText, Window, in_force
+from tests.property.spending import Given, Pool, Spending
 
-NewRow = tuple[Row, int]
-"""A row and its first reset, 0 for never."""
-
-
-@dataclass
-class Balance:
-    """A row and what was used of it: of a per-entity row by entity, else under the empty name."""
-
-    row: Row
-    due_ms: int
-    used: dict[str, int] = field(default_factory=dict)
-
-    def of(self, name: str) -> int:
-        return self.used.get(name, 0)
-
-    def expired(self, now_ms: int) -> bool:
-        return 0 < self.row.expires_ms <= now_ms
-
-
-@dataclass
-class Entity:
-    """``own`` has the balances of its own plans, feature by feature."""
-
-    feature: str
-    own: dict[str, list[Balance]] = field(default_factory=dict)
-
-
-class Place(NamedTuple):
-    """One number a call may move."""
-
-    balance: Balance
-    name: str
-
-    @property
-    def used(self) -> int:
-        return self.balance.of(self.name)
-
-    @property
-    def left(self) -> int:
-        return max(0, self.balance.row.grant - self.used)
-
-    @property
-    def over(self) -> int:
-        return max(0, self.used - self.balance.row.grant)
-
-    def move(self, units: int) -> int:
-        """Use units, or give them back when negative; return how many."""
-        self.balance.used[self.name] = self.used + units
-        return abs(units)
-
-
-class Source(NamedTuple):
-    """Places that are drained in order before the next source; ``flags`` say what it may owe."""
-
-    places: list[Place]
-    flags: str
-    floor: int | None
+Ratio = tuple[str, int, int]
+"""A credit system and what one unit costs in it, in lowest terms."""
 
 
 class Outcome(NamedTuple):
@@ -86,87 +34,242 @@ class Outcome(NamedTuple):
 class Ledger:
     """One customer. A name that is asked for must be that of an entity."""
 
-    def __init__(self) -> None:
+    def __init__(self, credit: Mapping[str, Sequence[Ratio]] | None = None) -> None:
+        """Begin empty; ``credit`` names the credit systems of each feature in catalog order."""
+        self.credit = credit or {}
         self.shared: dict[str, list[Balance]] = {}
         self.entities: dict[str, Entity] = {}
+        self.rules: dict[tuple[str, str], RuleText] = {}
+        """By feature and scope."""
+        self.counters: dict[tuple[str, str, str], Counter] = {}
+        """By feature, owner and key of a window."""
+        self.rolled: dict[str, int] = {}
+        """The last number of rollovers that would else be called the same."""
+        self.last: Spending | None = None
+        """The last amount that was spread."""
 
     def members(self, feature: str) -> list[str]:
         """Return the entities of a feature in creation order."""
         return [name for name, entity in self.entities.items() if entity.feature == feature]
 
-    def arrive(self, now_ms: int) -> None:
-        """Let time pass: rows that are due are full again, expired rows of entities are gone."""
-        for entity in self.entities.values():
-            for feature, own in entity.own.items():
-                entity.own[feature] = [one for one in own if not one.expired(now_ms)]
-        for one in self.all_balances():
-            if 0 < one.due_ms <= now_ms:
-                one.used.clear()
-                one.due_ms = next_boundary(one.row.anchor_ms, one.row.unit, one.row.every, now_ms)
+    def holders(self) -> Iterator[tuple[str, dict[str, list[Balance]]]]:
+        """Yield the customer, under the empty name, then its entities, with what they hold."""
+        yield "", self.shared
+        for name, entity in self.entities.items():
+            yield name, entity.own
 
     def all_balances(self) -> Iterator[Balance]:
-        for held in (self.shared, *(entity.own for entity in self.entities.values())):
+        for _, held in self.holders():
             for balances in held.values():
                 yield from balances
 
-    def sources(self, now_ms: int, feature: str, scope: str) -> list[Source]:
-        """Return what a call may spend, in order (hot-path sections 3.1 and 3.2)."""
-        visible = [one for one in self.shared.get(feature, []) if not one.expired(now_ms)]
-        shared = [_one(Place(one, "")) for one in visible if one.row.kind is Kind.SHARED]
-        each = [one for one in visible if one.row.kind is Kind.PER_ENTITY]
+    def owner_of(self, balance: Balance) -> str:
+        """Return the entity that holds a balance; empty for the customer."""
+        for name, held in self.holders():
+            if any(one is balance for balances in held.values() for one in balances):
+                return name
+        return ""
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def arrive(self, now_ms: int) -> None:
+        """Let time pass: what has expired is gone, rows that are due begin again, and what they
+        had left rolls over. However many boundaries have passed, that happens once.
+        """
+        for _, held in self.holders():
+            for feature, balances in held.items():
+                held[feature] = [one for one in balances if not one.expired(now_ms)]
+        for feature, balances in self.shared.items():
+            for one in balances:
+                if one.row.kind is Kind.PER_ENTITY and due(one, now_ms):
+                    self._roll_slots(now_ms, feature, one)
+                    reset(one, now_ms)
+        for owner, held in self.holders():
+            for balances in held.values():
+                self._roll_rows(now_ms, owner, balances)
+
+    def _roll_slots(self, now_ms: int, feature: str, one: Balance) -> None:
+        for name in self.members(one.row.entity_feature) if one.row.roll else ():
+            own = self.entities[name].own.setdefault(feature, [])
+            if made := self._rolled(now_ms, name, one, name):
+                with_rollovers(own, made, [one.row])
+
+    def _roll_rows(self, now_ms: int, owner: str, balances: list[Balance]) -> None:
+        begun = [one for one in balances if due(one, now_ms)]
+        rolling = [one.row for one in begun if leftover(one, "")]
+        made = [it for one in begun for it in self._rolled(now_ms, owner, one, "")]
+        for one in begun:
+            reset(one, now_ms)
+        if made:
+            with_rollovers(balances, made, rolling)
+
+    def _rolled(self, now_ms: int, owner: str, one: Balance, slot: str) -> list[Balance]:
+        """Return what a row, or one slot of it, hands on to its owner: a rollover or nothing."""
+        units = leftover(one, slot)
+        if not units:
+            return []
+        expires_ms = expiry_of(one.row, now_ms)
+        label = label_of(owner, one.row.id, expires_ms)
+        self.rolled[label] = self.rolled.get(label, -1) + 1
+        return [rollover(one.row, units, f"{label}{self.rolled[label]}", expires_ms)]
+
+    # -- use -----------------------------------------------------------------------------------
+
+    def pools(self, now_ms: int, feature: str, scope: str, properties: Properties) -> list[Pool]:
+        """Return what pays for a feature, and what controls leave of each."""
+        pools = [Pool(feature), *(Pool(*ratio) for ratio in self.credit.get(feature, ()))]
+        for pool in pools:
+            rules = self.in_force(pool.feature, scope)
+            pool.overage = rules.overage
+            if rules.spend:
+                copies = 1 if scope else self._slots(pool.feature)
+                pool.spend_limit = rules.spend.shared + rules.spend.slot * copies
+            room = [
+                window.limit - self.counted(now_ms, pool.feature, window)
+                for window in rules.windows
+                if window.matches(properties)
+            ]
+            pool.headroom = max(0, min(room)) if room else None
+        return pools
+
+    def in_force(self, feature: str, scope: str) -> RuleText:
+        own = self.rules.get((feature, scope), NONE) if scope else NONE
+        return in_force(self.rules.get((feature, ""), NONE), own, scope)
+
+    def counted(self, now_ms: int, feature: str, window: Window) -> int:
+        """Return what a usage window has seen of its present cycle."""
+        counter = self.counters.get((feature, window.owner, window.key), Counter(0, 0))
+        return counter.at(window.end_ms(now_ms))
+
+    def _slots(self, feature: str) -> int:
+        """Return how many entities per-entity rows of a feature have."""
+        each = [one.row for one in self.shared.get(feature, ()) if one.row.kind is Kind.PER_ENTITY]
+        return max((len(self.members(row.entity_feature)) for row in each), default=0)
+
+    def sources(self, features: Sequence[str], scope: str) -> list[Source]:
+        """Return what a call may spend, in order (hot-path sections 3.1 and 3.2): by group, and in
+        each group by pool; units that rolled over before anything else, by expiry.
+        """
+        groups = [
+            [
+                [one._replace(pool=pool) for one in part]
+                for part in (self._of_entity if scope else self._of_customer)(feature, scope)
+            ]
+            for pool, feature in enumerate(features)
+        ]
+        order = [source for tier in zip(*groups, strict=True) for part in tier for source in part]
+        rolled = [source for source in order if source.rolled]
+        rolled.sort(key=_expiry)
+        return rolled + [source for source in order if not source.rolled]
+
+    def _of_entity(self, feature: str, scope: str) -> tuple[list[Source], list[Source]]:
+        own = [Place(one, "") for one in self.entities[scope].own.get(feature, ())]
+        own += [
+            Place(one, scope)
+            for one in self.shared.get(feature, ())
+            if one.row.kind is Kind.PER_ENTITY and scope in self.members(one.row.entity_feature)
+        ]
+        own.sort(key=lambda place: place.balance.row.rank)
+        return [_one(place) for place in own], self._shared(feature)
+
+    def _of_customer(
+        self, feature: str, _: str
+    ) -> tuple[list[Source], list[Source], list[Source], list[Source]]:
+        each = [one for one in self.shared.get(feature, ()) if one.row.kind is Kind.PER_ENTITY]
         members = {one.row.id: self.members(one.row.entity_feature) for one in each}
-        if scope:
-            own = [Place(one, "") for one in self.entities[scope].own.get(feature, [])]
-            own += [Place(one, scope) for one in each if scope in members[one.row.id]]
-            own.sort(key=lambda place: place.balance.row.rank)
-            return [_one(place) for place in own] + shared
-        shared += [
-            Source([Place(one, name) for name in members[one.row.id]], one.row.flags, one.row.floor)
+        slots = [
+            Source(
+                0, [Place(one, name) for name in members[one.row.id]], one.row.flags, one.row.floor
+            )
             for one in each
             if members[one.row.id]
         ]
-        owned = [entity.own.get(feature, []) for entity in self.entities.values()]
+        owned = [entity.own.get(feature, ()) for entity in self.entities.values()]
         held = [Place(one, "") for balances in owned for one in balances]
+        rolled = [place for place in held if place.balance.row.rollover]
+        main = [place for place in held if not place.balance.row.rollover]
         # The customer may use up what entities hold, never overdraw it.
-        return [*shared, Source(held, "", None)] if held else shared
+        return (
+            self._shared(feature),
+            slots,
+            [Source(0, rolled, "", None, rolled=True, held=True)] if rolled else [],
+            [Source(0, main, "", None, held=True)] if main else [],
+        )
 
-    def spend(self, sources: list[Source], amount: int, mode: str) -> tuple[int, dict[str, int]]:
-        """Move an amount (hot-path sections 3.3 and 3.4); return units left and units by row."""
-        places = [place for source in sources for place in source.places]
-        before = [place.used for place in places]
-        unlimited = [place for place in places if place.balance.row.unlimited]
-        if unlimited:
-            left = abs(amount) - unlimited[0].move(amount)
-        elif amount < 0:
-            left = _give_back(places, -amount, mode)
-        else:
-            left = _take(sources, places, amount, mode)
-        moved: dict[str, int] = {}
-        for place, used in zip(places, before, strict=True):
-            row_id = place.balance.row.id
-            moved[row_id] = moved.get(row_id, 0) + place.used - used
-        return left, {row_id: units for row_id, units in moved.items() if units}
+    def _shared(self, feature: str) -> list[Source]:
+        rows = [one for one in self.shared.get(feature, ()) if one.row.kind is Kind.SHARED]
+        return [_one(Place(one, "")) for one in rows]
+
+    def spend(self, scope: str, mode: str, pools: Sequence[Pool], amount: int) -> Spending:
+        """Move an amount; ``pools`` know afterwards what each of them gave."""
+        spending = Spending(pools, self.sources([pool.feature for pool in pools], scope), mode)
+        spending.spend(amount)
+        return spending
+
+    def count(
+        self, now_ms: int, scope: str, pools: Sequence[Pool], applied: int, properties: Properties
+    ) -> None:
+        """Count what was used in the usage windows it concerns: of the tracked feature whatever
+        paid for it, of a credit system what it gave from other than rollovers.
+        """
+        for at, pool in enumerate(pools):
+            units = pool.drained if at else applied
+            for window in self.in_force(pool.feature, scope).windows if units else ():
+                if window.matches(properties):
+                    used = self.counted(now_ms, pool.feature, window) + units
+                    key = (pool.feature, window.owner, window.key)
+                    self.counters[key] = Counter(window.end_ms(now_ms), used)
 
     def track(
-        self, now_ms: int, scope: str, mode: str, amounts: Sequence[tuple[str, int]]
+        self,
+        now_ms: int,
+        scope: str,
+        mode: str,
+        amounts: Sequence[tuple[str, int]],
+        properties: Properties | None = None,
     ) -> Outcome:
         """Record use of several features: all of it or nothing."""
         self.arrive(now_ms)
-        before = copy.deepcopy((self.shared, self.entities))
+        before = self.snapshot()
         applied, moves = [], []
         for feature, amount in amounts:
-            left, moved = self.spend(self.sources(now_ms, feature, scope), amount, mode)
-            if mode == "reject" and amount > 0 and left > 0:
-                self.shared, self.entities = before
+            pools = self.pools(now_ms, feature, scope, properties or {})
+            self.last = spending = self.spend(scope, mode, pools, amount)
+            if mode == "reject" and amount > 0 and spending.left > 0:
+                self.go_back(before)
                 return Outcome(Status.DENIED, [], [])
-            applied.append(amount - left if amount > 0 else amount + left)
-            moves.append(moved)
+            applied.append(spending.applied)
+            if amount > 0 and mode != "allow" and not spending.absorbed:
+                self.count(now_ms, scope, pools, applied[-1], properties or {})
+            moves.append(by_row(spending.given))
         return Outcome(Status.DONE, applied, moves)
 
-    def check(self, now_ms: int, scope: str, feature: str, amount: int) -> bool:
+    def snapshot(self) -> dict[str, object]:
+        return copy.deepcopy(
+            {key: value for key, value in vars(self).items() if key not in {"credit", "last"}}
+        )
+
+    def go_back(self, before: Mapping[str, object]) -> None:
+        vars(self).update(before)
+
+    def check(
+        self,
+        now_ms: int,
+        scope: str,
+        feature: str,
+        amount: int,
+        properties: Properties | None = None,
+    ) -> bool:
         """Whether a track that rejects would succeed."""
-        trial = copy.deepcopy(self)
-        return trial.track(now_ms, scope, "reject", [(feature, amount)]).status is Status.DONE
+        outcome = copy.deepcopy(self).track(
+            now_ms, scope, "reject", [(feature, amount)], properties
+        )
+        return outcome.status is Status.DONE
+
+    # -- lifecycle -----------------------------------------------------------------------------
+
+    def set_rules(self, feature: str, scope: str, rules: RuleText) -> None:
+        self.rules[feature, scope] = rules
 
     def apply_plan(
         self, now_ms: int, scope: str, feature: str, rows: Sequence[NewRow], unit: int
@@ -218,12 +321,13 @@ class Ledger:
             return Status.EXISTS
         if len(self.members(feature)) >= entities_max:
             return Status.CAPPED
-        trial = copy.deepcopy(self)
-        left, _ = trial.spend(trial.sources(now_ms, feature, ""), unit, "cap")
-        sources = self.sources(now_ms, feature, "")
-        if left and any(source.floor is not None for source in sources):
-            return Status.CAPPED
-        self.spend(sources, unit, "overflow" if left else "cap")
+        before = self.snapshot()
+        left = self._count_seat(feature, unit, "cap")
+        if left:
+            self.go_back(before)
+            if any(source.floor is not None for source in self.sources([feature], "")):
+                return Status.CAPPED
+            self._count_seat(feature, unit, "overflow")
         self.entities[name] = Entity(feature)
         return Status.DONE
 
@@ -233,40 +337,30 @@ class Ledger:
         feature = self.entities.pop(name).feature
         for one in self.all_balances():
             one.used.pop(name, None)
-        self.spend(self.sources(now_ms, feature, ""), -unit, "cap")
+        self.rules = {key: rules for key, rules in self.rules.items() if key[1] != name}
+        self.counters = {key: one for key, one in self.counters.items() if key[1] != name}
+        self._count_seat(feature, -unit, "cap")
+
+    def _count_seat(self, feature: str, units: int, mode: str) -> int:
+        """Count an entity on its own feature, whatever controls say; return units left over."""
+        return self.spend("", mode, [Pool(feature)], units).left
+
+
+def by_row(given: Sequence[Given]) -> dict[str, int]:
+    """Return units by row."""
+    moved: dict[str, int] = {}
+    for one in given:
+        row_id = one.place.balance.row.id
+        moved[row_id] = moved.get(row_id, 0) + one.units
+    return {row_id: units for row_id, units in moved.items() if units}
 
 
 def _one(place: Place) -> Source:
-    return Source([place], place.balance.row.flags, place.balance.row.floor)
+    row: Row = place.balance.row
+    return Source(0, [place], row.flags, row.floor, rolled=row.rollover)
 
 
-def _take(sources: list[Source], places: Sequence[Place], left: int, mode: str) -> int:
-    for place in places:
-        left -= place.move(min(left, place.left))
-    if mode == "overflow" and places:
-        left -= places[0].move(left)
-    for source in sources:
-        if "o" in source.flags or ("f" in source.flags and mode != "reject"):
-            left -= _overdraw(source, left)
-    return left
-
-
-def _overdraw(source: Source, left: int) -> int:
-    """Owe units: each place down to the floor, all of them together down to theirs."""
-    if source.floor is None:
-        return source.places[0].move(left)
-    owed = sum(place.over for place in source.places)
-    rest = total = min(left, max(0, source.floor * len(source.places) - owed))
-    for place in source.places:
-        rest -= place.move(min(rest, max(0, source.floor - place.over)))
-    return total - rest
-
-
-def _give_back(places: Sequence[Place], left: int, mode: str) -> int:
-    for place in places:
-        left -= place.move(-min(left, place.over))
-    for place in places:
-        left -= place.move(-min(left, max(0, place.used)))
-    if mode == "overflow" and places:
-        left -= places[0].move(-left)
-    return left
+def _expiry(source: Source) -> tuple[bool, float]:
+    """Earliest expiry first, never last; what entities hold after what the customer holds."""
+    expires_ms = source.places[0].balance.row.expires_ms
+    return source.held, 0 if source.held else expires_ms or float("inf")

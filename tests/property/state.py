@@ -65,7 +65,7 @@ def assert_consistent(state: State, keys: CustomerKeys) -> None:
     """Check everything that is derived, and that nothing is left over."""
     assert state.names <= set(keys)
     if not state.customer:
-        assert state.names <= {keys.outbox}
+        assert state.names <= {keys.outbox, keys.locks, keys.holds}
         return
     entities = {name: _entity_place(text) for name, text in _family(state.holdings, "e:")}
     _assert_fields_belong_together(state, entities)
@@ -73,17 +73,22 @@ def assert_consistent(state: State, keys: CustomerKeys) -> None:
     due: Scores = {}
     for feature, row, live in _per_entity_rows(state):
         marks |= _slot_marks(state, feature, row, live, entities)
-    for feature, text in _family(state.customer, "h:"):
-        band, *sums = map(int, text.split())
-        totals = [0] * 7
-        for name, entity in entities.items():
-            rows = _own(state, feature, name)
-            for place in _held_classes(rows, totals):
-                _mark(marks, band, place, name, entity)
-            moments = [at for row, live in rows for at in (live.due_ms, row.expires_ms) if at]
-            if moments:
-                due[f"{feature}\t{name}"] = min(moments)
-        assert totals == sums
+    for family, rolled in (("h:", False), ("o:", True)):
+        for feature, text in _family(state.customer, family):
+            band, *sums = map(int, text.split())
+            totals = [0] * 7
+            for name, entity in entities.items():
+                rows = [one for one in _own(state, feature, name) if one[0].rollover is rolled]
+                for place in _held_classes(rows, totals):
+                    _mark(marks, band, place, name, entity)
+            assert totals == sums
+    for feature, name, row, live in all_rows(state):
+        if not name:
+            continue
+        field = f"{feature}\t{name}"
+        for moment in filter(None, (live.due_ms, row.expires_ms)):
+            due[field] = min(moment, due.get(field, moment))
+        assert f"{'o' if row.rollover else 'h'}:{feature}" in state.customer
     assert state.marks == marks
     assert state.due == due
     assert state.order == {
@@ -115,11 +120,11 @@ def _slot_marks(
 def _assert_fields_belong_together(state: State, entities: Mapping[str, EntityPlace]) -> None:
     plain = {"id", "seq", "rev", "doc", "subs", "entities", "counter"}
     families = {name[:2] for name in state.customer if name not in plain}
-    assert families <= {"r:", "v:", "h:", "n:"}
+    assert families <= {"r:", "v:", "h:", "o:", "n:", "l:", "x:", "i:", "z:"}
     assert plain <= set(state.customer)
     assert _names(state.customer, "v:") == _names(state.customer, "r:")
     holdings = {name for name in state.holdings if not name.startswith("e:")}
-    assert {name[:2] for name in holdings} <= {"p:", "h:", "v:"}
+    assert {name[:2] for name in holdings} <= {"p:", "h:", "v:", "l:", "x:"}
     assert _names(state.holdings, "h:") == _names(state.holdings, "v:")
     assert {name.split("\t", 1)[1] for name in holdings} <= set(entities)
     counts: dict[str, int] = {}

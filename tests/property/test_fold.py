@@ -1,7 +1,8 @@
 """However a stream is cut into batches, SQL ends the same.
 
 A small model of the scripts writes random but possible histories: customers and entities that
-come, go and come back, rows that are added, replaced, reset and ended, moves on all of them.
+come, go and come back, rows that are added, replaced, changed, reset and ended, moves on all of
+them, usage windows that count, and locks that are made and end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Row, and_, delete, func, select
 
-from gateway.rows import Kind
+from gateway.rows import Kind, RowDocument
 from persistence import models, store
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
@@ -27,6 +28,7 @@ from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
     History,
+    alert,
     contents,
     customer,
     deduct,
@@ -34,13 +36,17 @@ from tests.unit.persistence.entries import (
     ended,
     entity,
     event,
+    lock,
     reset,
     row,
     subscription,
+    updated,
+    window,
 )
 
 _ENTITIES = ("seat_1", "seat_2")
 _BALANCES = ("bal_1", "bal_2", "bal_3")
+_LOCKS = ("lock_1", "lock_2")
 _DELETE_CHANCE = 0.4
 _REPLACE_CHANCE = 0.5
 
@@ -77,6 +83,9 @@ class _Model:
             return
         actions = [self._move] * 6 + [
             *[self._add_row] * 4,
+            *[self._update_row] * 2,
+            *[self._count] * 2,
+            *[self._lock] * 3,
             self._reset,
             self._end_row,
             self._entity,
@@ -92,6 +101,7 @@ class _Model:
         self._period = self._number = 0
         self._entities: set[str] = set()
         self._rows: dict[str, _Held] = {}
+        self._locks: set[str] = set()
         self._write("customer", customer())
 
     def _write(self, kind: str, *lines: str) -> None:
@@ -132,6 +142,44 @@ class _Model:
                 due_ms=self._random.choice([0, BASE_MS + held.period]),
             ),
         )
+
+    def _update_row(self) -> None:
+        if not self._rows:
+            return
+        balance_id = self._random.choice(sorted(self._rows))
+        held = self._rows[balance_id]
+        lines = [
+            updated(
+                balance_id,
+                kind=held.kind,
+                entity=held.owner,
+                grant=self._random.randint(0, 9),
+                due_ms=self._random.choice([0, BASE_MS - held.period]),
+                document=RowDocument(plan_id=self._random.choice([None, "pro"])),
+            )
+        ]
+        if held.kind is Kind.SHARED and self._random.random() < _REPLACE_CHANCE:
+            lines.append(held.move(balance_id, held.owner, 2))
+        self._write("balance", *lines)
+
+    def _count(self) -> None:
+        scope = self._random.choice(["", *sorted(self._entities)])
+        key = self._random.choice(["", "0a1b2c3d"])
+        used, end_ms = self._random.randint(0, 9), BASE_MS + self._random.randint(0, 9)
+        self._write("track", event(), window(used, end_ms, entity=scope, key=key), alert())
+
+    def _lock(self) -> None:
+        lock_id = self._random.choice(_LOCKS)
+        scope = self._random.choice(["", *sorted(self._entities)])
+        at_ms, text = BASE_MS + self._random.randint(0, 9), f"{self._random.random()}\nline"
+        state = "open"
+        if lock_id in self._locks:
+            state = self._random.choice(["confirmed", "released", "expired"])
+        self._locks ^= {lock_id}
+        line = lock(lock_id, state, self._random.randint(0, 9), at_ms=at_ms, receipt="")
+        if state == "open":
+            line = lock(lock_id, at_ms=at_ms, entity=scope, receipt=text)
+        self._write("lock", line)
 
     def _reset(self) -> None:
         if not self._rows:

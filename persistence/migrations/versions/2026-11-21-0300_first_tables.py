@@ -39,6 +39,8 @@ def upgrade() -> None:
     _create_catalog()
     _create_customers()
     _create_balances()
+    _create_spending()
+    _create_webhooks()
     _create_history()
     _create_writer_tables()
 
@@ -48,10 +50,11 @@ def _create_catalog() -> None:
         "catalog_revision",
         _identifier("id"),
         _number("revision"),
+        _number("clock_offset_ms"),
         sa.PrimaryKeyConstraint("id", name="pk_catalog_revision"),
     )
     # Every catalog write raises this number, so the row has to be there before the first one.
-    op.execute("INSERT INTO catalog_revision (id, revision) VALUES (1, 0)")
+    op.execute("INSERT INTO catalog_revision (id, revision, clock_offset_ms) VALUES (1, 0, 0)")
     op.create_table(
         "api_keys",
         _text("id"),
@@ -187,6 +190,95 @@ def _create_balances() -> None:
     )
 
 
+def _create_spending() -> None:
+    op.create_table(
+        "usage_windows",
+        _text("internal_id"),
+        _text("feature_id"),
+        _text("entity_id"),
+        _text("key"),
+        _number("ends_at"),
+        _number("used"),
+        _number("seq"),
+        sa.PrimaryKeyConstraint(
+            "internal_id", "feature_id", "entity_id", "key", name="pk_usage_windows"
+        ),
+    )
+    op.create_table(
+        "locks",
+        _text("internal_id"),
+        _text("lock_id"),
+        _text("feature_id"),
+        _text("entity_id"),
+        _text("state"),
+        _number("units"),
+        _text("receipt"),
+        _number("expires_at"),
+        _number("ended_at", nullable=True),
+        _number("created_at"),
+        _number("seq"),
+        sa.PrimaryKeyConstraint("internal_id", "lock_id", name="pk_locks"),
+    )
+    _partial("ix_locks_open", "locks", ["internal_id"], _CURRENT)
+    op.create_table(
+        "alerts",
+        _text("id"),
+        _text("env"),
+        _text("internal_id"),
+        _text("customer_id"),
+        _text("feature_id"),
+        _text("entity_id"),
+        _text("kind"),
+        _text("body"),
+        _number("created_at"),
+        _number("dispatched_at", nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_alerts"),
+    )
+    op.create_index("ix_alerts_newest", "alerts", ["env", "created_at", "id"])
+    _partial("ix_alerts_new", "alerts", ["created_at", "id"], sa.text("dispatched_at IS NULL"))
+
+
+def _create_webhooks() -> None:
+    op.create_table(
+        "webhook_endpoints",
+        _text("id"),
+        _text("env"),
+        _text("url"),
+        _text("secret"),
+        sa.Column("events", sa.JSON(), nullable=False),
+        _number("created_at"),
+        _number("disabled_at", nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook_endpoints"),
+    )
+    op.create_table(
+        "webhook_deliveries",
+        _text("id"),
+        _text("endpoint_id"),
+        _text("alert_id"),
+        _text("event"),
+        _text("body"),
+        _text("state"),
+        _number("attempts"),
+        _number("next_attempt_at"),
+        _number("last_status", nullable=True),
+        _text("last_error", nullable=True),
+        _number("created_at"),
+        _number("updated_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook_deliveries"),
+        sa.ForeignKeyConstraint(
+            ["endpoint_id"],
+            ["webhook_endpoints.id"],
+            name="fk_webhook_deliveries_endpoint_id_webhook_endpoints",
+            ondelete="CASCADE",
+        ),
+    )
+    deliveries = "webhook_deliveries"
+    pair, due = ["endpoint_id", "alert_id"], ["endpoint_id", "next_attempt_at", "id"]
+    op.create_index("uq_webhook_deliveries_pair", deliveries, pair, unique=True)
+    _partial("ix_webhook_deliveries_due", deliveries, due, sa.text("state = 'pending'"))
+    op.create_index("ix_webhook_deliveries_newest", deliveries, ["created_at", "id"])
+
+
 def _create_history() -> None:
     op.create_table(
         "events",
@@ -268,12 +360,17 @@ def _create_writer_tables() -> None:
 
 
 _TABLES = (
+    "webhook_deliveries",
+    "webhook_endpoints",
     "dead_letters",
     "cursors",
     "installation",
     "resets",
     "deductions",
     "events",
+    "alerts",
+    "locks",
+    "usage_windows",
     "slots",
     "balances",
     "subscriptions",

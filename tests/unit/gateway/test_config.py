@@ -30,6 +30,8 @@ VALID: dict[str, tuple[str, object]] = {
     "drain_seconds": ("0", 0),
     "appendfsync": ("always", "always"),
     "restore_wait_ms": ("0", 0),
+    "idempotency": ("conflict", "conflict"),
+    "persist_free_overage": ("true", True),
     "log_level": ("debug", "debug"),
 }
 INVALID = {
@@ -49,6 +51,8 @@ INVALID = {
     "drain_seconds": "601",
     "appendfsync": "no",
     "restore_wait_ms": "60001",
+    "idempotency": "forget",
+    "persist_free_overage": "perhaps",
     "log_level": "loud",
 }
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
+from gateway.keys import (
+    CustomerKeys,
+    customer_keys,
+    holds_key,
+    locks_key,
+    outbox_key,
+    partition_of,
+)
 
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 envs = st.sampled_from(("sandbox", "live"))
@@ -22,6 +29,8 @@ def test_keys_are_spelled_as_the_glossary_says() -> None:
         marks="tg:{p53}:live:marks:ada",  # type: ignore[arg-type]
         due="tg:{p53}:live:due:ada",  # type: ignore[arg-type]
         outbox="tg:{p53}:outbox",  # type: ignore[arg-type]
+        locks="tg:{p53}:locks",  # type: ignore[arg-type]
+        holds="tg:{p53}:holds",  # type: ignore[arg-type]
     )
 
 
@@ -29,17 +38,20 @@ def test_keys_are_spelled_as_the_glossary_says() -> None:
 def test_keys_of_a_customer_are_in_one_slot(env: str, customer: str, partitions: int) -> None:
     keys = customer_keys(env, customer, partitions)
     assert len({key_slot(key.encode()) for key in keys}) == 1
-    assert keys.outbox == outbox_key(partition_of(env, customer, partitions))
+    partition = partition_of(env, customer, partitions)
+    assert keys.outbox == outbox_key(partition)
+    assert (keys.locks, keys.holds) == (locks_key(partition), holds_key(partition))
+    assert keys.own == tuple(keys)[:-2]
 
 
 @given(envs, ids, envs, ids)
-def test_two_customers_share_nothing_but_an_outbox(
+def test_two_customers_share_nothing_but_what_is_of_a_partition(
     env: str, customer: str, other_env: str, other: str
 ) -> None:
     keys, others = customer_keys(env, customer, 8), customer_keys(other_env, other, 8)
     assert len(set(keys)) == len(keys)
     if (env, customer) != (other_env, other):
-        assert not set(keys[:-1]) & set(others)
+        assert not set(keys[:5]) & set(others)
 
 
 @given(envs, ids, st.integers(1, 1024))
@@ -50,4 +62,4 @@ def test_a_partition_is_a_number_below_their_count(env: str, customer: str, coun
 
 def test_a_customer_named_like_a_key_stays_apart() -> None:
     keys = customer_keys("sandbox", "order:ada", 1)
-    assert not set(keys[:-1]) & set(customer_keys("sandbox", "ada", 1))
+    assert not set(keys[:5]) & set(customer_keys("sandbox", "ada", 1))

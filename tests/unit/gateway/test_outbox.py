@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from gateway import outbox
 from gateway.outbox import (
+    LINE_END,
+    AlertKind,
+    AlertRaised,
     CustomerDeleted,
     CustomerSet,
     Deduction,
@@ -17,17 +20,22 @@ from gateway.outbox import (
     EntitySet,
     EntryKind,
     Event,
+    LockSet,
+    LockState,
     OutboxError,
     Reset,
     RowAdded,
     RowEnded,
+    RowUpdated,
     SubscriptionSet,
+    WindowSet,
     customer_of,
     decode,
     join,
 )
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+receipts = st.lists(names, max_size=3).map("\n".join)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=30)
 units = st.integers(-(2**53), 2**53)
 numbers = st.integers(0, 2**53)
@@ -37,7 +45,11 @@ changes = st.one_of(
     st.builds(Deduction, names, names, names, numbers, units, units, units),
     st.builds(Reset, names, names, names, numbers, numbers),
     st.builds(RowAdded, names, names, units, numbers, numbers, texts),
+    st.builds(RowUpdated, names, names, numbers, texts),
     st.builds(RowEnded, names, names),
+    st.builds(WindowSet, names, names, names, numbers, units),
+    st.builds(LockSet, names, names, names, st.sampled_from(LockState), numbers, units, receipts),
+    st.builds(AlertRaised, st.sampled_from(AlertKind), names, names, texts),
     st.builds(SubscriptionSet, names, texts),
     st.builds(CustomerSet, texts),
     st.just(CustomerDeleted()),
@@ -49,7 +61,11 @@ LETTERS: dict[type, str] = {
     Deduction: "D",
     Reset: "R",
     RowAdded: "B",
+    RowUpdated: "U",
     RowEnded: "G",
+    WindowSet: "W",
+    LockSet: "L",
+    AlertRaised: "A",
     SubscriptionSet: "S",
     CustomerSet: "C",
     CustomerDeleted: "X",
@@ -60,7 +76,12 @@ LETTERS: dict[type, str] = {
 
 def encode(kind: EntryKind, customer: str, seq: int, lines: list[outbox.Change]) -> bytes:
     header = "\t".join((kind, "live", customer, "cus_1", str(seq), "1700000000000", "req_1"))
-    return "\n".join((header, *(join(LETTERS[type(one)], *one) for one in lines))).encode()
+    return "\n".join((header, *map(line_of, lines))).encode()
+
+
+def line_of(change: outbox.Change) -> str:
+    columns = [str(column).replace("\n", LINE_END) for column in change]
+    return join(LETTERS[type(change)], *columns)
 
 
 @given(st.sampled_from(EntryKind), names, numbers, st.lists(changes, max_size=5))
@@ -94,7 +115,19 @@ def test_a_damaged_entry_is_read_or_told_apart(
 
 @pytest.mark.parametrize(
     "line",
-    ["", "Q\ta", "E\ta\tb", "D\tf\tb\te\tone\t1\t1\t1", "G\tf", "X\tmore", "R\tf\tb\te\t1\t"],
+    [
+        "",
+        "Q\ta",
+        "E\ta\tb",
+        "D\tf\tb\te\tone\t1\t1\t1",
+        "G\tf",
+        "X\tmore",
+        "R\tf\tb\te\t1\t",
+        "U\tf\t\tsoon\trow",
+        "W\tf\t\tkey\t1\t",
+        "L\tid\tf\t\tlost\t1\t1\ttext",
+        "A\tnews\tf\t\t{}",
+    ],
 )
 def test_a_line_that_follows_no_contract_is_told_apart(line: str) -> None:
     payload = encode(EntryKind.TRACK, "ada", 1, []) + b"\n" + line.encode()
@@ -105,3 +138,9 @@ def test_a_line_that_follows_no_contract_is_told_apart(line: str) -> None:
 def test_free_text_may_hold_tabs_because_it_comes_last() -> None:
     payload = encode(EntryKind.CUSTOMER, "ada", 1, [CustomerSet("a\tb")])
     assert decode(0, "1-1", payload).changes == [CustomerSet("a\tb")]
+
+
+def test_a_receipt_has_its_lines_and_tabs_again() -> None:
+    lock = LockSet("id", "calls", "zoe", LockState.OPEN, 9, 3, 'ada\tcalls\t{"a":1}\ncalls\trow\t3')
+    assert "\n" not in line_of(lock)
+    assert decode(0, "1-1", encode(EntryKind.LOCK, "ada", 1, [lock])).changes == [lock]

@@ -39,7 +39,7 @@ rows = st.builds(
     id=names,
     kind=st.sampled_from(Kind),
     grant=numbers,
-    flags=st.sampled_from(("", "u", "o", "a", "af", "oa")),
+    flags=st.sampled_from(("", "u", "o", "a", "af", "oa", "r", "ak")),
     unit=st.sampled_from(("", "f", "m")),
     every=numbers,
     anchor_ms=numbers,
@@ -47,6 +47,7 @@ rows = st.builds(
     floor=st.none() | numbers,
     rank=names,
     entity_feature=names,
+    roll=names,
     document=documents,
 )
 units = st.integers(-(2**53), 2**53)
@@ -71,15 +72,21 @@ def test_live_numbers_are_read_back_as_they_were(made: list[Live]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "unlimited", "overage", "allocated"),
-    [("", False, False, False), ("u", True, False, False), ("oa", False, True, True)],
+    ("flags", "unlimited", "overage", "allocated", "rollover"),
+    [
+        ("", False, False, False, False),
+        ("u", True, False, False, False),
+        ("oa", False, True, True, False),
+        ("r", False, False, False, True),
+    ],
 )
 def test_flags_are_read_by_their_letter(
-    flags: str, *, unlimited: bool, overage: bool, allocated: bool
+    flags: str, *, unlimited: bool, overage: bool, allocated: bool, rollover: bool
 ) -> None:
     row = Row(id="a", kind=Kind.SHARED, flags=flags)
-    assert (row.unlimited, row.overage, row.allocated) == (unlimited, overage, allocated)
-    assert "".join(sorted(Flag)) == "afou"
+    seen = (row.unlimited, row.overage, row.allocated, row.rollover)
+    assert seen == (unlimited, overage, allocated, rollover)
+    assert "".join(sorted(Flag)) == "afkoru"
 
 
 _lua = LuaRuntime()
@@ -96,8 +103,9 @@ def test_a_script_reads_the_same_columns(made: list[tuple[Row, Live]]) -> None:
         assert seen.line == encode_row(row)
         assert (seen.id, seen.kind, seen.flags) == (row.id, row.kind, row.flags)
         assert (seen.rank, seen.entity_feature) == (row.rank, row.entity_feature)
+        assert seen.roll == row.roll
         assert (seen.grant, seen.floor, seen.expires) == (row.grant, row.floor, row.expires_ms)
-        assert seen.unlimited is row.unlimited
+        assert bool(seen.unlimited) is row.unlimited
         assert (
             Live(seen.used, seen.over, seen.credit, seen.period, seen.due, seen.first)
             == numbers_of_row

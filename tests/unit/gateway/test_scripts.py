@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway import scripts
 from gateway.errors import UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys
-from gateway.scripts import Context, Scripts, Status, compose, entry_names
+from gateway.scripts import Context, Part, Scripts, Status, compose, entry_names
 
 KEYS = customer_keys("sandbox", "ada", 64)
 
@@ -84,7 +84,7 @@ class Broken(Redis):
         self.asked.append(words[0])
         if self._failures:
             raise self._failures.pop(0)
-        return cast("Any", [int(Status.DONE), 1, [b""] * 8])
+        return cast("Any", [int(Status.DONE), 1, 1, 1, [[b""] * 13], []])
 
 
 async def change(client: Redis) -> Status:
@@ -105,7 +105,7 @@ async def test_a_change_whose_connection_is_lost_has_an_unknown_outcome(
 @pytest.mark.parametrize("failure", [RedisConnectionError("gone"), RedisTimeoutError("late")])
 async def test_a_reading_whose_connection_is_lost_is_unavailable(failure: RedisError) -> None:
     with pytest.raises(UnavailableError):
-        await Scripts(Broken(failure)).check(KEYS, 1, "calls", "", 1)
+        await Scripts(Broken(failure)).check(KEYS, 1, "", Part("calls", 1))
 
 
 @pytest.mark.parametrize("text", ["LOADING x", "MASTERDOWN x", "READONLY x"])
@@ -132,8 +132,8 @@ async def test_a_fault_of_a_script_is_not_hidden() -> None:
 
 async def test_reading_uses_the_command_that_cannot_write() -> None:
     client = Broken()
-    await Scripts(client).check(KEYS, 1, "calls", "", 1)
-    await Scripts(client, read_only_commands=False).check(KEYS, 1, "calls", "", 1)
+    await Scripts(client).check(KEYS, 1, "", Part("calls", 1))
+    await Scripts(client, read_only_commands=False).check(KEYS, 1, "", Part("calls", 1))
     assert client.asked == ["EVALSHA_RO", "EVALSHA"]
 
 

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Engine, select
 
 from gateway.documents import CustomerDocument, EntityDocument, Subscription
-from gateway.outbox import Entry, decode, join
+from gateway.outbox import LINE_END, Entry, decode, join
 from gateway.rows import Kind, Row, RowDocument, encode_row
 from persistence import models
 
@@ -128,7 +128,27 @@ def row(
     document: RowDocument | None = None,
     flags: str = "",
 ) -> str:
-    line = encode_row(
+    line = _line(balance, kind, grant, document, flags)
+    return join("B", feature, entity, used, period, due_ms, line)
+
+
+def updated(
+    balance: str = "bal_1",
+    *,
+    feature: str = "messages",
+    entity: str = "",
+    kind: Kind = Kind.SHARED,
+    grant: int = 100,
+    due_ms: int = 0,
+    document: RowDocument | None = None,
+    flags: str = "",
+) -> str:
+    line = _line(balance, kind, grant, document, flags)
+    return join("U", feature, entity, due_ms, line)
+
+
+def _line(balance: str, kind: Kind, grant: int, document: RowDocument | None, flags: str) -> str:
+    return encode_row(
         Row(
             id=balance,
             kind=kind,
@@ -138,7 +158,36 @@ def row(
             document=document or RowDocument(),
         )
     )
-    return join("B", feature, entity, used, period, due_ms, line)
+
+
+def window(
+    used: int, end_ms: int = BASE_MS, *, feature: str = "messages", entity: str = "", key: str = ""
+) -> str:
+    return join("W", feature, entity, key, end_ms, used)
+
+
+def lock(
+    lock_id: str = "lock_1",
+    state: str = "open",
+    units: int = 3,
+    *,
+    at_ms: int = BASE_MS,
+    feature: str = "messages",
+    entity: str = "",
+    receipt: str = "receipt",
+) -> str:
+    lines = receipt.replace("\n", LINE_END)
+    return join("L", lock_id, feature, entity, state, at_ms, units, lines)
+
+
+def alert(
+    kind: str = "limit_reached",
+    body: str = '{"limit_type":"included"}',
+    *,
+    feature: str = "messages",
+    entity: str = "",
+) -> str:
+    return join("A", kind, feature, entity, body)
 
 
 def ended(balance: str = "bal_1", feature: str = "messages") -> str:

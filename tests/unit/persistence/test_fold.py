@@ -12,15 +12,19 @@ from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
     History,
+    alert,
     customer,
     deduct,
     deleted_entity,
     ended,
     entity,
     event,
+    lock,
     reset,
     row,
     subscription,
+    updated,
+    window,
 )
 
 
@@ -210,3 +214,125 @@ def test_what_a_row_begins_with_is_a_move() -> None:
         (row.balance_id, row.delta, row.total, row.resets_at)
         for row in fold(history.entries).deductions
     ] == [("new", None, 5, 50), ("new", 3, 8, 50), ("empty", None, 0, 0)]
+
+
+def test_credits_that_paid_for_an_event_are_its_deductions() -> None:
+    history = History()
+    history.add(event("a"), deduct("own", feature="a"), deduct("paid", feature="credits"))
+    history.add(deduct("set"), kind="balance")
+    found = [(row.event_id, row.feature_id) for row in fold(history.entries).deductions]
+    name = f"p07_{BASE_MS + 1}-0"
+    assert found == [
+        (f"evt_{name}", "a"),
+        (f"evt_{name}", "credits"),
+        (f"mov_p07_{BASE_MS + 2}-0", "messages"),
+    ]
+
+
+def test_updated_text_of_a_row_of_this_batch_replaces_it() -> None:
+    history = History()
+    history.add(row(grant=10, used=4, due_ms=50), updated(grant=7, due_ms=60), deduct(used=5))
+    batch = fold(history.entries)
+    (balance,) = batch.balances
+    assert (balance.granted, balance.used, balance.due_ms) == (7, 5, 60)
+    assert balance.created_at == BASE_MS + 1
+    assert batch.deductions[-1].resets_at == 60
+    assert batch.balance_changes == []
+
+
+def test_updated_text_of_an_earlier_row_is_a_change() -> None:
+    history = History()
+    history.add(updated(grant=7, due_ms=60, document=RowDocument(plan_id="pro")), deduct(used=5))
+    batch = fold(history.entries)
+    (change,) = batch.balance_changes
+    assert (change.granted, change.plan_id, change.used, change.due_ms) == (7, "pro", 5, 60)
+    assert change.line is not None
+    assert (change.period, batch.balances) == (None, [])
+    assert batch.deductions[0].resets_at == 60
+
+
+def test_balance_without_a_new_text_keeps_every_column_of_it() -> None:
+    history = History()
+    history.add(deduct())
+    (change,) = fold(history.entries).balance_changes
+    assert {name: getattr(change, name) for name in change._field_defaults} == dict.fromkeys(
+        change._field_defaults
+    )
+
+
+def test_last_count_of_each_usage_window_wins() -> None:
+    history = History()
+    history.add(window(3), window(5, key="0a1b2c3d"), window(1, entity="seat_1"))
+    history.add(window(4, BASE_MS + 9))
+    found = {
+        (row.entity_id, row.key): (row.ends_at, row.used, row.seq)
+        for row in fold(history.entries).windows
+    }
+    assert found == {
+        ("", ""): (BASE_MS + 9, 4, 2),
+        ("", "0a1b2c3d"): (BASE_MS, 5, 1),
+        ("seat_1", ""): (BASE_MS, 1, 1),
+    }
+
+
+def test_lock_that_ends_in_its_batch_keeps_when_it_began() -> None:
+    history = History()
+    history.add(lock(at_ms=900, receipt="a\nb"))
+    history.add(lock(state="confirmed", units=2, at_ms=700, receipt=""), kind="lock")
+    batch = fold(history.entries)
+    (found,) = batch.locks
+    assert (found.state, found.units, found.receipt) == ("confirmed", 2, "a\nb")
+    assert (found.created_at, found.expires_at, found.ended_at) == (BASE_MS + 1, 900, 700)
+    assert batch.lock_ends == []
+
+
+def test_lock_of_an_earlier_batch_ends_by_a_change() -> None:
+    history = History()
+    history.add(lock(state="expired", at_ms=700), kind="lock")
+    batch = fold(history.entries)
+    assert [(end.lock_id, end.state, end.ended_at) for end in batch.lock_ends] == [
+        ("lock_1", "expired", 700)
+    ]
+    assert batch.locks == []
+
+
+def test_lock_whose_id_is_used_again_is_open() -> None:
+    history = History()
+    history.add(lock(state="released", at_ms=700), kind="lock")
+    history.add(lock(at_ms=900))
+    batch = fold(history.entries)
+    assert [(row.state, row.ended_at) for row in batch.locks] == [("open", None)]
+    assert batch.lock_ends == []
+
+
+def test_each_alert_of_an_entry_has_a_name_of_its_own() -> None:
+    history = History()
+    body = '{"name":"half","threshold":50,"threshold_type":"usage"}'
+    history.add(event(), alert(), alert("usage_alert_triggered", body, entity="seat_1"))
+    found = fold(history.entries).alerts
+    name = f"alr_p07_{BASE_MS + 1}-0"
+    assert [row.id for row in found] == [name, f"{name}-1"]
+    assert [row.kind for row in found] == ["limit_reached", "usage_alert_triggered"]
+    assert (found[1].body, found[1].entity_id, found[1].created_at) == (body, "seat_1", BASE_MS + 1)
+
+
+def test_end_of_an_entity_takes_its_usage_windows_but_not_its_locks() -> None:
+    history = History()
+    history.add(entity(), window(1), window(2, entity="seat_1"), lock(entity="seat_1"))
+    history.add(deleted_entity())
+    batch = fold(history.entries)
+    assert [row.entity_id for row in batch.windows] == [""]
+    assert [row.state for row in batch.locks] == ["open"]
+
+
+def test_end_of_a_customer_releases_its_open_locks() -> None:
+    history = History()
+    history.add(customer(), window(1), lock(), lock("done", "open"))
+    history.add(lock("done", "confirmed", at_ms=5), kind="lock")
+    end = history.add(DELETED)
+    batch = fold(history.entries)
+    assert batch.windows == []
+    assert [(row.state, row.ended_at) for row in batch.locks] == [
+        ("released", end.at_ms),
+        ("confirmed", 5),
+    ]

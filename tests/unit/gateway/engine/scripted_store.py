@@ -57,6 +57,7 @@ class ScriptedStore:
         replaced = {each.id: each for each in change.replaced_plans}
         self.change(
             features=features + [record for _, record in change.features],
+            clock_offset_ms=change.clock_offset_ms or self.image.clock_offset_ms,
             plans=[*(replaced.get(each.id, each) for each in self.image.plans), *change.plans],
         )
         return True

@@ -14,8 +14,8 @@ from gateway.engine.catalog import (
     HEADERS_MAX,
     MISSES_PER_SECOND_MAX,
     Catalog,
-    Principal,
 )
+from gateway.engine.snapshot import Principal
 from gateway.errors import (
     EventNotFoundError,
     FeatureExistsError,

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.engine.images import restore_groups, score
-from gateway.ports import CustomerImage, EntityImage, RowImage, SlotImage
+from gateway.engine.images import Values, restore_groups, score
+from gateway.ports import (
+    CustomerImage,
+    EntityImage,
+    LockImage,
+    RowImage,
+    SlotImage,
+    WindowImage,
+)
 from gateway.rows import Kind, Row, encode_row
+
+HASHES = (0, 1, 5)
+"""Which of the values are fields of a hash; the others are members of a sorted set."""
 
 
 def row(row_id: str, grant: int = 10, **columns: Any) -> Row:  # noqa: ANN401 - columns of a row
@@ -26,6 +36,8 @@ def image(
     rows: list[RowImage], slots: list[SlotImage] | None = None, entities: tuple[str, ...] = ()
 ) -> CustomerImage:
     return CustomerImage(
+        env="live",
+        customer_id="ada",
         internal_id="cus_1",
         seq=9,
         counter=20,
@@ -37,15 +49,23 @@ def image(
         entities=[
             EntityImage(name, number, "seats", "{}") for number, name in enumerate(entities, 2)
         ],
+        windows=[],
+        locks=[],
     )
 
 
 def restored(of: CustomerImage) -> list[dict[Any, Any]]:
-    """Return the five keys; sorted sets by member."""
-    groups = restore_groups(of)
+    """Return the five keys of the customer; sorted sets by member."""
+    return mappings(restore_groups(of))[:5]
+
+
+def mappings(groups: list[Values]) -> list[dict[Any, Any]]:
+    """Return hashes by field and sorted sets by member."""
     pairs = [list(zip(group[::2], group[1::2], strict=True)) for group in groups]
-    hashes = [dict(found) for found in pairs[:2]]
-    return [*hashes, *({member: at for at, member in found} for found in pairs[2:])]
+    return [
+        dict(found) if at in HASHES else {member: score for score, member in found}
+        for at, found in enumerate(pairs)
+    ]
 
 
 def test_identity_is_restored_with_a_revision_nobody_has_seen() -> None:
@@ -118,3 +138,95 @@ def test_what_entities_hold_is_summed_marked_and_due() -> None:
         *(f"22:{place}\tbob" for place in (3, 4)),
     }
     assert customer["counter"] == 22
+
+
+def test_rollovers_of_entities_have_sums_and_a_band_of_their_own() -> None:
+    rows = [
+        stored(row("a", 10), 5, 4, "zoe"),
+        stored(row("a~3", 8, flags="r", rank="!1", roll="a", expires_ms=600), 6, 3, "zoe"),
+        stored(row("b~3", 2, flags="r", rank="!2", roll="b"), 7, 2, "bob"),
+    ]
+    customer, entities, _, marks, due = restored(image(rows, entities=("zoe", "bob")))
+    assert customer["h:calls"] == "22 10 4 0 0 1 0 0"
+    assert customer["o:calls"] == "23 10 5 0 0 2 0 0"
+    kept = [line.split("\t")[0] for line in entities["h:calls\tzoe"].split("\n")]
+    assert kept == ["a~3", "a"]
+    assert entities["v:calls\tzoe"] == "3 0 0 6 0 0 4 0 0 5 0 0"
+    assert due == {"calls\tzoe": 600}
+    assert set(marks) == {
+        *(f"22:{place}\tzoe" for place in (0, 1, 3)),
+        *(f"23:{place}\tzoe" for place in (0, 1, 3)),
+        *(f"23:{place}\tbob" for place in (1, 3)),
+    }
+
+
+def test_entities_that_hold_only_rollovers_have_no_other_sums() -> None:
+    rolled = row("a~3", 8, flags="r", rank="!1", roll="a")
+    customer = restored(image([stored(rolled, 6, owner="zoe")], entities=("zoe",)))[0]
+    assert "h:calls" not in customer
+    assert customer["o:calls"] == "22 8 0 0 0 1 0 0"
+
+
+def test_rows_named_by_a_caller_are_found_by_their_name() -> None:
+    rows = [
+        stored(row("gift"), 1),
+        stored(row("bonus"), 2, owner="zoe"),
+        stored(row("cus_ent_1"), 3),
+        stored(row("gift~1", flags="r", rank="!1", roll="gift"), 4),
+    ]
+    customer = restored(image(rows, entities=("zoe",)))[0]
+    names = {field: text for field, text in customer.items() if field.startswith("i:")}
+    assert names == {"i:gift": "calls\t", "i:bonus": "calls\tzoe"}
+
+
+def test_rules_are_put_back_where_their_owner_is_known() -> None:
+    rules, own = {"calls": "o\t1"}, {("calls", "zoe"): "o\t0", ("calls", "ghost"): "o\t1"}
+    customer, entities, *_ = mappings(restore_groups(image([], entities=("zoe",)), rules, own))
+    assert customer["l:calls"] == "o\t1"
+    assert entities["l:calls\tzoe"] == "o\t0"
+    assert "l:calls\tghost" not in entities
+
+
+def receipt(entity: str, units: int, *lines: str) -> str:
+    return "\n".join((f"ada\tcalls\t{entity}\t{units}\t700\t{{}}", *lines))
+
+
+def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None:
+    of_entity = receipt(
+        "zoe",
+        7,
+        "calls\ta\tzoe\t3\t5\t5",
+        "credits\tb\t\t4\t20\t2",
+        "w\tcalls\t\t0a1b2c3d\t900\t7",
+        "w\tcalls\tzoe\t\t900\t7",
+        "w\ta\t\t3\t1\t1",
+    )
+    of_customer = receipt("", 2, "calls\ta\t\t3\t3\t3", "calls\ta\t\t3\t-1\t-1")
+    gone = receipt("ghost", 4, "calls\ta\t\t3\t4\t4")
+    nothing = receipt("", 0, "extra\tc\t\t3\t4\t4", "extra\tc\t\t3\t-4\t-4")
+    held = image([], entities=("zoe",))._replace(
+        locks=[
+            LockImage("one", "calls", "zoe", 700, of_entity),
+            LockImage("two", "calls", "", 800, of_customer),
+            LockImage("three", "calls", "ghost", 900, gone),
+            LockImage("four", "extra", "", 950, nothing),
+        ],
+        windows=[
+            WindowImage("calls", "", "0a1b2c3d", 900, 7),
+            WindowImage("calls", "zoe", "", 900, 7),
+            WindowImage("calls", "ghost", "", 900, 1),
+        ],
+    )
+    customer, entities, _, _, _, locks, holds = mappings(restore_groups(held))
+    assert customer["x:calls"] == "k\t11\nw\t0a1b2c3d\t900\t7"
+    assert customer["x:credits"] == "k\t20"
+    assert customer["x:w"] == "k\t1"
+    assert "x:extra" not in customer
+    assert {field: text for field, text in entities.items() if field.startswith("x:")} == {
+        "x:calls\tzoe": "k\t5\nw\t\t900\t7",
+        "x:credits\tzoe": "k\t20",
+        "x:w\tzoe": "k\t1",
+    }
+    assert locks["live\tone"] == of_entity
+    assert set(locks) == {"live\tone", "live\ttwo", "live\tthree", "live\tfour"}
+    assert holds["live\tada\ttwo"] == 800

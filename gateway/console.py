@@ -1,0 +1,57 @@
+"""What the commands share: their options, the settings they make, SQL for as long as one runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+import uvloop
+
+from gateway.app import check_sql, make_database
+from gateway.config import Settings, environment
+from persistence.database import Database
+
+redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
+database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
+data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
+
+# What these tell of a start, a stop or a request, our own lines tell shorter; the URL of a
+# webhook endpoint, which may hold a token, is for no log.
+_QUIET = ("uvicorn", "alembic", "httpx", "httpcore")
+
+
+def read_settings(**given: object) -> Settings:
+    """Read the settings, options first, and begin to log as they say."""
+    settings = Settings.from_env(environment(), **given)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    return settings
+
+
+async def with_database(
+    settings: Settings, use: Callable[[Database], Coroutine[Any, Any, None]]
+) -> None:
+    """Use SQL of this release's schema and close it. Raises ``StartError`` for another one."""
+    database = make_database(
+        settings,
+        threads=1,
+        answer_ms=settings.sql_timeout_ms,
+        statement_ms=settings.sql_timeout_ms,
+    )
+    try:
+        await check_sql(settings, database)
+        await use(database)
+    finally:
+        await database.close()
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on the loop the gateway runs on."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)

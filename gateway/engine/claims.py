@@ -1,0 +1,36 @@
+"""Idempotency: what a caller claims with its key, and what became of the claim (hot-path section
+6.6, with the replay of the first answer instead of a refusal).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+KEEP_MS = 24 * 3_600_000
+"""How long an answer can be replayed."""
+
+KEY_MAX = 255
+"""Characters of a key."""
+
+
+class Claim(msgspec.Struct, kw_only=True):
+    """One key of a caller, and the call it stands for.
+
+    ``fingerprint`` identifies operation and body; another one under the same key is refused.
+    ``replayed`` is set when the answer is that of an earlier call.
+    """
+
+    key: str
+    fingerprint: str
+    replayed: bool = False
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def claim_of(key: str, operation: str, request: object) -> Claim:
+    """Return the claim of a call; ``request`` is its decoded body."""
+    digest = hashlib.sha256(operation.encode() + b"\n" + _encode(request)).hexdigest()
+    return Claim(key=key, fingerprint=digest[:32])

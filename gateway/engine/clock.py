@@ -1,0 +1,26 @@
+"""The time of each environment: live time is the machine's, the sandbox's may be ahead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.lifecycle.clock import SANDBOX
+from gateway.messages.clock import ClockView
+from gateway.ports import WallClock
+
+
+class EnvironmentClock:
+    """``gateway.ports.Clock``; ``offset_ms`` tells how far the sandbox is ahead at this moment."""
+
+    def __init__(self, wall: WallClock, offset_ms: Callable[[], int]) -> None:
+        self._wall = wall
+        self._offset_ms = offset_ms
+
+    def now_ms(self, env: str) -> int:
+        """Return Unix milliseconds."""
+        return self.view(env).now if env == SANDBOX else self._wall.now_ms()
+
+    def view(self, env: str) -> ClockView:
+        """Return the time of an environment and how far it is ahead of the machine's."""
+        offset_ms = self._offset_ms() if env == SANDBOX else 0
+        return ClockView(now=self._wall.now_ms() + offset_ms, offset=offset_ms)

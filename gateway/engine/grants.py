@@ -1,0 +1,335 @@
+"""Balances one by one: create, change, delete and list them, and set what is used (hot-path
+sections 1.5 and 1.10).
+
+Each change reads the customer, decides (``gateway.lifecycle.grants``) and hands edits of rows and a
+target for what is left or used to one script, which applies both if no row has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.amounts import parse_units
+from gateway.engine.controls import reply_scope, rules_of
+from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile
+from gateway.engine.portraits import decode_entity, holdings
+from gateway.engine.views import held_of
+from gateway.errors import (
+    BalanceExistsError,
+    BalanceNotFoundError,
+    InvalidInputsError,
+    InvalidRequestError,
+)
+from gateway.ids import ROW_PREFIX, new_id
+from gateway.lifecycle.grants import (
+    Filter,
+    Holding,
+    changed_rows,
+    ended_rows,
+    granted,
+    lowered_precision,
+    new_grant,
+)
+from gateway.messages.common import given
+from gateway.messages.features import FeatureUpdateRequest
+from gateway.messages.grants import BalanceListResponse
+from gateway.messages.subjects import CustomerData
+from gateway.rows import Row, decode_rows, encode_row
+from gateway.scripts import RowEdit, Status, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+    from gateway.engine.subject import Subject
+    from gateway.lifecycle.grants import Edit
+    from gateway.messages.grants import (
+        BalanceCreateRequest,
+        BalanceDeleteRequest,
+        BalanceListRequest,
+        BalanceUpdateRequest,
+        UsageSetRequest,
+    )
+    from gateway.ports import FeatureRecord
+    from gateway.scripts import CustomerReply
+
+_TARGETS = {"remaining": Target.REMAINING, "usage": Target.USAGE, "add_to_balance": Target.ADD}
+
+
+class Aim(NamedTuple):
+    """What is to be left or used, in units; ``rows`` are those meant, all of them when empty."""
+
+    target: Target = Target.NONE
+    amount: int = 0
+    rows: Sequence[str] = ()
+
+
+class Decision(NamedTuple):
+    """What one change of balances does."""
+
+    edits: Sequence[Edit] = ()
+    aim: Aim = Aim()
+    claim: str = ""
+    """An id the caller chose, which no other balance of the customer may have."""
+
+
+class _Outcome(NamedTuple):
+    """A bare status, as ``Subjects.run`` wants it."""
+
+    status: Status
+
+
+class Grants(Creation):
+    """Balances that are granted, changed and ended on their own."""
+
+    async def create_balance(
+        self, env: str, request: BalanceCreateRequest, request_id: str
+    ) -> None:
+        """Give a balance. Raises ``BalanceExistsError``, ``FeatureNotFoundError`` and the not-found
+        errors of the subject, ``InvalidInputsError`` naming a field that breaks a rule.
+        """
+        feature = await self.catalog.feature(env, request.feature_id)
+        amount = granted(request, feature)
+        feature = await self._hold(feature, amount)
+        row_id = request.balance_id or new_id(ROW_PREFIX)
+
+        def decide(holding: Holding) -> Decision:
+            now_ms = self.clock.now_ms(env)
+            edit = new_grant(request, feature, holding, amount=amount, now_ms=now_ms, row_id=row_id)
+            return Decision([edit], claim=request.balance_id or "")
+
+        subject = self._subject(env, request, request_id)
+        status = await self._adjust(subject, feature, decide)
+        if status is Status.EXISTS:
+            msg = f"balance_id: the customer has a balance {row_id} already"
+            raise BalanceExistsError(msg)
+        _refuse_range(status, "included_grant", feature)
+        if not subject.entity_id:
+            await self._follow_rules(subject)
+
+    async def _follow_rules(self, subject: Subject) -> None:
+        """Let controls that hold for every feature hold for the one that has been granted too."""
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            scope = reply_scope(reply)
+            if not scope.holds_for_all:
+                return
+            rules = await rules_of(self.catalog, subject.env, scope)
+            context = self.subjects.context(subject)
+            status = await self.scripts.update_customer(
+                context, reply.revision, reply.document, rules
+            )
+            if status is not Status.STALE:
+                return
+        raise changed_meanwhile(subject.customer_id)
+
+    async def update_balance(
+        self, env: str, request: BalanceUpdateRequest, request_id: str
+    ) -> None:
+        """Change balances, or what is left or used of them. Raises ``BalanceNotFoundError`` and the
+        not-found errors of the subject.
+        """
+        feature = await self.catalog.feature(env, request.feature_id)
+        if feature.type == "boolean":
+            _refuse_amounts(request)
+        else:
+            feature = await self.catalog.use_feature(feature)
+        field, target = next(
+            ((name, target) for name, target in _TARGETS.items() if given(getattr(request, name))),
+            ("included_grant", Target.NONE),
+        )
+        amount = 0
+        if target is not Target.NONE:
+            raw = bytes(getattr(request, field))
+            amount = parse_units(raw, feature.precision, field=field)
+        chosen = Filter(request.balance_id, request.interval)
+
+        def decide(holding: Holding) -> Decision:
+            matched = chosen.select(holding.visible)
+            narrowed = chosen != Filter()
+            if not matched and (narrowed or not holding.held):
+                raise _none_fits(feature)
+            edits = changed_rows(request, feature, chosen.select(holding.own))
+            aim = Aim(target, amount, [row.id for row in matched] if narrowed else ())
+            return Decision(edits, aim)
+
+        status = await self._adjust(self._subject(env, request, request_id), feature, decide)
+        _refuse_range(status, field, feature)
+
+    async def set_usage(self, env: str, request: UsageSetRequest, request_id: str) -> None:
+        """Make what is used of a feature equal ``value``; the customer is created if there is none.
+
+        Raises ``BalanceNotFoundError`` when nothing of the feature is held.
+        """
+        feature = await self.catalog.feature(env, request.feature_id)
+        if feature.type == "boolean":
+            msg = f"feature_id: feature {feature.id} is boolean, nothing of it is used"
+            raise InvalidRequestError(msg)
+        feature = await self.catalog.use_feature(feature)
+        amount = parse_units(bytes(request.value), feature.precision, field="value")
+
+        def decide(holding: Holding) -> Decision:
+            if not holding.visible and not holding.held:
+                raise _none_fits(feature)
+            return Decision(aim=Aim(Target.USAGE, amount))
+
+        subject = self.subjects.subject(
+            env,
+            request.customer_id,
+            entity_id=request.entity_id,
+            customer_data=request.customer_data or CustomerData(),
+            entity_data=request.entity_data,
+            request_id=request_id,
+        )
+        _refuse_range(await self._adjust(subject, feature, decide), "value", feature)
+
+    async def delete_balance(
+        self, env: str, request: BalanceDeleteRequest, request_id: str
+    ) -> None:
+        """End balances. Raises ``BalanceNotFoundError``, ``BalancePricedError`` for one that
+        belongs to a price, and the not-found errors of the subject.
+        """
+        subject = self._subject(env, request, request_id)
+        feature_id = request.feature_id or await self._feature_of(subject, request.balance_id)
+        feature = await self.catalog.feature(env, feature_id)
+        chosen = Filter(request.balance_id, request.interval)
+        recalculate = bool(request.recalculate_balances)
+
+        def decide(holding: Holding) -> Decision:
+            matched = chosen.select(holding.own)
+            if not matched:
+                raise _none_fits(feature)
+            edits = ended_rows(holding, matched, recalculate=recalculate)
+            return Decision(edits, Aim(Target.CARRY) if recalculate else Aim())
+
+        _refuse_range(await self._adjust(subject, feature, decide), "feature_id", feature)
+
+    async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse:
+        """Return what a customer or an entity may spend, of one feature or of all."""
+        if request.feature_id is not None:
+            await self.catalog.feature(env, request.feature_id)
+        subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
+        reply = await self.read(subject)
+        balances, _ = await holdings(
+            self.catalog, subject, reply, self.clock.now_ms(env), frozenset()
+        )
+        return BalanceListResponse(
+            list=[
+                balance
+                for feature_id, balance in balances.items()
+                if request.feature_id in (None, feature_id)
+            ]
+        )
+
+    def _subject(
+        self,
+        env: str,
+        request: BalanceCreateRequest | BalanceUpdateRequest | BalanceDeleteRequest,
+        request_id: str,
+    ) -> Subject:
+        return self.subjects.subject(
+            env, request.customer_id, entity_id=request.entity_id, request_id=request_id
+        )
+
+    async def _hold(self, feature: FeatureRecord, amount: Decimal) -> FeatureRecord:
+        """Return the feature with its precision fixed, lowered first if the grant needs that."""
+        lowered = lowered_precision(amount, feature)
+        if lowered is not None:
+            change = FeatureUpdateRequest(feature_id=feature.id, precision=lowered)
+            feature = await self.catalog.update_feature(feature.env, change)
+        return await self.catalog.use_feature(feature)
+
+    async def _feature_of(self, subject: Subject, balance_id: str | None) -> str:
+        reply = await self.read(subject)
+        for seen in reply.descriptions:
+            text = seen.own_rows if subject.entity_id else seen.rows
+            if any(row.id == balance_id for row in decode_rows(text)):
+                return seen.feature
+        msg = f"balance_id: no balance {balance_id} is held here"
+        raise BalanceNotFoundError(msg)
+
+    async def _adjust(
+        self, subject: Subject, feature: FeatureRecord, decide: Callable[[Holding], Decision]
+    ) -> Status:
+        """Apply what is decided on the rows of now; decide anew when they have changed."""
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            holding = _holding(subject, reply, feature.id, self.clock.now_ms(subject.env))
+            decision = decide(holding)
+            edits = [
+                RowEdit(
+                    edit.row_id,
+                    "" if edit.due_ms is None else str(edit.due_ms),
+                    "" if edit.row is None else encode_row(edit.row),
+                )
+                for edit in decision.edits
+            ]
+
+            async def call(
+                revision: str = reply.revision,
+                decision: Decision = decision,
+                edits: Sequence[RowEdit] = edits,
+            ) -> _Outcome:
+                status = await self.scripts.adjust_balance(
+                    self.subjects.context(subject),
+                    revision,
+                    subject.entity_id,
+                    feature.id,
+                    10**feature.precision,
+                    decision.claim,
+                    decision.aim.target,
+                    decision.aim.amount,
+                    "\t".join(decision.aim.rows),
+                    edits,
+                )
+                return _Outcome(status)
+
+            outcome = await self.run(subject, call)
+            if outcome.status is not Status.STALE:
+                return outcome.status
+        raise changed_meanwhile(subject.customer_id)
+
+
+def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: int) -> Holding:
+    seen = next((one for one in reply.descriptions if one.feature == feature_id), None)
+    entity_feature = decode_entity(reply.entity).feature_id if subject.entity_id else ""
+    if seen is None:
+        return Holding((), entity_feature=entity_feature)
+    shared = _live(decode_rows(seen.rows), now_ms)
+    if not subject.entity_id:
+        held = held_of(seen.held).rows > 0
+        return Holding(_plain(shared), held=held, rollovers=_rollovers(shared))
+    own = _live(decode_rows(seen.own_rows), now_ms)
+    inherited = [row for row in _plain(shared) if row.entity_feature in ("", entity_feature)]
+    return Holding(_plain(own), inherited, entity_feature=entity_feature, rollovers=_rollovers(own))
+
+
+def _live(rows: Sequence[Row], now_ms: int) -> list[Row]:
+    return [row for row in rows if not 0 < row.expires_ms <= now_ms]
+
+
+def _plain(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not row.rollover]
+
+
+def _rollovers(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.rollover]
+
+
+def _none_fits(feature: FeatureRecord) -> BalanceNotFoundError:
+    return BalanceNotFoundError(f"no balance of feature {feature.id} fits the request")
+
+
+def _refuse_amounts(request: BalanceUpdateRequest) -> None:
+    for field in (*_TARGETS, "included_grant"):
+        if given(getattr(request, field)):
+            raise InvalidInputsError(f"{field}: a boolean feature has none")
+
+
+def _refuse_range(status: Status, field: str, feature: FeatureRecord) -> None:
+    if status is Status.OUT_OF_RANGE:
+        msg = (
+            f"{field}: a balance of {feature.id} would leave "
+            f"the range of precision {feature.precision}"
+        )
+        raise InvalidInputsError(msg)

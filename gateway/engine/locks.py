@@ -1,0 +1,213 @@
+"""``balances.finalize``, and the end of locks nobody finalizes (hot-path section 6.8).
+
+A lock is found by its id alone: partitions keep their receipts in one hash each, so the look-up is
+one pipelined round trip of P small reads, or of one when the caller names the customer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.amounts import parse_units
+from gateway.engine.creation import Creation
+from gateway.errors import (
+    CustomerNotFoundError,
+    GatewayError,
+    InvalidInputsError,
+    InvalidRequestError,
+    LockAmbiguousError,
+    LockEndedError,
+)
+from gateway.keys import holds_key, locks_key, partition_of
+from gateway.messages.balances import FinalizeResponse
+from gateway.messages.common import given
+from gateway.scripts import Ending, Part, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.engine.subject import Subject
+    from gateway.messages.balances import FinalizeRequest
+    from gateway.ports import FeatureRecord
+
+log = logging.getLogger(__name__)
+
+KEEP_MS = 24 * 3_600_000
+"""How long the end of a lock is remembered, to answer a repeated finalize."""
+
+SWEEP_SECONDS = 0.4
+"""How often locks that have expired are looked for; they end within a second."""
+
+SWEEP_MAX = 100
+"""Locks one sweep ends in a partition."""
+
+ENVIRONMENTS = ("sandbox", "live")
+
+
+class Lock(NamedTuple):
+    """What the receipt of a lock says of it; ``ended`` is true for one that is only remembered."""
+
+    customer_id: str
+    feature_id: str
+    entity_id: str
+    ended: bool
+
+
+class _Ended(NamedTuple):
+    status: Status
+    before: str
+
+
+class Locks(Creation):
+    """Ending locks."""
+
+    async def finalize(
+        self, env: str, request: FinalizeRequest, request_id: str
+    ) -> FinalizeResponse:
+        """End a lock: confirm it, or an override of it, or release it. Repeating a call that ended
+        the lock answers as it did.
+
+        Raises ``InvalidRequestError`` for an unknown or expired lock, ``LockEndedError`` for one
+        that was ended in another way, ``LockAmbiguousError`` when several customers have it.
+        """
+        lock = await self._find(env, request.lock_id, request.customer_id)
+        if lock.ended:
+            feature, final = None, None
+        else:
+            feature = await self.catalog.feature(env, lock.feature_id)
+            final = (
+                parse_units(
+                    bytes(request.override_value), feature.precision, field="override_value"
+                )
+                if given(request.override_value)
+                else None
+            )
+        properties = bytes(request.properties).decode() if given(request.properties) else ""
+        ending = Ending(request.lock_id, request.action, KEEP_MS, final, properties)
+        reply = await self._end(env, lock, ending, feature, request_id)
+        if reply.status is Status.OUT_OF_RANGE:
+            raise InvalidInputsError("override_value: a balance would leave the exact range")
+        if reply.status is Status.LOCK_MISSING:
+            await self._check_repeated(env, request, lock, reply.before)
+        return FinalizeResponse()
+
+    async def _check_repeated(
+        self, env: str, request: FinalizeRequest, lock: Lock, before: str
+    ) -> None:
+        action, _, final = before.partition("\t")
+        if not before or action == "expire":
+            raise InvalidRequestError("lock not found")
+        wanted = ""
+        if given(request.override_value):
+            feature = await self.catalog.feature(env, lock.feature_id)
+            wanted = str(
+                parse_units(
+                    bytes(request.override_value), feature.precision, field="override_value"
+                )
+            )
+        if (action, final) != (request.action, wanted):
+            raise LockEndedError
+
+    async def _find(self, env: str, lock_id: str, customer_id: str | None) -> Lock:
+        partitions: Sequence[int] = range(self.subjects.partitions)
+        if customer_id is not None:
+            partitions = (partition_of(env, customer_id, self.subjects.partitions),)
+        places = [locks_key(partition) for partition in partitions]
+        texts = await self.scripts.receipts(places, env, lock_id)
+        found = [lock_of(text) for text in texts]
+        if customer_id is not None:
+            found = [lock for lock in found if lock.customer_id == customer_id]
+        found = [lock for lock in found if not lock.ended] or found
+        if not found:
+            raise InvalidRequestError("lock not found")
+        if len(found) > 1:
+            raise LockAmbiguousError
+        return found[0]
+
+    async def _end(
+        self,
+        env: str,
+        lock: Lock,
+        ending: Ending,
+        feature: FeatureRecord | None,
+        request_id: str = "",
+    ) -> _Ended:
+        subject = self.subjects.subject(env, lock.customer_id, request_id=request_id)
+        pools = self.catalog.pools(feature) if feature else ()
+        part = Part(lock.feature_id, 0, pools)
+
+        async def call() -> _Ended:
+            return _Ended(
+                *await self.scripts.finalize(self.subjects.context(subject), ending, part)
+            )
+
+        return await self.run(subject, call)
+
+    async def expire(self) -> int:
+        """End the locks whose time has come; return how many there were."""
+        times = {env: self.clock.now_ms(env) for env in ENVIRONMENTS}
+        places = [holds_key(partition) for partition in range(self.subjects.partitions)]
+        due = [
+            hold
+            for hold in await self.scripts.holds_due(places, max(times.values()), SWEEP_MAX)
+            if hold.expires_ms <= times[hold.env]
+        ]
+        await self.together(
+            self._expire_one(self.subjects.subject(hold.env, hold.customer_id), hold.lock_id)
+            for hold in due
+        )
+        return len(due)
+
+    async def _expire_one(self, subject: Subject, lock_id: str) -> None:
+        env, customer_id = subject.env, subject.customer_id
+        texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
+        lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended=True)
+        action = "expire" if texts and lock.customer_id == customer_id else "forget"
+        feature = self.catalog.find_feature(env, lock.feature_id)
+        try:
+            await self._end(env, lock, Ending(lock_id, action, KEEP_MS), feature)
+        except CustomerNotFoundError:
+            await self._end(env, lock, Ending(lock_id, "forget", KEEP_MS), feature)
+
+
+class LockKeeper:
+    """Ends expired locks as long as the process runs; several processes may do so at once, since
+    each end is one script.
+    """
+
+    def __init__(self, locks: Locks) -> None:
+        """Keep the operations."""
+        self._locks = locks
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._sweep(), name="locks")
+
+    async def stop(self) -> None:
+        """Stop once the sweep that is under way has ended; its calls have time limits."""
+        self._stopping.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _sweep(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._locks.expire()
+            except GatewayError as error:
+                log.warning("expired locks wait: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
+
+
+def lock_of(receipt: str) -> Lock:
+    """Return what the text of a receipt says (``lua/include/keep_lock.lua``)."""
+    first = receipt.split("\n", 1)[0].split("\t")
+    if first[0] == "done":
+        return Lock(first[1], first[4], "", ended=True)
+    return Lock(first[0], first[1], first[2], ended=False)

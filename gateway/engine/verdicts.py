@@ -1,0 +1,221 @@
+"""From the replies of ``check`` and ``track`` to their responses (hot-path sections 1.1 and 1.2).
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import UNSET, Raw
+
+from gateway.amounts import format_units
+from gateway.engine.views import balance_of, flag_of, parts_of, reset_of
+from gateway.messages.balances import (
+    CheckPreview,
+    CheckResponse,
+    DeductionView,
+    ExplainedLimit,
+    ExplainedSource,
+    Explanation,
+    TrackResponse,
+)
+from gateway.rows import decode_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.engine.subject import Subject
+    from gateway.messages.balances import Balance
+    from gateway.ports import FeatureRecord
+    from gateway.scripts import CheckReply, Description, Move, Part, TrackReply, Use
+
+_SCOPES = {"c": "customer", "e": "entity", "s": "entity", "p": "entities", "h": "entities"}
+
+
+class Asked(NamedTuple):
+    """What is asked of one feature: the feature with the credit systems that pay for it."""
+
+    features: list[FeatureRecord]
+    part: Part
+
+    def required_in(self, place: int) -> int:
+        """Return the amount in the units of the feature or of one of its credit systems, rounded
+        half up.
+        """
+        amount = self.part.amount
+        if place == 0:
+            return amount
+        pool = self.part.pools[place - 1]
+        units = (2 * abs(amount) * pool.num + pool.den) // (2 * pool.den)
+        return units if amount >= 0 else -units
+
+
+def checked(
+    subject: Subject,
+    asked: Asked,
+    reply: CheckReply,
+    now_ms: int,
+    *,
+    related: bool = False,
+    explain: bool = False,
+) -> CheckResponse:
+    """Return the answer of a check; ``related`` shows the balances of all pools beside the one that
+    answers.
+    """
+    entity_level = bool(subject.entity_id)
+    feature = asked.features[0]
+    if feature.type == "boolean":
+        parts = parts_of(reply.descriptions[0], entity_level=entity_level, now_ms=now_ms)
+        flag = flag_of(feature.id, parts)
+        return CheckResponse(
+            allowed=flag is not None,
+            customer_id=subject.customer_id,
+            entity_id=subject.entity_id or UNSET,
+            required_balance=_number(asked.part.amount, feature),
+            balance=None,
+            flag=flag,
+        )
+    balances = _balances(asked.features, reply.descriptions, now_ms, entity_level=entity_level)
+    answering = asked.features[reply.answering]
+    response = CheckResponse(
+        allowed=reply.allowed,
+        customer_id=subject.customer_id,
+        entity_id=subject.entity_id or UNSET,
+        required_balance=_number(reply.required, answering),
+        balance=balances[answering.id],
+        flag=None,
+    )
+    if related and len(balances) > 1:
+        response.balances = balances
+    if explain:
+        named = {one.id: one for one in asked.features}
+        response.explanation = _explanation(reply.explanation, named)
+    return response
+
+
+def tracked(
+    subject: Subject, use: Use, asked: Sequence[Asked], reply: TrackReply, now_ms: int
+) -> TrackResponse:
+    """Return the answer of a track. ``balance`` is that of the feature that was used, and null when
+    several named ones have balances.
+    """
+    entity_level = bool(subject.entity_id)
+    balances: dict[str, Balance | None] = {}
+    deductions: list[DeductionView] = []
+    answers: list[Balance] = []
+    for one, seen, moved in zip(asked, reply.descriptions, reply.moves, strict=True):
+        feature = one.features[0]
+        if feature.type == "boolean":
+            balances[feature.id] = None
+            continue
+        shown = _balances(one.features, seen, now_ms, entity_level=entity_level)
+        balances |= shown
+        named = {each.id: each for each in one.features}
+        deductions += [_deduction(named[move.feature], move) for move in moved]
+        touched = {move.feature for move in moved}
+        owned = [each for each in one.features if shown[each.id] is not None]
+        answer = next((each for each in owned if each.id in touched), owned[0] if owned else None)
+        balance = shown[answer.id] if answer else None
+        if balance is not None:
+            answers.append(balance)
+    feature = asked[0].features[0]
+    return TrackResponse(
+        customer_id=subject.customer_id,
+        entity_id=subject.entity_id or UNSET,
+        event_name=use.event_name or UNSET,
+        value=_number(asked[0].part.amount, feature),
+        balance=answers[0] if len(answers) == 1 else None,
+        balances=balances if len(balances) > 1 else UNSET,
+        deductions=deductions,
+        dry_run=True if use.dry else UNSET,
+    )
+
+
+def preview_of(feature: FeatureRecord) -> CheckPreview:
+    """Return what ``with_preview`` adds to a denial (hot-path section 1.1)."""
+    if feature.type == "boolean":
+        return CheckPreview(
+            scenario="feature_flag",
+            title="Feature unavailable",
+            message=f"{feature.name} is not part of the current plan.",
+            feature_id=feature.id,
+            feature_name=feature.name,
+        )
+    return CheckPreview(
+        scenario="usage_limit",
+        title="Limit reached",
+        message=f"There is not enough {feature.name} left.",
+        feature_id=feature.id,
+        feature_name=feature.name,
+    )
+
+
+def _balances(
+    features: Sequence[FeatureRecord],
+    descriptions: Sequence[Description],
+    now_ms: int,
+    *,
+    entity_level: bool,
+) -> dict[str, Balance | None]:
+    return {
+        feature.id: balance_of(seen, feature.precision, entity_level=entity_level, now_ms=now_ms)
+        for feature, seen in zip(features, descriptions, strict=True)
+    }
+
+
+def _number(units: int, feature: FeatureRecord) -> Raw:
+    return Raw(format_units(units, feature.precision).encode())
+
+
+def _deduction(feature: FeatureRecord, move: Move) -> DeductionView:
+    row = decode_row(move.line)
+    document = row.document
+    return DeductionView(
+        balance_id=row.id,
+        feature_id=feature.id,
+        plan_id=document.plan_id,
+        reset=reset_of(document.interval, document.interval_count, move.due_ms or None),
+        value=_number(move.delta, feature),
+    )
+
+
+def _explanation(texts: Sequence[str], features: Mapping[str, FeatureRecord]) -> Explanation:
+    sources: list[ExplainedSource] = []
+    limits: list[ExplainedLimit] = []
+    for text in texts:
+        kind, feature_id, *rest = text.split("\t")
+        feature = features[feature_id]
+        if kind == "source":
+            row, scope, *units = rest
+            available, taken, overage = (_number(int(one), feature) for one in units)
+            sources.append(
+                ExplainedSource(
+                    feature_id=feature_id,
+                    balance_id=row or None,
+                    scope=_SCOPES[scope],
+                    available=available,
+                    taken=taken,
+                    overage=overage,
+                )
+            )
+            continue
+        entity, left, resets, allowed = None, None, None, None
+        if kind == "window":
+            entity, _, limit, used, stop = rest
+            left = _number(max(0, int(limit) - int(used)), feature)
+            resets = int(stop)
+        elif kind == "spend":
+            left = _number(max(0, int(rest[0])), feature)
+        else:
+            allowed = rest[0] == "1"
+        limits.append(
+            ExplainedLimit(
+                feature_id=feature_id,
+                type={"window": "usage_limit", "spend": "spend_limit"}.get(kind, "overage_allowed"),
+                entity_id=entity or None,
+                left=left,
+                resets_at=resets,
+                allowed=allowed,
+            )
+        )
+    return Explanation(sources=sources, limits=limits)

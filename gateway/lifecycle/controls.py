@@ -1,0 +1,335 @@
+"""Billing controls: which entry decides for a feature, and the rules text that comes of it. Pure.
+
+A *scope* is the customer itself or one of its entities. Its own entries win over those of the plans
+attached to it; among plans the most restrictive one wins (hot-path section 3.6, cold-path section
+4.4). An own entry that is not enabled hides the plans' entry all the same. Usage limits are told
+apart by feature and filter, the others by feature. An entry of ``spend_limits`` or
+``usage_alerts`` without ``feature_id`` holds for every metered feature and credit system the scope
+has rows of; beside it an entry of the same list that names the feature is the one that counts,
+of alerts both do.
+
+Amounts of a stored document are turned into decimals by their text, exact to the 15 digits that
+any JSON number keeps, and rounded half up to units of the feature. A percentage of what plans
+include counts only rows the scope holds itself, of its main recurring plans.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import NamedTuple
+
+from gateway.amounts import UNITS_MAX, to_units
+from gateway.cycles import WEEK_MS, span
+from gateway.documents import Subscription
+from gateway.errors import FeatureNotFoundError, InvalidInputsError
+from gateway.lifecycle.rules import ALONE_LINE, Alert, Spend, Window, filter_key, overage_line
+from gateway.messages.common import JsonObject
+from gateway.messages.controls import filter_text
+from gateway.ports import FeatureRecord
+from gateway.rows import Kind, Row
+
+MONDAY_MS = WEEK_MS * 4 // 7
+"""The first Monday of Unix time, 5 January 1970: where weeks of the calendar are counted from."""
+
+_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+ARRAYS = ("auto_topups", "overage_allowed", "spend_limits", "usage_limits", "usage_alerts")
+"""What controls are made of; only the first has no rules."""
+
+_RULED = ARRAYS[1:]
+_AMOUNTS = {
+    "spend_limits": "overage_limit",
+    "usage_limits": "limit",
+    "usage_alerts": "threshold",
+}
+
+
+class Source(StrEnum):
+    """Whose entry it is."""
+
+    CUSTOMER = "customer"
+    PLAN = "plan"
+    ENTITY = "entity"
+
+
+class ControlScope(NamedTuple):
+    """A customer or an entity as far as its controls go. ``rows`` are those it holds itself,
+    ``created_ms`` is the customer's.
+    """
+
+    source: Source
+    controls: JsonObject
+    subscriptions: Sequence[Subscription]
+    rows: Mapping[str, Sequence[Row]]
+    created_ms: int
+    alone: bool = False
+    """Whether its entities may not fall back on its rows (``disable_pooled_balance``)."""
+
+    @property
+    def holds_for_all(self) -> bool:
+        """Whether something is said about every feature the scope has rows of."""
+        return self.alone or any(
+            entry.get("feature_id") is None
+            for controls in (self.controls, *_plans(self))
+            for array in _RULED
+            for entry in controls.get(array) or ()
+        )
+
+
+class Decision(NamedTuple):
+    """An entry that decides for a feature, and the line it becomes: empty where it limits
+    nothing.
+    """
+
+    source: Source
+    array: str
+    entry: JsonObject
+    line: str
+
+
+def compile_rules(scope: ControlScope, features: Mapping[str, FeatureRecord]) -> dict[str, str]:
+    """Return the rules texts of a scope by feature; features without rules are left out.
+
+    Features that ``features`` does not have, and boolean ones, have no rules.
+    """
+    texts: dict[str, str] = {}
+    for feature_id in sorted(named_features(scope)):
+        feature = features.get(feature_id)
+        if feature is not None:
+            lines = [decision.line for decision in decide(scope, feature)]
+            if scope.alone and feature.type != "boolean":
+                lines.append(ALONE_LINE)
+            texts[feature_id] = "\n".join(filter(None, lines))
+    return {feature_id: text for feature_id, text in texts.items() if text}
+
+
+def named_features(scope: ControlScope) -> set[str]:
+    """Return the features the controls of a scope may say something about."""
+    named: set[str | None] = {
+        entry.get("feature_id")
+        for controls in (scope.controls, *_plans(scope))
+        for array in _RULED
+        for entry in controls.get(array) or ()
+    }
+    found = {feature_id for feature_id in named if feature_id is not None}
+    if None in named or scope.alone:
+        found |= {feature_id for feature_id in scope.rows if _is_spendable(scope, feature_id)}
+    return found
+
+
+def decide(scope: ControlScope, feature: FeatureRecord) -> list[Decision]:
+    """Return the entries that decide for a feature, in the order of the lines of a rules text."""
+    if feature.type == "boolean":
+        return []
+    chooser = _Chooser(scope, feature)
+    return [*chooser.overage(), *chooser.spend(), *chooser.windows(), *chooser.alerts()]
+
+
+def check_amounts(
+    controls: JsonObject, features: Mapping[str, FeatureRecord], field: str = "billing_controls"
+) -> None:
+    """Refuse controls of features that do not exist or have no units, and amounts that the
+    precision of their feature cannot hold.
+
+    Raises ``FeatureNotFoundError`` and ``InvalidInputsError`` naming the place.
+    """
+    for array, index, entry in _entries_of(controls):
+        where = f"{field}.{array}.{index}"
+        feature_id = entry.get("feature_id")
+        if feature_id is None:
+            continue
+        feature = features.get(feature_id)
+        if feature is None:
+            raise FeatureNotFoundError(f"{where}.feature_id: Feature {feature_id} not found")
+        if feature.type == "boolean":
+            raise InvalidInputsError(f"{where}.feature_id: {feature_id} is boolean, not metered")
+        amount = entry.get(_AMOUNTS.get(array, ""))
+        if amount is not None and not _is_percentage(entry):
+            to_units(_decimal(amount), feature.precision, field=f"{where}.{_AMOUNTS[array]}")
+
+
+def features_of(controls: JsonObject) -> set[str]:
+    """Return the features a document of controls names."""
+    named = (entry.get("feature_id") for _, _, entry in _entries_of(controls))
+    return {feature_id for feature_id in named if feature_id is not None}
+
+
+class _Chooser:
+    """The decisions of one scope on one feature."""
+
+    def __init__(self, scope: ControlScope, feature: FeatureRecord) -> None:
+        self.scope = scope
+        self.feature = feature
+        self.plans = _plans(scope)
+        self.is_spendable = _is_spendable(scope, feature.id)
+
+    def overage(self) -> Iterator[Decision]:
+        array = "overage_allowed"
+        for source, entries in self._levels(array):
+            if entries:
+                entry = min(entries, key=_is_on_by_request)
+                line = overage_line(allowed=_is_on_by_request(entry))
+                yield Decision(source, array, entry, line)
+                return
+
+    def spend(self) -> Iterator[Decision]:
+        array = "spend_limits"
+        own = self._first(self.scope.controls, array)
+        if own is not None:
+            yield Decision(self.scope.source, array, own, self._spend_line(own))
+            return
+        firsts = [self._first(controls, array) for controls in self.plans]
+        entries = [entry for entry in firsts if entry is not None]
+        if entries:
+            entry = min(entries, key=self._spend_total)
+            yield Decision(Source.PLAN, array, entry, self._spend_line(entry))
+
+    def windows(self) -> Iterator[Decision]:
+        array = "usage_limits"
+        chosen: dict[str, Decision] = {}
+        for source, entries in self._levels(array):
+            by_filter: dict[str, list[JsonObject]] = defaultdict(list)
+            for entry in entries:
+                by_filter[filter_text(entry)].append(entry)
+            for text, rivals in by_filter.items():
+                if text not in chosen:
+                    entry = min(rivals, key=self._strictness)
+                    chosen[text] = Decision(source, array, entry, self._window_line(entry, text))
+        for text in sorted(chosen):
+            yield chosen[text]
+
+    def alerts(self) -> Iterator[Decision]:
+        array = "usage_alerts"
+        own = self._all(self.scope.controls, array)
+        if own:
+            for entry in own:
+                yield Decision(self.scope.source, array, entry, self._alert_line(entry))
+            return
+        for controls in self.plans:
+            for entry in self._all(controls, array):
+                yield Decision(Source.PLAN, array, entry, self._alert_line(entry))
+
+    def _levels(self, array: str) -> list[tuple[Source, list[JsonObject]]]:
+        of_plans = [entry for controls in self.plans for entry in self._named(controls, array)]
+        own = self._named(self.scope.controls, array)
+        return [(self.scope.source, own), (Source.PLAN, of_plans)]
+
+    def _named(self, controls: JsonObject, array: str) -> list[JsonObject]:
+        entries: list[JsonObject] = controls.get(array) or []
+        return [entry for entry in entries if entry.get("feature_id") == self.feature.id]
+
+    def _all(self, controls: JsonObject, array: str) -> list[JsonObject]:
+        entries: list[JsonObject] = controls.get(array) or []
+        wanted = (self.feature.id, None) if self.is_spendable else (self.feature.id,)
+        return [entry for entry in entries if entry.get("feature_id") in wanted]
+
+    def _first(self, controls: JsonObject, array: str) -> JsonObject | None:
+        found = self._named(controls, array) or self._all(controls, array)
+        return found[0] if found else None
+
+    def _spend_line(self, entry: JsonObject) -> str:
+        cap = self._cap(entry)
+        return "" if cap is None else cap.line
+
+    def _spend_total(self, entry: JsonObject) -> tuple[bool, int]:
+        cap = self._cap(entry)
+        return (True, 0) if cap is None else (False, sum(cap))
+
+    def _cap(self, entry: JsonObject) -> Spend | None:
+        """Return what a spend limit allows; None when it limits nothing."""
+        limit = entry.get("overage_limit")
+        if limit is None or not _is_on_by_request(entry):
+            return None
+        if not _is_percentage(entry):
+            return Spend(self._units(limit), 0)
+        shared, slot = self._included()
+        if not shared and not slot:
+            return None
+        share = Fraction(_decimal(limit)) / 100
+        return Spend(min(int(share * shared), UNITS_MAX), min(int(share * slot), UNITS_MAX))
+
+    def _included(self) -> tuple[int, int]:
+        """Return what main recurring plans include: in shared rows, and per entity."""
+        main = {one.id for one in _main(self.scope)}
+        shared = slot = 0
+        for row in self.scope.rows.get(self.feature.id, ()):
+            if row.document.subscription_id in main:
+                if row.kind is Kind.PER_ENTITY:
+                    slot += row.document.included
+                else:
+                    shared += row.document.included
+        return shared, slot
+
+    def _strictness(self, entry: JsonObject) -> tuple[bool, Fraction, bool]:
+        rate = Fraction(_decimal(entry["limit"])) / _DAYS[entry["interval"]]
+        return not _is_on(entry), rate, entry.get("anchor") != "utc"
+
+    def _window_line(self, entry: JsonObject, text: str) -> str:
+        if not _is_on(entry):
+            return ""
+        unit, every = span(entry["interval"], 1)
+        anchor = self._billing_anchor()
+        if entry.get("anchor") == "utc":
+            anchor = MONDAY_MS if entry["interval"] == "week" else 0
+        limit = self._units(entry["limit"])
+        return Window(filter_key(text), limit, unit, every, anchor, text).line
+
+    def _billing_anchor(self) -> int:
+        paid = (one.anchor_ms for one in _main(self.scope) if one.cycle_unit)
+        return next(paid, self.scope.created_ms)
+
+    def _alert_line(self, entry: JsonObject) -> str:
+        if not _is_on(entry):
+            return ""
+        kind, threshold = entry["threshold_type"], entry["threshold"]
+        units = _round(_decimal(threshold), 2) if _is_percentage(entry) else self._units(threshold)
+        return Alert(kind, units, entry.get("name") or "").line
+
+    def _units(self, amount: float) -> int:
+        return _round(_decimal(amount), self.feature.precision)
+
+
+def _plans(scope: ControlScope) -> list[JsonObject]:
+    return [one.billing_controls for one in scope.subscriptions if one.billing_controls]
+
+
+def _main(scope: ControlScope) -> list[Subscription]:
+    return [one for one in scope.subscriptions if not one.add_on and not one.one_off]
+
+
+def _is_spendable(scope: ControlScope, feature_id: str) -> bool:
+    return any(row.kind is not Kind.FLAG for row in scope.rows.get(feature_id, ()))
+
+
+def _entries_of(controls: JsonObject) -> Iterable[tuple[str, int, JsonObject]]:
+    for array in ARRAYS:
+        for index, entry in enumerate(controls.get(array) or ()):
+            yield array, index, entry
+
+
+def _is_on(entry: JsonObject) -> bool:
+    """Whether an entry that holds unless it says otherwise holds."""
+    return entry.get("enabled") is not False
+
+
+def _is_on_by_request(entry: JsonObject) -> bool:
+    """Whether an entry that holds only when it says so holds."""
+    return entry.get("enabled") is True
+
+
+def _is_percentage(entry: JsonObject) -> bool:
+    kind = entry.get("limit_type") or entry.get("threshold_type") or ""
+    return str(kind).endswith("_percentage")
+
+
+def _decimal(number: float) -> Decimal:
+    """Return a decoded JSON number as the decimal it was written as, never by its binary value."""
+    return Decimal(repr(number))
+
+
+def _round(value: Decimal, places: int) -> int:
+    """Return a decimal in units of 10^-places, half up; what is beyond any balance is the most."""
+    return min(int(value.scaleb(places).to_integral_value(ROUND_HALF_UP)), UNITS_MAX)

@@ -1,0 +1,303 @@
+"""What the operations on single balances change: a grant that comes, balances that get another
+grant, reset or expiry, balances that end (hot-path section 1.5). Pure.
+
+Only rows the scope of a call holds itself change their text; what is left or used of all that the
+scope may spend is moved by ``adjust_balance``, in the step that applies the edits decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.amounts import UNITS_MAX, fit_precision, fits, to_units
+from gateway.cycles import next_boundary, span
+from gateway.errors import (
+    BalanceExistsError,
+    BalanceNotFoundError,
+    BalancePricedError,
+    InvalidInputsError,
+    InvalidRequestError,
+)
+from gateway.lifecycle.catalog import decimal_places
+from gateway.lifecycle.order import rank, rerank
+from gateway.lifecycle.plan_items import number, rollover_rule
+from gateway.lifecycle.rollover import roll_of
+from gateway.messages.common import given
+from gateway.messages.features import decode_feature_document
+from gateway.messages.grants import BalanceCreateRequest, BalanceUpdateRequest
+from gateway.ports import FeatureRecord
+from gateway.rows import Flag, Kind, Row, RowDocument
+
+ROWS_MAX = 200
+"""Rows of one feature in one scope up to which balances may be created: every check and track of
+the feature reads all of them.
+"""
+
+ONE_OFF = "one_off"
+"""How requests name the interval of a balance that never resets."""
+
+
+class Holding(NamedTuple):
+    """What one scope sees of a feature; rows that have expired are left out."""
+
+    own: Sequence[Row]
+    """Held by the scope itself, in spending order."""
+    inherited: Sequence[Row] = ()
+    """What an entity sees of its customer's."""
+    held: bool = False
+    """At the customer level: whether entities hold rows of their own."""
+    entity_feature: str = ""
+    """What the entity is one of; empty at the customer level."""
+    rollovers: Sequence[Row] = ()
+    """What its own rows had left at a reset."""
+
+    @property
+    def visible(self) -> list[Row]:
+        """All rows the scope may spend from."""
+        return [*self.own, *self.inherited]
+
+
+class Filter(NamedTuple):
+    """Which rows of a feature are meant; without a field all of them."""
+
+    balance_id: str | None = None
+    interval: str | None = None
+
+    def select(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows that fit."""
+        return [
+            row
+            for row in rows
+            if self.balance_id in (None, row.id)
+            and self.interval in (None, row.document.interval or ONE_OFF)
+        ]
+
+
+class Edit(NamedTuple):
+    """Another text for one row. ``due_ms`` is its next reset; None leaves a row's as it is."""
+
+    row_id: str
+    row: Row | None
+    """None ends the row."""
+    due_ms: int | None = None
+
+
+def granted(request: BalanceCreateRequest, feature: FeatureRecord) -> Decimal:
+    """Return the units a new balance gives, checked against the type of its feature.
+
+    Raises ``InvalidInputsError`` naming the field that does not belong to the type.
+    """
+    if feature.type == "boolean":
+        sent = {
+            "included_grant": given(request.included_grant),
+            "unlimited": bool(request.unlimited),
+            "reset": request.reset is not None,
+            "rollover": request.rollover is not None,
+            "next_reset_at": request.next_reset_at is not None,
+        }
+        for field, is_sent in sent.items():
+            if is_sent:
+                raise InvalidInputsError(f"{field}: a boolean feature has none")
+        return Decimal(0)
+    if request.unlimited:
+        return Decimal(0)
+    amount = number(request.included_grant, "included_grant", feature.precision)
+    if amount is None:
+        raise InvalidInputsError("included_grant: is required, unless the balance is unlimited")
+    if not feature.consumable:
+        for field in ("rollover", "reset"):
+            if getattr(request, field) is not None:
+                raise InvalidInputsError(f"{field}: feature {feature.id} counts continuous use")
+    return amount
+
+
+def lowered_precision(amount: Decimal, feature: FeatureRecord) -> int | None:
+    """Return the precision an unused feature needs to hold a grant; None where it may stay.
+
+    Raises ``InvalidInputsError`` where it would have to change and must not.
+    """
+    if fits(amount, feature.precision):
+        return None
+    fitting = fit_precision(amount, feature.precision)
+    chosen = decode_feature_document(feature.document).precision_chosen
+    if fitting is None or feature.in_use or chosen or decimal_places(amount) > fitting:
+        to_units(amount, feature.precision, field="included_grant")  # says what the range is
+    return fitting
+
+
+def new_grant(
+    request: BalanceCreateRequest,
+    feature: FeatureRecord,
+    holding: Holding,
+    *,
+    amount: Decimal,
+    now_ms: int,
+    row_id: str,
+) -> Edit:
+    """Return the row a new balance is.
+
+    Raises ``BalanceExistsError`` for a flag that is on already, ``InvalidRequestError`` for an
+    entity that would be granted its own feature or a scope that holds too many rows.
+    """
+    if holding.entity_feature == feature.id:
+        msg = f"feature_id: an entity of {feature.id} cannot be granted {feature.id} itself"
+        raise InvalidRequestError(msg)
+    if len(holding.own) >= ROWS_MAX:
+        msg = f"feature_id: at most {ROWS_MAX} balances of one feature can be held side by side"
+        raise InvalidRequestError(msg)
+    expires_ms = int(request.expires_at or 0)
+    if feature.type == "boolean":
+        if any(row.kind is Kind.FLAG for row in holding.own):
+            raise BalanceExistsError(f"feature {feature.id} is granted already")
+        flag = Row(id=row_id, kind=Kind.FLAG, expires_ms=expires_ms, rank=f"3{now_ms:014d}")
+        return Edit(row_id, flag, 0)
+    units = to_units(amount, feature.precision, field="included_grant")
+    interval = request.reset.interval if request.reset else ONE_OFF
+    count = int(request.reset.interval_count or 1) if request.reset else 1
+    unit, every = span(interval, count)
+    anchor_ms = int(request.next_reset_at or now_ms)
+    due_ms = anchor_ms if request.next_reset_at else next_boundary(now_ms, unit, every, now_ms)
+    if request.rollover is not None and 0 < expires_ms <= due_ms:
+        raise InvalidInputsError("expires_at: must be after the first reset, which rolls over")
+    rollover = rollover_rule(request.rollover, "rollover") if request.rollover else None
+    row = Row(
+        id=row_id,
+        kind=Kind.SHARED,
+        grant=units,
+        flags=(Flag.UNLIMITED if request.unlimited else "")
+        + ("" if feature.consumable else Flag.ALLOCATED + Flag.FREE_OVERAGE),
+        unit=unit,
+        every=every,
+        anchor_ms=anchor_ms,
+        expires_ms=expires_ms,
+        rank=rank(
+            unlimited=bool(request.unlimited),
+            unit=unit,
+            every=every,
+            expires_ms=expires_ms,
+            add_on=False,
+            overage=False,
+            created_ms=now_ms,
+            position=len(holding.own),
+        ),
+        roll=roll_of(rollover, units, feature.precision, field="rollover.max"),
+        document=RowDocument(
+            included=units, interval=interval if unit else None, interval_count=count
+        ),
+    )
+    return Edit(row_id, row, due_ms)
+
+
+def changed_rows(
+    request: BalanceUpdateRequest, feature: FeatureRecord, matched: Sequence[Row]
+) -> list[Edit]:
+    """Return what an update changes of the rows the scope holds; empty when it only moves usage.
+
+    Raises ``InvalidInputsError`` for a field that does not belong to a row, and
+    ``BalanceNotFoundError`` when there is no row to change.
+    """
+    changed = {row.id: row for row in matched}
+    dues: dict[str, int] = {}
+    if given(request.included_grant):
+        row = _first(matched, "included_grant")
+        changed[row.id] = _with_grant(row, request.included_grant, feature)
+    if request.next_reset_at is not None:
+        next_ms = int(request.next_reset_at)
+        _first(matched, "next_reset_at")
+        for row in matched:
+            if not row.unit:
+                raise InvalidInputsError(
+                    f"next_reset_at: balance {row.id} never resets; "
+                    "name the one that does with balance_id or interval"
+                )
+            changed[row.id] = msgspec.structs.replace(changed[row.id], anchor_ms=next_ms)
+            dues[row.id] = next_ms
+    if request.expires_at is not None:
+        expires_ms = int(request.expires_at)
+        _first(matched, "expires_at")
+        for row in matched:
+            if row.document.price is not None and row.unit:
+                raise InvalidInputsError(
+                    f"expires_at: balance {row.id} is paid for each {row.document.interval}"
+                )
+            changed[row.id] = msgspec.structs.replace(
+                changed[row.id],
+                expires_ms=expires_ms,
+                rank=rerank(row.rank, unit=row.unit, every=row.every, expires_ms=expires_ms),
+            )
+    return [
+        Edit(row.id, changed[row.id], dues.get(row.id))
+        for row in matched
+        if changed[row.id] != row or row.id in dues
+    ]
+
+
+def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -> list[Edit]:
+    """Return how rows end, each with its rollovers: at once or, when what was used of them is to be
+    taken from others and there are none, as a row without a grant that carries it.
+
+    Raises ``BalancePricedError``, and ``InvalidRequestError`` for a balance of each entity whose
+    use cannot be carried.
+    """
+    for row in matched:
+        if row.document.price is not None:
+            msg = f"balance {row.id} belongs to a price of plan {row.document.plan_id}"
+            raise BalancePricedError(msg)
+        if recalculate and row.kind is Kind.PER_ENTITY:
+            msg = f"recalculate_balances: what entities used of balance {row.id} cannot be carried"
+            raise InvalidRequestError(msg)
+    ends = {row.id for row in matched}
+    survivors = holding.held or any(
+        row.id not in ends and row.kind is not Kind.FLAG for row in holding.visible
+    )
+    edits = [Edit(row.id, None) for row in matched]
+    if recalculate and not survivors:
+        edits = [
+            Edit(row.id, None if row.kind is Kind.FLAG else _carrier(row), 0) for row in matched
+        ]
+    return edits + [Edit(row.id, None) for row in holding.rollovers if row.roll in ends]
+
+
+def _first(matched: Sequence[Row], field: str) -> Row:
+    if not matched:
+        raise BalanceNotFoundError(f"{field}: no balance held here fits the request")
+    return matched[0]
+
+
+def _with_grant(row: Row, sent: msgspec.Raw, feature: FeatureRecord) -> Row:
+    if row.unlimited:
+        raise InvalidInputsError(f"included_grant: balance {row.id} is unlimited")
+    if row.kind is Kind.PER_ENTITY:
+        raise InvalidInputsError(
+            f"included_grant: balance {row.id} is the same for each entity; its plan says how much"
+        )
+    amount = number(sent, "included_grant", feature.precision) or Decimal(0)
+    included = to_units(amount, feature.precision, field="included_grant")
+    if included + row.document.prepaid > UNITS_MAX:
+        raise InvalidInputsError("included_grant: is too large beside what was bought")
+    return msgspec.structs.replace(
+        row,
+        grant=included + row.document.prepaid,
+        document=msgspec.structs.replace(row.document, included=included),
+    )
+
+
+def _carrier(row: Row) -> Row:
+    order = rerank(row.rank, unit="", every=0, expires_ms=0)
+    return msgspec.structs.replace(
+        row,
+        grant=0,
+        flags=row.flags.replace(Flag.UNLIMITED, ""),
+        unit="",
+        every=0,
+        expires_ms=0,
+        roll="",
+        rank="1" + order[1:],
+        document=msgspec.structs.replace(
+            row.document, included=0, prepaid=0, interval=None, interval_count=1
+        ),
+    )

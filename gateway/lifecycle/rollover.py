@@ -1,0 +1,47 @@
+"""How a rollover rule becomes the ``roll`` of a balance row (hot-path section 5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from gateway.amounts import to_units
+from gateway.messages.plans import Rollover
+from gateway.rows import Kind, Row
+
+
+def roll_of(rollover: Rollover | None, grant: int, precision: int, *, field: str) -> str:
+    """Return ``max:months`` as ``gateway.rows`` defines it; empty where nothing rolls over.
+
+    A percentage is one of ``grant``, the units a row begins with, rounded down to a unit.
+    """
+    if rollover is None:
+        return ""
+    months = 0
+    if rollover.expiry_duration_type == "month":
+        months = rollover.expiry_duration_length
+        if months == 0:  # it would end at the reset it began at
+            return ""
+    most = ""
+    if rollover.max is not None:
+        most = str(to_units(Decimal(rollover.max), precision, field=field))
+    elif rollover.max_percentage is not None:
+        most = str(int(grant * Decimal(rollover.max_percentage) / 100))
+    return f"{most}:{months}"
+
+
+def adopt_rollovers(held: Sequence[Row], added: Sequence[Row]) -> list[Row]:
+    """Return the rows of a feature with rollovers whose own row is gone handed to the first added
+    row that is one number; without one they are gone too.
+    """
+    parents = {row.id for row in held if not row.rollover}
+    heir = next((row.id for row in added if row.kind is Kind.SHARED), None)
+    rows: list[Row] = []
+    for row in held:
+        if not row.rollover or row.roll in parents:
+            rows.append(row)
+        elif heir is not None:
+            rows.append(msgspec.structs.replace(row, roll=heir))
+    return rows

@@ -1,0 +1,156 @@
+r"""The *rules text* of a feature: what billing controls come to, as scripts obey it. Pure.
+
+``gateway.lifecycle.controls`` writes it whenever controls, plans or rows of a scope change. One
+line per rule, columns separated by tabs::
+
+    o 1|0                                  whether rows may go below zero, whatever their plan says
+    s shared slot                          spend limit: units below zero, slot once per entity
+    w key limit unit every anchor filter   usage limit: units of one window of ``gateway.cycles``
+    a kind threshold name                  usage alert
+    d 1                                    entities may not spend from the customer's rows
+
+``key`` is empty without a filter, else 8 digits of its hash; ``filter`` is ``{}`` or the properties
+as JSON. A threshold is in units, or in hundredths of a percent; ``name`` is JSON or empty. What
+rules have counted is the *extras* text beside them::
+
+    k held                                 units of open locks
+    w key end used                         one window: it counts until ``end``
+
+Amounts are units of the feature's precision, times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.cycles import next_boundary
+
+ALONE_LINE = "d\t1"
+
+
+class Spend(NamedTuple):
+    """A spend limit: units that rows may be below zero together."""
+
+    shared: int
+    slot: int
+
+    @property
+    def line(self) -> str:
+        """The line of the rules text."""
+        return f"s\t{self.shared}\t{self.slot}"
+
+
+class Window(NamedTuple):
+    """A usage limit."""
+
+    key: str
+    limit: int
+    unit: str
+    every: int
+    anchor_ms: int
+    filter: str
+
+    @property
+    def line(self) -> str:
+        """The line of the rules text."""
+        return "\t".join(("w", *map(str, self)))
+
+
+class Alert(NamedTuple):
+    """A usage alert."""
+
+    kind: str
+    threshold: int
+    name: str
+
+    @property
+    def line(self) -> str:
+        """The line of the rules text."""
+        name = msgspec.json.encode(self.name).decode() if self.name else ""
+        return f"a\t{self.kind}\t{self.threshold}\t{name}"
+
+
+class Rules(NamedTuple):
+    """A rules text."""
+
+    overage: bool | None = None
+    spend: Spend | None = None
+    windows: tuple[Window, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
+class Extras(NamedTuple):
+    """An extras text; ``windows`` is key -> (end, used)."""
+
+    held: int
+    windows: dict[str, tuple[int, int]]
+
+
+def filter_key(text: str) -> str:
+    """Return the key of a usage limit from the canonical text of its filter."""
+    return "" if text == "{}" else sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+
+
+def overage_line(*, allowed: bool) -> str:
+    """Return the line that allows or forbids overage."""
+    return f"o\t{int(allowed)}"
+
+
+def is_alone(rules: str) -> bool:
+    """Whether entities may not spend from the rows the customer's rules text belongs to."""
+    return rules.endswith(ALONE_LINE)
+
+
+def overage_control(*texts: str) -> bool | None:
+    """Return what the first rules text with a say in it says of overage; None when none does."""
+    for text in texts:
+        if text.startswith("o\t"):
+            return text[2] == "1"
+    return None
+
+
+def decode_rules(text: str) -> Rules:
+    """Return the rules of a rules text."""
+    spend: Spend | None = None
+    windows: list[Window] = []
+    alerts: list[Alert] = []
+    for line in text.split("\n") if text else ():
+        letter, *columns = line.split("\t")
+        if letter == "s":
+            spend = Spend(int(columns[0]), int(columns[1]))
+        elif letter == "w":
+            key, limit, unit, every, anchor, properties = columns
+            windows.append(Window(key, int(limit), unit, int(every), int(anchor), properties))
+        elif letter == "a":
+            kind, threshold, name = columns
+            alerts.append(Alert(kind, int(threshold), msgspec.json.decode(name) if name else ""))
+    return Rules(overage_control(text), spend, tuple(windows), tuple(alerts))
+
+
+def decode_extras(text: str) -> Extras:
+    """Return what the rules of a feature have counted."""
+    held = 0
+    windows: dict[str, tuple[int, int]] = {}
+    for line in text.split("\n") if text else ():
+        letter, *columns = line.split("\t")
+        if letter == "k":
+            held = int(columns[0])
+        else:
+            key, end, used = columns
+            windows[key] = int(end), int(used)
+    return Extras(held, windows)
+
+
+def window_usage(rules: str, extras: str, key: str, now_ms: int) -> int:
+    """Return the units counted in the current window of a usage limit; 0 when no rule counts them,
+    or none were since the window began.
+    """
+    end, used = decode_extras(extras).windows.get(key, (0, 0))
+    for window in decode_rules(rules).windows:
+        if window.key == key:
+            current = next_boundary(window.anchor_ms, window.unit, window.every, now_ms)
+            return used if current == end else 0
+    return 0

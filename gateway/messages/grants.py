@@ -1,0 +1,114 @@
+"""``balances.create``, ``.update``, ``.delete``, ``.list``, ``.batch_track`` and ``usage``
+(hot-path sections 1.3, 1.5 and 1.10).
+
+A *grant* is a balance that no plan gave: a row of its own, held by a customer or by one entity.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gateway.messages.balances import Balance, TrackRequest
+from gateway.messages.common import Integer, Number
+from gateway.messages.plans import ItemResetRequest, ResetInterval, RolloverRequest
+from gateway.messages.subjects import CustomerData, EntityData
+
+BATCH_MAX = 1_000
+"""Tracks of one batch."""
+
+
+class BalanceCreateRequest(msgspec.Struct, kw_only=True):
+    """Give units of a feature, or a boolean feature, to a customer or to one of its entities."""
+
+    customer_id: str
+    feature_id: str
+    entity_id: str | None = None
+    included_grant: Number = msgspec.field(default_factory=msgspec.Raw)
+    unlimited: bool | None = None
+    reset: ItemResetRequest | None = None
+    rollover: RolloverRequest | None = None
+    expires_at: Integer | None = None
+    next_reset_at: Integer | None = None
+    balance_id: str | None = None
+
+
+class BalanceUpdateRequest(msgspec.Struct, kw_only=True):
+    """Set what is left or used of a feature, or change its balances; ``balance_id`` and
+    ``interval`` narrow down which. Older clients call ``remaining`` ``current_balance`` and
+    ``balance_id`` ``customer_entitlement_id``.
+    """
+
+    customer_id: str
+    feature_id: str
+    entity_id: str | None = None
+    remaining: Number = msgspec.field(default_factory=msgspec.Raw)
+    add_to_balance: Number = msgspec.field(default_factory=msgspec.Raw)
+    usage: Number = msgspec.field(default_factory=msgspec.Raw)
+    included_grant: Number = msgspec.field(default_factory=msgspec.Raw)
+    interval: ResetInterval | None = None
+    balance_id: str | None = None
+    next_reset_at: Integer | None = None
+    expires_at: Integer | None = None
+    current_balance: Number = msgspec.field(default_factory=msgspec.Raw)
+    customer_entitlement_id: str | None = None
+
+
+class BalanceDeleteRequest(msgspec.Struct, kw_only=True):
+    """End balances; with ``recalculate_balances`` what was used of them is taken from others."""
+
+    customer_id: str
+    feature_id: str | None = None
+    entity_id: str | None = None
+    balance_id: str | None = None
+    interval: ResetInterval | None = None
+    recalculate_balances: bool | None = None
+
+
+class BalanceListRequest(msgspec.Struct, kw_only=True):
+    """Name whose balances are wanted, of all features or of one."""
+
+    customer_id: str
+    entity_id: str | None = None
+    feature_id: str | None = None
+
+
+Balances = list[Balance]  # a field named list hides the builtin from its own annotation
+
+
+class BalanceListResponse(msgspec.Struct, kw_only=True):
+    """Balances, in the order of their feature ids."""
+
+    list: Balances
+
+
+class UsageSetRequest(msgspec.Struct, kw_only=True):
+    """Make what is used of a feature equal ``value``; credit systems are left alone."""
+
+    customer_id: str
+    feature_id: str
+    value: Number
+    entity_id: str | None = None
+    customer_data: CustomerData | None = None
+    entity_data: EntityData | None = None
+
+
+BatchTrackRequest = Annotated[list[TrackRequest], Meta(min_length=1, max_length=BATCH_MAX)]
+"""Tracks, each as ``balances.track`` takes it."""
+
+
+class BatchFailure(msgspec.Struct, kw_only=True):
+    """Why one track of a batch was refused when its turn came; ``index`` counts from 0."""
+
+    index: int
+    code: str
+    message: str
+
+
+class BatchTrackResponse(msgspec.Struct, kw_only=True):
+    """The batch was carried out; ``failed`` is there only when the state refused some of it."""
+
+    success: bool = True
+    failed: list[BatchFailure] | UnsetType = UNSET

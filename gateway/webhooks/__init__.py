@@ -1,0 +1,5 @@
+"""Tell an operator's servers of alerts, as Standard Webhooks.
+
+A script decides an alert and the writer carries it to SQL. From there ``deliverer`` makes one
+delivery for each endpoint that wants it, ``messages`` says what is sent, ``sender`` sends it.
+"""

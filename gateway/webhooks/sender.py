@@ -1,0 +1,83 @@
+"""One HTTP POST, bounded in time, size and connections; whatever happens comes back as a value.
+
+No redirect is followed: the operator named one URL, and a signed body is for nobody else. Settings
+of proxies and passwords in the environment are not looked at; ``SSL_CERT_FILE`` may name the
+certificates of a private network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from gateway.webhooks.records import Outcome
+
+TIMEOUT_SECONDS = 5.0
+"""Of one attempt, from the look-up of the host's name to the end of the answer."""
+
+ANSWER_BYTES_MAX = 65_536
+"""Bytes of an answer that are read, so that its connection can serve again; nobody looks at it."""
+
+ERROR_CHARACTERS_MAX = 200
+
+_IDLE_SECONDS = 30.0
+
+
+class Sender:
+    """The HTTP client of webhooks."""
+
+    def __init__(self, *, connections_max: int, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._client = httpx.AsyncClient(
+            verify=httpx.create_ssl_context(),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(timeout_seconds),
+            limits=httpx.Limits(
+                max_connections=connections_max,
+                max_keepalive_connections=connections_max,
+                keepalive_expiry=_IDLE_SECONDS,
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def send(self, url: str, body: str, headers: Mapping[str, str]) -> Outcome:
+        """Post a body; return the status, or what kept the endpoint from giving one."""
+        try:
+            # The client's own limits are for each step, and a slow answer has many steps.
+            async with asyncio.timeout(self._timeout_seconds):
+                return Outcome(await self._post(url, body, headers))
+        except (TimeoutError, httpx.TimeoutException):
+            return Outcome(0, f"no answer within {self._timeout_seconds:g} s")
+        except Exception as error:  # noqa: BLE001 - an attempt that broke failed, whatever broke
+            # The text may repeat the URL, and with it a token.
+            reason = str(error).replace(url, "the URL")
+            return Outcome(0, f"{type(error).__name__}: {reason}"[:ERROR_CHARACTERS_MAX])
+
+    async def _post(self, url: str, body: str, headers: Mapping[str, str]) -> int:
+        request = self._client.stream("POST", url, content=body.encode(), headers=headers)
+        async with request as response:
+            read = 0
+            async for chunk in response.aiter_raw():
+                read += len(chunk)
+                if read > ANSWER_BYTES_MAX:
+                    break
+            return response.status_code
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()

@@ -1,0 +1,102 @@
+--[[
+End a lock (hot-path section 6.8): confirm what was held or another amount, give it back, or let it expire. What goes
+back goes back last taken first, into exactly the rows it came from; a row that has begun a new period since has lost
+it, and what came from a row that has ended is given back by the rule of a negative track. More than was held is used
+by the rule of track with overage_behavior cap.
+
+KEYS[1] customer  hash
+KEYS[2] entities  hash
+KEYS[3] order     sorted set
+KEYS[4] marks     sorted set
+KEYS[5] due       sorted set
+KEYS[6] outbox    stream
+KEYS[7] locks     hash
+KEYS[8] holds     sorted set
+
+ARGV[1] head        env, tab, customer id
+ARGV[2] request_id
+ARGV[3] now_ms      caller's clock
+ARGV[4] lock_id
+ARGV[5] action      confirm, release, expire, or forget (of a customer that is gone)
+ARGV[6] final       units to confirm, empty for those that were held
+ARGV[7] properties  JSON, empty for those of the lock
+ARGV[8] keep_ms     how long the lock is remembered once it has ended
+ARGV[9...] part     one, as read_parts: the feature that was held; its amount is not looked at
+
+Returns {status, ended}: 1 done (or, of one that had ended, forgotten), 2 customer missing, 5 rows are due (settle
+first), 9 a balance would leave the exact range, 12 no such lock is open; ended says how it ended before ('confirm<tab>units'), empty when this call ended it or
+there was none
+]]
+--@include read_parts
+--@include make_plan
+--@include decide
+--@include begin_plan
+--@include commit_plan
+--@include count_windows
+--@include unwind_lock
+--@include append_entry
+
+local keys = {
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  locks = KEYS[7], holds = KEYS[8],
+}
+local head, now, lock_id, action = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local field, member = string.match(head, '^[^\t]*') .. '\t' .. lock_id, head .. '\t' .. lock_id
+local receipt = redis.call('HGET', keys.locks, field)
+local ended = receipt and string.match(receipt, '^done\t[^\t]*\t([^\t]*\t[^\t]*)\t')
+if action == 'forget' or ended and action == 'expire' then -- its customer is gone, or it was kept for long enough
+  redis.call('HDEL', keys.locks, field)
+  redis.call('ZREM', keys.holds, member)
+  return { 1, ended or '' }
+end
+if not receipt or ended then return { 12, ended or '' } end
+local customer, feature, entity, units, expires, sent = string.match(
+  receipt, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%-?%d+)\t(%d+)\t([^\n]*)')
+if customer ~= string.match(head, '\t(.*)$') then return { 12, '' } end
+if tonumber(expires) <= now then action = 'expire' end
+units = tonumber(units)
+local final = action == 'confirm' and tonumber(ARGV[6]) or action == 'confirm' and units or 0
+local properties = ARGV[7] ~= '' and ARGV[7] or sent
+
+if redis.call('HEXISTS', keys.entities, 'e:' .. entity) == 0 then entity = '' end -- its own rows went with it
+local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
+if not parts then return { obstacle, '' } end
+local part, lines, fields = parts[1], {}, {}
+local state = part.states[1]
+
+local same_way = final ~= 0 and (final > 0) == (units > 0)
+local back = 0
+if not same_way then
+  back = math.abs(units)
+elseif math.abs(final) < math.abs(units) then
+  back = math.abs(units) - math.abs(final)
+end
+local forward = final - (units < 0 and back - math.abs(units) or math.abs(units) - back)
+local plan = make_plan(part.states, part.ratios, now, properties)
+local left = decide(plan, forward, 'cap')
+if not left then return { 9, '' } end -- nothing has been written yet
+local counter = begin_plan(keys, plan, state.counter, lines)
+local event = #lines + 1
+lines[event] = '' -- until all is known
+local lost = unwind_lock(keys, part, receipt, back, lines)
+local amount = forward - lost
+if back > 0 then
+  plan = make_plan(part.states, part.ratios, now, properties)
+  left = decide(plan, amount, 'cap') or math.abs(amount)
+end
+local applied = amount < 0 and amount + left or amount - left
+counter = commit_plan(keys, plan, counter, lines, fields)
+count_windows(keys, plan, applied, lines)
+if final ~= units then
+  local net = (units < 0 and back or -back) + lost + applied
+  lines[event] = string.format('E\t%s\t\t%s\t%d\t%d\t%d\t%s', feature, entity, final - units, net, now, properties)
+else
+  table.remove(lines, event)
+end
+redis.call('HSET', keys.locks, field, string.format('done\t%s\t%s\t%s\t%s', customer, action, ARGV[6], feature))
+redis.call('ZADD', keys.holds, string.format('%d', now + tonumber(ARGV[8])), member)
+local outcome = action == 'confirm' and 'confirmed' or action == 'release' and 'released' or 'expired'
+lines[#lines + 1] = string.format('L\t%s\t%s\t%s\t%s\t%d\t%d\t', lock_id, feature, entity, outcome, now, final)
+append_entry(keys, 'lock', head, state.id, state.seq + 1, counter, now, ARGV[2], lines, fields)
+if action ~= ARGV[5] then return { 12, '' } end
+return { 1, '' }

@@ -1,0 +1,57 @@
+--[[
+Put together all that one use of a feature may spend from: its own rows and those of the credit systems that list it,
+with the controls that bind them. A new plan sees the numbers as they are in memory.
+
+make_plan(states, ratios, now_ms, properties): states as read_feature returns them, the feature asked for first;
+ratios[n] = {num, den}: units of state n that pay for one unit of the feature (hot-path section 2.3).
+Returns {sources, pools, room}: sources in spending order; room is what the windows of the feature leave, or nil.
+A pool: state, num, den, exact (one unit pays for one), rules, overage, native (has pay-per-use rows), spend (overage
+still allowed, or nil), room (units its windows leave, or nil); decide counts covered, taken, drained and below in it.
+]]
+--@include list_sources
+--@include read_rules
+local function make_plan(states, ratios, now, properties)
+  local plan, lists, mixed = { pools = {} }, {}, #states > 1
+  for at, state in ipairs(states) do
+    local num, den = ratios[at][1], ratios[at][2]
+    local pool = {
+      state = state, num = num, den = den, exact = num == 1 and den == 1,
+      covered = 0, taken = 0, drained = 0, below = 0,
+    }
+    local rules = (state.rules or state.own_rules) and read_rules(state, now, properties)
+    if rules and rules.alone and state.entity then pool.alone = true end
+    local sources = list_sources(state, pool)
+    if rules then
+      pool.rules, pool.overage = rules, rules.overage
+      local copies, over, room = state.entity and 1 or 0, 0, nil
+      for _, source in ipairs(sources) do
+        if string.find(source.row.flags, 'o', 1, true) then pool.native = true end
+        if source.kind == 'p' or source.kind == 's' then copies = math.max(copies, source.copies) end
+        if source.kind ~= 'h' then over = over + source.over end
+      end
+      if rules.spend then pool.spend = rules.spend.shared + rules.spend.slot * copies - over end
+      for _, window in ipairs(rules.windows) do
+        local free = math.max(0, window.limit - window.used)
+        room = room and math.min(room, free) or free
+      end
+      if at == 1 then plan.room = room else pool.room = room end
+    end
+    plan.pools[at], lists[at], mixed = pool, sources, mixed or sources.mixed
+  end
+  plan.sources = lists[1]
+  if not mixed then return plan end
+
+  local joined, tiers = {}, { e = 1, s = 1, c = 2, p = 3, h = 4 } -- rollovers come before all, as tier 0
+  for tier = 0, 4 do
+    for _, sources in ipairs(lists) do
+      for _, source in ipairs(sources) do
+        if (source.row.rolled and 0 or tiers[source.kind]) == tier then joined[#joined + 1] = source end
+      end
+    end
+    if tier == 0 then
+      table.sort(joined, function(one, other) return (one.row.rank or '~') < (other.row.rank or '~') end)
+    end
+  end
+  plan.sources = joined
+  return plan
+end

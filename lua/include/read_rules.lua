@@ -1,0 +1,59 @@
+--[[
+Read the billing controls that bind a call on one feature, with the state of their windows (hot-path section 3.6). Each
+control of the entity takes the place of the customer's own; an inherited window has one counter for all entities.
+
+read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter.
+Returns overage ('1', '0' or nil), spend ({shared, slot} or nil), alone (true when entities may not spend from the
+customer), windows (list of {scope, key, limit, stop, used}; scope '' or the entity) and alerts (list of {scope, kind,
+threshold, name}).
+]]
+--@include next_boundary
+local function read_rules(state, now, properties)
+  local rules = { windows = {}, alerts = {} }
+  local places, sent = {}, nil
+
+  local function matches(filter)
+    if filter == '{}' then return true end
+    sent = sent or cjson.decode(properties)
+    for name, wanted in pairs(cjson.decode(filter)) do
+      local value, found = sent[name], false
+      for _, one in ipairs(type(wanted) == 'table' and wanted or { wanted }) do found = found or one == value end
+      if value == nil or not found then return false end
+    end
+    return true
+  end
+
+  local function window(rest, scope, extras)
+    local key, limit, unit, every, anchor, filter = string.match(
+      rest, '^(%x*)\t(%d+)\t(%a)\t(%d+)\t(%d+)\t(.*)$')
+    if not matches(filter) then return end
+    local stop, used = next_boundary(tonumber(anchor), unit, tonumber(every), now), 0
+    for of_key, at, units in string.gmatch(extras or '', 'w\t(%x*)\t(%d+)\t(%d+)') do
+      if of_key == key and tonumber(at) == stop then used = tonumber(units) end
+    end
+    local place = places[key] or #rules.windows + 1
+    places[key] = place
+    rules.windows[place] = { scope = scope, key = key, limit = tonumber(limit), stop = stop, used = used }
+  end
+
+  local function read(text, scope, extras)
+    for letter, rest in string.gmatch(text or '', '(%a)\t([^\n]*)') do
+      if letter == 'o' then
+        rules.overage = rest
+      elseif letter == 's' then
+        local shared, slot = string.match(rest, '^(%d+)\t(%d+)$')
+        rules.spend = { shared = tonumber(shared), slot = tonumber(slot) }
+      elseif letter == 'w' then
+        window(rest, scope, extras)
+      elseif letter == 'd' then
+        rules.alone = true
+      elseif letter == 'a' then
+        local kind, threshold, name = string.match(rest, '^(%a[%a_]*)\t(%d+)\t(.*)$')
+        rules.alerts[#rules.alerts + 1] = { scope = scope, kind = kind, threshold = tonumber(threshold), name = name }
+      end
+    end
+  end
+  read(state.rules, '', state.extras)
+  if state.entity then read(state.own_rules, state.entity.id, state.own_extras) end
+  return rules
+end

@@ -1,0 +1,14 @@
+--[[
+Add the sums over what entities hold of a feature to the fields of the customer that are to be written.
+
+sum_fields(state, fields): h: for their rows, o: for their rollovers; fields is a flat list of field, value.
+]]
+--@include format_held
+local function sum_fields(state, fields)
+  if state.held then
+    fields[#fields + 1], fields[#fields + 2] = 'h:' .. state.feature, format_held(state.held)
+  end
+  if state.rolled then
+    fields[#fields + 1], fields[#fields + 2] = 'o:' .. state.feature, format_held(state.rolled)
+  end
+end

@@ -1,0 +1,109 @@
+--[[
+Take a hold back, last taken first, into exactly the rows it came from, whatever their ceilings; and end it: what it
+held is held no longer, and the windows it counted in get their room back for what goes back.
+
+unwind_lock(keys, part, receipt, back, lines): part as read_parts, receipt as keep_lock wrote it, back the units of the
+feature that go back, without sign. Changes the states in memory; commit_plan writes the rows of their own scope.
+Returns the units, with their sign, whose row has ended: the caller gives them back by the rule of the day.
+]]
+--@include to_pool
+--@include move_row
+--@include move_slot
+--@include parse_rows
+--@include parse_pairs
+--@include store_own
+--@include set_extra
+--@include own_totals
+local function unwind_lock(keys, part, receipt, back, lines)
+  local items, windows, pools, held, given = {}, {}, {}, {}, {}
+  local owner, all = part.states[1].entity, back
+  for at, state in ipairs(part.states) do
+    pools[state.feature] = { state = state, num = part.ratios[at][1], den = part.ratios[at][2] }
+  end
+  for line in string.gmatch(string.match(receipt, '\n(.*)$') or '', '[^\n]+') do
+    local list = string.sub(line, 1, 2) == 'w\t' and windows or items
+    list[#list + 1] = line
+  end
+
+  local function row_of(rows, id)
+    for _, row in ipairs(rows) do
+      if row.id == id then return row end
+    end
+  end
+
+  -- Puts units back into one row; returns false when the row has ended. A new period has lost them.
+  local function put_back(state, id, entity, period, units)
+    local row = row_of(state.rows, id)
+    if entity == '' then
+      if row and row.period == period then state.changed = move_row(state, row, '', -units, lines) or state.changed end
+      return row ~= nil
+    end
+    local field = state.feature .. '\t' .. entity
+    if row then
+      local number = redis.call('HGET', keys.entities, 'e:' .. entity)
+      if not number or row.period ~= period then return true end
+      local mine = owner and owner.id == entity
+      local slots = mine and state.slots or parse_pairs(redis.call('HGET', keys.entities, 'p:' .. field))
+      local slot = mine and owner or { id = entity, number = tonumber(string.match(number, '^%d+\t(%d+)')) }
+      move_slot(keys, state, row, slot, slots, -units, lines)
+      return true
+    end
+    if owner and owner.id == entity then
+      row = row_of(state.own, id)
+      if row and row.period == period then
+        state.own_changed = move_row(state, row, entity, -units, lines) or state.own_changed
+      end
+      return row ~= nil
+    end
+    local texts = redis.call('HMGET', keys.entities, 'e:' .. entity, 'h:' .. field, 'v:' .. field)
+    if not texts[1] then return true end -- it went with everything it held
+    local rows = parse_rows(texts[2], texts[3], 0)
+    row = row_of(rows, id)
+    if row and row.period == period then
+      local before, before_rolled = own_totals(rows)
+      move_row(state, row, entity, -units, lines)
+      store_own(keys, state, entity, tonumber(string.match(texts[1], '^%d+\t(%d+)')), before, before_rolled, rows)
+    end
+    return row ~= nil
+  end
+
+  local everything = all == math.abs(tonumber(string.match(receipt, '^[^\t]*\t[^\t]*\t[^\t]*\t(%-?%d+)')))
+  local lost = 0
+  for at = #items, 1, -1 do
+    local feature, id, entity, period, delta, covered = string.match(
+      items[at], '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%d+)\t(%-?%d+)\t(%d+)$')
+    delta, covered = tonumber(delta), tonumber(covered)
+    held[feature] = (held[feature] or 0) + delta
+    local pool, share = pools[feature], math.min(back, covered)
+    if pool and (share > 0 or covered == 0 and (back > 0 or everything)) then
+      local kept = share < covered and math.min(math.abs(delta), to_pool(pool, covered - share)) or 0
+      local units = delta < 0 and delta + kept or delta - kept
+      back = back - share
+      given[feature] = (given[feature] or 0) + math.max(0, units)
+      if not put_back(pool.state, id, entity, tonumber(period), units) then
+        lost = lost + (delta < 0 and -share or share)
+      end
+    end
+  end
+  for feature, units in pairs(held) do
+    for _, scope in ipairs(pools[feature] and { '', owner and owner.id or nil } or {}) do
+      local state = pools[feature].state
+      local text = scope == '' and state.extras or state.own_extras
+      local left = tonumber(string.match('\n' .. (text or ''), '\nk\t(%-?%d+)') or '0') - units
+      set_extra(keys, state, scope, 'k', left ~= 0 and string.format('%d', left) or nil)
+    end
+  end
+  for _, line in ipairs(windows) do
+    local feature, scope, key, stop, units = string.match(line, '^w\t([^\t]*)\t([^\t]*)\t(%x*)\t(%d+)\t(%d+)$')
+    local state = pools[feature] and pools[feature].state
+    local text = state and (scope == '' and state.extras or owner and scope == owner.id and state.own_extras)
+    local used = text and string.match('\n' .. text, '\nw\t' .. key .. '\t' .. stop .. '\t(%d+)')
+    local room = math.min(tonumber(units), feature == part.feature and all or given[feature] or 0)
+    if used and room > 0 then
+      local left = math.max(0, tonumber(used) - room)
+      set_extra(keys, state, scope, 'w\t' .. key, string.format('%s\t%d', stop, left))
+      lines[#lines + 1] = string.format('W\t%s\t%s\t%s\t%s\t%d', feature, scope, key, stop, left)
+    end
+  end
+  return lost
+end

@@ -1,0 +1,173 @@
+"""What a batch knows of each customer while ``persistence.fold`` walks through its entries.
+
+Only the last state of a thing counts, so that a batch holds one row for each, whatever happened to
+it on the way. Pure, like the fold itself.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from gateway.documents import CustomerDocument
+from gateway.rows import Row
+from persistence.batch import (
+    BalanceChange,
+    BalanceRow,
+    Batch,
+    CustomerChange,
+    CustomerEnd,
+    CustomerRow,
+    EntityEnd,
+    EntityRow,
+    LockEnd,
+    LockRow,
+    SlotRow,
+    SubscriptionRow,
+    WindowRow,
+)
+
+
+class _Text(TypedDict):
+    """The columns that the text of a row alone decides, and that may change with it."""
+
+    granted: int
+    unlimited: bool
+    expires_ms: int
+    plan_id: str | None
+    subscription_id: str | None
+    interval: str | None
+    interval_count: int
+    line: str
+
+
+def _text(row: Row, line: str) -> _Text:
+    return _Text(
+        granted=row.grant,
+        unlimited=row.unlimited,
+        expires_ms=row.expires_ms,
+        plan_id=row.document.plan_id,
+        subscription_id=row.document.subscription_id,
+        interval=row.document.interval,
+        interval_count=row.document.interval_count,
+        line=line,
+    )
+
+
+class Balance:
+    """A balance in the batch: whole once ``row`` is known, else the columns that changed."""
+
+    __slots__ = (
+        "created_at",
+        "due_ms",
+        "ended_at",
+        "owner",
+        "period",
+        "row",
+        "seq",
+        "text",
+        "used",
+        "used_in",
+    )
+
+    def __init__(self) -> None:
+        self.row: tuple[Row, str] | None = None
+        self.text: tuple[Row, str] | None = None
+        """The text an earlier batch's row has got here."""
+        self.owner: tuple[str, str] = ("", "")
+        self.created_at = 0
+        self.used: int | None = None
+        self.used_in = 0
+        """The period ``used`` belongs to; ``period`` itself is only known if it began here."""
+        self.period: int | None = None
+        self.due_ms: int | None = None
+        self.ended_at: int | None = None
+        self.seq = 0
+
+
+class CustomerState:
+    """What the batch knows of one customer (of one life of it: ids may return, this one never)."""
+
+    def __init__(self, internal_id: str, env: str) -> None:
+        self.internal_id = internal_id
+        self.env = env
+        self.customer_id = ""
+        self.document: tuple[CustomerDocument, str] | None = None
+        self.deleted_at: int | None = None
+        self.seq = 0
+        self.counter = 0
+        self.number_max = 0
+        self.balances: dict[str, Balance] = {}
+        self.slots: dict[str, dict[str, SlotRow]] = {}
+        self.windows: dict[tuple[str, str, str], WindowRow] = {}
+        self.locks: dict[str, LockRow] = {}
+        self.lock_ends: dict[str, LockEnd] = {}
+        self.entities: dict[int, EntityRow] = {}
+        self.subscriptions: dict[str, SubscriptionRow] = {}
+        self.due: dict[tuple[str, int], int] = {}
+        self.entity_ends: dict[str, EntityEnd] = {}
+        self.end: CustomerEnd | None = None
+
+    def balance(self, balance_id: str, seq: int) -> Balance:
+        balance = self.balances.get(balance_id)
+        if balance is None:
+            balance = self.balances[balance_id] = Balance()
+        balance.seq = seq
+        return balance
+
+    def release(self, batch: Batch) -> None:
+        """Add the last state of everything to the batch."""
+        self._release_customer(batch)
+        for balance_id, balance in self.balances.items():
+            if balance.row is None:
+                batch.balance_changes.append(self._balance_change(balance_id, balance))
+            else:
+                batch.balances.append(self._balance_row(balance, *balance.row))
+        for slots in self.slots.values():
+            batch.slots.extend(slots.values())
+        batch.windows.extend(self.windows.values())
+        batch.locks.extend(self.locks.values())
+        batch.lock_ends.extend(self.lock_ends.values())
+        batch.entities.extend(self.entities.values())
+        batch.subscriptions.extend(self.subscriptions.values())
+        batch.entity_ends.extend(self.entity_ends.values())
+        if self.end:
+            batch.customer_ends.append(self.end)
+
+    def _release_customer(self, batch: Batch) -> None:
+        numbers = (self.deleted_at, self.seq, self.counter, self.number_max)
+        if self.document is None:
+            batch.customer_changes.append(CustomerChange(self.internal_id, *numbers))
+            return
+        document, text = self.document
+        names = (self.internal_id, self.env, self.customer_id, document.name, document.email)
+        batch.customers.append(CustomerRow(*names, text, document.created_at, *numbers))
+
+    def _balance_change(self, balance_id: str, balance: Balance) -> BalanceChange:
+        change = BalanceChange(
+            self.internal_id,
+            balance_id,
+            balance.used,
+            balance.period,
+            balance.due_ms,
+            balance.ended_at,
+            balance.seq,
+        )
+        return change._replace(**_text(*balance.text)) if balance.text else change
+
+    def _balance_row(self, balance: Balance, row: Row, line: str) -> BalanceRow:
+        feature_id, entity_id = balance.owner
+        return BalanceRow(
+            internal_id=self.internal_id,
+            id=row.id,
+            entity_id=entity_id,
+            feature_id=feature_id,
+            kind=row.kind.value,
+            used=balance.used or 0,
+            period=balance.period or 0,
+            due_ms=balance.due_ms or 0,
+            entity_feature=row.entity_feature,
+            created_at=balance.created_at,
+            ended_at=balance.ended_at,
+            seq=balance.seq,
+            **_text(row, line),
+        )

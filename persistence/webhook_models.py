@@ -1,0 +1,61 @@
+"""The tables of webhooks. Writer: ``persistence.webhooks``, of the alerts' ``dispatched_at`` too.
+
+An endpoint takes its deliveries along when it goes. ``alert_id`` refers to nothing: alerts come
+through the outbox.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from persistence.base import Base
+
+_PENDING = text("state = 'pending'")
+
+
+class WebhookEndpoint(Base):
+    """A URL that is told of alerts; ``events`` empty is all. The secret signs, so it is readable:
+    whoever reads this table can sign too.
+    """
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    env: Mapped[str]
+    url: Mapped[str]
+    secret: Mapped[str]
+    events: Mapped[list[str]]
+    created_at: Mapped[int]
+    disabled_at: Mapped[int | None]
+
+
+class WebhookDelivery(Base):
+    """An alert on its way to an endpoint, one row for each pair; ``body`` is sent as it is.
+
+    While a worker has claimed it, ``next_attempt_at`` is when its claim runs out.
+    """
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    alert_id: Mapped[str]
+    event: Mapped[str]
+    body: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[int]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[int]
+    updated_at: Mapped[int]
+
+    __table_args__ = (
+        Index("uq_webhook_deliveries_pair", "endpoint_id", "alert_id", unique=True),
+        Index(
+            "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", "id",
+            sqlite_where=_PENDING, postgresql_where=_PENDING,
+        ),
+        Index("ix_webhook_deliveries_newest", "created_at", "id"),
+    )  # fmt: skip

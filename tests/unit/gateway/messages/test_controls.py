@@ -1,0 +1,84 @@
+"""The shape of billing controls: what is refused, and by which name."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import InvalidInputsError
+from gateway.messages.common import JsonObject
+from gateway.messages.controls import check_document, filter_text
+
+FIELD = "customer_data.billing_controls"
+
+
+def limit(**entry: object) -> JsonObject:
+    return {"feature_id": "a", "limit": 1, "interval": "day", **entry}
+
+
+def refused(controls: JsonObject) -> str:
+    """Return the place a refusal names."""
+    with pytest.raises(InvalidInputsError) as error:
+        check_document(controls, FIELD)
+    place, _, _ = error.value.message.partition(": ")
+    return place.removeprefix(f"{FIELD}.")
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month", "year"])
+def test_usage_limits_have_four_intervals(interval: str) -> None:
+    check_document({"usage_limits": [limit(interval=interval, anchor="utc")]}, FIELD)
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({"feature_id": "a", "limit": 1}, "usage_limits.1"),
+        ({"feature_id": "a", "interval": "day"}, "usage_limits.1"),
+        ({"limit": 1, "interval": "day"}, "usage_limits.1"),
+        (limit(interval="one_off"), "usage_limits.1.interval"),
+        (limit(anchor="never"), "usage_limits.1.anchor"),
+        (limit(limit=-1), "usage_limits.1.limit"),
+        (limit(limit="5"), "usage_limits.1.limit"),
+        (limit(filter="a"), "usage_limits.1.filter"),
+        (limit(filter={}), "usage_limits.1.filter"),
+        (limit(filter={"properties": {"a": 1}, "b": 1}), "usage_limits.1.filter"),
+        (limit(filter={"properties": {}}), "usage_limits.1.filter.properties"),
+        (
+            limit(filter={"properties": dict.fromkeys("abcde", 1)}),
+            "usage_limits.1.filter.properties",
+        ),
+        (limit(filter={"properties": {"a": None}}), "usage_limits.1.filter.properties"),
+        (limit(filter={"properties": {"a": {"b": 1}}}), "usage_limits.1.filter.properties"),
+        (limit(filter={"properties": {"a": []}}), "usage_limits.1.filter.properties"),
+        (limit(filter={"properties": {"a": [[1]]}}), "usage_limits.1.filter.properties.0"),
+    ],
+)
+def test_a_usage_limit_of_another_shape_is_refused(entry: JsonObject, place: str) -> None:
+    assert refused({"usage_limits": [limit(feature_id="b"), entry]}) == place
+
+
+@pytest.mark.parametrize(
+    "array", ["auto_topups", "spend_limits", "usage_limits", "overage_allowed"]
+)
+def test_two_entries_of_one_feature_are_refused(array: str) -> None:
+    entry = limit(threshold=1, quantity=1)
+    assert refused({array: [entry, limit(feature_id="b", threshold=1, quantity=1), entry]}) == (
+        f"{array}.2"
+    )
+
+
+def test_limits_of_one_feature_may_differ_in_their_filter() -> None:
+    filters = [None, {"properties": {"a": 1}}, {"properties": {"a": 2}}]
+    check_document({"usage_limits": [limit(filter=one) for one in filters]}, FIELD)
+    same = [{"properties": {"a": [1, "x"], "b": 2}}, {"properties": {"b": 2.0, "a": ["x", 1, 1]}}]
+    assert refused({"usage_limits": [limit(filter=one) for one in same]}) == "usage_limits.1"
+
+
+def test_alerts_of_one_feature_may_be_many() -> None:
+    alert = {"feature_id": "a", "threshold": 1, "threshold_type": "usage"}
+    check_document({"usage_alerts": [alert, alert]}, FIELD)
+
+
+def test_a_filter_has_one_text_however_it_is_written() -> None:
+    properties = {"b": True, "a": ["y", 2.0, "x", "y"]}
+    assert filter_text({"filter": {"properties": properties}}) == '{"a":["x","y",2],"b":true}'
+    assert filter_text({"filter": None}) == filter_text({}) == "{}"
