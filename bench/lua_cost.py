@@ -1,31 +1,39 @@
-"""What a script costs the server, with 1 and with 20,000 entities under the customer.
+"""What a script costs the server, with 1 and with 20,000 entities under the customer, with 1 and 10
+balances, with and without a usage limit, credits, an idempotency key and a lock.
 
-The figure is microseconds of server time for a call, from INFO commandstats, so neither the network
-nor this client counts. Rounds alternate between the two customers, so that a noisy neighbour meets
-both; the table shows the median round and the ratio of the medians. Before anything is timed the
-big customer's first half of the entities is drained one by one at entity level, the hard case for
-finding the first-created entity with something left.
+The figure is microseconds of server time for an operation, from INFO commandstats, so neither the
+network nor this client counts. Rounds alternate between the two customers, so that a noisy
+neighbour meets both; the table shows the median round and the ratio of the medians. Before anything
+is timed the big customer's first half of the entities is drained one by one at entity level, the
+hard case for finding the first-created entity with something left.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from gateway.embedded import EmbeddedServer
-from gateway.keys import customer_keys
+from gateway.keys import customer_keys, partition_of, reply_key
+from gateway.lifecycle.rules import Window
 from gateway.rows import Kind, Row, encode_rows
 from gateway.scripts import (
     CheckReply,
     Context,
+    Ending,
     FeatureRows,
+    Hold,
+    Idempotency,
     Part,
+    Pool,
     Scripts,
     Status,
     TrackReply,
@@ -40,7 +48,7 @@ GRANT = 100_000 * UNIT
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One operation: median microseconds of a call at each size."""
+    """One operation: median microseconds at each size."""
 
     operation: str
     few_us: float
@@ -64,11 +72,11 @@ class Result(msgspec.Struct, frozen=True):
     def table(self) -> str:
         """Return the table as text."""
         rows = [
-            f"script time in µs per call, median of {self.rounds} rounds of {self.calls} calls",
-            f"{'operation':<28}{'1 entity':>12}{f'{self.entities:,}':>12}{'ratio':>8}",
+            f"script time in µs, median of {self.rounds} rounds of {self.calls} operations",
+            f"{'operation':<36}{'1 entity':>12}{f'{self.entities:,}':>12}{'ratio':>8}",
         ]
         rows += [
-            f"{line.operation:<28}{line.few_us:>12.1f}{line.many_us:>12.1f}{line.ratio:>8.2f}"
+            f"{line.operation:<36}{line.few_us:>12.1f}{line.many_us:>12.1f}{line.ratio:>8.2f}"
             for line in self.lines
         ]
         return "\n".join([*rows, f"answers {self.answers}"])
@@ -76,9 +84,15 @@ class Result(msgspec.Struct, frozen=True):
 
 Call = Callable[[str], Awaitable[CheckReply | TrackReply]]
 
+CREDITS = (Pool("credits", 1, 5),)
+PLAIN = Part("calls", 1)
+PER_ENTITY = Part("summaries", 1)
+KEPT_MS = 1_000_000
+"""How long what a bench leaves behind is kept."""
+
 
 async def run(smoke: bool) -> Result:  # noqa: FBT001 - every bench takes this one switch
-    """Measure check and track at both levels."""
+    """Measure check, track and finalize."""
     entities, rounds, calls = (50, 2, 20) if smoke else (20_000, 9, 1_000)
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedServer(Path(folder))
@@ -107,28 +121,54 @@ async def _measure(client: Redis, entities: int, rounds: int, calls: int) -> Res
                     answer = await call(customer)
                     assert answer.status is Status.DONE, answer
                     digest.update(repr(answer).encode())
-                times.append(await _microseconds(client))
+                times.append(await _microseconds(client) / calls)
         medians = {customer: statistics.median(times) for customer, times in samples.items()}
         lines.append(Line(name, medians["few"], medians["many"]))
     return Result(entities, rounds, calls, lines, digest.hexdigest()[:12])
 
 
 def _operations(scripts: Scripts) -> dict[str, Call]:
-    def check(entity: str) -> Call:
-        return lambda customer: scripts.check(
-            customer_keys("sandbox", customer, PARTITIONS), NOW_MS, entity, Part("summaries", UNIT)
-        )
+    numbers = itertools.count()
 
-    def track(entity: str) -> Call:
-        use = Use(entity, [Part("summaries", 1)], NOW_MS)
+    def check(part: Part, entity: str = "") -> Call:
+        return lambda customer: scripts.check(_context(customer).keys, NOW_MS, entity, part)
+
+    def track(part: Part, entity: str = "") -> Call:
+        use = Use(entity, [part], NOW_MS)
         return lambda customer: scripts.track(_context(customer), use)
 
+    def track_once(customer: str) -> Awaitable[TrackReply]:
+        claim = f"bench {next(numbers)}"
+        key = reply_key("sandbox", customer, _partition(customer), claim)
+        kept = Idempotency(key, "fingerprint", KEPT_MS)
+        return scripts.track(_context(customer), Use("", [PLAIN], NOW_MS, idempotency=kept))
+
+    async def lock_and_finalize(customer: str) -> TrackReply:
+        hold = Hold(f"{customer}_{next(numbers)}", NOW_MS + KEPT_MS)
+        reply = await scripts.track(_context(customer), Use("", [PLAIN], NOW_MS, hold=hold))
+        ending = Ending(hold.lock_id, "confirm", KEPT_MS)
+        status, _ = await scripts.finalize(_context(customer), ending, PLAIN)
+        assert status is Status.DONE, status
+        return reply
+
     return {
-        "check, entity level": check("seat_1"),
-        "check, customer level": check(""),
-        "track, entity level": track("seat_1"),
-        "track, customer level": track(""),
+        "check, one balance": check(PLAIN),
+        "check, ten balances": check(Part("tens", 1)),
+        "check, entity level": check(PER_ENTITY, "seat_1"),
+        "check, customer level": check(PER_ENTITY),
+        "track, one balance": track(PLAIN),
+        "track, ten balances": track(Part("tens", 1)),
+        "track, one balance, usage limit": track(Part("capped", 1)),
+        "track, credits pay": track(Part("words", 5, CREDITS)),
+        "track, entity level": track(PER_ENTITY, "seat_1"),
+        "track, customer level": track(PER_ENTITY),
+        "track, idempotency key": track_once,
+        "track a lock, then finalize": lock_and_finalize,
     }
+
+
+def _partition(customer: str) -> int:
+    return partition_of("sandbox", customer, PARTITIONS)
 
 
 def _context(customer: str) -> Context:
@@ -139,16 +179,12 @@ def _context(customer: str) -> Context:
 
 async def _prepare(scripts: Scripts, customer: str, entities: int) -> None:
     seats = Row(id="seats", kind=Kind.SHARED, grant=entities * UNIT, flags="af", rank="1")
-    summaries = Row(
-        id="summaries",
-        kind=Kind.PER_ENTITY,
-        grant=GRANT,
-        unit="m",
-        every=1,
-        anchor_ms=NOW_MS,
-        entity_feature="seats",
-        rank="1",
-    )
+    monthly: dict[str, list[Row]] = {
+        "summaries": [_row("summaries", kind=Kind.PER_ENTITY, entity_feature="seats")],
+        "tens": [_row(f"ten_{number}") for number in range(10)],
+        **{feature: [_row(feature)] for feature in ("calls", "capped", "credits")},
+    }
+    limit = Window("", GRANT, "m", 1, NOW_MS, "{}").line
     await scripts.create_customer(
         _context(customer),
         "0-0",
@@ -156,10 +192,15 @@ async def _prepare(scripts: Scripts, customer: str, entities: int) -> None:
         '{"created_at":0}',
         "[]",
         "",
-        "",
+        f"capped\x1f{limit}",
         [
             FeatureRows("seats", encode_rows([seats]), "0", UNIT),
-            FeatureRows("summaries", encode_rows([summaries]), str(NOW_MS + MONTH_MS), UNIT),
+            *(
+                FeatureRows(
+                    feature, encode_rows(rows), " ".join([str(NOW_MS + MONTH_MS)] * len(rows)), UNIT
+                )
+                for feature, rows in monthly.items()
+            ),
         ],
     )
     names = [f"seat_{number}" for number in range(1, entities + 1)]
@@ -170,7 +211,12 @@ async def _prepare(scripts: Scripts, customer: str, entities: int) -> None:
         await scripts.track(_context(customer), Use(name, [Part("summaries", GRANT)], NOW_MS))
 
 
+def _row(row_id: str, **columns: Any) -> Row:  # noqa: ANN401 - columns of a row
+    given: dict[str, Any] = {"kind": Kind.SHARED, "unit": "m", "every": 1, "anchor_ms": NOW_MS}
+    return Row(**given | {"id": row_id, "grant": GRANT, "rank": row_id} | columns)
+
+
 async def _microseconds(client: Redis) -> float:
     stats = await client.info("commandstats")
-    calls = [stats[name] for name in ("cmdstat_evalsha", "cmdstat_evalsha_ro") if name in stats]
-    return float(sum(one["usec"] for one in calls) / sum(one["calls"] for one in calls))
+    names = ("cmdstat_evalsha", "cmdstat_evalsha_ro")
+    return float(sum(stats[name]["usec"] for name in names if name in stats))

@@ -24,8 +24,8 @@ ARGV[8] keep_ms     how long the lock is remembered once it has ended
 ARGV[9...] part     one, as read_parts: the feature that was held; its amount is not looked at
 
 Returns {status, ended}: 1 done (or, of one that had ended, forgotten), 2 customer missing, 5 rows are due (settle
-first), 9 a balance would leave the exact range, 12 no such lock is open; ended says how it ended before ('confirm<tab>units'), empty when this call ended it or
-there was none
+first), 9 a balance would leave the exact range, 12 no such lock is open; ended says how it ended before
+('confirm<tab>units'), empty when this call ended it or there was none
 ]]
 --@include read_parts
 --@include make_plan
@@ -50,15 +50,16 @@ if action == 'forget' or ended and action == 'expire' then -- its customer is go
   return { 1, ended or '' }
 end
 if not receipt or ended then return { 12, ended or '' } end
-local customer, feature, entity, units, expires, sent = string.match(
-  receipt, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%-?%d+)\t(%d+)\t([^\n]*)')
+local customer, feature, entity, units, expires, last, sent = string.match(
+  receipt, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%-?%d+)\t(%d+)\t(%d+)\t([^\n]*)')
 if customer ~= string.match(head, '\t(.*)$') then return { 12, '' } end
 if tonumber(expires) <= now then action = 'expire' end
 units = tonumber(units)
 local final = action == 'confirm' and tonumber(ARGV[6]) or action == 'confirm' and units or 0
 local properties = ARGV[7] ~= '' and ARGV[7] or sent
 
-if redis.call('HEXISTS', keys.entities, 'e:' .. entity) == 0 then entity = '' end -- its own rows went with it
+local number = string.match(redis.call('HGET', keys.entities, 'e:' .. entity) or '', '^%d+\t(%d+)')
+if not number or tonumber(number) > tonumber(last) then entity = '' end -- what was its own went with it
 local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
 if not parts then return { obstacle, '' } end
 local part, lines, fields = parts[1], {}, {}

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _CLASSES = 8
 _NUMBERS = 2**24
-_WINDOW = "w"
-"""First column of the lines of a receipt that name a usage window; the fourth is its key."""
-_KEY_DIGITS = 8
 
 Values = list[str | int]
 
@@ -202,8 +199,12 @@ class _Restoration:
     def _held_by_locks(self) -> dict[tuple[str, str], int]:
         held: dict[tuple[str, str], int] = defaultdict(int)
         for lock in self.image.locks:
+            scopes = {"": None}
+            entity = self.entities.get(lock.entity_id)
+            if entity is not None and entity.number <= _last_of(lock.receipt):
+                scopes[lock.entity_id] = None
             for feature, units in _held_of(lock.receipt).items():
-                for scope in dict.fromkeys(("", lock.entity_id)):
+                for scope in scopes:
                     held[feature, scope] += units
         return {scope: units for scope, units in held.items() if units}
 
@@ -235,11 +236,15 @@ def _held_of(receipt: str) -> dict[str, int]:
     """Return the units a lock holds of each feature, from what each row gave."""
     held: dict[str, int] = defaultdict(int)
     for line in receipt.split("\n")[1:]:
-        feature, _, _, period, units, _ = line.split("\t")
-        # A feature may have that name as well, but no period has as many digits as a key.
-        if feature != _WINDOW or 0 < len(period) < _KEY_DIGITS:
+        if not line.startswith("\t"):  # a usage window it counted in
+            feature, _, _, _, units, _ = line.split("\t")
             held[feature] += int(units)
     return held
+
+
+def _last_of(receipt: str) -> int:
+    """Return the number of the last entity there was when the lock was made."""
+    return int(receipt.split("\t", 6)[5])
 
 
 class _Sums:

@@ -2,7 +2,7 @@
 Count what a decision used in the usage windows (hot-path section 3.6): of the feature the units that were placed,
 whatever paid them; of a credit system what left its own rows. What an unlimited source absorbed does not count.
 
-count_windows(keys, plan, applied, lines) returns a list of texts 'w<tab>feature<tab>scope<tab>key<tab>stop<tab>units',
+count_windows(keys, plan, applied, lines) returns a list of texts '<tab>feature<tab>scope<tab>key<tab>stop<tab>units',
 one for each window it moved.
 ]]
 --@include set_extra
@@ -17,7 +17,7 @@ local function count_windows(keys, plan, applied, lines)
       set_extra(keys, pool.state, window.scope, 'w\t' .. window.key, string.format('%d\t%d', window.stop, window.used))
       lines[#lines + 1] = string.format('W\t%s\t%s\t%s\t%d\t%d',
         feature, window.scope, window.key, window.stop, window.used)
-      counted[#counted + 1] = string.format('w\t%s\t%s\t%s\t%d\t%d',
+      counted[#counted + 1] = string.format('\t%s\t%s\t%s\t%d\t%d',
         feature, window.scope, window.key, window.stop, units)
     end
   end

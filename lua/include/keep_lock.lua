@@ -8,8 +8,9 @@ keep_lock(keys, head, entity, lock_id, expires, properties, part, lines): part h
 local function keep_lock(keys, head, entity, lock_id, expires, properties, part, lines)
   local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
   local feature = part.plan.pools[1].state.feature
+  local last = redis.call('HGET', keys.customer, 'entities') -- who comes later takes nothing back
   local receipt = { table.concat({
-    customer, feature, entity, string.format('%d', part.applied), expires, properties }, '\t') }
+    customer, feature, entity, string.format('%d', part.applied), expires, last, properties }, '\t') }
   local sums = {}
   for _, item in ipairs(part.taken) do
     local of, delta = string.match(item, '^([^\t]*)\t[^\t]*\t[^\t]*\t%d+\t(%-?%d+)\t')

@@ -4,17 +4,18 @@ with the controls that bind them. A new plan sees the numbers as they are in mem
 
 make_plan(states, ratios, now_ms, properties): states as read_feature returns them, the feature asked for first;
 ratios[n] = {num, den}: units of state n that pay for one unit of the feature (hot-path section 2.3).
-Returns {sources, pools, room}: sources in spending order; room is what the windows of the feature leave, or nil.
+Returns {sources, pools, room}: sources in spending order; room is what the windows of the feature leave, or false.
 A pool: state, num, den, exact (one unit pays for one), rules, overage, native (has pay-per-use rows), spend (overage
 still allowed, or nil), room (units its windows leave, or nil); decide counts covered, taken, drained and below in it.
 ]]
 --@include list_sources
 --@include read_rules
 local function make_plan(states, ratios, now, properties)
-  local plan, lists, mixed = { pools = {} }, {}, #states > 1
+  local plan = { pools = {}, sources = false, begun = false, noting = false, sunk = false, room = false }
+  local lists, mixed = {}, #states > 1
   for at, state in ipairs(states) do
     local num, den = ratios[at][1], ratios[at][2]
-    local pool = {
+    local pool = { -- all fields a plain call needs: a table that grows is filled again
       state = state, num = num, den = den, exact = num == 1 and den == 1,
       covered = 0, taken = 0, drained = 0, below = 0,
     }

@@ -3,13 +3,13 @@ Read all that one call may see of a feature: a fixed handful of fields, however 
 
 read_feature(keys, feature, entity, now_ms): entity '' is the customer level.
 Returns nil when the customer is not in Redis, else a table:
-  feature, id, seq, counter, rows, static, live     the customer's rows
+  feature, id, seq, counter, rows, static           the customer's rows
   held, rolled                                      sums over rows entities hold, and over their rollovers; or nil
-  rules, extras                                     billing controls, window counters and holds, as texts or false
+  rules, extras                                     billing controls, window counters and holds, as texts or nil
   rows[n].band, .copies                             of a per-entity row: order and number of its entities (customer)
   due                                               true when rows wait to be settled first
   rolls                                             true when a reset leaves a rollover, which reading makes real too
-  entity = {band, number, feature}, own, own_static, own_live, own_rules, own_extras, slots     (entity level);
+  entity = {band, number, feature}, own, own_static, own_rules, own_extras, slots     (entity level);
   entity nil: not known
 ]]
 --@include parse_rows
@@ -23,10 +23,14 @@ local function read_feature(keys, feature, entity, now)
   local rows = parse_rows(read[4], read[5], now)
   local state = {
     feature = feature, id = read[1], seq = tonumber(read[2]), counter = tonumber(read[3]),
-    static = read[4], live = read[5], rows = rows, held = parse_held(read[6]), rolled = parse_held(read[7]),
-    rules = read[8], extras = read[9], own = {}, slots = {}, due = rows.rolling, rolls = rows.rolls,
+    static = read[4], rows = rows, own = {}, slots = {},
   }
-  if rows.rolls then state.rows = roll_over(rows, now) end
+  if read[6] then state.held = parse_held(read[6]) end
+  if read[7] then state.rolled = parse_held(read[7]) end
+  if read[8] then state.rules = read[8] end
+  if read[9] then state.extras = read[9] end
+  if rows.rolling then state.due = true end
+  if rows.rolls then state.rows, state.rolls = roll_over(rows, now), true end
   if entity == '' then
     for _, row in ipairs(state.rows) do
       if row.kind == 'p' then
@@ -48,7 +52,9 @@ local function read_feature(keys, feature, entity, now)
   local band, number, of_feature = string.match(held[1], '^(%d+)\t(%d+)\t([^\t]*)\t')
   state.entity = { id = entity, band = tonumber(band), number = tonumber(number), feature = of_feature }
   state.slots = parse_pairs(held[2])
-  state.own_static, state.own_live, state.own_rules, state.own_extras = held[3], held[4], held[5], held[6]
+  state.own_static = held[3]
+  if held[5] then state.own_rules = held[5] end
+  if held[6] then state.own_extras = held[6] end
   state.own = parse_rows(held[3], held[4], now)
   if state.own.rolls then state.own, state.rolls = roll_over(state.own, now), true end
   return state

@@ -4,8 +4,8 @@ feature that several parts name is read once, so that they see each other's numb
 
 read_parts(keys, args, at, entity, now_ms): args from at on are, for each part, feature, amount, n, and n times feature,
 num, den.
-Returns the list of parts {feature, amount, states, ratios} or, second, the status of what stands in the way: 2 customer
-missing, 3 entity missing, 5 rows are due (settle first).
+Returns the list of parts {feature, amount, states, ratios}, with room for plan, applied, taken and counted; or, second,
+the status of what stands in the way: 2 customer missing, 3 entity missing, 5 rows are due (settle first).
 ]]
 --@include read_feature
 local function read_parts(keys, args, at, entity, now)
@@ -22,7 +22,10 @@ local function read_parts(keys, args, at, entity, now)
       known[feature], states[#states + 1] = state, state
       if place > at then ratios[#ratios + 1] = { tonumber(args[place + 1]), tonumber(args[place + 2]) } end
     end
-    parts[#parts + 1] = { feature = args[at], amount = tonumber(args[at + 1]), states = states, ratios = ratios }
+    parts[#parts + 1] = {
+      feature = args[at], amount = tonumber(args[at + 1]), states = states, ratios = ratios,
+      plan = false, applied = 0, taken = false, counted = false,
+    }
     at = stop + 1
   end
   return parts

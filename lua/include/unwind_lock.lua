@@ -17,11 +17,13 @@ Returns the units, with their sign, whose row has ended: the caller gives them b
 local function unwind_lock(keys, part, receipt, back, lines)
   local items, windows, pools, held, given = {}, {}, {}, {}, {}
   local owner, all = part.states[1].entity, back
+  local units_held, last = string.match(receipt, '^[^\t]*\t[^\t]*\t[^\t]*\t(%-?%d+)\t%d+\t(%d+)\t')
+  units_held, last = tonumber(units_held), tonumber(last)
   for at, state in ipairs(part.states) do
     pools[state.feature] = { state = state, num = part.ratios[at][1], den = part.ratios[at][2] }
   end
   for line in string.gmatch(string.match(receipt, '\n(.*)$') or '', '[^\n]+') do
-    local list = string.sub(line, 1, 2) == 'w\t' and windows or items
+    local list = string.sub(line, 1, 1) == '\t' and windows or items
     list[#list + 1] = line
   end
 
@@ -29,6 +31,11 @@ local function unwind_lock(keys, part, receipt, back, lines)
     for _, row in ipairs(rows) do
       if row.id == id then return row end
     end
+  end
+
+  local function number_of(text) -- of the entity that held the units, not of one that has its id now
+    local number = text and tonumber(string.match(text, '^%d+\t(%d+)'))
+    return number and number <= last and number or nil
   end
 
   -- Puts units back into one row; returns false when the row has ended. A new period has lost them.
@@ -40,11 +47,11 @@ local function unwind_lock(keys, part, receipt, back, lines)
     end
     local field = state.feature .. '\t' .. entity
     if row then
-      local number = redis.call('HGET', keys.entities, 'e:' .. entity)
+      local number = number_of(redis.call('HGET', keys.entities, 'e:' .. entity))
       if not number or row.period ~= period then return true end
       local mine = owner and owner.id == entity
       local slots = mine and state.slots or parse_pairs(redis.call('HGET', keys.entities, 'p:' .. field))
-      local slot = mine and owner or { id = entity, number = tonumber(string.match(number, '^%d+\t(%d+)')) }
+      local slot = mine and owner or { id = entity, number = number }
       move_slot(keys, state, row, slot, slots, -units, lines)
       return true
     end
@@ -56,18 +63,19 @@ local function unwind_lock(keys, part, receipt, back, lines)
       return row ~= nil
     end
     local texts = redis.call('HMGET', keys.entities, 'e:' .. entity, 'h:' .. field, 'v:' .. field)
-    if not texts[1] then return true end -- it went with everything it held
+    local number = number_of(texts[1])
+    if not number then return true end -- it went with everything it held
     local rows = parse_rows(texts[2], texts[3], 0)
     row = row_of(rows, id)
     if row and row.period == period then
       local before, before_rolled = own_totals(rows)
       move_row(state, row, entity, -units, lines)
-      store_own(keys, state, entity, tonumber(string.match(texts[1], '^%d+\t(%d+)')), before, before_rolled, rows)
+      store_own(keys, state, entity, number, before, before_rolled, rows)
     end
     return row ~= nil
   end
 
-  local everything = all == math.abs(tonumber(string.match(receipt, '^[^\t]*\t[^\t]*\t[^\t]*\t(%-?%d+)')))
+  local everything = all == math.abs(units_held)
   local lost = 0
   for at = #items, 1, -1 do
     local feature, id, entity, period, delta, covered = string.match(
@@ -94,7 +102,7 @@ local function unwind_lock(keys, part, receipt, back, lines)
     end
   end
   for _, line in ipairs(windows) do
-    local feature, scope, key, stop, units = string.match(line, '^w\t([^\t]*)\t([^\t]*)\t(%x*)\t(%d+)\t(%d+)$')
+    local feature, scope, key, stop, units = string.match(line, '^\t([^\t]*)\t([^\t]*)\t(%x*)\t(%d+)\t(%d+)$')
     local state = pools[feature] and pools[feature].state
     local text = state and (scope == '' and state.extras or owner and scope == owner.id and state.own_extras)
     local used = text and string.match('\n' .. text, '\nw\t' .. key .. '\t' .. stop .. '\t(%d+)')

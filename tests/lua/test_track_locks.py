@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.lifecycle.rules import Window
 from gateway.outbox import LockSet, LockState
 from gateway.scripts import Hold, Part, Pool, Status
@@ -26,7 +28,8 @@ FIFTH = (Pool("credits", 1, 5),)
 
 async def receipt(world: World) -> list[str]:
     """Return the lines of the receipt in Redis."""
-    text = await world.client.hget(KEYS.locks, FIELD)  # type: ignore[misc]
+    client: Any = world.client
+    text: bytes = await client.hget(KEYS.locks, FIELD)
     return text.decode().split("\n")
 
 
@@ -34,7 +37,7 @@ async def test_a_lock_takes_its_units_and_writes_down_where_from(world: World) -
     await world.create(calls=[row("a", 5), row("b", 10)])
     await world.entries()
     assert (await world.use(Part("calls", 8), hold=HOLD, mode="reject")).applied == [8]
-    head = f"{CUSTOMER}\tcalls\t\t8\t{HOLD.expires_ms}\t{PROPERTIES}"
+    head = f"{CUSTOMER}\tcalls\t\t8\t{HOLD.expires_ms}\t0\t{PROPERTIES}"
     lines = [head, "calls\ta\t\t1\t5\t5", "calls\tb\t\t2\t3\t3"]
     assert await receipt(world) == lines
     member = f"{ENV}\t{CUSTOMER}\tlock_1"
@@ -97,7 +100,7 @@ async def test_windows_a_lock_fills_are_written_down(world: World) -> None:
     await world.create(rules=rules(calls=limit), calls=[row("a", 50)])
     await world.track("calls", 2)
     await world.use(Part("calls", 5), hold=HOLD)
-    assert (await receipt(world))[-1] == f"w\tcalls\t\t\t{NOW_MS + HOUR_MS}\t5"
+    assert (await receipt(world))[-1] == f"\tcalls\t\t\t{NOW_MS + HOUR_MS}\t5"
     extras = (await world.state()).customer["x:calls"].split("\n")
     assert sorted(extras) == ["k\t5", f"w\t\t{NOW_MS + HOUR_MS}\t7"]
 
@@ -156,5 +159,6 @@ async def test_what_rolled_over_is_held_as_itself(world: World) -> None:
     world.now_ms += HOUR_MS
     await world.use(Part("calls", 8), hold=HOLD)
     rolled, own = (await receipt(world))[1:]
-    assert rolled.startswith("calls\ta~1\t") and rolled.endswith("\t5\t5")
+    assert rolled.startswith("calls\ta~1\t")
+    assert rolled.endswith("\t5\t5")
     assert own.startswith("calls\ta\t\t2\t3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.keys import reply_key
 from gateway.rows import RowDocument
@@ -14,7 +15,12 @@ KEY = reply_key(ENV, CUSTOMER, PARTITION, "key of the caller")
 KEPT = Idempotency(KEY, "f1", 60_000)
 
 
-async def use(world: World, *parts: Part, kept: Idempotency = KEPT, **more: object) -> TrackReply:
+async def use(
+    world: World,
+    *parts: Part,
+    kept: Idempotency = KEPT,
+    **more: Any,  # noqa: ANN401 - fields of Use
+) -> TrackReply:
     return await world.use(*parts, idempotency=kept, **more)
 
 

@@ -1,4 +1,4 @@
-"""``track`` under usage limits: windows that count, filter, end, and are shared or an entity's own."""
+"""``track`` under usage limits: windows that count, filter and end, shared or an entity's own."""
 
 from __future__ import annotations
 

@@ -142,7 +142,11 @@ class World:
         return await self.use(*(Part(*one) for one in amounts), scope=scope, mode=mode)
 
     async def use(
-        self, *parts: Part, scope: str = "", mode: str = "cap", **more: Any
+        self,
+        *parts: Part,
+        scope: str = "",
+        mode: str = "cap",
+        **more: Any,  # noqa: ANN401 - fields of Use
     ) -> TrackReply:
         given: dict[str, Any] = {"properties": '{"a":1}'} | more
         return await self.scripts.track(self.context, Use(scope, parts, self.now_ms, mode, **given))
@@ -263,7 +267,7 @@ def held_by(history: History) -> dict[tuple[str, str, str], tuple[int, int]]:
     for lock in history.locks.values():
         owners = {"", lock.entity_id} if lock.entity_id in history.entities else {""}
         for line in lock.receipt.split("\n")[1:]:
-            if not line.startswith("w\t"):
+            if not line.startswith("\t"):
                 feature, _, _, _, delta, _ = line.split("\t")
                 for scope in owners:
                     place = (feature, scope, "k")

@@ -144,7 +144,7 @@ class Accounts:
             return
         lines = [line.split("\t") for line in lock.receipt.split("\n")[1:]]
         taken: dict[tuple[str, str], int] = {}
-        for _, row_id, entity_id, _, delta, _ in (line for line in lines if line[0] != "w"):
+        for _, row_id, entity_id, _, delta, _ in (line for line in lines if line[0]):
             taken[row_id, entity_id] = taken.get((row_id, entity_id), 0) + int(delta)
             self.rows[row_id].hold(lock.lock_id, int(delta))
         assert taken == moved(entry)

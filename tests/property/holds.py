@@ -33,6 +33,8 @@ class Lock:
     properties: Properties
     parts: list[Part] = field(default_factory=list)
     pools: Sequence[Pool] = ()
+    orphan: bool = False
+    """Whether its entity is gone; another one of that name has nothing to do with it."""
     windows: list[tuple[int, Window, int]] = field(default_factory=list)
     """Pool, window and the end of its cycle."""
 
@@ -88,10 +90,14 @@ class Holds:
         held: dict[tuple[str, str], int] = {}
         for lock in self.open.values():
             for scope in dict.fromkeys(("", lock.scope)):
-                for part in lock.parts if not scope or scope in self.ledger.entities else ():
+                for part in lock.parts if not scope or not lock.orphan else ():
                     key = (part.feature, scope)
                     held[key] = held.get(key, 0) + part.given.units
         return {key: units for key, units in held.items() if units}
+
+    def delete_entity(self, name: str) -> None:
+        for lock in self.open.values():
+            lock.orphan = lock.orphan or lock.scope == name
 
     def end(self, now_ms: int, lock_id: str, final: int | None, about: Properties | None) -> Status:
         """End a lock with the units that were used of it, all of them when None."""
@@ -104,8 +110,8 @@ class Holds:
         kept = max(0, sign * final)
         more = final - lock.units if kept > abs(lock.units) else 0 if kept else final
         properties = lock.properties if about is None else about
-        lost = self._unwind(now_ms, lock, min(kept, abs(lock.units)))
-        scope = lock.scope if lock.scope in self.ledger.entities else ""
+        lost = self._unwind(now_ms, lock, kept) if kept < abs(lock.units) or not kept else 0
+        scope = "" if lock.orphan else lock.scope
         for amount in (-lost, more):
             if amount:
                 self.ledger.track(now_ms, scope, "cap", [(lock.feature, amount)], properties)

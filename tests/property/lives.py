@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from msgspec import structs
@@ -141,8 +143,9 @@ class Lives(Stage):
                 for one in self.history.subscriptions
             ]
             return f"[{made}]", "\n".join((outbox.join("S", "", made), *gone))
-        document = f'{{"created_at":{number}}}'
         known = self.history.entities.get(scope)
+        born = json.loads(known.document)["created_at"] if known else self.now_ms
+        document = f'{{"created_at":{born},"name":"{number}"}}'
         place, feature = (known.number, known.feature_id) if known else (0, "")
         return document, outbox.join("N", scope, place, feature, document)
 
@@ -150,7 +153,12 @@ class Lives(Stage):
     def create_entity(self, name: str, feature: str) -> None:
         status = self.verdict(
             lambda: self.scripts.create_entity(
-                self.context, name, feature, '{"created_at":1}', SEAT, ENTITIES_MAX
+                self.context,
+                name,
+                feature,
+                f'{{"created_at":{self.now_ms}}}',
+                SEAT,
+                ENTITIES_MAX,
             )
         )
         expected = self.missing("")
@@ -164,6 +172,7 @@ class Lives(Stage):
         status = self.verdict(lambda: self.scripts.delete_entity(self.context, name, SEAT))
         if self.expect(status, self.missing(name)):
             self.reference.delete_entity(self.now_ms, name, SEAT)
+            self.holds.delete_entity(name)
 
     @rule(scope=scopes, feature=controlled, rules=controls)
     def set_controls(self, scope: str, feature: str, rules: RuleText) -> None:

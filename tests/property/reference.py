@@ -91,16 +91,15 @@ class Ledger:
     def _roll_slots(self, now_ms: int, feature: str, one: Balance) -> None:
         for name in self.members(one.row.entity_feature) if one.row.roll else ():
             own = self.entities[name].own.setdefault(feature, [])
-            if made := self._rolled(now_ms, name, one, name):
-                with_rollovers(own, made, [one.row])
+            with_rollovers(own, self._rolled(now_ms, name, one, name), [one.row])
 
     def _roll_rows(self, now_ms: int, owner: str, balances: list[Balance]) -> None:
         begun = [one for one in balances if due(one, now_ms)]
-        rolling = [one.row for one in begun if leftover(one, "")]
+        rolling = [one.row for one in begun if one.row.roll]
         made = [it for one in begun for it in self._rolled(now_ms, owner, one, "")]
         for one in begun:
             reset(one, now_ms)
-        if made:
+        if rolling:
             with_rollovers(balances, made, rolling)
 
     def _rolled(self, now_ms: int, owner: str, one: Balance, slot: str) -> list[Balance]:

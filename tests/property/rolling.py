@@ -72,11 +72,9 @@ def with_rollovers(held: list[Balance], made: Iterable[Balance], parents: Iterab
     held += made
     for parent in parents:
         most = parent.roll.split(":")[0]
-        if not most:
-            continue
         of_parent = [one for one in held if one.row.rollover and one.row.roll == parent.id]
         of_parent.sort(key=lambda one: one.row.rank)
-        beyond = sum(left(one) for one in of_parent) - int(most)
+        beyond = sum(left(one) for one in of_parent) - int(most) if most else 0
         for one in of_parent:
             cut = min(left(one), max(0, beyond))
             one.resize(one.row.grant - cut)

@@ -97,7 +97,7 @@ class Machine(Locking):
         groups = restore_groups(
             self.history.image(),
             {feature: text for (feature, scope), text in rules.items() if not scope},
-            {key: text for key, text in rules.items() if key[1]},
+            _rules_of_entities(rules),
         )
         restore = self.scripts.restore_customer
         assert self.run(restore(self.context, self.seen, groups)) is Status.DONE
@@ -114,3 +114,11 @@ def test_scripts_do_what_the_plain_ledger_does(redis_server_url: str) -> None:
             run_state_machine_as_test(lambda: Machine(runner, client))  # type: ignore[arg-type]
         finally:
             runner.run(client.aclose())
+
+
+def _rules_of_entities(rules: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """Return the rules of entities with the names of their features, as they are kept beside."""
+    found = {key: text for key, text in rules.items() if key[1]}
+    for feature, entity in list(found):
+        found["", entity] = found.get(("", entity), "") + f"{feature}\x1e"
+    return found

@@ -188,7 +188,7 @@ def test_rules_are_put_back_where_their_owner_is_known() -> None:
 
 
 def receipt(entity: str, units: int, *lines: str) -> str:
-    return "\n".join((f"ada\tcalls\t{entity}\t{units}\t700\t{{}}", *lines))
+    return "\n".join((f"ada\tcalls\t{entity}\t{units}\t700\t9\t{{}}", *lines))
 
 
 def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None:
@@ -197,8 +197,8 @@ def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None
         7,
         "calls\ta\tzoe\t3\t5\t5",
         "credits\tb\t\t4\t20\t2",
-        "w\tcalls\t\t0a1b2c3d\t900\t7",
-        "w\tcalls\tzoe\t\t900\t7",
+        "\tcalls\t\t0a1b2c3d\t900\t7",
+        "\tcalls\tzoe\t\t900\t7",
         "w\ta\t\t3\t1\t1",
     )
     of_customer = receipt("", 2, "calls\ta\t\t3\t3\t3", "calls\ta\t\t3\t-1\t-1")
