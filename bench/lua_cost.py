@@ -218,5 +218,5 @@ def _row(row_id: str, **columns: Any) -> Row:  # noqa: ANN401 - columns of a row
 
 async def _microseconds(client: Redis) -> float:
     stats = await client.info("commandstats")
-    names = ("cmdstat_evalsha", "cmdstat_evalsha_ro")
+    names = ("cmdstat_fcall", "cmdstat_fcall_ro")
     return float(sum(stats[name]["usec"] for name in names if name in stats))

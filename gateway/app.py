@@ -54,7 +54,7 @@ from persistence.writer import Writer
 log = logging.getLogger(__name__)
 
 REDIS_MAJOR_MIN = 7
-"""EVALSHA_RO, with which check reads, came with this version."""
+"""Functions, which scripts are, came with this version."""
 
 SQL_THREADS = 4
 """Statements one gateway runs at a time; they are for cold customers, the catalog and lists."""

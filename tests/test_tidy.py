@@ -40,7 +40,6 @@ FILE_BYTES_MAX = 262_144
 FILE_LINES_MAX = 400
 # path: the one reason the file changes for.
 LONG_FILES = {
-    "gateway/scripts.py": "one reply and one coroutine for each script",
     "persistence/fold.py": "one rule for each kind of change an outbox entry can hold",
 }
 

@@ -2,7 +2,7 @@
 Write a reply as one text, to be replayed: lists are joined by the characters 1 to 4, one for each depth. No value of a
 reply has them: ids may not, and JSON escapes them.
 
-pack_reply(reply) returns the text; gateway/scripts.py reads it.
+pack_reply(reply) returns the text; gateway/scripts/calls.py reads it.
 ]]
 local function pack_reply(reply)
   local function pack(value, depth)

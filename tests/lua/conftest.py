@@ -12,9 +12,8 @@ from tests.lua.world import World
 
 
 @pytest.fixture
-async def world(redis_client: Redis, redis_kind: str) -> AsyncIterator[World]:
+async def world(redis_client: Redis) -> AsyncIterator[World]:
     """A server without any key; the sums, marks and outbox of whatever a test did must agree."""
-    scripts = Scripts(redis_client, read_only_commands=redis_kind != "fake")
-    made = World(redis_client, scripts)
+    made = World(redis_client, Scripts(redis_client))
     yield made
     await made.check_ledger()

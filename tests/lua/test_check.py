@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from redis.exceptions import ResponseError
 
 from gateway.rows import Kind
-from gateway.scripts import Part, Scripts, Status, compose
-from tests.lua.world import HOUR_MS, KEYS, NOW_MS, World, hourly, per_entity, row
+from gateway.scripts import Status
+from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, per_entity, row
 
 
 @pytest.mark.parametrize(
@@ -107,12 +106,3 @@ async def test_description_carries_the_texts_of_the_feature(world: World) -> Non
     assert top.live == "0 0 0 1 0 0 4 0 0 2 0 0"
     seen = (await world.check("calls", 1, "zoe")).descriptions[0]
     assert (seen.slots, seen.own_rows, seen.held) == ("- 4", "", "")
-
-
-@pytest.mark.redis_kinds("embedded", "cluster", "debian")
-async def test_check_runs_where_writes_are_forbidden(world: World) -> None:
-    await world.create(calls=[row("a")])
-    scripts = Scripts(world.client, read_only_commands=True)
-    assert (await scripts.check(KEYS, world.now_ms, "", Part("calls", 1))).allowed
-    with pytest.raises(ResponseError, match=r"(?i)write commands are not allowed"):
-        await world.client.eval_ro(compose("delete_customer"), 6, *KEYS, "head", "req", "1")

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from gateway.scripts import Scripts, Status, compose, entry_names, source
 from tests.lua.bytecode import globals_of
@@ -15,6 +16,7 @@ from tests.lua.bytecode import globals_of
 LINES_MAX = 150
 _LUA = files("lua")
 ENTRIES = entry_names()
+LIBRARY = compose()
 INCLUDES = sorted(
     item.name.removesuffix(".lua")
     for item in (_LUA / "include").iterdir()
@@ -178,9 +180,8 @@ def test_keys_are_passed_on_and_never_built(name: str) -> None:
         assert re.fullmatch(r"keys\.\w+|KEYS\[\d\]|key|\w+_key", key.strip()), (command, key)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_only_what_every_server_has_is_used_and_nothing_is_global(name: str) -> None:
-    found = globals_of(compose(name))
+def test_only_what_every_server_has_is_used_and_nothing_is_global() -> None:
+    found = globals_of(LIBRARY.text.split("\n", 1)[1])
     assert found.read <= GLOBALS
     assert not found.written
 
@@ -211,21 +212,25 @@ def test_a_file_is_short_and_plain(name: str) -> None:
     assert max(map(len, lines)) <= 120
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-async def test_a_script_compiles_on_every_server(redis_client: Redis, name: str) -> None:
-    digest = await redis_client.script_load(compose(name))
-    assert await redis_client.script_exists(digest) == [True]
+async def test_every_server_takes_the_library_and_knows_what_only_reads(
+    redis_client: Redis,
+) -> None:
+    await redis_client.function_flush("SYNC")
+    await Scripts(redis_client).load()
+    for name, function in LIBRARY.functions.items():
+        only_reads = "Reads only" in header_of(source(name))
+        assert only_reads is ("\n--@no-writes\n" in source(name))
+        with pytest.raises(ResponseError) as failure:
+            await redis_client.fcall_ro(function, 0)
+        assert ("write flag" in str(failure.value)) is not only_reads
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", INCLUDES)
 def test_includes_come_once_and_before_their_users(name: str) -> None:
-    text = compose(name)
-    for include in included(name):
-        before, *after = re.split(rf"^local function {include}\(", text, flags=re.MULTILINE)
-        assert len(after) == 1
-        assert not re.search(rf"\b{include}\(", body_of(before))
-        assert f"{include}(" in after[0]
-    assert text.endswith(source(name))
+    before, *after = re.split(rf"^local function {name}\(", LIBRARY.text, flags=re.MULTILINE)
+    assert len(after) == 1
+    assert not re.search(rf"\b{name}\(", body_of(before))
+    assert f"{name}(" in after[0]
 
 
 def test_the_readme_lists_every_file_and_every_verdict() -> None:

@@ -1,0 +1,52 @@
+"""The Lua scripts as typed coroutines: what they are asked (``calls``), how they come to the server
+(``library``, ``server``), and one coroutine for each (``scripts``).
+"""
+
+from __future__ import annotations
+
+from gateway.scripts.calls import (
+    CheckReply,
+    Context,
+    CustomerReply,
+    Description,
+    Ending,
+    FeatureRows,
+    Hold,
+    HoldDue,
+    Idempotency,
+    Move,
+    Part,
+    Pool,
+    RowEdit,
+    Status,
+    Target,
+    TrackReply,
+    Use,
+)
+from gateway.scripts.library import Library, compose, entry_names, source
+from gateway.scripts.scripts import Scripts
+
+__all__ = [
+    "CheckReply",
+    "Context",
+    "CustomerReply",
+    "Description",
+    "Ending",
+    "FeatureRows",
+    "Hold",
+    "HoldDue",
+    "Idempotency",
+    "Library",
+    "Move",
+    "Part",
+    "Pool",
+    "RowEdit",
+    "Scripts",
+    "Status",
+    "Target",
+    "TrackReply",
+    "Use",
+    "compose",
+    "entry_names",
+    "source",
+]

@@ -1,0 +1,241 @@
+"""What the scripts are asked and what they answer, typed; texts as ``gateway.rows`` and
+``gateway.lifecycle.rules`` define them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.keys import CustomerKeys, Key
+
+
+class Status(IntEnum):
+    """First integer of every reply; the meaning of each is in the header of the script that returns
+    it.
+    """
+
+    DONE = 1
+    CUSTOMER_MISSING = 2
+    ENTITY_MISSING = 3
+    DENIED = 4
+    DUE = 5
+    EXISTS = 6
+    STALE = 7
+    BUSY = 8
+    OUT_OF_RANGE = 9
+    CAPPED = 10
+    LOCK_EXISTS = 11
+    LOCK_MISSING = 12
+    REPLAYED = 13
+    MISMATCH = 14
+
+
+class Description(NamedTuple):
+    """A feature as ``describe_feature`` returns it; texts as ``gateway.rows`` defines them."""
+
+    feature: str
+    rows: str
+    live: str
+    held: str
+    counts: str
+    own_rows: str
+    own_live: str
+    slots: str
+    rules: str = ""
+    extras: str = ""
+    own_rules: str = ""
+    own_extras: str = ""
+    rolled: str = ""
+
+    @property
+    def granted(self) -> bool:
+        """Whether any row of the feature exists here."""
+        return bool(self.rows or self.own_rows or self.held)
+
+
+class CheckReply(NamedTuple):
+    """Reply of ``check``; one description for each pool, ``answering`` is the place of the one
+    whose balance answers and ``required`` the amount in its units.
+    """
+
+    status: Status
+    allowed: bool = False
+    answering: int = 0
+    required: int = 0
+    descriptions: Sequence[Description] = ()
+    explanation: Sequence[str] = ()
+
+
+class Move(NamedTuple):
+    """Units one row gave (positive) or got back, with its feature, line and next reset."""
+
+    feature: str
+    line: str
+    delta: int
+    due_ms: int
+
+
+class TrackReply(NamedTuple):
+    """Reply of ``track``, for each part: units applied, the state each pool is left in, moves."""
+
+    status: Status
+    applied: list[int]
+    descriptions: list[list[Description]]
+    moves: list[list[Move]]
+
+
+class Pool(NamedTuple):
+    """A credit system that pays for a feature: ``num`` units of it for ``den`` of the feature."""
+
+    feature: str
+    num: int
+    den: int
+
+
+class Part(NamedTuple):
+    """One feature a use names, the units of it, and the credit systems that pay for it too."""
+
+    feature: str
+    amount: int
+    pools: Sequence[Pool] = ()
+
+    @property
+    def values(self) -> tuple[str | int, ...]:
+        """The arguments ``read_parts`` reads."""
+        flat = (value for pool in self.pools for value in pool)
+        return (self.feature, self.amount, len(self.pools), *flat)
+
+
+class Hold(NamedTuple):
+    """A lock a use asks for."""
+
+    lock_id: str
+    expires_ms: int
+
+
+class HoldDue(NamedTuple):
+    """A hold that ends, or whose end is to be forgotten."""
+
+    env: str
+    customer_id: str
+    lock_id: str
+    expires_ms: int
+
+
+class Ending(NamedTuple):
+    """How a lock ends: action confirm, release, expire or forget; ``final`` units to confirm, None
+    for those that were held; ``keep_ms`` how long its end is remembered.
+    """
+
+    lock_id: str
+    action: str
+    keep_ms: int
+    final: int | None = None
+    properties: str = ""
+
+
+class Idempotency(NamedTuple):
+    """Where the reply of a call is kept, what identifies the call, and for how long."""
+
+    key: Key
+    fingerprint: str
+    keep_ms: int
+
+
+class Use(NamedTuple):
+    """What ``track`` applies. ``mode`` is cap, reject or overflow; ``properties`` JSON."""
+
+    entity: str
+    parts: Sequence[Part]
+    timestamp_ms: int
+    mode: str = "cap"
+    event_name: str = ""
+    properties: str = "{}"
+    dry: bool = False
+    hold: Hold | None = None
+    idempotency: Idempotency | None = None
+
+
+class CustomerReply(NamedTuple):
+    """Reply of ``read_customer``."""
+
+    status: Status
+    internal_id: str = ""
+    revision: str = ""
+    document: str = ""
+    subscriptions: str = ""
+    entity: str = ""
+    descriptions: Sequence[Description] = ()
+
+
+class FeatureRows(NamedTuple):
+    """New rows of one feature: their text, first resets in order, and what one entity of the
+    feature counts for.
+    """
+
+    feature: str
+    rows: str
+    dues: str
+    unit: int
+
+
+class Target(StrEnum):
+    """What ``adjust_balance`` makes of what is left or used."""
+
+    NONE = ""
+    REMAINING = "remaining"
+    """So much is left."""
+    USAGE = "usage"
+    """So much is used."""
+    ADD = "add"
+    """So much more is left."""
+    CARRY = "carry"
+    """What was used of the rows that end is taken from those that stay."""
+
+
+class RowEdit(NamedTuple):
+    """Another line for one row (empty: the row ends) and its next reset (empty: as it was)."""
+
+    row_id: str
+    due_ms: str
+    line: str
+
+
+class Context(NamedTuple):
+    """What every change says of itself: who it is about, which request, what time."""
+
+    keys: CustomerKeys
+    env: str
+    customer_id: str
+    request_id: str
+    now_ms: int
+
+    @property
+    def head(self) -> str:
+        """The first argument of every changing script."""
+        return f"{self.env}\t{self.customer_id}"
+
+
+def description_of(parts: Sequence[bytes]) -> Description:
+    return Description(*(part.decode() for part in parts))
+
+
+def unpack(text: bytes) -> list[Any]:
+    """Return a reply as ``pack_reply`` wrote it: four levels of lists."""
+    status, applied, described, moved = text.split(b"\x01")
+    return [
+        status,
+        applied.split(b"\x02"),
+        [
+            [pool.split(b"\x04") for pool in part.split(b"\x03")]
+            for part in described.split(b"\x02")
+        ],
+        [
+            [move.split(b"\x04") for move in part.split(b"\x03") if move]
+            for part in moved.split(b"\x02")
+        ],
+    ]

@@ -1,0 +1,333 @@
+"""Every script as a coroutine with its name; arguments follow its header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.scripts.calls import (
+    CheckReply,
+    CustomerReply,
+    Move,
+    Status,
+    TrackReply,
+    description_of,
+    unpack,
+)
+from gateway.scripts.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.keys import CustomerKeys, Key
+    from gateway.scripts.calls import (
+        Context,
+        Ending,
+        FeatureRows,
+        Part,
+        RowEdit,
+        Target,
+        Use,
+    )
+
+
+class Scripts(Server):
+    """Every entry script, bound to one client."""
+
+    async def check(
+        self,
+        keys: CustomerKeys,
+        now_ms: int,
+        entity: str,
+        part: Part,
+        properties: str = "{}",
+        *,
+        explain: bool = False,
+    ) -> CheckReply:
+        """Run ``check``."""
+        reply = await self._read(
+            "check",
+            (keys.customer, keys.entities, keys.due),
+            (
+                now_ms,
+                entity,
+                properties,
+                "1" if explain else "",
+                *part.values,
+            ),
+        )
+        status = Status(reply[0])
+        if status is not Status.DONE:
+            return CheckReply(status)
+        return CheckReply(
+            status,
+            reply[1] == 1,
+            reply[2] - 1,
+            reply[3],
+            [description_of(item) for item in reply[4]],
+            [text.decode() for text in reply[5]],
+        )
+
+    async def track(self, context: Context, use: Use) -> TrackReply:
+        """Run ``track``. A reply that is replayed has status REPLAYED and is whole."""
+        keys: list[Key] = list(context.keys if use.hold or use.idempotency else context.keys.own)
+        kept = use.idempotency
+        if kept:
+            keys.append(kept.key)
+        reply = await self._change(
+            "track",
+            keys,
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                use.entity,
+                use.mode,
+                use.event_name,
+                use.timestamp_ms,
+                use.properties,
+                "1" if use.dry else "",
+                f"{use.hold.lock_id}\t{use.hold.expires_ms}" if use.hold else "",
+                kept.fingerprint if kept else "",
+                kept.keep_ms if kept else 0,
+                *(value for part in use.parts for value in part.values),
+            ),
+        )
+        status = Status(reply[0])
+        if status is Status.MISMATCH:
+            return TrackReply(status, [], [], [])
+        if status is Status.REPLAYED:
+            reply = unpack(reply[1])
+        return TrackReply(
+            status,
+            [int(units) for units in reply[1]],
+            [[description_of(item) for item in part] for part in reply[2]],
+            [
+                [
+                    Move(feature.decode(), line.decode(), int(delta), int(due))
+                    for feature, line, delta, due in part
+                ]
+                for part in reply[3]
+            ],
+        )
+
+    async def finalize(self, context: Context, ending: Ending, part: Part) -> tuple[Status, str]:
+        """Run ``finalize`` for a lock on the feature of ``part``; the text says how it ended
+        before.
+        """
+        reply = await self._change(
+            "finalize",
+            context.keys,
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                ending.lock_id,
+                ending.action,
+                "" if ending.final is None else ending.final,
+                ending.properties,
+                ending.keep_ms,
+                *part.values,
+            ),
+        )
+        return Status(reply[0]), reply[1].decode()
+
+    async def read_customer(self, keys: CustomerKeys, now_ms: int, entity: str) -> CustomerReply:
+        """Run ``read_customer``."""
+        reply = await self._read(
+            "read_customer", (keys.customer, keys.entities, keys.due), (now_ms, entity)
+        )
+        status = Status(reply[0])
+        if status is not Status.DONE:
+            return CustomerReply(status)
+        internal_id, revision, document, subscriptions, entity = (
+            part.decode() for part in reply[1:6]
+        )
+        described = [description_of(item) for item in reply[6]]
+        return CustomerReply(
+            status, internal_id, revision, document, subscriptions, entity, described
+        )
+
+    async def create_customer(
+        self,
+        context: Context,
+        cursor: str,
+        internal_id: str,
+        document: str,
+        subscriptions: str,
+        lines: str,
+        rules: str,
+        rows: Sequence[FeatureRows],
+    ) -> Status:
+        """Run ``create_customer``."""
+        keys = context.keys
+        flat = [part for group in rows for part in group]
+        return await self._verdict(
+            "create_customer",
+            (keys.customer, keys.marks, keys.outbox),
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                cursor,
+                internal_id,
+                document,
+                subscriptions,
+                lines,
+                rules,
+                *flat,
+            ),
+        )
+
+    async def apply_plan(
+        self,
+        context: Context,
+        revision: str,
+        entity: str,
+        document: str,
+        lines: str,
+        rules: str,
+        rows: Sequence[FeatureRows],
+    ) -> Status:
+        """Run ``apply_plan``."""
+        keys = context.keys
+        flat = [part for group in rows for part in group]
+        return await self._verdict(
+            "apply_plan",
+            (keys.customer, keys.entities, keys.marks, keys.due, keys.outbox),
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                revision,
+                entity,
+                document,
+                lines,
+                rules,
+                *flat,
+            ),
+        )
+
+    async def adjust_balance(
+        self,
+        context: Context,
+        revision: str,
+        entity: str,
+        feature: str,
+        unit: int,
+        claim: str,
+        target: Target,
+        amount: int,
+        rows: str,
+        edits: Sequence[RowEdit],
+    ) -> Status:
+        """Run ``adjust_balance``; ``rows`` are the ids the target is about, joined by tabs."""
+        flat = [part for edit in edits for part in edit]
+        return await self._verdict(
+            "adjust_balance",
+            context.keys.own,
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                revision,
+                entity,
+                feature,
+                unit,
+                claim,
+                target,
+                amount,
+                rows,
+                *flat,
+            ),
+        )
+
+    async def create_entity(
+        self,
+        context: Context,
+        entity: str,
+        feature: str,
+        document: str,
+        unit: int,
+        entities_max: int,
+        rules: str = "",
+    ) -> Status:
+        """Run ``create_entity``; ``rules`` are of the entity."""
+        return await self._verdict(
+            "create_entity",
+            context.keys.own,
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                entity,
+                feature,
+                document,
+                unit,
+                entities_max,
+                rules,
+            ),
+        )
+
+    async def delete_entity(self, context: Context, entity: str, unit: int) -> Status:
+        """Run ``delete_entity``."""
+        return await self._verdict(
+            "delete_entity",
+            context.keys.own,
+            (context.head, context.request_id, context.now_ms, entity, unit),
+        )
+
+    async def update_customer(
+        self, context: Context, revision: str, document: str, rules: str = ""
+    ) -> Status:
+        """Run ``update_customer``."""
+        keys = context.keys
+        return await self._verdict(
+            "update_customer",
+            (keys.customer, keys.outbox),
+            (context.head, context.request_id, context.now_ms, revision, document, rules),
+        )
+
+    async def update_entity(
+        self, context: Context, revision: str, entity: str, document: str, rules: str = ""
+    ) -> Status:
+        """Run ``update_entity``."""
+        keys = context.keys
+        return await self._verdict(
+            "update_entity",
+            (keys.customer, keys.entities, keys.outbox),
+            (
+                context.head,
+                context.request_id,
+                context.now_ms,
+                revision,
+                entity,
+                document,
+                rules,
+            ),
+        )
+
+    async def delete_customer(self, context: Context) -> Status:
+        """Run ``delete_customer``."""
+        return await self._verdict(
+            "delete_customer", context.keys.own, (context.head, context.request_id, context.now_ms)
+        )
+
+    async def restore_customer(
+        self, context: Context, cursor: str, groups: Sequence[Sequence[str | int]]
+    ) -> Status:
+        """Run ``restore_customer`` with the flat field-value (or score-member) lists of the keys in
+        order, the outbox left out.
+        """
+        flat = [part for group in groups for part in group]
+        return await self._verdict(
+            "restore_customer", context.keys, (context.head, cursor, *map(len, groups), *flat)
+        )
+
+    async def settle(self, context: Context, limit: int) -> tuple[Status, int]:
+        """Run ``settle``; the integer is how many entities were settled."""
+        reply = await self._change(
+            "settle",
+            context.keys.own,
+            (context.head, context.request_id, context.now_ms, limit),
+        )
+        return Status(reply[0]), reply[1]
