@@ -3,7 +3,7 @@
 A source file in ``lua/`` names its includes in comments (``--@include name``). ``compose`` puts
 each included function before its first user, once, and registers every entry script under its own
 name; the line ``--@no-writes`` marks one that only reads. The server makes the functions once, when
-it loads the library, and not anew for each call. The digest of the sources is part of every name, so
+it loads the library, not anew for each call. The digest of the sources is part of every name, so
 two releases can run beside each other.
 """
 

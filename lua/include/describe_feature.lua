@@ -7,19 +7,21 @@ entity's slots in row order, held and rolled the sums over what entities hold an
 ]]
 --@include format_live
 --@include format_held
+--@include join_lines
 local function describe_feature(state)
-  local counts, slots, texts, own_texts = {}, {}, {}, {}
+  local counts, slots, rows, own = {}, {}, state.rows, state.own
   local owner = state.entity
-  for at, row in ipairs(state.rows) do
-    counts[at] = string.format('%d', row.copies or 0)
+  for at = 1, #rows do
+    local row = rows[at]
+    counts[at] = row.copies and string.format('%d', row.copies) or '0'
     local matches = owner and row.kind == 'p' and row.entity_feature == owner.feature
     slots[at] = matches and string.format('%d', state.slots[row.period] or 0) or '-'
-    texts[at] = row.line
   end
-  for at, row in ipairs(state.own) do own_texts[at] = row.line end
   return {
-    state.feature, table.concat(texts, '\n'), format_live(state.rows), state.held and format_held(state.held) or '',
-    table.concat(counts, ' '), table.concat(own_texts, '\n'), format_live(state.own), table.concat(slots, ' '),
+    state.feature, rows.renew and join_lines(rows) or state.static or '', format_live(rows),
+    state.held and format_held(state.held) or '', table.concat(counts, ' '),
+    own.renew and join_lines(own) or state.own_static or '', own[1] and format_live(own) or '',
+    table.concat(slots, ' '),
     state.rules or '', state.extras or '', state.own_rules or '', state.own_extras or '',
     state.rolled and format_held(state.rolled) or '',
   }

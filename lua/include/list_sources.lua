@@ -7,31 +7,18 @@ avail (units above zero), over (units below zero), back (units that may be given
 
 list_sources(state, pool) returns the list, mixed when there are rollovers in it; pool is kept with each source.
 ]]
+--@include add_source
 local function list_sources(state, pool)
-  local sources, owner, mixed = {}, state.entity, false
-
-  local function add(kind, row, used, grant, over, credit, copies, sums)
-    mixed = mixed or row.rolled
-    sources[#sources + 1] = {
-      kind = kind, row = row, used = used, copies = copies, sums = sums, pool = pool,
-      avail = grant - used + over, over = over, back = used + credit - over,
-      take = 0, extra = 0, credit = 0, covers = 0, moved = 0, boundless = false,
-    }
-  end
-  local function single(kind, row, used, sums)
-    local left = row.grant - used
-    add(kind, row, used, row.grant, left < 0 and -left or 0, used < 0 and -used or 0, 1, sums)
-  end
-
+  local sources, owner = {}, state.entity
   if owner then
     for _, row in ipairs(state.own) do
       if row.kind == 'c' and not row.gone then
-        single('e', row, row.used, row.rolled and state.rolled or state.held or row)
+        add_source(sources, pool, 'e', row, row.rolled and state.rolled or state.held or row, row.used)
       end
     end
     for _, row in ipairs(state.rows) do
       if row.kind == 'p' and not row.gone and row.entity_feature == owner.feature then
-        single('s', row, state.slots[row.period] or 0, row)
+        add_source(sources, pool, 's', row, row, state.slots[row.period] or 0)
       end
     end
     if #sources > 1 then
@@ -40,23 +27,20 @@ local function list_sources(state, pool)
     if pool.alone then return sources end
   end
   for _, row in ipairs(state.rows) do
-    if row.kind == 'c' and not row.gone then single('c', row, row.used, row) end
+    if row.kind == 'c' and not row.gone then add_source(sources, pool, 'c', row, row, row.used) end
   end
-  if owner then
-    sources.mixed = mixed
-    return sources
-  end
+  if owner then return sources end
   for _, row in ipairs(state.rows) do
     if row.kind == 'p' and not row.gone and row.copies > 0 then
-      add('p', row, row.used, row.grant * row.copies, row.over, row.credit, row.copies, row)
+      add_source(sources, pool, 'p', row, row, row.used, row.grant * row.copies, row.over, row.credit, row.copies)
     end
   end
-  for _, sums in ipairs({ state.rolled or false, state.held or false }) do
+  for at = 1, (state.held or state.rolled) and 2 or 0 do
+    local sums = at == 1 and state.rolled or at == 2 and state.held
     if sums and sums.rows > 0 then
-      local row = { unlimited = sums.unlimited > 0 or nil, rolled = sums == state.rolled or nil, flags = '' }
-      add('h', row, sums.used, sums.granted, sums.over, sums.credit, 1, sums)
+      local row = { unlimited = sums.unlimited > 0 or nil, rolled = at == 1 or nil, flags = '' }
+      add_source(sources, pool, 'h', row, sums, sums.used, sums.granted, sums.over, sums.credit)
     end
   end
-  sources.mixed = mixed
   return sources
 end

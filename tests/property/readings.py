@@ -99,9 +99,14 @@ def _normal_description(seen: Description, now_ms: int) -> Description:
         live=encode_live(live),
         held=_normal_sums(seen.held),
         rolled=_normal_sums(seen.rolled),
-        extras=repr(extras_of(seen.extras, now_ms)),
-        own_extras=repr(extras_of(seen.own_extras, now_ms)),
+        extras=_normal_extras(seen.extras, now_ms),
+        own_extras=_normal_extras(seen.own_extras, now_ms),
     )
+
+
+def _normal_extras(text: str, now_ms: int) -> str:
+    held, counters = extras_of(text, now_ms)
+    return repr((held, sorted(counters.items())))  # lines are found by key, in whatever order
 
 
 def _normal_sums(text: str) -> str:

@@ -85,9 +85,13 @@ class Customer(Lives):
             assert self.tracked(amount, mode) is not Status.DENIED
         self.now_ms += past.passed_ms
 
+    def existing(self, scope: str) -> str:
+        """Return the entity a scope stands for; the customer where none could be created."""
+        return self.named(scope) if self.reference.entities else ""
+
     def tracked(self, amount: Amount, mode: str, *, dry: bool = False) -> Status:
         use = Use(
-            entity=self.named(amount.scope),
+            entity=self.existing(amount.scope),
             parts=[part_of(amount.feature, amount.units)],
             timestamp_ms=self.now_ms,
             mode=mode,
@@ -98,7 +102,7 @@ class Customer(Lives):
 
     def checked(self, amount: Amount) -> bool:
         part, text = part_of(amount.feature, amount.units), json.dumps(amount.about)
-        scope = self.named(amount.scope)
+        scope = self.existing(amount.scope)
         reply = self.settled(lambda: self.scripts.check(KEYS, self.now_ms, scope, part, text))
         assert reply.status is Status.DONE
         return reply.allowed
