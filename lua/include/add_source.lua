@@ -1,8 +1,8 @@
 --[[
 Add a row, one of its slots or all of them to the sources of a call (list_sources says what a source is).
 
-add_source(sources, pool, kind, row, sums, used, grant, over, credit, copies): the last four follow from used and the row
-where it is one number.
+add_source(sources, pool, kind, row, sums, used, grant, over, credit, copies): the last four follow from used and the
+row where it is one number.
 ]]
 local function add_source(sources, pool, kind, row, sums, used, grant, over, credit, copies)
   if row.rolled then sources.mixed = true end

@@ -108,11 +108,12 @@ class Spending:
                     left = self._drain(source, left, None)
         for source in self.main:
             left = self._drain(source, left, self._gate(source) if enforced else None)
-        if self.mode in {"overflow", "allow"} and self.main:
-            left = self._owe(self.main[0], left, None, self._spare(self.main[0]))
+        if not enforced:  # the first one takes the rest; what its spend limit leaves out is dropped
+            first = self.main[:1]
+            return self._owe(first[0], left, None, self._spare(first[0])) if first else left
         for source in self.main:
             if self._may_owe(source):
-                gate = self._gate(source) if enforced else None
+                gate = self._gate(source)
                 left = self._owe(source, left, gate, self._spare(source), source.floor)
         return left + beyond
 
@@ -123,11 +124,14 @@ class Spending:
         return max(0, pool.headroom - pool.drained)
 
     def _spare(self, source: Source) -> int | None:
-        """Return units the spend limit of a pool leaves, over everything in sight."""
+        """Return units the spend limit of a pool leaves, over everything in sight but what entities
+        hold themselves.
+        """
         pool = self.pools[source.pool]
         if pool.spend_limit is None or self.mode == "allow":
             return None
-        places = [place for one in self.main if one.pool == source.pool for place in one.places]
+        bound = [one for one in self.main if one.pool == source.pool and not one.held]
+        places = [place for one in bound for place in one.places]
         return max(0, pool.spend_limit - sum(place.over for place in places))
 
     def _may_owe(self, source: Source) -> bool:

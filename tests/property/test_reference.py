@@ -115,6 +115,22 @@ def test_a_spend_limit_binds_each_entity_call_alone_and_the_customer_over_all_sl
     assert track(of, "calls", 10) == 5
 
 
+def test_what_entities_overdraw_of_their_own_is_not_in_the_limit_of_the_customer() -> None:
+    of = ledger("zoe", calls=[row("a", 10, flags="o")])
+    of.entities["zoe"].own["calls"] = [Balance(row("own", 10, flags="o"), 0)]
+    of.set_rules("calls", "zoe", RuleText(spend=Spend(100, 0)))
+    of.set_rules("calls", "", RuleText(spend=Spend(25, 0)))
+    assert track(of, "calls", 70, scope="zoe") == 70
+    assert track(of, "calls", 50) == 25
+
+
+def test_what_a_spend_limit_leaves_of_an_overflow_is_dropped() -> None:
+    of = ledger(action1=[row("a", 0)], credits=[row("c", 0, flags="o")])
+    of.set_rules("action1", "", RuleText(spend=Spend(25, 0)))
+    assert track(of, "action1", 40, "overflow") == 25
+    assert (left(of, "action1"), left(of, "credits")) == ([-25], [0])
+
+
 @pytest.mark.parametrize(
     ("overage", "flags", "applied"),
     [("1", "", 15), ("", "", 10), ("0", "o", 10), ("0", "af", 10), ("", "o", 15), ("", "af", 15)],
