@@ -12,7 +12,8 @@ tg:{pNN}:E:customer:C   hash    identity, subscriptions, and per feature: ``r:F`
                                 the same over rollover rows entities hold, ``n:F`` band and count
                                 of its entities, ``l:F`` rules of spending, ``x:F`` what they
                                 count (open locks, usage windows); ``i:row`` feature and entity of
-                                a row whose id a caller chose
+                                a row whose id a caller chose; ``z:row`` how far the rollover of
+                                its slots has come
 tg:{pNN}:E:entities:C   hash    all of the entities: ``e:entity`` band, number, feature, document;
                                 ``p:F<tab>entity`` slots of per-entity rows; ``h:F<tab>entity`` rows
                                 the entity holds itself; ``v:F<tab>entity`` their live numbers;
@@ -85,9 +86,9 @@ def locks_key(partition: int) -> Key:
     return Key(f"tg:{{p{partition:02d}}}:locks")
 
 
-def holds_key(partition: int) -> Key:
-    """Return when the locks of a partition expire."""
-    return Key(f"tg:{{p{partition:02d}}}:holds")
+def holds_key(env: str, partition: int) -> Key:
+    """Return when the locks of an environment expire in a partition."""
+    return Key(f"tg:{{p{partition:02d}}}:{env}:holds")
 
 
 def customer_keys(env: str, customer_id: str, partitions: int) -> CustomerKeys:
@@ -102,5 +103,5 @@ def customer_keys(env: str, customer_id: str, partitions: int) -> CustomerKeys:
         due=Key(f"{base}:due:{customer_id}"),
         outbox=outbox_key(partition),
         locks=locks_key(partition),
-        holds=holds_key(partition),
+        holds=holds_key(env, partition),
     )

@@ -49,7 +49,7 @@ if left and left > 0 then
   for _, source in ipairs(sources) do
     if source.row.floor then return { 10 } end
   end
-  left = decide(plan, unit, 'overflow')
+  left = decide(plan, unit, 'allow')
 end
 if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }

@@ -24,8 +24,8 @@ ARGV[8] keep_ms     how long the lock is remembered once it has ended
 ARGV[9...] part     one, as read_parts: the feature that was held; its amount is not looked at
 
 Returns {status, ended}: 1 done (or, of one that had ended, forgotten), 2 customer missing, 5 rows are due (settle
-first), 9 a balance would leave the exact range, 12 no such lock is open; ended says how it ended before
-('confirm<tab>units'), empty when this call ended it or there was none
+first), 9 a balance would leave the exact range, 12 no such lock is open, or it had expired and this call let it; ended
+says how it ended before ('confirm<tab>units'), empty when this call ended it or there was none
 ]]
 --@include read_parts
 --@include make_plan
@@ -34,6 +34,8 @@ first), 9 a balance would leave the exact range, 12 no such lock is open; ended 
 --@include commit_plan
 --@include count_windows
 --@include unwind_lock
+--@include read_paid
+--@include join_pools
 --@include append_entry
 
 local keys = {
@@ -43,16 +45,23 @@ local keys = {
 local head, now, lock_id, action = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local field, member = string.match(head, '^[^\t]*') .. '\t' .. lock_id, head .. '\t' .. lock_id
 local receipt = redis.call('HGET', keys.locks, field)
-local ended = receipt and string.match(receipt, '^done\t[^\t]*\t([^\t]*\t[^\t]*)\t')
-if action == 'forget' or ended and action == 'expire' then -- its customer is gone, or it was kept for long enough
-  redis.call('HDEL', keys.locks, field)
-  redis.call('ZREM', keys.holds, member)
-  return { 1, ended or '' }
+local owner, ended = string.match(receipt or '', '^\t([^\t]*)\t([^\t]*\t[^\t]*)\t')
+local of_head = string.match(head, '\t(.*)$')
+if action == 'expire' or action == 'forget' then
+  local due = redis.call('ZSCORE', keys.holds, member)
+  if due and tonumber(due) > now then return { 1, '' } end -- whoever asks has read an older hold of this name
+  owner = owner or string.match(receipt or '', '^([^\t]*)')
+  if action == 'forget' or ended or owner ~= of_head then -- its customer is gone, or it was kept for long enough
+    if owner == of_head then redis.call('HDEL', keys.locks, field) end
+    redis.call('ZREM', keys.holds, member)
+    return { 1, ended or '' }
+  end
 end
-if not receipt or ended then return { 12, ended or '' } end
-local customer, feature, entity, units, expires, last, sent = string.match(
-  receipt, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%-?%d+)\t(%d+)\t(%d+)\t([^\n]*)')
-if customer ~= string.match(head, '\t(.*)$') then return { 12, '' } end
+if ended then return { 12, owner == of_head and ended or '' } end
+if not receipt then return { 12, '' } end
+local customer, feature, entity, units, expires, last, id, sent = string.match(
+  receipt, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%-?%d+)\t(%d+)\t(%d+)\t([^\t]*)\t([^\n]*)')
+if customer ~= of_head then return { 12, '' } end
 if tonumber(expires) <= now then action = 'expire' end
 units = tonumber(units)
 local final = action == 'confirm' and tonumber(ARGV[6]) or action == 'confirm' and units or 0
@@ -64,6 +73,14 @@ local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
 if not parts then return { obstacle, '' } end
 local part, lines, fields = parts[1], {}, {}
 local state = part.states[1]
+if id ~= state.id then -- of a customer that was deleted since
+  redis.call('HDEL', keys.locks, field)
+  redis.call('ZREM', keys.holds, member)
+  return { 12, '' }
+end
+local others
+others, obstacle = read_paid(keys, part, receipt, entity, now)
+if not others then return { obstacle, '' } end
 
 local same_way = final ~= 0 and (final > 0) == (units > 0)
 local back = 0
@@ -73,28 +90,29 @@ elseif math.abs(final) < math.abs(units) then
   back = math.abs(units) - math.abs(final)
 end
 local forward = final - (units < 0 and back - math.abs(units) or math.abs(units) - back)
-local plan = make_plan(part.states, part.ratios, now, properties)
+local plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
 local left = decide(plan, forward, 'cap')
 if not left then return { 9, '' } end -- nothing has been written yet
 local counter = begin_plan(keys, plan, state.counter, lines)
 local event = #lines + 1
 lines[event] = '' -- until all is known
-local lost = unwind_lock(keys, part, receipt, back, lines)
+local lost, given = unwind_lock(keys, part, others, receipt, back, lines)
 local amount = forward - lost
 if back > 0 then
-  plan = make_plan(part.states, part.ratios, now, properties)
-  left = decide(plan, amount, 'cap') or math.abs(amount)
+  plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
+  left = decide(plan, amount, 'cap')
+  if not left then left, plan.sources = math.abs(amount), {} end -- at the edge of the exact range it stays used
 end
 local applied = amount < 0 and amount + left or amount - left
 counter = commit_plan(keys, plan, counter, lines, fields)
 count_windows(keys, plan, applied, lines)
 if final ~= units then
-  local net = (units < 0 and back or -back) + lost + applied
+  local net = applied - given
   lines[event] = string.format('E\t%s\t\t%s\t%d\t%d\t%d\t%s', feature, entity, final - units, net, now, properties)
 else
   table.remove(lines, event)
 end
-redis.call('HSET', keys.locks, field, string.format('done\t%s\t%s\t%s\t%s', customer, action, ARGV[6], feature))
+redis.call('HSET', keys.locks, field, string.format('\t%s\t%s\t%s\t%s', customer, action, ARGV[6], feature))
 redis.call('ZADD', keys.holds, string.format('%d', now + tonumber(ARGV[8])), member)
 local outcome = action == 'confirm' and 'confirmed' or action == 'release' and 'released' or 'expired'
 lines[#lines + 1] = string.format('L\t%s\t%s\t%s\t%s\t%d\t%d\t', lock_id, feature, entity, outcome, now, final)

@@ -67,16 +67,18 @@ local moment = tonumber(now)
 local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment)
 if not parts then return { obstacle, {}, {}, {} } end
 if lock_id then
-  local env = string.match(head, '^[^\t]*')
-  local receipt = redis.call('HGET', keys.locks, env .. '\t' .. lock_id)
-  if receipt and string.sub(receipt, 1, 5) ~= 'done\t' then return { 11, {}, {}, {} } end
+  local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
+  local owner, id = string.match(redis.call('HGET', keys.locks, env .. '\t' .. lock_id) or '',
+    '^([^\t]+)\t[^\t]*\t[^\t]*\t%-?%d+\t%d+\t%d+\t([^\t]*)\t')
+  local outlived = owner == customer and id ~= parts[1].states[1].id -- the customer was deleted since
+  if owner and not outlived then return { 11, {}, {}, {} } end
 end
 if dry or #parts > 1 then -- all of them can be applied, or none is
   local reply = { 1, {}, {}, {} }
   for _, part in ipairs(parts) do
     obstacle = decide_part(part, mode, moment, properties) or obstacle
     if obstacle == 9 then return { 9, {}, {}, {} } end
-    preview_plan(part.plan)
+    preview_plan(part.plan, part.applied)
     add_answer(reply, part)
   end
   leave_answers(reply, parts)
@@ -95,6 +97,9 @@ end
 local first = parts[1].states[1]
 local reply = { 1, {}, {}, {} }
 local lines, fields, counter = {}, {}, first.counter
+for _, part in ipairs(parts) do -- what has ended or begun by itself is told before any event
+  counter = begin_plan(keys, part.plan or make_plan(part.states, part.ratios, moment, properties), counter, lines)
+end
 for _, part in ipairs(parts) do
   if #parts > 1 then decide_part(part, mode, moment, properties) end
   local plan, free = part.plan, part.amount <= 0
@@ -105,7 +110,6 @@ for _, part in ipairs(parts) do
   if not free or plan.pools[1].rules or #plan.pools > 1 then
     before = measure(keys, make_plan(part.states, part.ratios, moment, properties))
   end
-  counter = begin_plan(keys, plan, counter, lines)
   lines[#lines + 1] = string.format('E\t%s\t%s\t%s\t%d\t%d\t%s\t%s',
     part.feature, ARGV[6], entity, part.amount, part.applied, ARGV[7], properties)
   plan.noting = lock_id ~= nil

@@ -2,8 +2,7 @@
 Carry out a decision. Everything fallible was decided before; from here on there are only writes.
 
 commit_plan(keys, plan, counter, lines, fields) appends to the outbox lines and to the fields of the customer that the
-caller writes with append_entry. Returns the counter, and what was taken as a list of texts
-'feature<tab>row<tab>entity<tab>period<tab>delta<tab>covered' in the order it was taken.
+caller writes with append_entry. Returns the counter, and for a plan that is noting what was taken (note_taken).
 ]]
 --@include begin_plan
 --@include spend_slots
@@ -15,10 +14,11 @@ caller writes with append_entry. Returns the counter, and what was taken as a li
 --@include move_row
 --@include move_slot
 local function commit_plan(keys, plan, counter, lines, fields)
-  local taken = {}
+  local from = {}
   if not plan.begun then counter = begin_plan(keys, plan, counter, lines) end
-  for _, source in ipairs(plan.sources) do
-    local from, state, row = #lines + 1, source.pool.state, source.row
+  for at, source in ipairs(plan.sources) do
+    local state, row = source.pool.state, source.row
+    if plan.noting then from[at] = #lines + 1 end
     if source.moved == 0 then
       -- Nothing was taken of it.
     elseif source.kind == 'c' then
@@ -32,8 +32,8 @@ local function commit_plan(keys, plan, counter, lines, fields)
     else
       spend_held(keys, state, source, lines)
     end
-    if plan.noting then note_taken(source, lines, from, taken) end
   end
+  local taken = plan.noting and note_taken(plan, lines, from) or nil
   for _, pool in ipairs(plan.pools) do
     local state = pool.state
     if state.own_changed then

@@ -67,6 +67,7 @@ local function decide(plan, amount, mode)
     end
     if left > 0 and first and not bounded then first.credit, left = offer(first, 9007199254740991, left) end
   end
+  plan.wanted = amount < 0 and amount or amount - held_back
   if leaves_range(sources) then return nil end
   return left + held_back
 end

@@ -10,7 +10,8 @@ local function keep_lock(keys, head, entity, lock_id, expires, properties, part,
   local feature = part.plan.pools[1].state.feature
   local last = redis.call('HGET', keys.customer, 'entities') -- who comes later takes nothing back
   local receipt = { table.concat({
-    customer, feature, entity, string.format('%d', part.applied), expires, last, properties }, '\t') }
+    customer, feature, entity, string.format('%d', part.applied), expires, last, part.states[1].id,
+    properties }, '\t') }
   local sums = {}
   for _, item in ipairs(part.taken) do
     local of, delta = string.match(item, '^([^\t]*)\t[^\t]*\t[^\t]*\t%d+\t(%-?%d+)\t')

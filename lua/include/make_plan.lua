@@ -11,7 +11,7 @@ still allowed, or nil), room (units its windows leave, or nil); decide counts co
 --@include list_sources
 --@include read_rules
 local function make_plan(states, ratios, now, properties)
-  local plan = { pools = {}, sources = false, begun = false, noting = false, sunk = false, room = false }
+  local plan = { pools = {}, sources = false, begun = false, noting = false, sunk = false, room = false, wanted = 0 }
   local lists, mixed = {}, #states > 1
   for at, state in ipairs(states) do
     local num, den = ratios[at][1], ratios[at][2]

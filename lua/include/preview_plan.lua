@@ -1,10 +1,10 @@
 --[[
 Carry out a decision in memory only, so that the states show what there would be after it.
 
-preview_plan(plan) returns moves as note_move collects them: triples of row line, units moved, next reset. What rows
-held by entities would give is one move without a line of its own.
+preview_plan(plan, applied): applied as decide_part. Collects moves of the states as note_move does, without those of
+rows that entities hold, and counts windows in counted of the states.
 ]]
-local function preview_plan(plan)
+local function preview_plan(plan, applied)
   for _, source in ipairs(plan.sources) do
     local row, state, moved = source.row, source.pool.state, source.take + source.extra - source.credit
     local sums = { source.sums }
@@ -24,6 +24,14 @@ local function preview_plan(plan)
       state.moves = state.moves or {}
       local moves = state.moves
       moves[#moves + 1], moves[#moves + 2], moves[#moves + 3] = row.line, moved, row.due
+    end
+  end
+  for at, pool in ipairs(applied > 0 and not plan.sunk and plan.pools or {}) do
+    local state, units = pool.state, at == 1 and applied or pool.drained
+    for _, window in ipairs(pool.rules and pool.rules.windows or {}) do
+      local place = window.scope .. '\t' .. window.key
+      state.counted = state.counted or {}
+      state.counted[place] = (state.counted[place] or 0) + units
     end
   end
 end

@@ -23,7 +23,7 @@ local function read_feature(keys, feature, entity, now)
   local rows = parse_rows(read[4], read[5], now)
   local state = {
     feature = feature, id = read[1], seq = tonumber(read[2]), counter = tonumber(read[3]),
-    static = read[4], rows = rows, own = {}, slots = {},
+    static = read[4], rows = rows, own = {}, slots = {}, now = now,
   }
   if read[6] then state.held = parse_held(read[6]) end
   if read[7] then state.rolled = parse_held(read[7]) end

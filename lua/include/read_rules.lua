@@ -31,6 +31,7 @@ local function read_rules(state, now, properties)
     for of_key, at, units in string.gmatch(extras or '', 'w\t(%x*)\t(%d+)\t(%d+)') do
       if of_key == key and tonumber(at) == stop then used = tonumber(units) end
     end
+    used = used + (state.counted and state.counted[scope .. '\t' .. key] or 0) -- by a preview
     local place = places[key] or #rules.windows + 1
     places[key] = place
     rules.windows[place] = { scope = scope, key = key, limit = tonumber(limit), stop = stop, used = used }

@@ -8,7 +8,10 @@ local function set_extra(keys, state, scope, name, value)
   local place = scope == '' and 'extras' or 'own_extras'
   local lines = {}
   for line in string.gmatch(state[place] or '', '[^\n]+') do
-    if string.sub(line, 1, #name + 1) ~= name .. '\t' then lines[#lines + 1] = line end
+    local stop = tonumber(string.match(line, '^w\t%x*\t(%d+)')) -- a window that has ended counts nothing any more
+    if string.sub(line, 1, #name + 1) ~= name .. '\t' and not (stop and stop <= state.now) then
+      lines[#lines + 1] = line
+    end
   end
   if value then lines[#lines + 1] = name .. '\t' .. value end
   local text = table.concat(lines, '\n')

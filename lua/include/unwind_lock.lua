@@ -2,11 +2,14 @@
 Take a hold back, last taken first, into exactly the rows it came from, whatever their ceilings; and end it: what it
 held is held no longer, and the windows it counted in get their room back for what goes back.
 
-unwind_lock(keys, part, receipt, back, lines): part as read_parts, receipt as keep_lock wrote it, back the units of the
-feature that go back, without sign. Changes the states in memory; commit_plan writes the rows of their own scope.
-Returns the units, with their sign, whose row has ended: the caller gives them back by the rule of the day.
+unwind_lock(keys, part, others, receipt, back, lines): part as read_parts, others as read_paid, receipt as keep_lock
+wrote it, back the units of the feature that go back, without sign. Changes the states in memory; commit_plan writes the
+rows of their own scope.
+Returns the units, with their sign, whose row has ended: the caller gives them back by the rule of the day; and those
+that went back.
 ]]
 --@include to_pool
+--@include from_pool
 --@include move_row
 --@include move_slot
 --@include parse_rows
@@ -14,17 +17,30 @@ Returns the units, with their sign, whose row has ended: the caller gives them b
 --@include store_own
 --@include set_extra
 --@include own_totals
-local function unwind_lock(keys, part, receipt, back, lines)
+local function unwind_lock(keys, part, others, receipt, back, lines)
   local items, windows, pools, held, given = {}, {}, {}, {}, {}
   local owner, all = part.states[1].entity, back
   local units_held, last = string.match(receipt, '^[^\t]*\t[^\t]*\t[^\t]*\t(%-?%d+)\t%d+\t(%d+)\t')
   units_held, last = tonumber(units_held), tonumber(last)
   for at, state in ipairs(part.states) do
-    pools[state.feature] = { state = state, num = part.ratios[at][1], den = part.ratios[at][2] }
+    pools[state.feature] = { state = state, num = part.ratios[at][1], den = part.ratios[at][2], taken = 0, paid = 0 }
   end
+  for _, state in ipairs(others) do pools[state.feature] = { state = state, taken = 0, paid = 0 } end
+  back = back - math.abs(units_held) -- what rounded to nothing was taken last, of no row, and goes back first
   for line in string.gmatch(string.match(receipt, '\n(.*)$') or '', '[^\n]+') do
-    local list = string.sub(line, 1, 1) == '\t' and windows or items
-    list[#list + 1] = line
+    local feature, id, entity, period, delta, covered = string.match(
+      line, '^([^\t]+)\t([^\t]*)\t([^\t]*)\t(%d+)\t(%-?%d+)\t(%d+)$')
+    local pool = pools[feature]
+    if pool then
+      local item = {
+        feature = feature, pool = pool, id = id, entity = entity, period = tonumber(period), delta = tonumber(delta),
+        covered = tonumber(covered), taken = pool.taken, paid = pool.paid,
+      }
+      pool.taken, pool.paid = pool.taken + math.abs(item.delta), pool.paid + item.covered
+      back, items[#items + 1] = back + item.covered, item
+    else
+      windows[#windows + 1] = line
+    end
   end
 
   local function row_of(rows, id)
@@ -38,60 +54,72 @@ local function unwind_lock(keys, part, receipt, back, lines)
     return number and number <= last and number or nil
   end
 
-  -- Puts units back into one row; returns false when the row has ended. A new period has lost them.
+  -- Puts units back into one row. Returns whether the row is still there, and whether the units are: a new period has
+  -- lost them, and so has an entity that has gone.
   local function put_back(state, id, entity, period, units)
     local row = row_of(state.rows, id)
     if entity == '' then
-      if row and row.period == period then state.changed = move_row(state, row, '', -units, lines) or state.changed end
-      return row ~= nil
+      local same = row and row.period == period
+      if same then state.changed = move_row(state, row, '', -units, lines) or state.changed end
+      return row ~= nil, same
     end
     local field = state.feature .. '\t' .. entity
     if row then
       local number = number_of(redis.call('HGET', keys.entities, 'e:' .. entity))
-      if not number or row.period ~= period then return true end
+      if not number or row.period ~= period then return true, false end
       local mine = owner and owner.id == entity
       local slots = mine and state.slots or parse_pairs(redis.call('HGET', keys.entities, 'p:' .. field))
       local slot = mine and owner or { id = entity, number = number }
       move_slot(keys, state, row, slot, slots, -units, lines)
-      return true
+      return true, true
     end
     if owner and owner.id == entity then
       row = row_of(state.own, id)
-      if row and row.period == period then
-        state.own_changed = move_row(state, row, entity, -units, lines) or state.own_changed
-      end
-      return row ~= nil
+      local same = row and row.period == period
+      if same then state.own_changed = move_row(state, row, entity, -units, lines) or state.own_changed end
+      return row ~= nil, same
     end
     local texts = redis.call('HMGET', keys.entities, 'e:' .. entity, 'h:' .. field, 'v:' .. field)
     local number = number_of(texts[1])
-    if not number then return true end -- it went with everything it held
+    if not number then return true, false end -- it went with everything it held
     local rows = parse_rows(texts[2], texts[3], 0)
     row = row_of(rows, id)
-    if row and row.period == period then
+    local same = row and row.period == period
+    if same then
       local before, before_rolled = own_totals(rows)
       move_row(state, row, entity, -units, lines)
       store_own(keys, state, entity, number, before, before_rolled, rows)
     end
-    return row ~= nil
+    return row ~= nil, same
   end
 
-  local everything = all == math.abs(units_held)
-  local lost = 0
-  for at = #items, 1, -1 do
-    local feature, id, entity, period, delta, covered = string.match(
-      items[at], '^([^\t]*)\t([^\t]*)\t([^\t]*)\t(%d+)\t(%-?%d+)\t(%d+)$')
-    delta, covered = tonumber(delta), tonumber(covered)
-    held[feature] = (held[feature] or 0) + delta
-    local pool, share = pools[feature], math.min(back, covered)
-    if pool and (share > 0 or covered == 0 and (back > 0 or everything)) then
-      local kept = share < covered and math.min(math.abs(delta), to_pool(pool, covered - share)) or 0
-      local units = delta < 0 and delta + kept or delta - kept
-      back = back - share
-      given[feature] = (given[feature] or 0) + math.max(0, units)
-      if not put_back(pool.state, id, entity, tonumber(period), units) then
-        lost = lost + (delta < 0 and -share or share)
-      end
+  -- What stays of units a part of which goes back: what its pool would have given for all that it still pays for, by
+  -- the ratio of today, if it is the one they were taken at.
+  local function kept_of(item, stays)
+    if stays == 0 then return 0 end
+    local pool, units, taken, paid = item.pool, math.abs(item.delta), item.taken, item.paid
+    local through, until_now = taken + units, paid + item.covered
+    if pool.num and (from_pool(pool, through) == until_now or to_pool(pool, until_now) == through) then
+      return math.max(0, math.min(units, to_pool(pool, paid + stays) - taken))
     end
+    return math.floor(units * (stays / item.covered) + 0.5)
+  end
+
+  local lost, returned = 0, 0
+  for at = #items, 1, -1 do
+    local item = items[at]
+    local feature, delta, share = item.feature, item.delta, math.min(back, item.covered)
+    held[feature] = (held[feature] or 0) + delta
+    if all > 0 and back >= 0 and (share > 0 or item.covered == 0) then
+      local kept = kept_of(item, item.covered - share)
+      local units = delta < 0 and delta + kept or delta - kept
+      given[feature] = (given[feature] or 0) + math.max(0, units)
+      local there, moved = true, true
+      if units ~= 0 then there, moved = put_back(item.pool.state, item.id, item.entity, item.period, units) end
+      local signed = delta < 0 and -share or share
+      if not there then lost = lost + signed elseif moved then returned = returned + signed end
+    end
+    back = back - item.covered
   end
   for feature, units in pairs(held) do
     for _, scope in ipairs(pools[feature] and { '', owner and owner.id or nil } or {}) do
@@ -113,5 +141,5 @@ local function unwind_lock(keys, part, receipt, back, lines)
       lines[#lines + 1] = string.format('W\t%s\t%s\t%s\t%s\t%d', feature, scope, key, stop, left)
     end
   end
-  return lost
+  return lost, returned
 end

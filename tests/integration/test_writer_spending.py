@@ -33,7 +33,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.redis_kinds("embedded")
 
-_RECEIPT = "acme\tmessages\tseat_1\t3\t900\t9\t{}\nmessages\tgift\t\t1\t3\t3"
+_RECEIPT = "acme\tmessages\tseat_1\t3\t900\t9\tcus_1\t{}\nmessages\tgift\t\t1\t3\t3"
 _ENTRIES = [
     payload(customer(), entity(), row("gift", used=2), lock("old"), seq=1),
     payload(updated("gift", grant=7, due_ms=60), seq=2, kind="balance"),

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.outbox import Deduction, EntitySet, EntryKind, Event
 from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
+from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row, rules
 
 
 async def test_a_new_entity_counts_for_its_feature(world: World) -> None:
@@ -119,3 +119,12 @@ async def test_the_band_of_a_feature_is_given_once(world: World) -> None:
     state = await world.state()
     assert state.customer["n:seats"] == "1 1"
     assert state.customer["entities"] == "3"
+
+
+async def test_a_spend_limit_on_seats_lets_none_go_uncounted(world: World) -> None:
+    limit = rules(seats="s\t0\t0")
+    await world.create(rules=limit, seats=[row("s", SEAT, flags="af")])
+    await world.seats("zoe", "bob")
+    assert await world.used() == {"s": 2 * SEAT}
+    await world.leave("bob")
+    assert await world.used() == {"s": SEAT}

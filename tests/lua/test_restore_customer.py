@@ -148,7 +148,7 @@ async def test_more_values_than_one_command_takes_are_written_in_parts(world: Wo
 
 
 def _lock(lock_id: str, scope: str, units: int) -> LockImage:
-    receipt = f"ada\tcalls\t{scope}\t{units}\t900\t9\t{{}}\ncalls\ta\t\t1\t{units}\t{units}"
+    receipt = f"ada\tcalls\t{scope}\t{units}\t900\t9\tcus_1\t{{}}\ncalls\ta\t\t1\t{units}\t{units}"
     return LockImage(lock_id, "calls", scope, 900, receipt)
 
 

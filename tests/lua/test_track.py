@@ -9,7 +9,7 @@ import pytest
 from gateway.amounts import UNITS_MAX
 from gateway.outbox import Deduction, EntryKind, Event, Reset
 from gateway.rows import Kind
-from gateway.scripts import Status
+from gateway.scripts import Part, Status
 from tests.lua.world import CUSTOMER, ENV, HOUR_MS, NOW_MS, World, hourly, row
 
 
@@ -203,3 +203,14 @@ async def test_boolean_rows_hold_no_units(world: World, scope: str) -> None:
     await world.create(sso=[row("a", kind=Kind.FLAG)])
     await world.seats("zoe")
     assert (await world.track("sso", 1, scope)).applied == [0]
+
+
+async def test_what_a_reset_moves_is_told_before_any_event(world: World) -> None:
+    await world.create(calls=[row("a", 10)], store=[hourly("b", 10, flags="k")])
+    await world.use(Part("store", 60), mode="overflow")
+    world.now_ms += HOUR_MS
+    await world.entries()
+    await world.track_all([("calls", 1), ("store", 1)])
+    changes = (await world.entry()).changes
+    assert [type(one) for one in changes[:2]] == [Reset, Deduction]
+    assert [one.feature_id for one in changes[2:]] == ["calls", "calls", "store", "store"]

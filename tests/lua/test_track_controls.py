@@ -73,6 +73,28 @@ async def test_a_spend_limit_clamps_overflow_too(world: World) -> None:
     assert sum((await world.used()).values()) == 1125
 
 
+async def test_what_the_limit_leaves_of_an_overflow_is_dropped_not_owed_in_credits(
+    world: World,
+) -> None:
+    await world.create(
+        rules=rules(action1="s\t25\t0"), action1=[row("a", 10)], credits=[row("c", 2, flags="o")]
+    )
+    part = Part("action1", 60, (Pool("credits", 1, 5),))
+    assert (await world.use(part, mode="overflow")).applied == [45]
+    assert await world.used() == {"a": 35, "c": 2}
+
+
+async def test_what_an_entity_owes_of_its_own_is_not_in_the_limit_of_the_customer(
+    world: World,
+) -> None:
+    await world.create(rules=rules(calls="s\t25\t0"), calls=[row("a", 10, flags="o")])
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("own", 10, flags="o")])
+    assert (await world.track("calls", 100, "zoe")).applied == [45]
+    assert (await world.track("calls", 100)).applied == [25]
+    assert await world.used() == {"a": 35}
+
+
 async def test_each_entity_has_the_whole_limit_and_the_customer_what_they_left(
     world: World,
 ) -> None:

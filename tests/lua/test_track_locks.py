@@ -37,7 +37,7 @@ async def test_a_lock_takes_its_units_and_writes_down_where_from(world: World) -
     await world.create(calls=[row("a", 5), row("b", 10)])
     await world.entries()
     assert (await world.use(Part("calls", 8), hold=HOLD, mode="reject")).applied == [8]
-    head = f"{CUSTOMER}\tcalls\t\t8\t{HOLD.expires_ms}\t0\t{PROPERTIES}"
+    head = f"{CUSTOMER}\tcalls\t\t8\t{HOLD.expires_ms}\t0\tcus_1\t{PROPERTIES}"
     lines = [head, "calls\ta\t\t1\t5\t5", "calls\tb\t\t2\t3\t3"]
     assert await receipt(world) == lines
     member = f"{ENV}\t{CUSTOMER}\tlock_1"

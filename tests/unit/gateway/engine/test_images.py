@@ -188,7 +188,7 @@ def test_rules_are_put_back_where_their_owner_is_known() -> None:
 
 
 def receipt(entity: str, units: int, *lines: str) -> str:
-    return "\n".join((f"ada\tcalls\t{entity}\t{units}\t700\t9\t{{}}", *lines))
+    return "\n".join((f"ada\tcalls\t{entity}\t{units}\t700\t9\tcus_1\t{{}}", *lines))
 
 
 def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None:
