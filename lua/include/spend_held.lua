@@ -14,7 +14,7 @@ local function spend_held(keys, state, source, lines)
   local held, rolled = source.sums, source.row.rolled
 
   -- Visits the first entity of a class and lets move(row) say how much of the amount the row takes; false when the
-  -- class is empty, which ends the walk rather than fail half way.
+  -- class is empty or its first entity takes nothing, which ends the walk rather than fail half way or never end.
   local function visit(class, move)
     local entity, number = first_marked(keys.marks, held.band, class)
     if not entity then return false end
@@ -22,11 +22,12 @@ local function spend_held(keys, state, source, lines)
     local texts = redis.call('HMGET', keys.entities, 'h:' .. field, 'v:' .. field)
     local rows = parse_rows(texts[1], texts[2], 0)
     local before, before_rolled = own_totals(rows)
+    local any = false
     for _, row in ipairs(rows) do
-      if row.kind == 'c' and row.rolled == rolled then move_row(state, row, entity, move(row), lines) end
+      if row.kind == 'c' and row.rolled == rolled then any = move_row(state, row, entity, move(row), lines) or any end
     end
     store_own(keys, state, entity, number, before, before_rolled, rows)
-    return true
+    return any
   end
 
   local left, below, above = source.take, source.extra, source.credit

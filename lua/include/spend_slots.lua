@@ -14,7 +14,7 @@ local function spend_slots(keys, state, source, lines)
   local row, grant, floor = source.row, source.row.grant, source.row.floor
   if source.boundless then floor = nil end
 
-  -- Moves what the given share of the entity's slot says, and returns the units moved.
+  -- Moves what the given share of the entity's slot says, and returns the units moved. To move nothing ends the walk.
   local function visit(entity, number, share)
     local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. entity))
     local moved = share(slots[row.period] or 0)
@@ -25,8 +25,8 @@ local function spend_slots(keys, state, source, lines)
     return first_unmarked(keys.order, row.band, keys.marks, row.period, class, from)
   end
 
-  local left = source.take
-  while left > 0 do
+  local left, going = source.take, true
+  while left > 0 and going do
     local entity, number
     if grant > 0 then
       entity, number = first_outside(0, row.first)
@@ -35,25 +35,29 @@ local function spend_slots(keys, state, source, lines)
       entity, number = first_marked(keys.marks, row.period, 4)
     end
     if not entity then break end
-    left = left - visit(entity, number, function(used) return math.min(left, grant - used) end)
+    local moved = visit(entity, number, function(used) return math.max(0, math.min(left, grant - used)) end)
+    left, going = left - moved, moved ~= 0
   end
   local below = source.extra
-  while below > 0 do
+  while below > 0 and going do
     local entity, number = first_outside(floor and 3 or nil, 0)
     if not entity then break end
-    below = below - visit(entity, number, function(used)
-      return floor and math.min(below, floor + grant - used) or below
+    local moved = visit(entity, number, function(used)
+      return floor and math.max(0, math.min(below, floor + grant - used)) or below
     end)
+    below, going = below - moved, moved ~= 0
   end
-  while below < 0 and not row.unlimited do
+  while below < 0 and going and not row.unlimited do
     local entity, number = first_marked(keys.marks, row.period, 2)
     if not entity then break end
-    below = below - visit(entity, number, function(used) return -math.min(-below, used - grant) end)
+    local moved = visit(entity, number, function(used) return -math.max(0, math.min(-below, used - grant)) end)
+    below, going = below - moved, moved ~= 0
   end
-  while left < 0 do
+  while left < 0 and going do
     local entity, number = first_marked(keys.marks, row.period, 1)
     if not entity then break end
-    left = left - visit(entity, number, function(used) return -math.min(-left, used) end)
+    local moved = visit(entity, number, function(used) return -math.max(0, math.min(-left, used)) end)
+    left, going = left - moved, moved ~= 0
   end
   local above = source.credit - math.min(0, below)
   if above ~= 0 then
