@@ -24,7 +24,7 @@ tg:{pNN}:E:marks:C      zset    entities that differ from full, one band per row
 tg:{pNN}:E:due:C        zset    ``F<tab>entity`` by when its entity-held rows next reset or expire
 tg:{pNN}:outbox         stream  every change of the partition, drained by ``persistence.writer``
 tg:{pNN}:locks          hash    receipts of the locks of the partition: ``E<tab>lock id``
-tg:{pNN}:holds          zset    ``E<tab>C<tab>lock id`` by when the lock expires or, once it has
+tg:{pNN}:E:holds        zset    ``E<tab>C<tab>lock id`` by when the lock expires or, once it has
                                 ended, by when to forget it
 tg:{pNN}:E:reply:H:C    string  the reply of a call with an idempotency key, ``H`` its digest
 tg:installation         hash    partition count of this installation, compared at start

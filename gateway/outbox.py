@@ -30,8 +30,8 @@ another one: the credit system that paid.
 ``key`` names one usage window of a feature: empty for the one without a filter. Of a lock that is
 open ``at_ms`` is when it expires and ``units`` what it holds; of one that has ended, when it ended
 and what was used of it. ``receipt``, of an open one, is the text it has in Redis, what each row
-gave, with ``LINE_END`` for each of its line ends; ``last_number`` is that of the newest entity there
-was::
+gave, with ``LINE_END`` for each of its line ends; ``last_number`` is that of the newest entity
+there was::
 
     customer_id feature_id entity_id units expires_ms last_number internal_id properties
     feature_id balance_id entity_id period delta covered      each row, in the order of the moves

@@ -54,6 +54,10 @@ async def _expand_feature(services: Services, call: Call, response: CheckRespons
             shown.feature = msgspec.Raw(_encode(feature_view(feature)))
 
 
+def _spends(request: CheckRequest) -> bool:
+    return bool(request.send_event) or request.lock is not None
+
+
 def _expanded(query: bytes) -> set[str]:
     values = parse_qs(query.decode("latin-1")).get("expand", ())
     return {name for value in values for name in value.split(",")}
@@ -88,7 +92,8 @@ OPERATIONS = (
         rule=rules.check,
         errors=(*_LOOKUP, errors.LockExistsError, errors.IdempotencyKeyError),
         example=EXAMPLES["balances.check"],
-        claims=lambda request: bool(request.send_event) or request.lock is not None,
+        claims=_spends,
+        reads=lambda request: not _spends(request),
     ),
     Operation(
         name="balances.track",
@@ -115,6 +120,7 @@ OPERATIONS = (
         example=EXAMPLES["balances.track"],
         queues=True,
         claims=lambda request: not request.dry_run,
+        reads=lambda request: bool(request.dry_run),
     ),
     Operation(
         name="balances.finalize",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import shapes
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.lifecycle.clock import OFFSET_DAYS_MAX, SANDBOX
 from gateway.messages.clock import ClockAdvanceRequest, ClockGetRequest, ClockView
 
@@ -61,5 +61,6 @@ OPERATIONS = (
         rule=_sandbox_only,
         errors=(errors.InsufficientScopesError,),
         example=EXAMPLES["clock.get"],
+        reads=always,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.customers import (
     CustomerCreateRequest,
@@ -68,6 +68,7 @@ OPERATIONS = (
         rule=rules.customer_named,
         errors=(errors.CustomerNotFoundError,),
         example=EXAMPLES["customers.get"],
+        reads=always,
     ),
     Operation(
         name="customers.update",
@@ -96,6 +97,7 @@ OPERATIONS = (
         rule=rules.customer_list,
         errors=(errors.InvalidCursorError, errors.NotSupportedError),
         example=EXAMPLES["customers.list"],
+        reads=always,
     ),
     Operation(
         name="customers.delete",

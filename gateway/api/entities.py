@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.entities import (
     EntityCreateRequest,
@@ -78,6 +78,7 @@ OPERATIONS = (
         rule=rules.entity_named,
         errors=_LOOKUP,
         example=EXAMPLES["entities.get"],
+        reads=always,
     ),
     Operation(
         name="entities.update",
@@ -107,6 +108,7 @@ OPERATIONS = (
             errors.NotSupportedError,
         ),
         example=EXAMPLES["entities.list"],
+        reads=always,
     ),
     Operation(
         name="entities.delete",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import event_rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.messages.events import (
     AggregateRequest,
     AggregateResponse,
@@ -45,6 +45,7 @@ OPERATIONS = (
             errors.CustomerNotFoundError,
         ),
         example=EXAMPLES["events.list"],
+        reads=always,
     ),
     Operation(
         name="events.aggregate",
@@ -68,5 +69,6 @@ OPERATIONS = (
             errors.FeatureNotFoundError,
         ),
         example=EXAMPLES["events.aggregate"],
+        reads=always,
     ),
 )

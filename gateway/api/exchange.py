@@ -114,7 +114,7 @@ class Exchange:
         request = decode_body(self._decoders[operation.name], body)
         operation.rule(call, request)
         key = call.key or getattr(request, "idempotency_key", None)
-        if key is not None:
+        if key is not None and not operation.reads(request):
             claim = claim_of(key, operation.name, request)
             return await self._run_once(operation, call, request, claim)
         response = await operation.handle(self._services, call, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.lifecycle.catalog import feature_view
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.features import (
@@ -73,6 +73,7 @@ OPERATIONS = (
         rule=rules.feature_named,
         errors=(errors.FeatureNotFoundError,),
         example=EXAMPLES["features.get"],
+        reads=always,
     ),
     Operation(
         name="features.list",
@@ -84,6 +85,7 @@ OPERATIONS = (
         rule=rules.nothing,
         errors=(),
         example=EXAMPLES["features.list"],
+        reads=always,
     ),
     Operation(
         name="features.update",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import grant_rules as rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.grants import (
@@ -123,6 +123,7 @@ OPERATIONS = (
         rule=rules.listing,
         errors=_LOOKUP,
         example=EXAMPLES["balances.list"],
+        reads=always,
     ),
     Operation(
         name="balances.batch_track",

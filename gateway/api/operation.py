@@ -166,6 +166,11 @@ class Example(NamedTuple):
     response: dict[str, Any]
 
 
+def always(_: object) -> bool:
+    """Return True: what ``reads`` of an operation is that never changes anything."""
+    return True
+
+
 class Operation(NamedTuple):
     """One operation, ``POST /v1/<name>``."""
 
@@ -185,6 +190,8 @@ class Operation(NamedTuple):
     """What a success answers."""
     claims: Callable[[Any], bool] = lambda _: False
     """Whether the script of a request takes its idempotency key along."""
+    reads: Callable[[Any], bool] = lambda _: False
+    """Whether a request changes nothing, so that an idempotency key means nothing to it."""
 
     @property
     def path(self) -> str:

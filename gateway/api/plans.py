@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, always
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.messages.plans import (
     PlanCreateRequest,
@@ -67,6 +67,7 @@ OPERATIONS = (
         rule=rules.plan_named,
         errors=(errors.PlanNotFoundError,),
         example=EXAMPLES["plans.get"],
+        reads=always,
     ),
     Operation(
         name="plans.list",
@@ -78,5 +79,6 @@ OPERATIONS = (
         rule=rules.plan_list,
         errors=(),
         example=EXAMPLES["plans.list"],
+        reads=always,
     ),
 )

@@ -42,6 +42,9 @@ LOCK_MS_MAX = 24 * 3_600_000
 
 NO_PROPERTIES = "{}"
 
+THEN_MS = 0
+"""The time at which a replayed reply is shown: rows that have expired since were there then."""
+
 
 class Balances(Creation):
     """Check and track."""
@@ -123,6 +126,10 @@ class Balances(Creation):
             idempotency=_kept(subject, claim),
         )
         reply = await self._spend(subject, use, [asked], claim)
+        if reply.status is Status.REPLAYED:
+            amount = request.required_balance
+            (asked,), reply = self._as_it_was(subject.env, reply, amount, "required_balance")
+            now_ms = THEN_MS
         allowed = reply.status is not Status.DENIED
         seen = reply.descriptions[0]
         answering = next(
@@ -180,6 +187,9 @@ class Balances(Creation):
             wanted = format_units(asked[0].part.amount, feature.precision)
             msg = f"Insufficient balance to deduct {wanted} from feature {feature.id}"
             raise InsufficientBalanceError(msg)
+        if reply.status is Status.REPLAYED:
+            asked, reply = self._as_it_was(env, reply, request.value, "value")
+            now_ms = THEN_MS
         return tracked(subject, use, asked, reply, now_ms)
 
     def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
@@ -187,6 +197,29 @@ class Balances(Creation):
         systems = (self.catalog.find_feature(env, pool.feature) for pool in pools)
         part = Part(feature.id, _units(amount, feature, field), pools)
         return Asked([feature, *filter(None, systems)], part)
+
+    def _as_it_was(
+        self, env: str, reply: TrackReply, amount: Raw, field: str
+    ) -> tuple[list[Asked], TrackReply]:
+        """Return what was asked of the features a replayed reply names, whatever the catalog says
+        of them by now, and the reply without those that have gone.
+
+        Raises ``IdempotencyKeyError`` when all have gone.
+        """
+        asked, descriptions, moves = [], [], []
+        for seen, moved in zip(reply.descriptions, reply.moves, strict=True):
+            found = (self.catalog.find_feature(env, one.feature) for one in seen)
+            known = {feature.id: feature for feature in found if feature is not None}
+            feature = known.get(seen[0].feature)
+            if feature is None:
+                continue
+            part = self._asked(env, feature, amount, field).part
+            asked.append(Asked(list(known.values()), part))
+            descriptions.append([one for one in seen if one.feature in known])
+            moves.append([move for move in moved if move.feature in known])
+        if not asked:
+            raise IdempotencyKeyError("The features of the first call have been deleted")
+        return asked, reply._replace(descriptions=descriptions, moves=moves)
 
     async def _spend(
         self, subject: Subject, use: Use, asked: Sequence[Asked], claim: Claim | None

@@ -7,6 +7,8 @@ other.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ from msgspec import UNSET
 from gateway.amounts import parse_units
 from gateway.engine.balances import Balances
 from gateway.engine.claims import claim_of
+from gateway.engine.creation import in_turns
 from gateway.errors import (
     EventNotFoundError,
     FeatureNotFoundError,
     GatewayError,
     InvalidInputsError,
     UnavailableError,
+    UnknownOutcomeError,
 )
 from gateway.messages.common import given
 from gateway.messages.grants import BatchFailure, BatchTrackResponse
@@ -28,21 +32,34 @@ from gateway.messages.grants import BatchFailure, BatchTrackResponse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.engine.creation import Parts
     from gateway.messages.balances import TrackRequest
     from gateway.ports import FeatureRecord
+
+log = logging.getLogger(__name__)
+
+CUSTOMERS_MAX = 16
+"""Customers all batches together are at work for; more would leave no connection to others."""
 
 
 class Batches(Balances):
     """Check, track, and tracks in batches."""
 
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        super().__init__(parts)
+        self._batch_turns = asyncio.Semaphore(CUSTOMERS_MAX)
+
     async def batch_track(
         self, env: str, requests: Sequence[TrackRequest], request_id: str
     ) -> BatchTrackResponse:
         """Carry out tracks. What the state refuses when its turn comes (a reject without balance,
-        an unknown customer) is named in the answer; the others are carried out all the same.
+        an unknown customer) is named in the answer, and so is an item that met a fault; the
+        others are carried out all the same.
 
         Raises, before anything is carried out, the not-found errors of features and events and
-        ``InvalidInputsError``, each naming the index; ``UnavailableError`` when none could be.
+        ``InvalidInputsError``, each naming the index; ``UnavailableError`` when none could be, and
+        ``UnknownOutcomeError`` when none was answered but some may have been.
         """
         for index, request in enumerate(requests):
             try:
@@ -65,12 +82,16 @@ class Batches(Balances):
                     await self.track(env, request, f"{request_id}-{index}", claim)
                 except GatewayError as error:
                     errors[index] = error
+                except Exception:
+                    log.exception("request %s: item %d failed", request_id, index)
+                    errors[index] = GatewayError()
 
-        await self.together(carry_out(indexes) for indexes in turns.values())
+        await in_turns(self._batch_turns, [carry_out(indexes) for indexes in turns.values()])
         if len(errors) == len(requests) and all(
             isinstance(error, UnavailableError) for error in errors.values()
         ):
-            raise errors[0]
+            unknown = (one for one in errors.values() if isinstance(one, UnknownOutcomeError))
+            raise next(unknown, errors[0])
         failed = [
             BatchFailure(index=index, code=error.code, message=error.message)
             for index, error in sorted(errors.items())

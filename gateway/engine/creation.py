@@ -82,6 +82,16 @@ def check_sizes(documents: Mapping[str, object]) -> None:
             raise InvalidInputsError(msg)
 
 
+async def in_turns(turns: asyncio.Semaphore, calls: Iterable[Awaitable[Item]]) -> list[Item]:
+    """Return the answers of some calls in order, each of which waits for its turn."""
+
+    async def take_turn(call: Awaitable[Item]) -> Item:
+        async with turns:
+            return await call
+
+    return await asyncio.gather(*map(take_turn, calls))
+
+
 class Creation:
     """The shared parts, and the creation of what a call needs."""
 
@@ -97,12 +107,7 @@ class Creation:
 
     async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:
         """Return the answers of a list's reads in order; all lists share the turns."""
-
-        async def take_turn(call: Awaitable[Item]) -> Item:
-            async with self._turns:
-                return await call
-
-        return await asyncio.gather(*map(take_turn, calls))
+        return await in_turns(self._turns, calls)
 
     async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way; see ``Subjects.run``."""

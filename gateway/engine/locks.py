@@ -12,9 +12,10 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.amounts import parse_units
-from gateway.engine.creation import Creation
+from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
 from gateway.errors import (
     CustomerNotFoundError,
+    FeatureNotFoundError,
     GatewayError,
     InvalidInputsError,
     InvalidRequestError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.engine.subject import Subject
     from gateway.messages.balances import FinalizeRequest
     from gateway.ports import FeatureRecord
+    from gateway.scripts import HoldDue
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ SWEEP_SECONDS = 0.4
 """How often locks that have expired are looked for; they end within a second."""
 
 SWEEP_MAX = 100
-"""Locks one sweep ends in a partition."""
+"""Locks of an environment one sweep ends in a partition."""
 
 ENVIRONMENTS = ("sandbox", "live")
 
@@ -71,20 +73,15 @@ class Locks(Creation):
         the lock answers as it did.
 
         Raises ``InvalidRequestError`` for an unknown or expired lock, ``LockEndedError`` for one
-        that was ended in another way, ``LockAmbiguousError`` when several customers have it.
+        that was ended in another way, ``LockAmbiguousError`` when several customers have it,
+        ``FeatureNotFoundError`` for an override when the feature has been deleted.
         """
         lock = await self._find(env, request.lock_id, request.customer_id)
         if lock.ended:
             feature, final = None, None
         else:
-            feature = await self.catalog.feature(env, lock.feature_id)
-            final = (
-                parse_units(
-                    bytes(request.override_value), feature.precision, field="override_value"
-                )
-                if given(request.override_value)
-                else None
-            )
+            feature = await self._held_feature(env, lock)
+            final = await self._override(env, request, lock)
         properties = bytes(request.properties).decode() if given(request.properties) else ""
         ending = Ending(request.lock_id, request.action, KEEP_MS, final, properties)
         reply = await self._end(env, lock, ending, feature, request_id)
@@ -100,16 +97,24 @@ class Locks(Creation):
         action, _, final = before.partition("\t")
         if not before or action == "expire":
             raise InvalidRequestError("lock not found")
-        wanted = ""
-        if given(request.override_value):
-            feature = await self.catalog.feature(env, lock.feature_id)
-            wanted = str(
-                parse_units(
-                    bytes(request.override_value), feature.precision, field="override_value"
-                )
-            )
-        if (action, final) != (request.action, wanted):
+        units = await self._override(env, request, lock)
+        if (action, final) != (request.action, "" if units is None else str(units)):
             raise LockEndedError
+
+    async def _held_feature(self, env: str, lock: Lock) -> FeatureRecord | None:
+        """Return the feature of a lock, or None when it has been deleted since: what is held goes
+        back all the same.
+        """
+        try:
+            return await self.catalog.feature(env, lock.feature_id)
+        except FeatureNotFoundError:
+            return None
+
+    async def _override(self, env: str, request: FinalizeRequest, lock: Lock) -> int | None:
+        if not given(request.override_value):
+            return None
+        feature = await self.catalog.feature(env, lock.feature_id)
+        return parse_units(bytes(request.override_value), feature.precision, field="override_value")
 
     async def _find(self, env: str, lock_id: str, customer_id: str | None) -> Lock:
         partitions: Sequence[int] = range(self.subjects.partitions)
@@ -147,26 +152,31 @@ class Locks(Creation):
         return await self.run(subject, call)
 
     async def expire(self) -> int:
-        """End the locks whose time has come; return how many there were."""
-        times = {env: self.clock.now_ms(env) for env in ENVIRONMENTS}
-        places = [holds_key(partition) for partition in range(self.subjects.partitions)]
-        due = [
-            hold
-            for hold in await self.scripts.holds_due(places, max(times.values()), SWEEP_MAX)
-            if hold.expires_ms <= times[hold.env]
-        ]
-        await self.together(
-            self._expire_one(self.subjects.subject(hold.env, hold.customer_id), hold.lock_id)
-            for hold in due
-        )
+        """End the locks whose time has come; return how many there were. One that cannot end now
+        waits for the next sweep and holds no other up.
+        """
+        due: list[HoldDue] = []
+        for env in ENVIRONMENTS:
+            places = [holds_key(env, partition) for partition in range(self.subjects.partitions)]
+            due += await self.scripts.holds_due(places, self.clock.now_ms(env), SWEEP_MAX)
+        await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
         return len(due)
+
+    async def _expire_due(self, hold: HoldDue) -> None:
+        try:
+            subject = self.subjects.subject(hold.env, hold.customer_id)
+            await self._expire_one(subject, hold.lock_id)
+        except GatewayError as error:
+            log.warning("an expired lock waits: %s", error)
+        except Exception:
+            log.exception("an expired lock waits")
 
     async def _expire_one(self, subject: Subject, lock_id: str) -> None:
         env, customer_id = subject.env, subject.customer_id
         texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
         lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended=True)
         action = "expire" if texts and lock.customer_id == customer_id else "forget"
-        feature = self.catalog.find_feature(env, lock.feature_id)
+        feature = None if lock.ended else await self._held_feature(env, lock)
         try:
             await self._end(env, lock, Ending(lock_id, action, KEEP_MS), feature)
         except CustomerNotFoundError:
@@ -201,6 +211,8 @@ class LockKeeper:
                 await self._locks.expire()
             except GatewayError as error:
                 log.warning("expired locks wait: %s", error)
+            except Exception:
+                log.exception("expired locks wait")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
 
@@ -208,6 +220,6 @@ class LockKeeper:
 def lock_of(receipt: str) -> Lock:
     """Return what the text of a receipt says (``lua/include/keep_lock.lua``)."""
     first = receipt.split("\n", 1)[0].split("\t")
-    if first[0] == "done":
+    if not first[0]:
         return Lock(first[1], first[4], "", ended=True)
     return Lock(first[0], first[1], first[2], ended=False)

@@ -1,8 +1,9 @@
 """Idempotency of operations whose scripts know nothing of it: the answer is kept around the
 operation instead of inside its script (hot-path section 6.6).
 
-The key is taken before the operation begins and freed when it fails, so a retry runs again. A
-process that dies in between leaves it taken for ``PENDING_MS``.
+The key is taken before the operation begins and freed when it is known to have failed, so a retry
+runs again. A call whose outcome nobody knows (a lost connection, a fault, a process that died)
+leaves it taken for ``KEEP_MS``: a retry is refused then, for it might run twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.engine.claims import KEEP_MS
-from gateway.errors import IdempotencyKeyError
+from gateway.errors import GatewayError, IdempotencyKeyError, UnknownOutcomeError
 from gateway.keys import partition_of, reply_key
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from gateway.engine.claims import Claim
     from gateway.keys import Key
     from gateway.scripts import Scripts
-
-PENDING_MS = 60_000
-"""How long a key stays taken when the call that took it never ended."""
 
 
 class Kept(NamedTuple):
@@ -42,24 +40,27 @@ class Replies:
     async def once(self, env: str, claim: Claim, act: Callable[[], Awaitable[Kept]]) -> Kept:
         """Return the answer of the first call with this key; ``act`` runs only for that one.
 
-        Raises ``IdempotencyKeyError`` when the key belongs to another call, or to one that has not
-        ended yet.
+        Raises ``IdempotencyKeyError`` when the key belongs to another call, to one that has not
+        ended yet, or to one whose outcome is unknown.
         """
         key = self._key(env, claim.key)
         mark = claim.fingerprint.encode()
-        before = await self._scripts.take_reply(key, mark, PENDING_MS)
+        before = await self._scripts.take_reply(key, mark, KEEP_MS)
         if before is not None:
             fingerprint, _, answer = before.partition(b"\n")
             if fingerprint != mark:
                 raise IdempotencyKeyError
             if not answer:
-                raise IdempotencyKeyError("A call with this idempotency key is under way")
+                msg = "A call with this idempotency key is under way, or its outcome is unknown"
+                raise IdempotencyKeyError(msg)
             claim.replayed = True
             status, _, body = answer.partition(b"\n")
             return Kept(int(status), body)
         try:
             kept = await act()
-        except BaseException:
+        except UnknownOutcomeError:
+            raise
+        except GatewayError:
             await self._scripts.free_reply(key)
             raise
         answer = b"%s\n%d\n%s" % (mark, kept.status, kept.body)

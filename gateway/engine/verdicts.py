@@ -20,6 +20,7 @@ from gateway.messages.balances import (
     TrackResponse,
 )
 from gateway.rows import decode_row
+from gateway.scripts import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,8 @@ class Asked(NamedTuple):
         amount = self.part.amount
         if place == 0:
             return amount
-        pool = self.part.pools[place - 1]
+        system = self.features[place].id  # one that has left the catalog of a replay has no ratio
+        pool = next((one for one in self.part.pools if one.feature == system), Pool(system, 1, 1))
         units = (2 * abs(amount) * pool.num + pool.den) // (2 * pool.den)
         return units if amount >= 0 else -units
 

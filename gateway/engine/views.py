@@ -114,7 +114,7 @@ def balance_of(
     held, rolled = Held(), Held()
     if not entity_level:
         held, rolled = held_of(description.held), held_of(description.rolled)
-    if not parts and held.rows == 0:
+    if not parts and held.rows == 0 and rolled.rows == 0:
         return None
     leftovers = [part for part in parts if part.row.rollover]
     parts = [part for part in parts if not part.row.rollover]

@@ -54,7 +54,7 @@ class Description(NamedTuple):
     @property
     def granted(self) -> bool:
         """Whether any row of the feature exists here."""
-        return bool(self.rows or self.own_rows or self.held)
+        return bool(self.rows or self.own_rows or self.held or self.rolled)
 
 
 class CheckReply(NamedTuple):

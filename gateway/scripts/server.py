@@ -103,10 +103,10 @@ class Server:
             for env, customer_id, lock_id in (member.decode().split("\t", 2),)
         ]
 
-    async def take_reply(self, key: Key, mark: bytes, pending_ms: int) -> bytes | None:
+    async def take_reply(self, key: Key, mark: bytes, keep_ms: int) -> bytes | None:
         """Take an idempotency key, or return what it holds already."""
         try:
-            found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=pending_ms)
+            found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=keep_ms)
         except RedisError as error:
             raise unavailable(error) from error
         return cast("bytes | None", found)
@@ -119,7 +119,7 @@ class Server:
             raise UnknownOutcomeError from error
 
     async def free_reply(self, key: Key) -> None:
-        """Give an idempotency key free; it frees itself when this cannot."""
+        """Give an idempotency key free; when this cannot, it stays taken until it expires."""
         with contextlib.suppress(RedisError):
             await self._client.delete(key)
 

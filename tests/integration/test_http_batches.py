@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from gateway.app import Runtime
+from gateway.engine.claims import Claim
+from gateway.errors import UnavailableError, UnknownOutcomeError
+from gateway.messages.balances import TrackRequest, TrackResponse
 from tests.fixtures.app import Api, FakeApi
 from tests.fixtures.shop import CUSTOMER, Json, create, numbers
 
@@ -85,6 +89,42 @@ async def test_a_batch_with_a_wrong_track_moves_nothing(
     assert answer[0] == status
     assert answer[1]["message"].startswith(message)
     assert await numbers(shop) == (20, 20, 0)
+
+
+def failing(runtime: Runtime, patch: pytest.MonkeyPatch, *failures: Exception | None) -> None:
+    """Have the tracks of a batch fail as told, one by one."""
+    track, left = runtime.engine.track, list(failures)
+
+    async def fail(
+        env: str, request: TrackRequest, request_id: str, claim: Claim | None = None
+    ) -> TrackResponse:
+        failure = left.pop(0)
+        if failure is not None:
+            raise failure
+        return await track(env, request, request_id, claim)
+
+    patch.setattr(runtime.engine, "track", fail)
+
+
+async def test_a_batch_none_of_which_was_answered_has_an_unknown_outcome(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(live_runtime, monkeypatch, UnavailableError(), UnknownOutcomeError())
+    status, body = await batch(shop, item(), item())
+    assert (status, body["code"]) == (503, "outcome_unknown")
+    failing(live_runtime, monkeypatch, UnavailableError(), UnavailableError())
+    status, body = await batch(shop, item(), item())
+    assert (status, body["code"]) == (503, "service_unavailable")
+
+
+async def test_a_fault_of_one_track_is_named_and_the_others_are_carried_out(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(shop, included_grant=20)
+    failing(live_runtime, monkeypatch, RuntimeError("a fault"), None)
+    _, body = await batch(shop, item(5), item(3))
+    assert [(one["index"], one["code"]) for one in body["failed"]] == [(0, "internal_error")]
+    assert await numbers(shop) == (20, 17, 3)
 
 
 async def test_a_batch_needs_a_list(fake_api: FakeApi) -> None:

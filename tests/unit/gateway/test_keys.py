@@ -30,7 +30,7 @@ def test_keys_are_spelled_as_the_glossary_says() -> None:
         due="tg:{p53}:live:due:ada",  # type: ignore[arg-type]
         outbox="tg:{p53}:outbox",  # type: ignore[arg-type]
         locks="tg:{p53}:locks",  # type: ignore[arg-type]
-        holds="tg:{p53}:holds",  # type: ignore[arg-type]
+        holds="tg:{p53}:live:holds",  # type: ignore[arg-type]
     )
 
 
@@ -40,7 +40,7 @@ def test_keys_of_a_customer_are_in_one_slot(env: str, customer: str, partitions:
     assert len({key_slot(key.encode()) for key in keys}) == 1
     partition = partition_of(env, customer, partitions)
     assert keys.outbox == outbox_key(partition)
-    assert (keys.locks, keys.holds) == (locks_key(partition), holds_key(partition))
+    assert (keys.locks, keys.holds) == (locks_key(partition), holds_key(env, partition))
     assert keys.own == tuple(keys)[:-2]
 
 

@@ -1,0 +1,96 @@
+"""Locks whose feature has gone, and how locks end by themselves, over HTTP, on real parts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.app import Runtime
+from gateway.engine import locks
+from gateway.errors import FeatureNotFoundError
+from gateway.keys import partition_of
+from gateway.ports import FeatureRecord
+from tests.fixtures.app import LIVE_KEY, Api
+from tests.fixtures.shop import CUSTOMER, balance, create, done, refused
+
+MINUTE_MS = 60_000
+
+
+async def hold(api: Api, lock_id: str, feature_id: str, **lock: object) -> None:
+    body = {"customer_id": CUSTOMER, "feature_id": feature_id, "required_balance": 5}
+    answer = await done(api, "balances.check", **body, lock={"lock_id": lock_id, **lock})
+    assert answer["allowed"]
+
+
+def lose_mails(runtime: Runtime, patch: pytest.MonkeyPatch, failure: Exception) -> None:
+    """Have the catalog fail for one feature."""
+    find = runtime.catalog.feature
+
+    async def fail(env: str, feature_id: str) -> FeatureRecord:
+        if feature_id == "mails":
+            raise failure
+        return await find(env, feature_id)
+
+    patch.setattr(runtime.catalog, "feature", fail)
+
+
+async def test_a_lock_ends_though_its_feature_has_gone(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(shop, "mails", included_grant=20)
+    for lock_id in ("a", "b", "c"):
+        await hold(shop, lock_id, "mails")
+    with monkeypatch.context() as patch:
+        lose_mails(live_runtime, patch, FeatureNotFoundError("Feature mails not found"))
+        await done(shop, "balances.finalize", lock_id="a", action="release")
+        await done(shop, "balances.finalize", lock_id="b", action="confirm")
+        status, message = await refused(
+            shop, "balances.finalize", lock_id="c", action="confirm", override_value=2
+        )
+        assert (status, message) == (404, "Feature mails not found")
+        await done(shop, "clock.advance", by="25h")
+        await live_runtime.engine.expire()
+    shown = await balance(shop, feature_id="mails")
+    assert (shown["usage"], "held" in shown) == (5, False)
+
+
+async def test_a_lock_that_cannot_expire_holds_no_other_up(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_ms = (await done(shop, "clock.get"))["now"] + MINUTE_MS
+    for feature_id in ("mails", "messages"):
+        await create(shop, feature_id, included_grant=20)
+        await hold(shop, feature_id, feature_id, expires_at=ends_ms)
+    with monkeypatch.context() as patch:
+        lose_mails(live_runtime, patch, RuntimeError("a fault"))
+        await done(shop, "clock.advance", by="1h")
+        await live_runtime.engine.expire()
+    assert "held" not in await balance(shop)
+
+
+async def test_locks_of_the_live_environment_hold_none_of_the_sandbox_up(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "SWEEP_MAX", 1)
+    await live_runtime.store.create_key("live", "test", LIVE_KEY)
+    await live_runtime.catalog.refresh()
+    place = partition_of("sandbox", CUSTOMER, 4)
+    other = next(name for name in "abcdefghijklmnop" if partition_of("live", name, 4) == place)
+    ends_ms = (await done(shop, "clock.get"))["now"] + 30 * MINUTE_MS
+    kind = {"name": "M", "type": "metered", "consumable": True}
+    lock = {"lock_id": "early", "expires_at": ends_ms}
+    for operation, request in (
+        ("features.create", {"feature_id": "messages", **kind}),
+        ("customers.get_or_create", {"customer_id": other}),
+        ("balances.create", {"customer_id": other, "feature_id": "messages", "included_grant": 9}),
+        ("balances.check", {"customer_id": other, "feature_id": "messages", "lock": lock}),
+    ):
+        body = json.dumps(request).encode()
+        answer = await shop.send(operation, body, key=f"Bearer {LIVE_KEY}")
+        assert answer.status == 200, answer.body
+    await create(shop, included_grant=20)
+    await hold(shop, "late", "messages", expires_at=ends_ms + MINUTE_MS)
+    await done(shop, "clock.advance", by="1h")
+    await live_runtime.engine.expire()
+    assert "held" not in await balance(shop)
