@@ -274,6 +274,9 @@ class Reader(Protocol):
     async def find_entity(self, env: str, entity_id: str) -> list[EntityRef]:
         """Return where live entities with this id are, at most two."""
 
+    async def find_lock(self, env: str, lock_id: str) -> list[str]:
+        """Return the customers that have an open lock with this id, at most two."""
+
     async def list_customers(self, query: ListQuery) -> Page:
         """Return (customer_id, "") pairs, newest first. Raises ``InvalidCursorError``."""
 

@@ -273,6 +273,7 @@ class Lock(Base):
 
     __table_args__ = (
         Index("ix_locks_open", "internal_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+        Index("ix_locks_lock_id", "lock_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
     )
 
 

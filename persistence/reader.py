@@ -84,6 +84,10 @@ class SqlReader:
         """Return where live entities with this id are, at most two."""
         return await self._database.run(partial(_find_entity, env, entity_id))
 
+    async def find_lock(self, env: str, lock_id: str) -> list[str]:
+        """Return the customers that have an open lock with this id, at most two."""
+        return await self._database.run(partial(_find_lock, env, lock_id))
+
     async def list_customers(self, query: ListQuery) -> Page:
         """Return (customer_id, "") pairs, newest first. Raises ``InvalidCursorError``."""
         return await self._database.run(partial(_list_customers, query))
@@ -226,6 +230,13 @@ def _load_locks(connection: Connection, internal_id: str) -> list[LockImage]:
         .order_by(Lock.lock_id)
     )
     return [LockImage(*row) for row in connection.execute(statement)]
+
+
+def _find_lock(env: str, lock_id: str, engine: Engine) -> list[str]:
+    owners = select(Customer.id).join(Lock, Lock.internal_id == Customer.internal_id)
+    statement = owners.where(Customer.env == env, Lock.lock_id == lock_id, Lock.ended_at.is_(None))
+    with read_transaction(engine) as connection:
+        return list(connection.scalars(statement.limit(2)))
 
 
 def _find_entity(env: str, entity_id: str, engine: Engine) -> list[EntityRef]:

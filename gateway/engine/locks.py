@@ -117,6 +117,20 @@ class Locks(Creation):
         return parse_units(bytes(request.override_value), feature.precision, field="override_value")
 
     async def _find(self, env: str, lock_id: str, customer_id: str | None) -> Lock:
+        found = await self._known(env, lock_id, customer_id)
+        if not found:  # its customer may not be in Redis, and brings its locks along
+            owners = [customer_id] if customer_id else await self.reader.find_lock(env, lock_id)
+            for owner in owners:
+                with contextlib.suppress(CustomerNotFoundError):
+                    await self.read(self.subjects.subject(env, owner))
+            found = await self._known(env, lock_id, customer_id)
+        if not found:
+            raise InvalidRequestError("lock not found")
+        if len(found) > 1:
+            raise LockAmbiguousError
+        return found[0]
+
+    async def _known(self, env: str, lock_id: str, customer_id: str | None) -> list[Lock]:
         partitions: Sequence[int] = range(self.subjects.partitions)
         if customer_id is not None:
             partitions = (partition_of(env, customer_id, self.subjects.partitions),)
@@ -125,12 +139,7 @@ class Locks(Creation):
         found = [lock_of(text) for text in texts]
         if customer_id is not None:
             found = [lock for lock in found if lock.customer_id == customer_id]
-        found = [lock for lock in found if not lock.ended] or found
-        if not found:
-            raise InvalidRequestError("lock not found")
-        if len(found) > 1:
-            raise LockAmbiguousError
-        return found[0]
+        return [lock for lock in found if not lock.ended] or found
 
     async def _end(
         self,

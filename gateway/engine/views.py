@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.amounts import format_units
+from gateway.cycles import last_boundary, next_boundary
 from gateway.lifecycle.rules import is_alone, overage_control
 from gateway.messages.balances import Balance, Breakdown, FlagView, LeftoverView, ResetView
 from gateway.rows import Kind, Live, Row, decode_live, decode_rows
@@ -19,6 +20,12 @@ from gateway.rows import Kind, Live, Row, decode_live, decode_rows
 if TYPE_CHECKING:
     from gateway.messages.balances import PriceView
     from gateway.scripts import Description
+
+
+NEVER_MS = 253_402_300_799_000
+"""The end of the year 9999: when a rollover that never expires is shown to, since clients require a
+number there.
+"""
 
 
 class Part(NamedTuple):
@@ -143,7 +150,7 @@ def balance_of(
         next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
         held=_on_hold(description, precision, entity_level=entity_level),
         breakdown=[_breakdown(part, precision) for part in parts],
-        rollovers=_rollovers(leftovers, rolled, parts, precision),
+        rollovers=_rollovers(leftovers, rolled, parts, precision, now_ms),
     )
 
 
@@ -162,25 +169,33 @@ def _on_hold(description: Description, precision: int, *, entity_level: bool) ->
 
 
 def _rollovers(
-    leftovers: list[Part], rolled: Held, parts: list[Part], precision: int
+    leftovers: list[Part], rolled: Held, parts: list[Part], precision: int, now_ms: int
 ) -> list[LeftoverView] | UnsetType:
     """Return what rolled over, earliest expiry first; left out where nothing can roll over. What
-    entities hold of it is one item of the customer.
+    entities hold of it is one item of the customer, which ends when the newest of it does.
     """
 
     def view(granted: int, left: int, expires_ms: int) -> LeftoverView:
         return LeftoverView(
             granted=Raw(format_units(granted, precision).encode()),
             balance=Raw(format_units(left, precision).encode()),
-            expires_at=expires_ms or None,
+            expires_at=expires_ms or NEVER_MS,
         )
 
     if not any(part.row.roll for part in parts) and not leftovers and not rolled.rows:
         return UNSET
     views = [view(part.granted, part.remaining, part.row.expires_ms) for part in leftovers]
     if rolled.rows:
-        views.append(view(rolled.granted, rolled.left, 0))
+        ends = [_rolled_until(part.row, now_ms) for part in parts if part.row.roll]
+        views.append(view(rolled.granted, rolled.left, max(ends, default=0)))
     return views
+
+
+def _rolled_until(row: Row, now_ms: int) -> int:
+    """Return when what rolled over at the last reset of a row expires."""
+    months = int(row.roll.rpartition(":")[2])
+    passed = last_boundary(row.anchor_ms, row.unit, row.every, now_ms)
+    return next_boundary(passed, "m", months, passed) if months else NEVER_MS
 
 
 def _overage_allowed(description: Description, parts: list[Part]) -> bool:

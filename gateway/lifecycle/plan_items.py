@@ -254,9 +254,11 @@ def rollover_rule(request: wire.RolloverRequest, field: str) -> Rollover:
     if (most is not None and not most) or (percentage is not None and not percentage):
         name = "max" if most is not None else "max_percentage"
         raise InvalidInputsError(f"{field}.{name}: must be greater than 0")
-    unit = request.expiry_duration_type or "month"
+    unit = request.expiry_duration_type or request.duration or "month"
     one_of(unit, wire.ROLLOVER_UNITS, f"{field}.expiry_duration_type")
     length = integer(request.expiry_duration_length, field=f"{field}.expiry_duration_length")
+    if length is None:
+        length = integer(request.length, field=f"{field}.length")
     if length is not None and not 0 <= length <= COUNT_MAX:
         raise InvalidInputsError(f"{field}.expiry_duration_length: must be 0 to {COUNT_MAX}")
     return Rollover(

@@ -93,7 +93,7 @@ class LeftoverView(msgspec.Struct, kw_only=True):
 
     granted: Number
     balance: Number
-    expires_at: int | None
+    expires_at: int
 
 
 class Balance(msgspec.Struct, kw_only=True):

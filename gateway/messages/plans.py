@@ -84,12 +84,17 @@ class ProrationRequest(msgspec.Struct, kw_only=True):
 
 
 class RolloverRequest(msgspec.Struct, kw_only=True):
-    """How much of what is left at a reset is carried over, and for how long."""
+    """How much of what is left at a reset is carried over, and for how long. Plan items name the
+    time ``expiry_duration_type`` and ``_length``, balances ``duration`` and ``length``; both are
+    understood everywhere.
+    """
 
     max: Number = msgspec.field(default_factory=msgspec.Raw)
     max_percentage: Number = msgspec.field(default_factory=msgspec.Raw)
     expiry_duration_type: RolloverUnit | None = None
     expiry_duration_length: Integer | None = None
+    duration: RolloverUnit | None = None
+    length: Integer | None = None
 
 
 class PlanItemRequest(msgspec.Struct, kw_only=True):

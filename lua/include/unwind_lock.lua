@@ -110,7 +110,7 @@ local function unwind_lock(keys, part, others, receipt, back, lines)
     local item = items[at]
     local feature, delta, share = item.feature, item.delta, math.min(back, item.covered)
     held[feature] = (held[feature] or 0) + delta
-    if all > 0 and back >= 0 and (share > 0 or item.covered == 0) then
+    if (all > 0 or units_held == 0) and back >= 0 and (share > 0 or item.covered == 0) then
       local kept = kept_of(item, item.covered - share)
       local units = delta < 0 and delta + kept or delta - kept
       given[feature] = (given[feature] or 0) + math.max(0, units)
@@ -124,7 +124,7 @@ local function unwind_lock(keys, part, others, receipt, back, lines)
   for feature, units in pairs(held) do
     for _, scope in ipairs(pools[feature] and { '', owner and owner.id or nil } or {}) do
       local state = pools[feature].state
-      local text = scope == '' and state.extras or state.own_extras
+      local text = state[scope == '' and 'extras' or 'own_extras']
       local left = tonumber(string.match('\n' .. (text or ''), '\nk\t(%-?%d+)') or '0') - units
       set_extra(keys, state, scope, 'k', left ~= 0 and string.format('%d', left) or nil)
     end

@@ -69,7 +69,7 @@ async def test_a_named_reset_is_kept_and_later_ones_follow_it(shop: Api) -> None
 
 
 async def test_what_a_grant_has_left_rolls_over(shop: Api) -> None:
-    rollover = {"max": 30, "expiry_duration_type": "forever"}
+    rollover = {"max": 30, "duration": "forever"}
     await create(shop, included_grant=50, reset={"interval": "month"}, rollover=rollover)
     await track(shop, 10)
     await shop.call("clock.advance", by="31d")

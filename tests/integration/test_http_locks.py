@@ -94,3 +94,16 @@ async def test_locks_of_the_live_environment_hold_none_of_the_sandbox_up(
     await done(shop, "clock.advance", by="1h")
     await live_runtime.engine.expire()
     assert "held" not in await balance(shop)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_lock_is_found_though_redis_has_lost_its_customer(
+    shop: Api, live_runtime: Runtime, named: bool
+) -> None:
+    await create(shop, "mails", included_grant=10)
+    await hold(shop, "kept", "mails")
+    await live_runtime.engine.subjects.caught_up()
+    await live_runtime.redis.flushdb()
+    scope = {"customer_id": CUSTOMER} if named else {}
+    await done(shop, "balances.finalize", lock_id="kept", action="release", **scope)
+    assert (await balance(shop, feature_id="mails"))["remaining"] == 10

@@ -159,3 +159,76 @@ async def test_an_entity_that_came_later_gets_nothing_back(world: World) -> None
     await world.track("calls", 3, "zoe")
     assert await end(world, "release") == (Status.DONE, "")
     assert await world.left("calls", "zoe") == 7
+
+
+async def test_what_was_owed_goes_back_before_what_was_taken_of_later_rows(world: World) -> None:
+    await world.create(calls=[row("a", 5, flags="o"), row("b", 10)])
+    await lock(world, 20)
+    assert await world.used() == {"a": 10, "b": 10}
+    await end(world, "confirm", 12)
+    assert await world.used() == {"a": 5, "b": 7}
+
+
+async def test_what_was_owed_goes_back_before_credits_whatever_the_order_of_rows(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 0, flags="o")])
+    await world.seats("zoe")
+    await world.attach("zoe", coins=[row("b", 62)])
+    fifth = Pool("coins", 1, 5)
+    await lock(world, 330, fifth)
+    await end(world, "confirm", 59, Part("calls", 0, [fifth]))
+    assert await world.used() == {"a": 0}
+    assert (await world.used("zoe"))["b"] == 12
+
+
+async def test_a_debt_that_was_paid_back_is_owed_again_last(world: World) -> None:
+    await world.create(calls=[row("a", 10), row("b", 5, flags="o")])
+    await world.track("calls", 20)
+    await lock(world, -12)
+    assert await world.used() == {"a": 3, "b": 5}
+    await end(world, "confirm", -7)
+    assert await world.used() == {"a": 8, "b": 5}
+
+
+async def test_what_stays_of_credits_is_what_the_units_cost_that_stay(world: World) -> None:
+    await world.create(coins=[row("a", 1), row("b", 10)])
+    dear = Pool("coins", 3, 2)
+    await lock(world, 7, dear)
+    assert await world.used() == {"a": 1, "b": 10}
+    await end(world, "confirm", 3, Part("calls", 0, [dear]))
+    assert sum((await world.used()).values()) == 5
+
+
+async def test_units_that_cost_nothing_go_back_first(world: World) -> None:
+    await world.create(calls=[row("a", 5)], coins=[row("b", 9)])
+    fifth = Pool("coins", 1, 5)
+    await lock(world, 7, fifth)
+    await end(world, "confirm", 6, Part("calls", 0, [fifth]))
+    assert await world.used() == {"a": 5, "b": 0}
+
+
+async def test_what_a_lock_of_no_whole_unit_took_goes_back(world: World) -> None:
+    await world.create(coins=[row("a", 5)])
+    dear = Pool("coins", 10, 1)
+    assert (await world.use(Part("calls", 1, [dear]), hold=HOLD)).applied == [0]
+    assert await world.used() == {"a": 5}
+    await end(world, part=Part("calls", 0, [dear]))
+    assert await world.used() == {"a": 0}
+
+
+async def test_a_hold_that_another_one_outweighs_is_taken_off_the_customer_all_the_same(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.seats("zoe")
+    other = HOLD._replace(lock_id="lock_2")
+    assert (await world.use(Part("calls", 8), hold=other)).applied == [8]
+    await lock(world, -8, scope="zoe")
+    state = await world.state()
+    assert "x:calls" not in state.customer
+    assert state.holdings["x:calls\tzoe"] == "k\t-8"
+    await end(world, "release")
+    state = await world.state()
+    assert state.customer["x:calls"] == "k\t8"
+    assert "x:calls\tzoe" not in state.holdings

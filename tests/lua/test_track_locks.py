@@ -88,6 +88,16 @@ async def test_of_credits_the_units_they_stand_for_are_written_down(world: World
     assert (state.customer["x:action1"], state.customer["x:credits"]) == ("k\t5", "k\t3")
 
 
+async def test_what_is_owed_is_written_down_after_all_that_was_there(world: World) -> None:
+    await world.create(calls=[row("a", 5, flags="o"), row("b", 10)])
+    await world.use(Part("calls", 17), hold=HOLD)
+    assert (await receipt(world))[1:] == [
+        "calls\ta\t\t1\t5\t5",
+        "calls\tb\t\t2\t10\t10",
+        "calls\ta\t\t1\t2\t2",
+    ]
+
+
 async def test_units_that_cost_nothing_are_covered_by_nobody(world: World) -> None:
     await world.create(action1=[row("a", 5)], credits=[row("b", 9)])
     await world.use(Part("action1", 7, FIFTH), hold=HOLD)

@@ -107,21 +107,21 @@ class Holds:
             return Status.LOCK_MISSING
         final = lock.units if final is None else final
         sign = 1 if lock.units > 0 else -1
-        kept = max(0, sign * final)
+        kept = max(0, sign * final) if lock.units else 0
         more = final - lock.units if kept > abs(lock.units) else 0 if kept else final
         properties = lock.properties if about is None else about
         lost = self._unwind(now_ms, lock, kept) if kept < abs(lock.units) or not kept else 0
         scope = "" if lock.orphan else lock.scope
-        for amount in (-lost, more):
-            if amount:
-                self.ledger.track(now_ms, scope, "cap", [(lock.feature, amount)], properties)
+        amount = more - lost
+        if amount:
+            self.ledger.track(now_ms, scope, "cap", [(lock.feature, amount)], properties)
         return Status.DONE
 
     def _unwind(self, now_ms: int, lock: Lock, kept: int) -> int:
         """Give back all but ``kept`` tracked units, last taken first; return those whose row has
         ended. What is kept of a pool is what the kept units cost in it.
         """
-        lost = 0
+        lost, freed = 0, abs(lock.units) - kept
         covered = dict.fromkeys(range(len(lock.pools)), 0)
         taken = dict.fromkeys(covered, 0)
         drained = dict.fromkeys(covered, 0)
@@ -146,7 +146,7 @@ class Holds:
                 lost += (stands - stay) * (1 if given.units > 0 else -1)
             elif place.balance.period == part.period:
                 place.move(-back if given.units > 0 else back)
-        self._free(now_ms, lock, abs(lock.units) - sum(covered.values()), drained)
+        self._free(now_ms, lock, freed, drained)
         return lost
 
     def _is_there(self, part: Part) -> bool:

@@ -220,6 +220,7 @@ def _create_spending() -> None:
         sa.PrimaryKeyConstraint("internal_id", "lock_id", name="pk_locks"),
     )
     _partial("ix_locks_open", "locks", ["internal_id"], _CURRENT)
+    _partial("ix_locks_lock_id", "locks", ["lock_id"], _CURRENT)
     op.create_table(
         "alerts",
         _text("id"),
