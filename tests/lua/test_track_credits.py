@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.amounts import UNITS_MAX
+from gateway.lifecycle.rules import Window
 from gateway.outbox import Deduction, Event
 from gateway.scripts import Part, Pool, Status
-from tests.lua.world import NOW_MS, World, per_entity, row
+from tests.lua.world import HOUR_MS, NOW_MS, World, per_entity, row, rules
 
 FIFTH = (Pool("credits", 1, 5),)
 """One unit costs 0.2 credits."""
@@ -75,6 +76,17 @@ async def test_the_next_pool_pays_what_the_first_one_could_not(world: World) -> 
     pools = (Pool("gold", 1, 5), Pool("iron", 7, 1))
     assert (await world.use(Part("action1", 30, pools))).applied == [30]
     assert await world.used() == {"a": 10, "g": 3, "i": 35}
+
+
+async def test_what_costs_nothing_is_not_paid_where_nothing_may_be_used(world: World) -> None:
+    await world.create(
+        rules=rules(credits=Window("", 0, "f", HOUR_MS, NOW_MS, "{}").line),
+        credits=[row("c", 100)],
+        gold=[row("g", 100)],
+    )
+    reply = await world.use(Part("action1", 2, (*FIFTH, Pool("gold", 1, 1))))
+    assert reply.applied == [2]
+    assert await world.used() == {"c": 0, "g": 2}
 
 
 async def test_what_does_not_fit_is_dropped_or_refused(world: World) -> None:

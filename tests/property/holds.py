@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.scripts import Status
+from tests.property.balances import Place
 from tests.property.reference import Ledger, Outcome
 from tests.property.rules import Counter, Properties, Window
 from tests.property.spending import Given, Pool, convert
@@ -20,6 +21,8 @@ class Part(NamedTuple):
     period: int
     owner: str
     """The entity that holds the row, if one does."""
+    gone: bool = False
+    """Whether its entity is gone, with all that was used of it."""
 
 
 @dataclass
@@ -98,6 +101,10 @@ class Holds:
     def delete_entity(self, name: str) -> None:
         for lock in self.open.values():
             lock.orphan = lock.orphan or lock.scope == name
+            lock.parts = [
+                part._replace(gone=part.gone or name in (part.owner, part.given.place.name))
+                for part in lock.parts
+            ]
 
     def end(self, now_ms: int, lock_id: str, final: int | None, about: Properties | None) -> Status:
         """End a lock with the units that were used of it, all of them when None."""
@@ -139,23 +146,24 @@ class Holds:
             taken[given.pool] += rest
             back = units - rest
             drained[given.pool] += 0 if given.rolled else back
-            if not back:
+            if not back or part.gone:
                 continue
-            place = given.place
-            if not self._is_there(part):
+            place = self._place_of(given)
+            if place is None:
                 lost += (stands - stay) * (1 if given.units > 0 else -1)
             elif place.balance.period == part.period:
                 place.move(-back if given.units > 0 else back)
         self._free(now_ms, lock, freed, drained)
         return lost
 
-    def _is_there(self, part: Part) -> bool:
-        """Whether the row is there, or went with its entity and all that was used of it."""
-        place = part.given.place
-        names = {place.name, part.owner} - {""}
-        if not names <= self.ledger.entities.keys():
-            return True
-        return any(one is place.balance for one in self.ledger.all_balances())
+    def _place_of(self, given: Given) -> Place | None:
+        """Return where units came from, as it is now; None when the row has ended. It is found by
+        its id: a call that was denied has put a copy of everything back.
+        """
+        for one in self.ledger.all_balances():
+            if one.row.id == given.place.balance.row.id:
+                return Place(one, given.place.name)
+        return None
 
     def _free(self, now_ms: int, lock: Lock, back: int, drained: dict[int, int]) -> None:
         """Give usage windows their room back, those whose cycle still runs."""

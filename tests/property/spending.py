@@ -158,7 +158,7 @@ class Spending:
         for place in source.places:
             units = min(self.pools[source.pool].want(left), place.left)
             units = units if gate is None else min(units, gate)
-            if not place.left:
+            if not place.left or gate == 0:
                 continue  # even what rounds to nothing is not paid by nothing
             gate = None if gate is None else gate - units
             left = self._move(source, place, units, left)
@@ -174,10 +174,14 @@ class Spending:
     ) -> int:
         """Go below zero. A spend limit stands in for the floor: all of it on the first place."""
         bounds = [one for one in (gate, spare) if one is not None]
+        if 0 in bounds:
+            return left
         want = min((self.pools[source.pool].want(left), *bounds))
         if floor is None or spare is not None:
             return self._move(source, source.places[0], want, left)
         room = max(0, floor * len(source.places) - sum(place.over for place in source.places))
+        if not room:
+            return left
         rest = min(want, room)
         for place in source.places:
             units = min(rest, max(0, floor - place.over))

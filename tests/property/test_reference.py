@@ -166,6 +166,13 @@ def test_a_window_of_a_credit_system_counts_its_units_whatever_was_tracked() -> 
     assert left(of, "credits") == [99]
 
 
+def test_what_costs_nothing_is_not_paid_where_nothing_may_be_used() -> None:
+    of = ledger(credits=[row("c", 100)])
+    assert track(of, "action1", 2) == 2  # 0.4 credits
+    of.set_rules("credits", "", RuleText(windows=[Window(0, "f", DAY, JAN)]))
+    assert track(of, "action1", 2) == 0
+
+
 def test_a_filtered_window_binds_only_what_it_is_about() -> None:
     of = ledger(calls=[row("a", 100)])
     only = Window(3, "f", DAY, JAN, '{"model":["big",1]}')
