@@ -45,6 +45,11 @@ from gateway.webhook_commands import webhooks
 from persistence.catalog import SqlCatalog
 from persistence.migrate import head, upgrade
 
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than clients keep theirs, so that none sends a
+request into one that is just being closed.
+"""
+
 BACKLOG = 2048
 """Connections that wait to be accepted; one published client opens one for each request."""
 
@@ -207,6 +212,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
                 proxy_headers=False,
                 log_config=None,
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=settings.drain_seconds,
             )
         )
