@@ -1,5 +1,5 @@
 """The Lua scripts as typed coroutines: what they are asked (``calls``), how they come to the server
-(``library``, ``server``), and one coroutine for each (``scripts``).
+(``composition``, ``server``), and one coroutine for each (``scripts``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.scripts.calls import (
     TrackReply,
     Use,
 )
-from gateway.scripts.library import Library, compose, entry_names, source
+from gateway.scripts.composition import Library, compose, entry_names, source
 from gateway.scripts.scripts import Scripts
 
 __all__ = [

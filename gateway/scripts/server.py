@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import UnavailableError, UnknownOutcomeError
 from gateway.scripts.calls import HoldDue, Status
-from gateway.scripts.library import compose
+from gateway.scripts.composition import compose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

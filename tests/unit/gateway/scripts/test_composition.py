@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.scripts import compose, entry_names, library
+from gateway.scripts import compose, composition, entry_names
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of scripts of a test's own."""
     (tmp_path / "include").mkdir()
-    monkeypatch.setattr(library, "_ROOT", tmp_path)
+    monkeypatch.setattr(composition, "_ROOT", tmp_path)
     return tmp_path
 
 
