@@ -3,7 +3,7 @@
 Serving is done here rather than by a server's own command so that one process starts and stops
 everything in order: the embedded server first and last, the parts, HTTP, then requests drained, the
 outbox flushed, clients closed. Whatever goes wrong at start is one line on standard error and exit
-code 1, never a traceback. A secret key is printed once, when it is made, and nowhere else.
+code 1, never a traceback.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import secrets
 import signal
 import socket
-import string
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 from typing import Any
 
@@ -25,22 +23,17 @@ import msgspec
 import uvicorn
 
 from gateway.api.openapi import package_version
-from gateway.app import (
-    Runtime,
-    SystemClock,
-    WriterTask,
-    build_app,
-    check_redis,
-    check_sql,
-    make_database,
-    make_redis,
-    started,
-)
+from gateway.app import Runtime, build_app, started
+from gateway.clients import make_database, make_redis
 from gateway.clock_commands import clock
 from gateway.config import Settings
-from gateway.console import data_dir, database_url, read_settings, redis_url, run, with_database
+from gateway.console import data_dir, database_url, read_settings, redis_url, run
 from gateway.embedded import EmbeddedServer
 from gateway.errors import GatewayError, StartError
+from gateway.key_commands import PREFIXES, keys, new_secret
+from gateway.start_checks import check_redis, check_sql
+from gateway.tasks import WriterTask
+from gateway.wall import SystemClock
 from gateway.webhook_commands import webhooks
 from persistence.catalog import SqlCatalog
 from persistence.migrate import head, upgrade
@@ -53,10 +46,6 @@ request into one that is just being closed.
 BACKLOG = 2048
 """Connections that wait to be accepted; one published client opens one for each request."""
 
-KEY_CHARACTERS = 40
-
-_PREFIXES = {"sandbox": "am_sk_test_", "live": "am_sk_live_"}
-_ALPHABET = string.ascii_letters + string.digits
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -81,6 +70,7 @@ def commands() -> None:
 
 
 commands.add_command(clock)
+commands.add_command(keys)
 commands.add_command(webhooks)
 
 
@@ -117,61 +107,6 @@ def migrate(**given: object) -> None:
     settings = read_settings(**given)
     _migrate(settings)
     click.echo(f"SQL is at revision {head()}")
-
-
-@commands.group()
-def keys() -> None:
-    """Create, list and revoke secret keys."""
-
-
-@keys.command("create")
-@click.option("--env", type=click.Choice(sorted(_PREFIXES)), default="sandbox", show_default=True)
-@click.option("--name", default="", metavar="TEXT", help="What the key is for.")
-@database_url
-@data_dir
-def create_key(env: str, name: str, **given: object) -> None:
-    """Create a key and print it; it cannot be shown again."""
-    secret = new_secret(env)
-
-    async def create(store: SqlCatalog) -> None:
-        key = await store.create_key(env, name, secret)
-        click.echo(f"{key.id}  {secret}")
-
-    run(_with_store(read_settings(**given), create))
-
-
-@keys.command("list")
-@database_url
-@data_dir
-def list_keys(**given: object) -> None:
-    """List keys; of the secret only its beginning is known."""
-
-    async def show(store: SqlCatalog) -> None:
-        for key in await store.list_keys():
-            state = "live" if key.revoked_at is None else "revoked"
-            click.echo(f"{key.id}  {key.env:8}  {key.prefix}...  {state:8}  {key.name}")
-
-    run(_with_store(read_settings(**given), show))
-
-
-@keys.command("revoke")
-@click.argument("key_id")
-@database_url
-@data_dir
-def revoke_key(key_id: str, **given: object) -> None:
-    """Revoke a key; every gateway refuses it within a second."""
-
-    async def revoke(store: SqlCatalog) -> None:
-        if not await store.revoke_key(key_id):
-            raise StartError(f"there is no live key {key_id}")
-        click.echo(f"{key_id} is revoked")
-
-    run(_with_store(read_settings(**given), revoke))
-
-
-def new_secret(env: str) -> str:
-    """Return a new secret key of an environment."""
-    return _PREFIXES[env] + "".join(secrets.choice(_ALPHABET) for _ in range(KEY_CHARACTERS))
 
 
 class _Server(uvicorn.Server):
@@ -259,19 +194,13 @@ async def _checked(settings: Settings) -> AsyncIterator[None]:
     yield
 
 
-async def _with_store(
-    settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
-) -> None:
-    await with_database(settings, lambda database: use(SqlCatalog(database, SystemClock())))
-
-
 async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
     """Make sure that some key works; return it if it was made just now and nobody knows it."""
     preset = settings.bootstrap_key
     if preset:
         digest = hashlib.sha256(preset.encode()).hexdigest()
         if digest not in {key.digest for key in (await store.load()).keys}:
-            env = "live" if preset.startswith(_PREFIXES["live"]) else "sandbox"
+            env = "live" if preset.startswith(PREFIXES["live"]) else "sandbox"
             await store.create_key(env, "bootstrap", preset)
         return None
     if await store.has_keys():

@@ -1,28 +1,18 @@
 """The composition root: every client is made here, checked once at start, and closed here.
 
 ``Runtime`` holds the parts; ``create_app`` puts them behind HTTP. Redis is asked without retries:
-the engine decides what may be asked twice, for a lost answer is not a lost change. It must never
-begin to serve on a server that may evict balances or was set up with another partition count, and
-never print a password.
-
-Failure. A start check that fails raises ``StartError`` with one line that says what to do. A writer
-that gives up is logged and shown in ``/health``; requests go on until Redis is full.
+the engine decides what may be asked twice, for a lost answer is not a lost change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from litestar import Litestar
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from gateway.api.asgi import make_app
 from gateway.api.exchange import Exchange
@@ -30,6 +20,7 @@ from gateway.api.health import Health, State, WriterHealth
 from gateway.api.openapi import package_version
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
+from gateway.clients import make_database, make_redis
 from gateway.config import Settings
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
@@ -41,107 +32,14 @@ from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.keys import INSTALLATION, outbox_key
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
-from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
-from gateway.webhooks.sender import Sender
-from persistence import store
+from gateway.start_checks import check_redis, check_sql
+from gateway.tasks import WriterTask
+from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
-from persistence.database import Database, EngineOptions, make_engine
-from persistence.migrate import require_current
 from persistence.reader import SqlReader
-from persistence.webhooks import SqlWebhooks
-from persistence.writer import Writer
-
-log = logging.getLogger(__name__)
-
-REDIS_MAJOR_MIN = 7
-"""Functions, which scripts are, came with this version."""
 
 SQL_THREADS = 4
 """Statements one gateway runs at a time; they are for cold customers, the catalog and lists."""
-
-WRITER_TIMEOUT_SECONDS = 30.0
-"""Of the writer's own connection, which waits for entries and carries whole batches."""
-
-WRITER_STATEMENT_MS = 60_000
-"""Of one statement over a whole batch; a batch that times out would time out for ever."""
-
-_NOEVICTION = "noeviction"
-
-
-class SystemClock:
-    """The time of this machine."""
-
-    def now_ms(self) -> int:
-        """Return Unix milliseconds."""
-        return time.time_ns() // 1_000_000
-
-
-class WebhookTask:
-    """The deliverer of webhooks with what it needs, as a task of this process."""
-
-    def __init__(self, settings: Settings, clock: WallClock) -> None:
-        limit_ms = settings.sql_timeout_ms
-        self._database = make_database(
-            settings, threads=1, answer_ms=limit_ms, statement_ms=limit_ms
-        )
-        self._sender = Sender(connections_max=CONNECTIONS_MAX)
-        self._deliverer = Deliverer(SqlWebhooks(self._database), self._sender, clock)
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to deliver."""
-        self._task = asyncio.create_task(self._deliverer.run(), name="webhooks")
-
-    async def stop(self) -> None:
-        """Finish what is being sent, and close."""
-        if self._task is not None:
-            self._deliverer.stop()
-            # What ended it was logged when it did.
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._sender.close()
-        await self._database.close()
-
-
-class WriterTask:
-    """The writer with what it needs, as a task of this process, and the deliverer beside it."""
-
-    def __init__(self, settings: Settings, clock: WallClock) -> None:
-        self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS)
-        self._database = make_database(
-            settings, threads=1, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
-        )
-        self._drain_seconds = settings.drain_seconds
-        self._writer = Writer(
-            self._client,
-            self._database,
-            partitions=range(settings.partitions),
-            clock=clock,
-            batch_max=settings.writer_batch_max,
-            linger_ms=settings.writer_linger_ms,
-            drain_ms=settings.drain_seconds * 1000,
-        )
-        self._webhooks = WebhookTask(settings, clock)
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """The running task; None before ``start``."""
-        return self._task
-
-    def start(self) -> None:
-        """Begin to carry entries."""
-        self._task = asyncio.create_task(self._writer.run(), name="writer")
-        self._webhooks.start()
-
-    async def stop(self) -> None:
-        """Carry what is left, for a bounded time, and close."""
-        await self._webhooks.stop()
-        if self._task is not None:
-            await self._writer.stop()
-            # What ended it was logged when it did, and stays visible in /health until now.
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._client.aclose()
-        await self._database.close()
 
 
 class Runtime:
@@ -286,75 +184,6 @@ async def started(runtime: Runtime) -> AsyncIterator[Runtime]:
         yield runtime
     finally:
         await runtime.stop()
-
-
-def make_redis(settings: Settings, *, timeout_seconds: float) -> Redis:
-    """Return a client with every limit explicit and no retries."""
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=settings.redis_connections_max,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=False,
-    )
-    return Redis.from_pool(pool)
-
-
-def make_database(
-    settings: Settings, *, threads: int, answer_ms: int | None, statement_ms: int
-) -> Database:
-    """Return SQL with its threads; the writer's waits as long as a statement may take."""
-    options = EngineOptions(
-        pool_size=threads,
-        statement_timeout_ms=statement_ms,
-        lock_timeout_ms=statement_ms,
-    )
-    engine = make_engine(settings.resolved_database_url, options)
-    return Database(engine, threads=threads, answer_ms=answer_ms)
-
-
-async def check_redis(client: Redis, settings: Settings) -> None:
-    """Raise ``StartError`` unless Redis answers and is set up to keep balances."""
-    try:
-        server = await client.info("server")
-    except (RedisError, OSError) as error:
-        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
-    version = str(server.get("redis_version", "0"))
-    if int(version.split(".", maxsplit=1)[0]) < REDIS_MAJOR_MIN:
-        raise StartError(f"Redis {version} is too old; {REDIS_MAJOR_MIN} or newer is needed")
-    await _check_policy(client)
-    found = int(await client.hget(INSTALLATION, "partitions") or settings.partitions)
-    if found != settings.partitions:
-        raise StartError(
-            f"Redis was set up with {found} partitions, not {settings.partitions}; "
-            f"set TALLYGATE_PARTITIONS={found}"
-        )
-
-
-async def _check_policy(client: Redis) -> None:
-    try:
-        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
-    except (NoPermissionError, ResponseError):
-        log.warning("Redis does not tell its maxmemory-policy; it must be %s", _NOEVICTION)
-        return
-    if policy != _NOEVICTION:
-        raise StartError(
-            f"Redis would evict balances (maxmemory-policy {policy}): "
-            f"CONFIG SET maxmemory-policy {_NOEVICTION}"
-        )
-
-
-async def check_sql(settings: Settings, database: Database) -> None:
-    """Raise ``StartError`` unless SQL answers, is migrated and has the same partitions."""
-    await asyncio.to_thread(require_current, settings.resolved_database_url)
-    await database.run(lambda engine: store.claim_installation(engine, settings.partitions))
-
-
-def _address(client: Redis) -> str:
-    arguments = client.connection_pool.connection_kwargs
-    return str(arguments.get("path") or f"{arguments.get('host')}:{arguments.get('port', 6379)}")
 
 
 async def _state(asked: Any) -> State:  # noqa: ANN401 - any awaitable

@@ -10,8 +10,9 @@ from typing import Any
 import click
 import uvloop
 
-from gateway.app import check_sql, make_database
+from gateway.clients import make_database
 from gateway.config import Settings, environment
+from gateway.start_checks import check_sql
 from persistence.database import Database
 
 redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from gateway.app import SystemClock
 from gateway.console import data_dir, database_url, read_settings, run, with_database
 from gateway.errors import StartError
 from gateway.ids import new_id
+from gateway.wall import SystemClock
 from gateway.webhooks.messages import check_url, headers, new_secret, ping
 from gateway.webhooks.records import ENDPOINTS_MAX, DeliveryState, Endpoint, EventType
 from gateway.webhooks.sender import Sender
