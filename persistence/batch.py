@@ -81,6 +81,7 @@ class CustomerRow(NamedTuple):
     seq: int
     counter: int
     number_max: int
+    applied_ms: int
 
 
 class CustomerChange(NamedTuple):
@@ -91,6 +92,7 @@ class CustomerChange(NamedTuple):
     seq: int
     counter: int
     number_max: int
+    applied_ms: int
 
 
 class EntityRow(NamedTuple):

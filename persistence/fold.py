@@ -103,6 +103,7 @@ class _Step:
         entry, state = self._entry, self._state
         state.customer_id = entry.customer_id
         state.seq = entry.seq
+        state.applied_ms = place(entry.stream_id)[0]
         ends: list[outbox.Change] = []
         for change in entry.changes:
             # An end takes what the same entry moved along, wherever its line stands.

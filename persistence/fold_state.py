@@ -96,6 +96,7 @@ class CustomerState:
         self.seq = 0
         self.counter = 0
         self.number_max = 0
+        self.applied_ms = 0
         self.balances: dict[str, Balance] = {}
         self.slots: dict[str, dict[str, SlotRow]] = {}
         self.windows: dict[tuple[str, str, str], WindowRow] = {}
@@ -134,7 +135,13 @@ class CustomerState:
             batch.customer_ends.append(self.end)
 
     def _release_customer(self, batch: Batch) -> None:
-        numbers = (self.deleted_at, self.seq, self.counter, self.number_max)
+        numbers = (
+            self.deleted_at,
+            self.seq,
+            self.counter,
+            self.number_max,
+            self.applied_ms,
+        )
         if self.document is None:
             batch.customer_changes.append(CustomerChange(self.internal_id, *numbers))
             return

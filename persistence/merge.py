@@ -256,7 +256,7 @@ def _slot_step(insert_into: _Insert) -> Step:
 
 def _customer_step(insert_into: _Insert) -> Step:
     stage = _stage(_CUSTOMERS, batch.CustomerRow)
-    rising = {"counter", "number_max"}
+    rising = {"counter", "number_max", "applied_ms"}
     return Step(stage, _upsert(insert_into, stage, _CUSTOMERS, rising=rising))
 
 
@@ -270,6 +270,7 @@ def _customer_change_step() -> Step:
             seq=stage.c.seq,
             counter=_higher(stage.c.counter, _CUSTOMERS.c.counter),
             number_max=_higher(stage.c.number_max, _CUSTOMERS.c.number_max),
+            applied_ms=_higher(stage.c.applied_ms, _CUSTOMERS.c.applied_ms),
         )
     )
     return Step(stage, change)

@@ -15,23 +15,24 @@ from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from persistence.base import Base
+from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
 from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
 
 # What stands elsewhere: with it, this module knows every table.
-__all__ = ["Base", "WebhookDelivery", "WebhookEndpoint"]
+__all__ = [
+    "Base",
+    "Cursor",
+    "DeadLetter",
+    "Incident",
+    "Installation",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WriterProcess",
+]
 
 _LIVE = text("deleted_at IS NULL")
 _CURRENT = text("ended_at IS NULL")
 _NEW = text("dispatched_at IS NULL")
-
-
-class Installation(Base):
-    """The partition count, fixed for the life of the data. Written once, at the first start."""
-
-    __tablename__ = "installation"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    partitions: Mapped[int]
 
 
 class CatalogRevision(Base):
@@ -101,6 +102,7 @@ class Customer(Base):
 
     ``seq`` counts the changes SQL has seen, ``counter`` is the highest period and ``number_max``
     the highest entity number ever given: a customer that returns to Redis goes on from them.
+    ``applied_ms`` is the time in the id of the newest stream entry that SQL has of it.
     """
 
     __tablename__ = "customers"
@@ -116,8 +118,10 @@ class Customer(Base):
     seq: Mapped[int]
     counter: Mapped[int]
     number_max: Mapped[int]
+    applied_ms: Mapped[int]
 
     __table_args__ = (
+        Index("ix_customers_applied", "applied_ms"),
         Index(
             "uq_customers_live", "env", "id",
             unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE,
@@ -369,27 +373,4 @@ class Reset(Base):
     feature_id: Mapped[str]
     period: Mapped[int]
     due_ms: Mapped[int]
-    at_ms: Mapped[int]
-
-
-class Cursor(Base):
-    """The last stream entry of a partition that SQL holds. Writer: ``store``."""
-
-    __tablename__ = "cursors"
-
-    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stream_id: Mapped[str]
-    updated_at_ms: Mapped[int]
-    applied: Mapped[int]
-
-
-class DeadLetter(Base):
-    """An entry the writer could not apply, byte for byte. Writer: ``store``."""
-
-    __tablename__ = "dead_letters"
-
-    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stream_id: Mapped[str] = mapped_column(primary_key=True)
-    payload: Mapped[bytes]
-    error: Mapped[str]
     at_ms: Mapped[int]

@@ -19,6 +19,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, exc, func, select
 
 from gateway.errors import GatewayError, StartError, UnavailableError
+from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
 from persistence.database import read_transaction, write_transaction
@@ -59,7 +60,15 @@ def apply(engine: Engine, batch: Batch, *, expected: Mapping[int, str], now_ms: 
 def open_cursors(engine: Engine, partitions: Iterable[int]) -> dict[int, str]:
     """Return the last applied stream id of each partition, and make sure that it has a row."""
     rows = [
-        {"partition": at, "stream_id": BEGINNING, "updated_at_ms": 0, "applied": 0}
+        {
+            "partition": at,
+            "stream_id": BEGINNING,
+            "updated_at_ms": 0,
+            "applied": 0,
+            "owner": "",
+            "epoch": 0,
+            "seen_id": BEGINNING,
+        }
         for at in partitions
     ]
     statement = INSERTS[engine.dialect.name](_CURSORS).on_conflict_do_nothing()
@@ -88,7 +97,9 @@ def claim_installation(engine: Engine, partitions: int) -> None:
     """Keep the partition count at the first start; later raise ``StartError`` if it differs."""
     table = table_of(models.Installation)
     with _named_faults(), write_transaction(engine) as connection:
-        claim = INSERTS[engine.dialect.name](table).values(id=1, partitions=partitions)
+        claim = INSERTS[engine.dialect.name](table).values(
+            id=1, partitions=partitions, identity=new_id("inst"), run_id=""
+        )
         connection.execute(claim.on_conflict_do_nothing())
         found = connection.scalars(select(table.c.partitions)).one()
     if found != partitions:
