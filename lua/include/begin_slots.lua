@@ -13,7 +13,7 @@ begin_slots(keys, state, lines): state of the customer level. Raises state.count
 local function begin_slots(keys, state, lines)
   local over = {}
   for _, row in ipairs(state.rows) do
-    if row.kind == 'p' and row.fresh then
+    if row.kind == 'p' and row.fresh and not row.gone then
       redis.call('HDEL', keys.customer, 'z:' .. row.id)
       if string.find(row.flags, 'k', 1, true) then
         local base = score_base(row.old_period, 2)

@@ -373,6 +373,20 @@ async def test_a_row_that_expired_leaves_nothing_behind(world: World) -> None:
     assert await world.used() == {"c": 5}
 
 
+async def test_overage_of_slots_ends_with_a_row_that_expires_while_another_rolls_over(
+    world: World,
+) -> None:
+    ending = slots("a", 10, "", flags="ok", expires_ms=NOW_MS + HOUR_MS)
+    await world.create(calls=[ending, hourly("b", 5, roll=":1")])
+    await world.seats("zoe")
+    await world.track("calls", 40, "zoe")
+    world.now_ms += HOUR_MS
+    await world.settle()
+    assert await world.used() == {"b": 0}
+    assert await world.left("calls") == 5
+    await world.check_ledger()
+
+
 async def test_an_unlimited_row_has_nothing_to_hand_on(world: World) -> None:
     await world.create(calls=[hourly("a", 0, flags="u", roll=":1")])
     await world.track("calls", -5)
