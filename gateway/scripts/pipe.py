@@ -1,0 +1,301 @@
+"""One connection that all calls of a process share: what is asked in one turn of the loop leaves in
+one write, and replies are given out in the order of the calls.
+
+redis-py opens the connection and greets the server, hiredis packs and parses; in between there are
+a queue and a transport. A call that is cancelled or late keeps its place in the queue, so that its
+reply is thrown away and never handed to another.
+
+Failure. A lost connection fails the calls that were in flight with ``PipeLostError`` (their outcome
+is unknown), and those that had not left with ``PipeUnsentError``. A call that waits longer than the
+limit gets redis-py's ``TimeoutError``; when the server has not answered anything for as long, the
+connection is given up, since what it would answer nobody waits for. The next call opens another.
+An exception in a receiver never reaches the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT_MAX = 4096
+"""Calls that may wait for a reply; beyond it the server is slower than its callers."""
+
+_LOOKS = 4
+"""How often within the time limit calls are looked at: a late one is late by a quarter more."""
+
+_NOTHING = object()
+
+Receiver = Callable[[Any], None]
+"""Takes the reply, or the exception that came instead of one."""
+
+
+class PipeUnsentError(RedisConnectionError):
+    """The call never left this process."""
+
+
+class PipeLostError(RedisConnectionError):
+    """The connection was lost while the call was in flight."""
+
+
+class _Slot:
+    """A call's place in the order of replies; without a receiver its reply is thrown away."""
+
+    __slots__ = ("deadline", "receiver")
+
+    def __init__(self, receiver: Receiver | None, deadline: float) -> None:
+        self.receiver = receiver
+        self.deadline = deadline
+
+    def settle(self, reply: object) -> None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is None:
+            return
+        try:
+            receiver(reply)
+        except Exception:
+            # The connection serves everybody; a fault of one receiver is that one's alone.
+            log.exception("the receiver of a reply failed")
+
+
+class Pipe:
+    """The shared connection, opened by the first call and again after each loss."""
+
+    def __init__(
+        self, pool: ConnectionPool, *, timeout_seconds: float, in_flight_max: int = IN_FLIGHT_MAX
+    ) -> None:
+        """Take connections as ``pool`` makes them; it keeps none of them."""
+        self._pool = pool
+        self._timeout_s = timeout_seconds
+        self._in_flight_max = in_flight_max
+        self._waiting: deque[tuple[bytes, _Slot]] = deque()
+        self._wire: _Wire | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._is_flushing = False
+        self._is_closed = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._watch_at = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait to leave or for a reply."""
+        return len(self._waiting) + (len(self._wire.slots) if self._wire else 0)
+
+    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
+        """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def receive(reply: object) -> None:
+            if future.done():
+                return
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        self.send(hiredis.pack_command(cast("Any", words)), receive)
+        return await future
+
+    def send(self, command: bytes, receiver: Receiver) -> None:
+        """Ask, without a coroutine: ``receiver`` is called once, later, with what came.
+
+        Raises ``PipeUnsentError`` when the pipe is closed or too many calls wait.
+        """
+        if self._is_closed:
+            raise PipeUnsentError("the connection is closed")
+        if self.in_flight >= self._in_flight_max:
+            raise PipeUnsentError("Too many calls wait for Redis")
+        loop = asyncio.get_running_loop()
+        slot = _Slot(receiver, loop.time() + self._timeout_s)
+        self._waiting.append((command, slot))
+        if not self._is_flushing:
+            self._is_flushing = True
+            loop.call_soon(self._flush)
+        if self._watch is None:
+            self._look_later()
+
+    async def close(self) -> None:
+        """Fail what waits, and close."""
+        self._is_closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        self._fail_unsent(PipeUnsentError("the connection is closed"))
+        if self._wire is not None:
+            self._wire.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def drop(self) -> None:
+        """Close the connection; calls in flight fail, the next one opens another."""
+        if self._wire is not None:
+            self._wire.close()
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        wire = self._wire
+        if wire is not None and wire.is_open:
+            if not self._waiting:
+                return
+            commands = []
+            for command, slot in self._waiting:
+                # Who left or was late while it waited here costs the server nothing.
+                if slot.receiver is not None:
+                    commands.append(command)
+                    wire.slots.append(slot)
+            self._waiting.clear()
+            wire.write(b"".join(commands))
+        elif self._opening is None and self._waiting and not self._is_closed:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add_done_callback(self._opened)
+
+    async def _open(self) -> None:
+        connection: AbstractConnection = cast("Any", self._pool).make_connection()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await cast("Any", connection).connect()
+            self._wire = _Wire.take(connection, self._lost)
+        except (RedisError, OSError, TimeoutError) as error:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+            text = f"Error connecting to Redis: {str(error) or 'timeout'}"
+            self._fail_unsent(PipeUnsentError(text))
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the connection could not be opened", exc_info=task.exception())
+            self._fail_unsent(PipeUnsentError("Error connecting to Redis"))
+        if self._waiting and not self._is_flushing:
+            self._flush()
+
+    def _lost(self, wire: _Wire, error: Exception | None) -> None:
+        if self._wire is wire:
+            self._wire = None
+        fault = f"the connection to Redis was lost: {error or 'closed by the server'}"
+        slots, wire.slots = wire.slots, deque()
+        for slot in slots:
+            slot.settle(PipeLostError(fault))
+        if self._waiting and not self._is_flushing and not self._is_closed:
+            self._flush()
+
+    def _fail_unsent(self, error: Exception) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for _, slot in waiting:
+            slot.settle(error)
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._watch_at = loop.time() + self._timeout_s / _LOOKS
+        self._watch = loop.call_at(self._watch_at, self._look)
+
+    def _look(self) -> None:
+        """Tell those who waited too long; give up a server that answers nobody."""
+        self._watch = None
+        now = asyncio.get_running_loop().time()
+        # When the loop itself stood still, replies may lie in the socket unread: they come first.
+        if now < self._watch_at + self._timeout_s / _LOOKS:
+            self._end_late(now)
+        if self.in_flight:
+            self._look_later()
+
+    def _end_late(self, now: float) -> None:
+        for _, slot in self._waiting:
+            if slot.deadline > now:
+                break
+            slot.settle(PipeUnsentError("Error connecting to Redis: timeout"))
+        wire = self._wire
+        if wire is None:
+            return
+        for slot in wire.slots:
+            if slot.deadline > now:
+                break
+            slot.settle(RedisTimeoutError("Timeout reading from Redis"))
+        if wire.slots and wire.slots[0].deadline < now > wire.heard_at + self._timeout_s:
+            wire.close()
+
+
+class _Wire(asyncio.Protocol):
+    """One connection: the slots of the calls that went through it, in order."""
+
+    def __init__(
+        self, transport: asyncio.Transport, lost: Callable[[_Wire, Exception | None], None]
+    ) -> None:
+        self.slots: deque[_Slot] = deque()
+        self.heard_at = asyncio.get_running_loop().time()
+        self._transport = transport
+        self._lost = lost
+        self._is_lost = False
+
+    @classmethod
+    def take(
+        cls, connection: AbstractConnection, lost: Callable[[_Wire, Exception | None], None]
+    ) -> _Wire:
+        """Take the transport out of a connection that has greeted its server."""
+        writer = cast("asyncio.StreamWriter", connection._writer)  # noqa: SLF001 - no public way
+        transport = cast("asyncio.Transport", writer.transport)
+        wire = cls(transport, lost)
+        parser = connection._parser  # noqa: SLF001 - the texts of errors are its knowledge
+        wire._reader = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=parser.parse_error,
+            notEnoughData=_NOTHING,
+        )
+        transport.set_protocol(wire)
+        connection._reader = connection._writer = None  # noqa: SLF001 - it has nothing left to close
+        if transport.is_closing():
+            raise RedisConnectionError("closed by the server")
+        return wire
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_lost and not self._transport.is_closing()
+
+    def write(self, commands: bytes) -> None:
+        if commands:
+            self._transport.write(commands)
+
+    def close(self) -> None:
+        self._transport.abort()
+        self._end(None)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        reader, slots = self._reader, self.slots
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _NOTHING:
+                if not slots:
+                    raise InvalidResponse("a reply that nobody asked for")
+                slots.popleft().settle(reply)
+        except RedisError as error:
+            # After garbage no later reply can be trusted to belong to its call.
+            log.exception("Redis answered what is no reply")
+            self._transport.abort()
+            self._end(error)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc)
+
+    def _end(self, error: Exception | None) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._lost(self, error)
+
+    _reader: Any
