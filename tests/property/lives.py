@@ -9,6 +9,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from msgspec import structs
 
 from gateway import outbox
+from gateway.rows import Row
 from gateway.scripts import Ending, Status
 from tests.property.balances import NewRow
 from tests.property.holds import Holds
@@ -124,12 +125,16 @@ class Lives(Stage):
         }
 
     def real(self, rows: dict[str, list[NewRow]]) -> dict[str, list[NewRow]]:
-        """Return rows with the ids Redis knows rollovers by."""
+        """Return rows with the ids and ranks Redis knows rollovers by."""
         ids = {label: row_id for row_id, label in self.labels.items()}
+
+        def known(row: Row) -> Row:
+            if row.id not in ids:
+                return row
+            return structs.replace(row, id=ids[row.id], rank=self.ranks[row.id])
+
         return {
-            feature: [
-                (structs.replace(row, id=ids.get(row.id, row.id)), due_ms) for row, due_ms in made
-            ]
+            feature: [(known(row), due_ms) for row, due_ms in made]
             for feature, made in rows.items()
         }
 

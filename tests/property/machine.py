@@ -73,6 +73,7 @@ class Stage(RuleBasedStateMachine):
         self.history = History()
         self.accounts = Accounts()
         self.labels: dict[str, str] = {}
+        self.ranks: dict[str, str] = {}
         """Rollovers by id, as the reference calls them."""
         self.seen = "0-0"
         self.state = self.run(read_state(client, KEYS))
@@ -192,6 +193,7 @@ class Stage(RuleBasedStateMachine):
                 prefix = label_of(owner, row.roll, row.expires_ms)
                 count = sum(label.startswith(prefix) for label in self.labels.values())
                 self.labels[row.id] = f"{prefix}{count}"
+                self.ranks[f"{prefix}{count}"] = row.rank
 
     @invariant()
     def outbox_and_state_agree(self) -> None:
