@@ -42,17 +42,25 @@ local function make_plan(states, ratios, now, properties)
   plan.sources = lists[1]
   if not mixed then return plan end
 
-  local joined, tiers = {}, { e = 1, s = 1, c = 2, p = 3, h = 4 } -- rollovers come before all, as tier 0
-  for tier = 0, 4 do
+  -- Rollovers come before all else: by expiry, and where that is one, in the order of the rest.
+  local tiers, rolled, rest, places = { e = 1, s = 1, c = 2, p = 3, h = 4 }, {}, {}, {}
+  for tier = 1, 4 do
     for _, sources in ipairs(lists) do
       for _, source in ipairs(sources) do
-        if (source.row.rolled and 0 or tiers[source.kind]) == tier then joined[#joined + 1] = source end
+        if tiers[source.kind] == tier then
+          local into = source.row.rolled and rolled or rest
+          into[#into + 1] = source
+          places[source] = #into
+        end
       end
     end
-    if tier == 0 then
-      table.sort(joined, function(one, other) return (one.row.rank or '~') < (other.row.rank or '~') end)
-    end
   end
-  plan.sources = joined
+  table.sort(rolled, function(one, other)
+    local first, second = string.sub(one.row.rank or '~', 1, 15), string.sub(other.row.rank or '~', 1, 15)
+    if first ~= second then return first < second end
+    return places[one] < places[other]
+  end)
+  for _, source in ipairs(rest) do rolled[#rolled + 1] = source end
+  plan.sources = rolled
   return plan
 end

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from gateway.cycles import last_boundary
 from gateway.rows import Row
 
 NewRow = tuple[Row, int]
@@ -84,6 +85,9 @@ class Source(NamedTuple):
     held: bool = False
 
 
-def label_of(owner: str, row_id: str, expires_ms: int) -> str:
-    """Return how names of rollovers begin: whose they are, what they come from, when they end."""
-    return f"{owner}~{row_id}~{expires_ms}~"
+def label_of(owner: str, parent: Row, expires_ms: int, now_ms: int) -> str:
+    """Return the name of a rollover: whose it is, what it comes from, when it ends, and which
+    boundary it was made at, the last one before ``now_ms``.
+    """
+    boundary_ms = last_boundary(parent.anchor_ms, parent.unit, parent.every, now_ms)
+    return f"{owner}~{parent.id}~{expires_ms}~{boundary_ms}"

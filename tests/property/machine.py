@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from gateway import outbox
 from gateway.keys import customer_keys, partition_of
-from gateway.rows import Flag, Kind
+from gateway.rows import Flag, Kind, Row
 from gateway.scripts import (
     CheckReply,
     Context,
@@ -74,6 +74,7 @@ class Stage(RuleBasedStateMachine):
         self.accounts = Accounts()
         self.labels: dict[str, str] = {}
         self.ranks: dict[str, str] = {}
+        self.parents: dict[str, Row] = {}
         """Rollovers by id, as the reference calls them."""
         self.seen = "0-0"
         self.state = self.run(read_state(client, KEYS))
@@ -188,12 +189,14 @@ class Stage(RuleBasedStateMachine):
             self.history.apply(entry)
             self.accounts.apply(entry)
         self.state = self.run(read_state(self.client, KEYS))
-        for _, owner, row, _ in all_rows(self.state):
+        rows = [(owner, row) for _, owner, row, _ in all_rows(self.state)]
+        self.parents |= {row.id: row for _, row in rows if not row.rollover}
+        for owner, row in rows:
             if row.rollover and row.id not in self.labels:
-                prefix = label_of(owner, row.roll, row.expires_ms)
-                count = sum(label.startswith(prefix) for label in self.labels.values())
-                self.labels[row.id] = f"{prefix}{count}"
-                self.ranks[f"{prefix}{count}"] = row.rank
+                parent = self.parents[row.roll]
+                label = label_of(owner, parent, row.expires_ms, self.now_ms)
+                self.labels[row.id] = label
+                self.ranks[label] = row.rank
 
     @invariant()
     def outbox_and_state_agree(self) -> None:

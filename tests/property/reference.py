@@ -43,8 +43,6 @@ class Ledger:
         """By feature and scope."""
         self.counters: dict[tuple[str, str, str], Counter] = {}
         """By feature, owner and key of a window."""
-        self.rolled: dict[str, int] = {}
-        """The last number of rollovers that would else be called the same."""
         self.last: Spending | None = None
         """The last amount that was spread."""
 
@@ -108,9 +106,8 @@ class Ledger:
         if not units:
             return []
         expires_ms = expiry_of(one.row, now_ms)
-        label = label_of(owner, one.row.id, expires_ms)
-        self.rolled[label] = self.rolled.get(label, -1) + 1
-        return [rollover(one.row, units, f"{label}{self.rolled[label]}", expires_ms)]
+        label = label_of(owner, one.row, expires_ms, now_ms)
+        return [rollover(one.row, units, label, expires_ms)]
 
     # -- use -----------------------------------------------------------------------------------
 
