@@ -9,6 +9,8 @@ UV ?= uv
 WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SEED ?=
+MINUTES ?= 1
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
@@ -16,7 +18,7 @@ LOCKED := .venv/locked.stamp
 INSTALLED := .venv/installed.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format lock wheel bench clean
+.PHONY: help setup run test test-fast lint format lock wheel bench torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -53,6 +55,9 @@ wheel: $(INSTALLED) ## build dist/tallygate-*.whl
 
 bench: $(INSTALLED) ## run the benches; BENCH_ARGS names one
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+torture: $(INSTALLED) ## kill every process at random under load, compare all at the end; SEED, MINUTES
+	@$(BIN)/python -m tests.torture $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 clean: ## remove what the targets made; the data folder stays
 	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

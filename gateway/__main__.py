@@ -22,17 +22,25 @@ import click
 import msgspec
 import uvicorn
 
+from gateway import metrics
+from gateway.api.exchange import Answers
+from gateway.api.lane import make_lane
 from gateway.api.openapi import package_version
-from gateway.app import Runtime, build_app, started
-from gateway.clients import make_database, make_redis
+from gateway.api.operations import OPERATIONS
+from gateway.app import Runtime, build_app, make_answers, started
+from gateway.clients import make_database, make_guard
 from gateway.clock_commands import clock
 from gateway.config import Settings
 from gateway.console import data_dir, database_url, read_settings, redis_url, run
 from gateway.embedded import EmbeddedServer
-from gateway.errors import GatewayError, StartError
+from gateway.errors import GatewayError, InvalidRequestError, StartError
+from gateway.guard import Guard
 from gateway.key_commands import PREFIXES, keys, new_secret
+from gateway.ports import WallClock
+from gateway.report_commands import report
 from gateway.start_checks import check_redis, check_sql
 from gateway.tasks import WriterTask
+from gateway.verify_commands import repair, verify
 from gateway.wall import SystemClock
 from gateway.webhook_commands import webhooks
 from persistence.catalog import SqlCatalog
@@ -71,6 +79,9 @@ def commands() -> None:
 
 commands.add_command(clock)
 commands.add_command(keys)
+commands.add_command(report)
+commands.add_command(repair)
+commands.add_command(verify)
 commands.add_command(webhooks)
 
 
@@ -96,7 +107,8 @@ def writer(**given: object) -> None:
     settings = read_settings(**given)
     if settings.is_embedded:
         raise StartError("the embedded server has its writer inside tallygate serve")
-    run(_write(settings))
+    with _shown_metrics(settings):
+        run(_write(settings))
 
 
 @commands.command()
@@ -133,12 +145,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with started(Runtime(settings)) as runtime:
         made = await _bootstrap_key(runtime.store, settings)
         await runtime.catalog.refresh()
-        application: Any = build_app(runtime)
+        answers = make_answers(runtime)
+        application: Any = build_app(runtime, answers)
         server = _Server(
             uvicorn.Config(
                 application,
                 loop="none",
-                http="httptools",
+                http=_http_protocol(settings, answers),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -155,14 +168,36 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await server.serve(sockets=[listener])
 
 
+@contextlib.contextmanager
+def _shown_metrics(settings: Settings) -> Iterator[None]:
+    """Show the metrics of a writer, which has no HTTP of its own, if a port is set."""
+    if not settings.metrics_port:
+        yield
+        return
+    metrics.build.labels(package_version()).set(1)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(metrics.serving(settings.host, settings.metrics_port))
+        except OSError as error:
+            place = f"{settings.host}:{settings.metrics_port}"
+            raise StartError(f"cannot listen on {place}: {error.strerror}") from error
+        yield
+
+
+def _http_protocol(settings: Settings, answers: Answers) -> Any:  # noqa: ANN401 - a name or a class
+    if not settings.fast_lane:
+        return "httptools"
+    return make_lane(answers, OPERATIONS, body_bytes_max=settings.body_bytes_max)
+
+
 async def _write(settings: Settings) -> None:
     clock = SystemClock()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopped.set)
-    async with _checked(settings):
-        task = WriterTask(settings, clock)
+    async with _guarded(settings, clock) as guard:
+        task = WriterTask(settings, clock, guard)
         try:
             task.start()
             click.echo(f"writing {settings.partitions} partitions")
@@ -177,21 +212,24 @@ async def _write(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _checked(settings: Settings) -> AsyncIterator[None]:
-    client = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
+async def _guarded(settings: Settings, clock: WallClock) -> AsyncIterator[Guard]:
+    """Check what is needed, and guard Redis for the block."""
     database = make_database(
         settings,
         threads=1,
         answer_ms=settings.sql_timeout_ms,
         statement_ms=settings.sql_timeout_ms,
     )
+    guard = make_guard(settings, database, clock)
     try:
-        await check_redis(client, settings)
+        await check_redis(guard.client, settings)
         await check_sql(settings, database)
+        await guard.verify()
+        guard.start()
+        yield guard
     finally:
-        await client.aclose()
+        await guard.stop()
         await database.close()
-    yield
 
 
 async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
@@ -199,15 +237,24 @@ async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
     preset = settings.bootstrap_key
     if preset:
         digest = hashlib.sha256(preset.encode()).hexdigest()
-        if digest not in {key.digest for key in (await store.load()).keys}:
+        if not await _is_known(store, digest):
             env = "live" if preset.startswith(PREFIXES["live"]) else "sandbox"
-            await store.create_key(env, "bootstrap", preset)
+            try:
+                await store.create_key(env, "bootstrap", preset)
+            except InvalidRequestError:
+                # A gateway that started at the same time was first, unless the key was revoked.
+                if not await _is_known(store, digest):
+                    raise
         return None
     if await store.has_keys():
         return None
     secret = new_secret("sandbox")
     await store.create_key("sandbox", "first", secret)
     return secret
+
+
+async def _is_known(store: SqlCatalog, digest: str) -> bool:
+    return any(key.digest == digest for key in (await store.load()).keys)
 
 
 def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> None:

@@ -6,7 +6,6 @@ the engine decides what may be asked twice, for a lost answer is not a lost chan
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,28 +13,35 @@ from typing import Any
 from litestar import Litestar
 from redis.exceptions import RedisError
 
+from gateway.api.access import Noted
 from gateway.api.asgi import make_app
-from gateway.api.exchange import Exchange
-from gateway.api.health import Health, State, WriterHealth
-from gateway.api.openapi import package_version
+from gateway.api.exchange import Answers, Exchange
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
-from gateway.clients import make_database, make_redis
+from gateway.breaker import Breaker
+from gateway.clients import make_database, make_guard, make_redis
 from gateway.config import Settings
+from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
+from gateway.engine.durability import LEVELS, Durability
 from gateway.engine.engine import Engine
 from gateway.engine.locks import LockKeeper
+from gateway.engine.outage import Outage, Policy
 from gateway.engine.replies import Replies
 from gateway.engine.subject import Subjects
-from gateway.errors import GatewayError, StartError, UnavailableError
-from gateway.keys import INSTALLATION, outbox_key
+from gateway.errors import InvalidRequestError, StartError, UnavailableError
+from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
+from gateway.scripts.barrier import Barrier
+from gateway.scripts.pipe import Pipe
 from gateway.start_checks import check_redis, check_sql
 from gateway.tasks import WriterTask
+from gateway.telemetry import make_tracing
 from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
+from persistence.fleet import SqlFleet
 from persistence.reader import SqlReader
 
 SQL_THREADS = 4
@@ -50,22 +56,56 @@ class Runtime:
             raise StartError("no Redis is set; tallygate serve starts one, or set redis_url")
         self.settings = settings
         self.wall: WallClock = clock or SystemClock()
-        self.redis = make_redis(settings, timeout_seconds=settings.redis_timeout_ms / 1000)
         self.database = make_database(
             settings,
             threads=SQL_THREADS,
             answer_ms=settings.sql_timeout_ms,
             statement_ms=settings.sql_timeout_ms,
         )
+        self.guard = make_guard(settings, self.database, self.wall)
+        self.redis = make_redis(
+            settings, timeout_seconds=settings.redis_timeout_ms / 1000, guard=self.guard
+        )
         self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
-        self.scripts = Scripts(self.redis)
+        self.breaker = Breaker()
+        self.pipe = Pipe(self.redis.connection_pool, timeout_seconds=settings.hot_timeout_ms / 1000)
+        self.guard.on_fence(self.pipe.drop)
+        self.scripts = Scripts(self.redis, self.pipe.call, self.breaker)
+        self.scripts.on_replica = self.guard.doubt
+        self.tracing = make_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
+        if self.tracing is not None:
+            dialect = self.database.engine.dialect.name
+            self.tracing.watch(self.scripts, "redis")
+            self.tracing.watch(self.reader, dialect)
+            self.tracing.watch(self.store, dialect)
         self.catalog = Catalog(self.store, self.wall)
         self.replies = Replies(self.scripts, settings.partitions)
         self.clock: Clock = self.catalog.clock
+        self.backlog = Backlog(
+            self.scripts,
+            self.reader,
+            self.wall,
+            partitions=settings.partitions,
+            entries_max=settings.outbox_max,
+            lag_seconds_max=settings.lag_seconds_max,
+        )
+        round_seconds = settings.durability_timeout_ms / 1000
+        # A round may take its whole time, and its answer comes after it.
+        self.witness = make_redis(settings, timeout_seconds=round_seconds + 1, guard=self.guard)
+        self.durability = Durability(
+            Barrier(self.witness, settings.durability_timeout_ms),
+            self.scripts,
+            self.reader,
+            level=LEVELS[settings.durability],
+            timeout_ms=settings.durability_timeout_ms,
+            partitions=settings.partitions,
+            trust=self.guard,
+        )
         self.engine = self._make_engine()
         self.keeper = LockKeeper(self.engine)
-        self.writer = WriterTask(settings, self.wall) if settings.writer else None
+        self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
+        self.probe = self._make_probe()
 
     def _make_engine(self) -> Engine:
         subjects = Subjects(
@@ -74,6 +114,8 @@ class Runtime:
             self.clock,
             partitions=self.settings.partitions,
             restore_wait_ms=self.settings.restore_wait_ms,
+            restores_max=self.settings.restores_max,
+            guard=self.guard,
         )
         parts = Parts(
             self.scripts,
@@ -81,73 +123,59 @@ class Runtime:
             self.catalog,
             self.reader,
             self.clock,
+            Outage(Policy(self.settings.on_outage)),
+            self.backlog,
             keeps_overage=self.settings.persist_free_overage,
         )
         return Engine(parts)
 
+    def _make_probe(self) -> HealthProbe:
+        parts = HealthParts(
+            self.redis,
+            self.reader,
+            SqlFleet(self.database),
+            self.catalog,
+            self.writer,
+            self.wall,
+        )
+        return HealthProbe(parts, partitions=self.settings.partitions)
+
     async def start(self) -> None:
         """Check what is needed and begin. Raises ``StartError``."""
         try:
-            await check_redis(self.redis, self.settings)
+            await check_redis(self.guard.client, self.settings)
             await check_sql(self.settings, self.database)
-            # Last, so that a mistyped setting is not written into a Redis SQL does not belong to.
-            await self.redis.hsetnx(INSTALLATION, "partitions", str(self.settings.partitions))
+            await self.guard.verify()
+            self.scripts.seal = self.guard.identity
             await self.scripts.load()
+            await self.durability.require(self.durability.level)
             await self.catalog.start()
         except RedisError as error:
             raise StartError(f"Redis refused at start: {error}") from error
-        except UnavailableError as error:
+        except (InvalidRequestError, UnavailableError) as error:
             raise StartError(error.message) from error
+        self.guard.start()
         self.keeper.start()
+        self.backlog.start()
+        self.engine.denials.start()
         if self.writer is not None:
             self.writer.start()
 
     async def stop(self) -> None:
         """Let the writer finish and close every client; safe after a failed start."""
         await self.keeper.stop()
+        await self.backlog.stop()
+        await self.engine.denials.stop()
         if self.writer is not None:
             await self.writer.stop()
         await self.catalog.stop()
+        await self.pipe.close()
+        await self.guard.stop()
         await self.redis.aclose()
+        await self.witness.aclose()
         await self.database.close()
-
-    async def health(self) -> Health:
-        """Return the state of every part."""
-        redis, sql = await asyncio.gather(_state(self.scripts.ping()), _state(self.reader.ping()))
-        catalog: State = "ok" if self.catalog.is_current else "unavailable"
-        writer = await self._writer_health()
-        is_ok = (redis, sql, catalog) == ("ok", "ok", "ok") and writer.state != "failed"
-        return Health(
-            status="ok" if is_ok else "degraded",
-            version=package_version(),
-            redis=redis,
-            sql=sql,
-            catalog=catalog,
-            writer=writer,
-        )
-
-    async def _writer_health(self) -> WriterHealth:
-        health = WriterHealth(state="apart", lag_seconds=None, partitions_behind=None)
-        task = None if self.writer is None else self.writer.task
-        if self.writer is not None:
-            health.state = "stopped"
-        if task is not None:
-            health.state = "failed" if task.done() else "running"
-        with contextlib.suppress(RedisError, UnavailableError):
-            oldest = await self._oldest_waiting()
-            late_ms = max(0, self.wall.now_ms() - min(oldest)) if oldest else 0
-            health.lag_seconds, health.partitions_behind = late_ms / 1000, len(oldest)
-        return health
-
-    async def _oldest_waiting(self) -> list[int]:
-        """Return the time of the first entry SQL has not got, for each partition that has one."""
-        cursors = await self.reader.cursors(range(self.settings.partitions))
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for partition, cursor in cursors.items():
-                after = f"({cursor}"
-                pipe.execute_command("XRANGE", outbox_key(partition), after, "+", "COUNT", 1)
-            replies = await pipe.execute()
-        return [int(reply[0][0].partition(b"-")[0]) for reply in replies if reply]
+        if self.tracing is not None:
+            await self.tracing.close()
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -162,15 +190,30 @@ def create_app(settings: Settings) -> Litestar:
     return build_app(runtime, lifespan=[lifespan])
 
 
-def build_app(runtime: Runtime, *, lifespan: list[Any] | None = None) -> Litestar:
-    """Return the application on parts whose life is somebody else's care."""
+def make_answers(runtime: Runtime) -> Answers:
+    """Return what answers every request, whatever speaks HTTP around it: traced, and noted."""
     services = Services(runtime.engine, runtime.catalog, runtime.replies)
     conflict = runtime.settings.idempotency == "conflict"
-    exchange = Exchange(services, OPERATIONS, runtime.clock, conflict=conflict)
-    return make_app(
-        exchange,
+    exchange = Exchange(
+        services,
         OPERATIONS,
-        runtime,
+        runtime.clock,
+        conflict=conflict,
+        durability=runtime.durability,
+        backlog=runtime.backlog,
+    )
+    answers = exchange if runtime.tracing is None else runtime.tracing.around(exchange)
+    return Noted(answers, OPERATIONS, sample=runtime.settings.access_log_sample)
+
+
+def build_app(
+    runtime: Runtime, answers: Answers | None = None, *, lifespan: list[Any] | None = None
+) -> Litestar:
+    """Return the application on parts whose life is somebody else's care."""
+    return make_app(
+        answers or make_answers(runtime),
+        OPERATIONS,
+        runtime.probe,
         body_bytes_max=runtime.settings.body_bytes_max,
         lifespan=lifespan,
     )
@@ -184,11 +227,3 @@ async def started(runtime: Runtime) -> AsyncIterator[Runtime]:
         yield runtime
     finally:
         await runtime.stop()
-
-
-async def _state(asked: Any) -> State:  # noqa: ANN401 - any awaitable
-    try:
-        await asked
-    except GatewayError:
-        return "unavailable"
-    return "ok"

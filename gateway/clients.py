@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any, cast
+
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.config import Settings
+from gateway.guard import Greeting, Guard
+from gateway.ports import WallClock
+from gateway.stepping import in_task
 from persistence.database import Database, EngineOptions, make_engine
+from persistence.incidents import SqlInstallation
+
+GUARD_CONNECTIONS = 8
+"""Of the guard alone; it needs them only while it repairs."""
+
+GUARD_TIMEOUT_SECONDS = 10.0
+"""Of its calls, none of which a request waits for longer than its own limits."""
 
 
-def make_redis(settings: Settings, *, timeout_seconds: float) -> Redis:
-    """Return a client with every limit explicit and no retries."""
-    pool = BlockingConnectionPool.from_url(
+def make_redis(settings: Settings, *, timeout_seconds: float, guard: Guard | None = None) -> Redis:
+    """Return a client with every limit explicit and no retries.
+
+    With a ``guard`` it has connections to the trusted server only.
+    """
+    connections_max = settings.redis_connections_max
+    greeting = None if guard is None else guard.admit
+    client = _client(settings, timeout_seconds, connections_max, greeting)
+    if guard is not None:
+        guard.cover(client)
+    return client
+
+
+def make_guard(settings: Settings, database: Database, clock: WallClock) -> Guard:
+    """Return the guard of a process, with a client of its own."""
+    connect = partial(_client, settings, GUARD_TIMEOUT_SECONDS, GUARD_CONNECTIONS)
+    installation = SqlInstallation(database, clock)
+    return Guard(connect, installation, partitions=settings.partitions)
+
+
+class _Pool(BlockingConnectionPool):
+    """Connections for tasks: to wait for one with a time limit, asyncio needs to know which."""
+
+    async def get_connection(self, *words: Any, **options: Any) -> AbstractConnection:  # noqa: ANN401 - redis-py's own
+        """Return a connection that is open and nobody else's."""
+        await in_task()
+        pool = cast("Any", super())
+        return cast("AbstractConnection", await pool.get_connection(*words, **options))
+
+
+def _client(
+    settings: Settings, timeout_seconds: float, connections_max: int, greeting: Greeting | None
+) -> Redis:
+    pool = _Pool.from_url(
         settings.redis_url,
-        max_connections=settings.redis_connections_max,
+        max_connections=connections_max,
         timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
+        redis_connect_func=greeting,
     )
     return Redis.from_pool(pool)
 

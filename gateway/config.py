@@ -22,6 +22,7 @@ PREFIX = "TALLYGATE_"
 
 _KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
 _REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
+_HTTP_PATTERN = r"^(https?://.+)?\Z"
 _DATABASE_PATTERN = r"^((sqlite|postgres|postgresql|postgresql\+psycopg)://.+)?\Z"
 
 
@@ -86,9 +87,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     writer_linger_ms: Annotated[
         int, _number("Time the writer waits to fill a batch.", 0, 10_000)
     ] = 20
+    # Below a few beats, one slow commit would look like a death.
+    writer_lease_seconds: Annotated[
+        int, _number("Silence after which the partitions of a writer are taken over.", 3, 600)
+    ] = 3
     redis_timeout_ms: Annotated[
         int, _number("Time a Redis call may take before it counts as failed.", 10, 60_000)
     ] = 1000
+    # Of a check or a track: a caller whose every request waits for it has tens of milliseconds.
+    hot_timeout_ms: Annotated[
+        int, _number("Time Redis may take for a check or a track.", 5, 60_000)
+    ] = 80
     redis_connections_max: Annotated[
         int, _number("Redis connections one process opens.", 1, 4096)
     ] = 64
@@ -100,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: Annotated[
         int, _number("Largest request body that is read.", 1024, 67_108_864)
     ] = 1_048_576
+    fast_lane: Annotated[
+        bool, Meta(description="Answer check and track before ASGI begins; false: like the rest.")
+    ] = True
     drain_seconds: Annotated[
         int, _number("Time to finish open requests and the outbox before exit.", 0, 600)
     ] = 10
@@ -110,6 +122,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     restore_wait_ms: Annotated[
         int, _number("Time a request waits for the writer before a cold customer loads.", 0, 60_000)
     ] = 2000
+    restores_max: Annotated[
+        int, _number("Customers on their way from SQL to Redis; more answer 503.", 1, 100_000)
+    ] = 1000
+    on_outage: Annotated[
+        Literal["closed", "open", "last_known"],
+        Meta(description="Answer to a check without Redis, where its feature does not say."),
+    ] = "closed"
+    durability: Annotated[
+        Literal["memory", "replica", "aof", "sql"],
+        Meta(description="What a change must have reached before it is answered."),
+    ] = "memory"
+    # With appendfsync everysec the file is flushed once a second, and later on a busy disk.
+    durability_timeout_ms: Annotated[
+        int, _number("Time to wait for that level before the answer is a 503.", 10, 60_000)
+    ] = 3000
+    # An entry takes about half a kilobyte of Redis until SQL has it.
+    outbox_max: Annotated[
+        int,
+        _number(
+            "Entries Redis holds for SQL before changes are refused; 0: any.", 0, 1_000_000_000
+        ),
+    ] = 1_000_000
+    lag_seconds_max: Annotated[
+        int, _number("Age SQL may lag behind before changes are refused; 0: any.", 0, 31_536_000)
+    ] = 3600
+    evict_idle_seconds: Annotated[
+        int,
+        _number("Time after which an unused customer leaves Redis; 0: never.", 0, 31_536_000),
+    ] = 86_400
+    # Beyond this the comparing would be felt by whoever shares the process.
+    drift_per_second: Annotated[
+        int, _number("Customers compared with SQL a second beside the writer; 0: none.", 0, 100)
+    ] = 2
     idempotency: Annotated[
         Literal["replay", "conflict"],
         Meta(description="Answer to a second call with one idempotency key: the first, or a 409."),
@@ -121,6 +166,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="Least serious log line that is written."),
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(description="Shape of log lines: for people, or one JSON object each."),
+    ] = "text"
+    access_log_sample: Annotated[
+        int,
+        _number(
+            "One request in so many gets a log line, 0 none; those answered 5xx always do.",
+            0,
+            1_000_000,
+        ),
+    ] = 0
+    metrics_port: Annotated[
+        int,
+        _number("Port where a writer that runs apart shows its metrics; 0 is nowhere.", 0, 65535),
+    ] = 0
+    otlp_endpoint: Annotated[
+        str,
+        _text(
+            "OpenTelemetry collector that traces are sent to; empty makes none.",
+            "http:// or https://, without /v1/traces",
+            _HTTP_PATTERN,
+            secret=True,
+        ),
+    ] = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **overrides: object) -> Self:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
 import uvloop
 
+from gateway import logs
 from gateway.clients import make_database
 from gateway.config import Settings, environment
 from gateway.start_checks import check_sql
@@ -19,19 +19,11 @@ redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to 
 database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
 data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
 
-# What these tell of a start, a stop or a request, our own lines tell shorter; the URL of a
-# webhook endpoint, which may hold a token, is for no log.
-_QUIET = ("uvicorn", "alembic", "httpx", "httpcore")
-
 
 def read_settings(**given: object) -> Settings:
     """Read the settings, options first, and begin to log as they say."""
     settings = Settings.from_env(environment(), **given)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    logs.set_up(settings.log_level, settings.log_format)
     return settings
 
 

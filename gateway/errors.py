@@ -254,6 +254,24 @@ class UnavailableError(GatewayError):
     code = "service_unavailable"
 
 
+class RedisUnavailableError(UnavailableError):
+    """Redis does not answer; nothing was changed. Try again."""
+
+
+class BacklogError(UnavailableError):
+    """SQL is too far behind Redis; nothing was changed. Try again later."""
+
+
+class RestoresError(UnavailableError):
+    """Too many customers are on their way from SQL to Redis; nothing was changed. Try again."""
+
+
+class UnconfirmedError(UnavailableError):
+    """The call was carried out, but the durability it asked for was not reached in time."""
+
+    code = "durability_unconfirmed"
+
+
 class UnknownOutcomeError(UnavailableError):
     """The connection was lost while the call was in flight: it may or may not have been applied."""
 

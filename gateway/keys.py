@@ -26,14 +26,20 @@ tg:{pNN}:outbox         stream  every change of the partition, drained by ``pers
 tg:{pNN}:locks          hash    receipts of the locks of the partition: ``E<tab>lock id``
 tg:{pNN}:E:holds        zset    ``E<tab>C<tab>lock id`` by when the lock expires or, once it has
                                 ended, by when to forget it
+tg:{pNN}:denials:N      string  the last count of denials that process ``N`` put into the outbox
 tg:{pNN}:E:reply:H:C    string  the reply of a call with an idempotency key, ``H`` its digest
-tg:installation         hash    partition count of this installation, compared at start
+tg:{pNN}:seal           string  identity of the installation, once the partition was compared with
+                                SQL: a Redis that was emptied is known by the seals it lost
+tg:installation         hash    identity and partition count of this installation
+tg:pulse                string  a write that nobody reads: whoever waits for a replica or the file
+                                writes it first, so that everything before it is waited for too
 
 No other module builds a key, and no script does: scripts get all of them in KEYS.
 """
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import NamedTuple, NewType
 from zlib import crc32
@@ -41,6 +47,16 @@ from zlib import crc32
 Key = NewType("Key", str)
 
 INSTALLATION = Key("tg:installation")
+PULSE = Key("tg:pulse")
+
+SCAN_ALL = "tg:{p*}:*"
+"""A pattern for SCAN that finds every key of any partition."""
+
+CUSTOMERS = "tg:{p*}:*:customer:*"
+"""A pattern for SCAN that finds every customer, and a few other keys: ``customer_of`` tells."""
+
+_PARTITION = re.compile(rb"tg:\{p(\d+)\}:")
+_CUSTOMER = re.compile(rb"tg:\{p\d+\}:(sandbox|live):customer:(.+)", re.DOTALL)
 
 
 class CustomerKeys(NamedTuple):
@@ -58,6 +74,11 @@ class CustomerKeys(NamedTuple):
     holds: Key
 
     @property
+    def seal(self) -> Key:
+        """The seal of the partition."""
+        return Key(self.outbox.removesuffix("outbox") + "seal")
+
+    @property
     def own(self) -> tuple[Key, ...]:
         """The keys of a script that knows nothing of locks."""
         return self[:6]
@@ -68,6 +89,12 @@ def partition_of(env: str, customer_id: str, partitions: int) -> int:
     return crc32(f"{env}:{customer_id}".encode()) % partitions
 
 
+def customer_of(key: bytes) -> tuple[str, str] | None:
+    """Return environment and id of the customer whose hash a key is; None for any other key."""
+    found = _CUSTOMER.fullmatch(key)
+    return (found[1].decode(), found[2].decode()) if found else None
+
+
 def reply_key(env: str, customer_id: str, partition: int, claim: str) -> Key:
     """Return where the reply of a call with an idempotency key is kept. The key of the caller may
     hold anything, so its digest stands for it.
@@ -76,9 +103,25 @@ def reply_key(env: str, customer_id: str, partition: int, claim: str) -> Key:
     return Key(f"tg:{{p{partition:02d}}}:{env}:reply:{digest}:{customer_id}")
 
 
+def denials_key(partition: int, process: str) -> Key:
+    """Return where a partition keeps which counts of denials it has of a process."""
+    return Key(f"tg:{{p{partition:02d}}}:denials:{process}")
+
+
 def outbox_key(partition: int) -> Key:
     """Return the outbox stream of a partition."""
     return Key(f"tg:{{p{partition:02d}}}:outbox")
+
+
+def seal_key(partition: int) -> Key:
+    """Return what says that a partition was compared with SQL."""
+    return Key(f"tg:{{p{partition:02d}}}:seal")
+
+
+def partition_of_key(key: bytes) -> int | None:
+    """Return the partition a key belongs to; None for one that belongs to none."""
+    found = _PARTITION.match(key)
+    return int(found[1]) if found else None
 
 
 def locks_key(partition: int) -> Key:

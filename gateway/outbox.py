@@ -22,6 +22,10 @@ difference, so SQL can be rebuilt from entries alone::
     X                                                             the customer was deleted
     N entity_id number feature_id document                        the entity document, whole
     Z entity_id                                                   the entity was deleted
+    Q env customer_id feature_id operation day_ms denied          calls answered with no in a day
+
+An entry of kind ``denials`` has ``Q`` lines alone, of any customers of the partition; what its
+header says of a customer is empty and 0. ``day_ms`` is midnight in UTC.
 
 ``seq`` counts the changes of the customer. ``total`` is used of the whole row, over all its slots;
 ``row`` is a line of ``gateway.rows``. A ``D`` belongs to the ``E`` before it even if its feature is
@@ -79,6 +83,7 @@ class EntryKind(StrEnum):
     RESET = "reset"
     BALANCE = "balance"
     LOCK = "lock"
+    DENIALS = "denials"
 
 
 class LockState(StrEnum):
@@ -223,6 +228,17 @@ class EntityDeleted(NamedTuple):
     entity_id: str
 
 
+class Denied(NamedTuple):
+    """How often an operation (check or track) on a feature was answered with no."""
+
+    env: str
+    customer_id: str
+    feature_id: str
+    operation: str
+    day_ms: int
+    denied: int
+
+
 Change = (
     Event
     | Deduction
@@ -238,6 +254,7 @@ Change = (
     | CustomerDeleted
     | EntitySet
     | EntityDeleted
+    | Denied
 )
 
 
@@ -292,6 +309,10 @@ def _alert(column: list[str]) -> AlertRaised:
     return AlertRaised(AlertKind(column[0]), *column[1:])
 
 
+def _denied(column: list[str]) -> Denied:
+    return Denied(column[0], column[1], column[2], column[3], int(column[4]), int(column[5]))
+
+
 _PARSERS: dict[str, tuple[int, Callable[[list[str]], Change]]] = {
     "E": (7, _event),
     "D": (7, _deduction),
@@ -307,6 +328,7 @@ _PARSERS: dict[str, tuple[int, Callable[[list[str]], Change]]] = {
     "X": (0, lambda column: CustomerDeleted(*column)),
     "N": (4, lambda column: EntitySet(column[0], int(column[1]), column[2], column[3])),
     "Z": (1, lambda column: EntityDeleted(*column)),
+    "Q": (6, _denied),
 }
 _HEADER_COLUMNS = 7
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.listing import BalanceReader
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,9 +30,7 @@ GROUP_NAME_MAX = 255
 
 
 class RowImage(NamedTuple):
-    """A live balance row as SQL knows it; ``line`` is the text of ``gateway.rows``, ``entity_id``
-    empty if shared.
-    """
+    """A live balance row; ``line`` is that of ``gateway.rows``, ``entity_id`` empty if shared."""
 
     feature_id: str
     entity_id: str
@@ -50,9 +50,7 @@ class SlotImage(NamedTuple):
 
 
 class WindowImage(NamedTuple):
-    """What a usage window counted that ends at ``end_ms``; ``entity_id`` is empty for the
-    customer's.
-    """
+    """What a usage window counted until ``end_ms``; ``entity_id`` is empty for the customer's."""
 
     feature_id: str
     entity_id: str
@@ -102,9 +100,7 @@ class CustomerImage(NamedTuple):
 
 
 class LoadResult(NamedTuple):
-    """``customer`` is None when SQL has no such customer; ``cursor`` is the last stream id SQL has
-    applied.
-    """
+    """``customer`` is None if SQL has none; ``cursor`` is the last stream id SQL has applied."""
 
     cursor: str
     customer: CustomerImage | None
@@ -265,7 +261,7 @@ class Usage(NamedTuple):
     draws: list[DrawCell]
 
 
-class Reader(Protocol):
+class Reader(BalanceReader, Protocol):
     """Reads of what the writer has carried to SQL."""
 
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
@@ -393,3 +389,10 @@ class Clock(Protocol):
 
     def now_ms(self, env: str) -> int:
         """Return Unix milliseconds."""
+
+
+class Guard(Protocol):
+    """Whoever knows whether Redis is what SQL knows of it; the writer asks when it has a doubt."""
+
+    async def verify(self) -> None:
+        """Return once Redis may be trusted again. Raises ``UnavailableError`` while it may not."""

@@ -10,13 +10,18 @@ import asyncio
 import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError
 
 from gateway.config import Settings
 from gateway.errors import StartError
+from gateway.guard.judgement import foreign
+from gateway.guard.server_facts import NOEVICTION, SECTIONS, facts_of
+from gateway.guard.streams import read_label
 from gateway.keys import INSTALLATION
+from gateway.wall import SystemClock
 from persistence import store
 from persistence.database import Database
+from persistence.incidents import SqlInstallation
 from persistence.migrate import require_current
 
 log = logging.getLogger(__name__)
@@ -24,19 +29,26 @@ log = logging.getLogger(__name__)
 REDIS_MAJOR_MIN = 7
 """Functions, which scripts are, came with this version."""
 
-_NOEVICTION = "noeviction"
-
 
 async def check_redis(client: Redis, settings: Settings) -> None:
     """Raise ``StartError`` unless Redis answers and is set up to keep balances."""
     try:
-        server = await client.info("server")
+        server = await client.info(*SECTIONS)
+    except NoPermissionError as error:
+        raise StartError(
+            "Redis does not let this user run INFO, by which a lost or a wrong Redis is recognised:"
+            f" ACL SETUSER {_user(client)} +info"
+        ) from error
     except (RedisError, OSError) as error:
         raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
     version = str(server.get("redis_version", "0"))
     if int(version.split(".", maxsplit=1)[0]) < REDIS_MAJOR_MIN:
         raise StartError(f"Redis {version} is too old; {REDIS_MAJOR_MIN} or newer is needed")
-    await _check_policy(client)
+    facts = facts_of(server)
+    if facts.fault:
+        raise StartError(facts.fault)
+    if not facts.policy:
+        log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
     found = int(await client.hget(INSTALLATION, "partitions") or settings.partitions)
     if found != settings.partitions:
         raise StartError(
@@ -45,23 +57,25 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         )
 
 
-async def _check_policy(client: Redis) -> None:
-    try:
-        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
-    except (NoPermissionError, ResponseError):
-        log.warning("Redis does not tell its maxmemory-policy; it must be %s", _NOEVICTION)
-        return
-    if policy != _NOEVICTION:
-        raise StartError(
-            f"Redis would evict balances (maxmemory-policy {policy}): "
-            f"CONFIG SET maxmemory-policy {_NOEVICTION}"
-        )
-
-
 async def check_sql(settings: Settings, database: Database) -> None:
     """Raise ``StartError`` unless SQL answers, is migrated and has the same partitions."""
     await asyncio.to_thread(require_current, settings.resolved_database_url)
     await database.run(lambda engine: store.claim_installation(engine, settings.partitions))
+
+
+async def check_pair(client: Redis, database: Database) -> None:
+    """Raise ``StartError`` for a Redis that says it belongs to another installation than SQL."""
+    try:
+        identity = (await read_label(client)).identity
+    except (RedisError, OSError) as error:
+        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
+    past = await SqlInstallation(database, SystemClock()).past()
+    if identity not in {None, past.identity}:
+        raise StartError(foreign(str(identity), past))
+
+
+def _user(client: Redis) -> str:
+    return str(client.connection_pool.connection_kwargs.get("username") or "default")
 
 
 def _address(client: Redis) -> str:

@@ -10,7 +10,9 @@ import asyncio
 
 from gateway.clients import make_database, make_redis
 from gateway.config import Settings
+from gateway.guard import Guard
 from gateway.ports import WallClock
+from gateway.upkeep import UpkeepTask
 from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
 from gateway.webhooks.sender import Sender
 from persistence.webhooks import SqlWebhooks
@@ -50,14 +52,16 @@ class WebhookTask:
 
 
 class WriterTask:
-    """The writer with what it needs, as a task of this process, and the deliverer beside it."""
+    """The writer with what it needs, as a task of this process; the deliverer and the upkeep beside
+    it.
+    """
 
-    def __init__(self, settings: Settings, clock: WallClock) -> None:
-        self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS)
+    def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None = None) -> None:
+        self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
+        # The second thread beats while the first is in a long batch.
         self._database = make_database(
-            settings, threads=1, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
+            settings, threads=2, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
         )
-        self._drain_seconds = settings.drain_seconds
         self._writer = Writer(
             self._client,
             self._database,
@@ -66,8 +70,11 @@ class WriterTask:
             batch_max=settings.writer_batch_max,
             linger_ms=settings.writer_linger_ms,
             drain_ms=settings.drain_seconds * 1000,
+            lease_seconds=settings.writer_lease_seconds,
+            guard=guard,
         )
         self._webhooks = WebhookTask(settings, clock)
+        self._upkeep = UpkeepTask(settings, clock, guard)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -79,9 +86,11 @@ class WriterTask:
         """Begin to carry entries."""
         self._task = asyncio.create_task(self._writer.run(), name="writer")
         self._webhooks.start()
+        self._upkeep.start()
 
     async def stop(self) -> None:
         """Carry what is left, for a bounded time, and close."""
+        await self._upkeep.stop()
         await self._webhooks.stop()
         if self._task is not None:
             await self._writer.stop()

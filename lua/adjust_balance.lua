@@ -20,7 +20,8 @@ ARGV[8] claim       id of a new row that a caller chose, empty for none
 ARGV[9] target      as aim_amount, or carry: what was used of the rows that end is taken from those that stay
 ARGV[10] amount     of the target, in units
 ARGV[11] rows       ids of the rows the target is about, joined by tabs; empty for all
-ARGV[12...] edits   as edit_rows
+ARGV[12] rules      records of store_rules once the edits are made, may be empty
+ARGV[13...] edits   as edit_rows
 
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows are due (settle first), 6 the id is taken,
 7 a row has changed: decide again, 9 a balance, or what all entities hold together, would leave the exact range (nothing
@@ -33,6 +34,7 @@ written for any of these)
 --@include commit_plan
 --@include place_rows
 --@include place_own
+--@include store_rules
 --@include append_entry
 
 local keys = {
@@ -40,7 +42,7 @@ local keys = {
 }
 local entity, feature, claim, target, now = ARGV[5], ARGV[6], ARGV[8], ARGV[9], tonumber(ARGV[3])
 local edits = {}
-for at = 12, #ARGV, 3 do edits[#edits + 1] = { id = ARGV[at], due = ARGV[at + 1], line = ARGV[at + 2] } end
+for at = 13, #ARGV, 3 do edits[#edits + 1] = { id = ARGV[at], due = ARGV[at + 1], line = ARGV[at + 2] } end
 local state = read_feature(keys, feature, entity, now)
 if not state then return { 2 } end
 if entity ~= '' and not state.entity then return { 3 } end
@@ -78,6 +80,7 @@ if #edits > 0 then
   end
   counter = before.counter
   if claim ~= '' then redis.call('HSET', keys.customer, 'i:' .. claim, feature .. '\t' .. entity) end
+  store_rules(keys, entity, ARGV[12])
   redis.call('HINCRBY', keys.customer, 'rev', 1)
   state = read_feature(keys, feature, entity, now)
 end

@@ -1,6 +1,7 @@
 --[[
 Put a customer back that SQL knows and Redis does not. Never over a live customer, never while the outbox holds an
-entry of this customer that SQL had not applied when it was read. A lock that is still known here is left as it is.
+entry of this customer that SQL had not applied when it was read. A lock that is still known here is left as it is. A
+partition that has lost its seal was emptied: it is compared with SQL before anything comes back to it.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -10,21 +11,24 @@ KEYS[5] due       sorted set
 KEYS[6] outbox    stream
 KEYS[7] locks     hash
 KEYS[8] holds     sorted set
+KEYS[9] seal      string
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] cursor      last stream id SQL had applied when the customer was read
-ARGV[3...9] counts  values that follow for KEYS[1] to KEYS[5], KEYS[7] and KEYS[8], two for each field or member
-ARGV[10...] values  field, value for hashes; score, member for sorted sets
+ARGV[3] seal        what the seal has to be, empty when it is not looked at
+ARGV[4...10] counts  values that follow for KEYS[1] to KEYS[5], KEYS[7] and KEYS[8], two for each field or member
+ARGV[11...] values  field, value for hashes; score, member for sorted sets
 
-Returns {status}: 1 done, 6 exists already, 8 wait for the writer
+Returns {status}: 1 done, 6 exists already, 8 wait for the writer, 15 the seal is broken
 ]]
 --@include newer_entry
 
 local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 6 } end
+if ARGV[3] ~= '' and redis.call('GET', KEYS[9]) ~= ARGV[3] then return { 15 } end
 if newer_entry(KEYS[6], ARGV[2], ARGV[1], 1000) then return { 8 } end
-local counts = { ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] }
-local at, chunk = 10, 1000
+local counts = { ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] }
+local at, chunk = 11, 1000
 for slot, key in ipairs(keys) do
   redis.call('UNLINK', key)
   local last = at + tonumber(counts[slot]) - 1

@@ -13,7 +13,7 @@ KEYS[6] outbox    stream
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
 ARGV[3] now_ms      caller's clock
-ARGV[4] limit       entities to settle in this call
+ARGV[4] limit       entities to settle in this call, their slots included
 
 Returns {status, settled}: 1 done, 2 customer missing; settled less than the limit means nothing is left
 ]]
@@ -23,6 +23,7 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 --@include store_own
 --@include sum_fields
 --@include roll_slots
+--@include carry_slots
 --@include begin_slots
 --@include list_features
 --@include append_entry
@@ -57,6 +58,8 @@ for _, feature in ipairs(settled < limit and list_features(keys.customer) or {})
     for _, row in ipairs(state.rows) do
       if row.kind == 'p' and row.fresh and not row.gone and settled < limit then
         settled = settled + roll_slots(keys, state, row, tonumber(now), limit - settled, lines)
+        local keeps = settled < limit and string.find(row.flags, 'k', 1, true)
+        if keeps then settled = settled + carry_slots(keys, state, row, limit - settled) end
       end
     end
     if settled < limit then begin_slots(keys, state, lines) end

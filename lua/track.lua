@@ -78,7 +78,7 @@ if dry or #parts > 1 then -- all of them can be applied, or none is
   for _, part in ipairs(parts) do
     obstacle = decide_part(part, mode, moment, properties) or obstacle
     if obstacle == 9 then return { 9, {}, {}, {} } end
-    preview_plan(part.plan, part.applied)
+    preview_plan(part.plan, part.applied, dry and keys)
     add_answer(reply, part)
   end
   leave_answers(reply, parts)

@@ -239,6 +239,17 @@ class AlertRow(NamedTuple):
     created_at: int
 
 
+class DenialRow(NamedTuple):
+    """How often an operation on a feature was denied; added to a row of ``denials_daily``."""
+
+    env: str
+    customer_id: str
+    feature_id: str
+    operation: str
+    day_ms: int
+    denied: int
+
+
 class EntityEnd(NamedTuple):
     """An entity was deleted: what an earlier batch wrote of it ends."""
 
@@ -290,6 +301,7 @@ class Batch:
     locks: list[LockRow] = field(default_factory=list)
     lock_ends: list[LockEnd] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
+    denials: list[DenialRow] = field(default_factory=list)
     customers: list[CustomerRow] = field(default_factory=list)
     customer_changes: list[CustomerChange] = field(default_factory=list)
     balances: list[BalanceRow] = field(default_factory=list)

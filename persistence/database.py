@@ -7,6 +7,7 @@ server never holds the event loop. Nothing here knows a table, and no engine is 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,13 @@ import msgspec
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
 from gateway.errors import SettingError, UnavailableError
+from gateway.stepping import in_task
 
 _Answer = TypeVar("_Answer")
+
+_FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
+_READ_ONLY = ("25006", "SQLITE_READONLY")
+"""Codes of PostgreSQL and SQLite."""
 
 _SWITCH_PAUSE_SECONDS = 0.01
 _DRIVERS = {
@@ -69,6 +75,8 @@ def make_engine(text: str, options: EngineOptions) -> Engine:
         pool_recycle=options.recycle_s,
         pool_pre_ping=True,
         pool_use_lifo=True,
+        # A failed statement is told of in logs, and its parameters may be secrets.
+        hide_parameters=True,
         connect_args=_connect_arguments(url, options),
     )
     if engine.dialect.name == "sqlite":
@@ -123,6 +131,17 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
             return
 
 
+def _reason(error: exc.DBAPIError | exc.TimeoutError) -> str:
+    """Return what an operator has to know of a fault, and nothing a caller may not."""
+    driver = getattr(error, "orig", None)
+    code = str(getattr(driver, "sqlstate", "") or getattr(driver, "sqlite_errorname", ""))
+    if code.startswith(_FULL):
+        return "SQL cannot write: its disk is full or does not work"
+    if code.startswith(_READ_ONLY):
+        return "SQL cannot write: the database is read-only"
+    return "SQL is unavailable"
+
+
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
     """Commit at the end of the block, or roll all of it back."""
@@ -156,18 +175,25 @@ class Database:
 
     async def run(self, work: Callable[[Engine], _Answer]) -> _Answer:
         """Return what ``work`` returns, from a thread. Raises ``UnavailableError``."""
+        await in_task()
         if self._waiting >= self._waiting_max:
             # Beyond this the callers' timeouts would pass before their turn came.
             raise UnavailableError("too many calls wait for SQL; try again")
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, self.engine)
+        # The thread works for the request that asked, and its log lines say so.
+        context = contextvars.copy_context()
+        future = asyncio.get_running_loop().run_in_executor(
+            self._threads, context.run, work, self.engine
+        )
         future.add_done_callback(self._leave)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._answer_s)
+            # Not wait_for: it swallows a cancellation that comes as the answer does (Python 3.11).
+            async with asyncio.timeout(self._answer_s):
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise UnavailableError("SQL did not answer in time; try again") from error
         except (exc.DBAPIError, exc.TimeoutError) as error:
-            raise UnavailableError("SQL is unavailable; try again") from error
+            raise UnavailableError(f"{_reason(error)}; try again") from error
 
     def _leave(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1

@@ -12,7 +12,7 @@ folds its entries one by one to find which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -22,7 +22,6 @@ from gateway.rows import Kind, decode_row
 from persistence.batch import (
     AlertRow,
     Batch,
-    CursorMove,
     CustomerEnd,
     DeadLetterRow,
     DeductionRow,
@@ -36,8 +35,8 @@ from persistence.batch import (
     SubscriptionRow,
     WindowRow,
 )
-from persistence.fold_state import Balance, CustomerState
-from persistence.stream_ids import BEGINNING, place
+from persistence.fold_state import Balance, CursorMoves, CustomerState, DenialCounts
+from persistence.stream_ids import place
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
@@ -50,9 +49,12 @@ def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] 
     """Return the batch of entries in stream order, and of those that could not be read."""
     batch = Batch(dead_letters=list(dead_letters))
     states: dict[str, CustomerState] = {}
-    moves = _Moves()
+    moves, denials = CursorMoves(), DenialCounts()
     for entry in entries:
         moves.add(entry.partition, entry.stream_id)
+        if entry.kind is outbox.EntryKind.DENIALS:
+            denials.add(entry)
+            continue
         state = states.get(entry.internal_id)
         if state is None:
             state = states[entry.internal_id] = CustomerState(entry.internal_id, entry.env)
@@ -65,25 +67,9 @@ def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] 
         moves.add(letter.partition, letter.stream_id)
     for state in states.values():
         state.release(batch)
+    batch.denials.extend(denials.rows())
     batch.cursors.extend(moves.rows())
     return batch
-
-
-class _Moves:
-    """The highest id of each partition."""
-
-    def __init__(self) -> None:
-        self._last: dict[int, str] = {}
-        self._counts: dict[int, int] = {}
-
-    def add(self, partition: int, stream_id: str) -> None:
-        if place(stream_id) > place(self._last.get(partition, BEGINNING)):
-            self._last[partition] = stream_id
-        self._counts[partition] = self._counts.get(partition, 0) + 1
-
-    def rows(self) -> Iterator[CursorMove]:
-        for partition, stream_id in sorted(self._last.items()):
-            yield CursorMove(partition, stream_id, self._counts[partition])
 
 
 class _Step:

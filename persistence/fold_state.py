@@ -1,4 +1,5 @@
-"""What a batch knows of each customer while ``persistence.fold`` walks through its entries.
+"""What a batch knows of customers, cursors and denials while ``persistence.fold`` walks through its
+entries.
 
 Only the last state of a thing counts, so that a batch holds one row for each, whatever happened to
 it on the way. Pure, like the fold itself.
@@ -6,17 +7,21 @@ it on the way. Pure, like the fold itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypedDict
 
 from gateway.documents import CustomerDocument
+from gateway.outbox import Denied, Entry, OutboxError
 from gateway.rows import Row
 from persistence.batch import (
     BalanceChange,
     BalanceRow,
     Batch,
+    CursorMove,
     CustomerChange,
     CustomerEnd,
     CustomerRow,
+    DenialRow,
     EntityEnd,
     EntityRow,
     LockEnd,
@@ -25,6 +30,47 @@ from persistence.batch import (
     SubscriptionRow,
     WindowRow,
 )
+from persistence.stream_ids import BEGINNING, place
+
+
+class CursorMoves:
+    """The highest id of each partition, and how many entries led to it."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, str] = {}
+        self._counts: dict[int, int] = {}
+
+    def add(self, partition: int, stream_id: str) -> None:
+        """Count an entry."""
+        if place(stream_id) > place(self._last.get(partition, BEGINNING)):
+            self._last[partition] = stream_id
+        self._counts[partition] = self._counts.get(partition, 0) + 1
+
+    def rows(self) -> Iterator[CursorMove]:
+        """Yield the move of each partition."""
+        for partition, stream_id in sorted(self._last.items()):
+            yield CursorMove(partition, stream_id, self._counts[partition])
+
+
+class DenialCounts:
+    """What the denials of a batch add up to. They belong to no state of a customer."""
+
+    def __init__(self) -> None:
+        self._denied: dict[tuple[str, str, str, str, int], int] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Count the lines of an entry, all of which have to be of denials."""
+        for change in entry.changes:
+            if not isinstance(change, Denied):
+                msg = f"outbox entry {entry.stream_id} counts denials and changes something"
+                raise OutboxError(msg)
+            key = change[:5]
+            self._denied[key] = self._denied.get(key, 0) + change.denied
+
+    def rows(self) -> Iterator[DenialRow]:
+        """Yield the sum of each kind."""
+        for key, denied in self._denied.items():
+            yield DenialRow(*key, denied)
 
 
 class _Text(TypedDict):

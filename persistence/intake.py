@@ -24,6 +24,7 @@ from gateway.ports import WallClock
 from persistence import store
 from persistence.batch import Batch, DeadLetterRow
 from persistence.fold import fold
+from persistence.leases import Tenure
 from persistence.store import BatchRefusedError
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,11 @@ class Intake:
         self._limit = DeadLetterLimit(letters_max, letters_window)
 
     def carry(
-        self, received: Sequence[Received], expected: Mapping[int, str], engine: Engine
+        self,
+        received: Sequence[Received],
+        expected: Mapping[int, str],
+        tenure: Tenure,
+        engine: Engine,
     ) -> Progress:
         """Apply entries that follow the ``expected`` cursors, all in one transaction if possible.
 
@@ -93,14 +98,18 @@ class Intake:
         self._limit.check(len(letters))
         try:
             batch = fold(entries, letters)
-            self._apply(engine, batch, expected)
+            self._apply(engine, batch, expected, tenure)
         except (OutboxError, BatchRefusedError):
-            return self._carry_singly(received, expected, engine)
+            return self._carry_singly(received, expected, tenure, engine)
         self._limit.add(len(received), len(letters))
         return Progress(_cursors(batch), len(letters))
 
     def _carry_singly(
-        self, received: Sequence[Received], expected: Mapping[int, str], engine: Engine
+        self,
+        received: Sequence[Received],
+        expected: Mapping[int, str],
+        tenure: Tenure,
+        engine: Engine,
     ) -> Progress:
         """Find the entries that spoil a batch: each gets a transaction of its own."""
         cursors, letters = dict(expected), 0
@@ -108,18 +117,21 @@ class Intake:
             try:
                 batch = fold(*self._decode([one]))
                 self._limit.check(len(batch.dead_letters))
-                self._apply(engine, batch, cursors)
+                self._apply(engine, batch, cursors, tenure)
             except (OutboxError, BatchRefusedError) as error:
                 batch = fold([], [self._letter(one, error)])
                 self._limit.check(1)
-                self._apply(engine, batch, cursors)
+                self._apply(engine, batch, cursors, tenure)
             self._limit.add(1, len(batch.dead_letters))
             letters += len(batch.dead_letters)
             cursors |= _cursors(batch)
         return Progress(cursors, letters)
 
-    def _apply(self, engine: Engine, batch: Batch, expected: Mapping[int, str]) -> None:
-        store.apply(engine, batch, expected=expected, now_ms=self._clock.now_ms())
+    def _apply(
+        self, engine: Engine, batch: Batch, expected: Mapping[int, str], tenure: Tenure
+    ) -> None:
+        now_ms = self._clock.now_ms()
+        store.apply(engine, batch, expected=expected, now_ms=now_ms, tenure=tenure)
 
     def _decode(self, received: Sequence[Received]) -> tuple[list[Entry], list[DeadLetterRow]]:
         entries: list[Entry] = []

@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeEngine
 
 from gateway.outbox import LockState
 from gateway.rows import Kind
-from persistence import batch, models
+from persistence import batch, models, rollups
 
 _Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
 
@@ -63,12 +63,14 @@ INSERTS: dict[str, _Insert] = {"postgresql": postgresql.insert, "sqlite": sqlite
 
 
 class CursorRow(NamedTuple):
-    """A cursor on its way from ``expected`` to ``stream_id``."""
+    """A cursor on its way from ``expected`` to ``stream_id``, while ``owner`` has it."""
 
     partition: int
     stream_id: str
     applied: int
     expected: str
+    owner: str
+    epoch: int
 
 
 def _stage(target: Table, row: Any, **others: TypeEngine[Any]) -> Table:  # noqa: ANN401 - a class
@@ -136,9 +138,17 @@ def _steps(insert_into: _Insert) -> dict[str, Step]:
     windows = _stage(_WINDOWS, batch.WindowRow)
     locks = _stage(_LOCKS, batch.LockRow)
     alerts = _stage(table_of(models.Alert), batch.AlertRow)
+    denials = _stage(
+        table_of(models.DailyDenials), batch.DenialRow, day_ms=_CURSORS.c.updated_at_ms.type
+    )
     return {
         "cursors": _cursor_step(),
-        "events": Step(events, _insert_new(insert_into, events, table_of(models.Event))),
+        "events": Step(
+            events,
+            *rollups.usage_merges(insert_into, events),
+            _insert_new(insert_into, events, table_of(models.Event)),
+        ),
+        "denials": Step(denials, rollups.denial_merge(insert_into, denials)),
         "deductions": _deduction_step(insert_into),
         "resets": Step(resets, _insert_new(insert_into, resets, table_of(models.Reset))),
         "entity_ends": _entity_end_step(),
@@ -208,6 +218,8 @@ def _cursor_step() -> Step:
         .where(
             _CURSORS.c.partition == stage.c.partition,
             _CURSORS.c.stream_id == stage.c.expected,
+            _CURSORS.c.owner == stage.c.owner,
+            _CURSORS.c.epoch == stage.c.epoch,
         )
         .values(
             stream_id=stage.c.stream_id,

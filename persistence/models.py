@@ -16,12 +16,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from persistence.base import Base
 from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
+from persistence.report_models import DailyDenials, DailyTotal, DailyUsage
 from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
 
 # What stands elsewhere: with it, this module knows every table.
 __all__ = [
     "Base",
     "Cursor",
+    "DailyDenials",
+    "DailyTotal",
+    "DailyUsage",
     "DeadLetter",
     "Incident",
     "Installation",
@@ -122,6 +126,7 @@ class Customer(Base):
 
     __table_args__ = (
         Index("ix_customers_applied", "applied_ms"),
+        Index("ix_customers_id", "id", "env"),
         Index(
             "uq_customers_live", "env", "id",
             unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE,
@@ -188,7 +193,8 @@ class Subscription(Base):
 
 
 class Balance(Base):
-    """A balance row, ended ones included; ``line`` is its static text. Writer: ``store``.
+    """A balance row, ended ones included; ``line`` is its static text. Writer: ``store``; what a
+    repair sets, ``mending``.
 
     Of a per-entity row ``granted`` is what each slot gets and ``used`` the sum over its slots.
     """
@@ -225,7 +231,7 @@ class Balance(Base):
 
 
 class Slot(Base):
-    """What one entity used of a per-entity row in ``period``. Writer: ``store``.
+    """What one entity used of a per-entity row in ``period``. Writer: ``store``, ``mending``.
 
     A slot whose period is not its balance's is as good as new.
     """

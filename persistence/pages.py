@@ -16,7 +16,7 @@ from msgspec import Meta
 from gateway.errors import InvalidCursorError
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Name = Annotated[str, Meta(max_length=200, pattern="^[!-~]*$")]
+_Name = Annotated[str, Meta(max_length=300, pattern="^[!-~]*$")]
 
 
 class CustomerKey(NamedTuple):
@@ -44,10 +44,19 @@ class EventKey(NamedTuple):
     kind: Literal["event"] = "event"
 
 
-_Key = TypeVar("_Key", CustomerKey, EntityKey, EventKey)
+class BalanceKey(NamedTuple):
+    """Where a balance stands in ``balances.list``."""
+
+    created_at: _Number
+    internal_id: _Name
+    id: _Name
+    kind: Literal["balance"] = "balance"
 
 
-def encode_cursor(key: CustomerKey | EntityKey | EventKey) -> str:
+_Key = TypeVar("_Key", CustomerKey, EntityKey, EventKey, BalanceKey)
+
+
+def encode_cursor(key: CustomerKey | EntityKey | EventKey | BalanceKey) -> str:
     """Return the cursor that continues after an item."""
     return urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 

@@ -46,7 +46,8 @@ from gateway.ports import (
 )
 from gateway.rows import Kind
 from persistence.aggregates import sum_events
-from persistence.database import Database, read_transaction
+from persistence.balance_list import BalanceLists
+from persistence.database import read_transaction
 from persistence.event_filters import event_filters, live_customer
 from persistence.models import (
     Balance,
@@ -70,11 +71,8 @@ _Key = Sequence[InstrumentedAttribute[Any]]
 _ACTIVE = "active"
 
 
-class SqlReader:
+class SqlReader(BalanceLists):
     """``gateway.ports.Reader`` on SQL."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
         """Return a customer and its partition's cursor from one snapshot."""

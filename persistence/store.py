@@ -1,8 +1,9 @@
 """Carry a batch into SQL: the only module that writes what came through the outbox.
 
-One transaction moves the cursor of every partition in the batch by compare-and-set and then writes
-the rows, a few statements for each table (``persistence.merge``). It must never move a cursor
-without the rows, never let a smaller ``seq`` win, and never read a clock.
+One transaction moves the cursor of every partition in the batch by compare-and-set, on its place,
+its owner and its epoch, and then writes the rows, a few statements for each table
+(``persistence.merge``). It must never move a cursor without the rows, never let a smaller ``seq``
+win, and never read a clock.
 
 Failure: Redis gone means nothing here. SQL gone at any point rolls the batch back, and the caller
 applies it again from the cursor SQL shows. A crash leaves all of the batch or nothing of it; when
@@ -23,7 +24,8 @@ from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
 from persistence.database import read_transaction, write_transaction
-from persistence.merge import INSERTS, STEPS, Step, table_of
+from persistence.leases import FREE, Tenure
+from persistence.merge import INSERTS, STEPS, CursorRow, Step, table_of
 from persistence.stream_ids import BEGINNING
 
 _CURSORS = table_of(models.Cursor)
@@ -34,15 +36,22 @@ _PLAN_BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = 
 
 
 class CursorMovedError(GatewayError):
-    """Another writer moved a cursor of the batch; nothing of it was written."""
+    """A cursor of the batch was moved, taken or fenced; nothing of it was written."""
 
 
 class BatchRefusedError(GatewayError):
     """SQL refuses a value in the batch; nothing of it was written."""
 
 
-def apply(engine: Engine, batch: Batch, *, expected: Mapping[int, str], now_ms: int) -> None:
-    """Write a batch whose entries follow the ``expected`` cursors.
+def apply(
+    engine: Engine,
+    batch: Batch,
+    *,
+    expected: Mapping[int, str],
+    now_ms: int,
+    tenure: Tenure = FREE,
+) -> None:
+    """Write a batch whose entries follow the ``expected`` cursors, which must be the ``tenure``'s.
 
     Raises ``CursorMovedError``, ``BatchRefusedError`` or ``UnavailableError``; nothing was written
     then, except that a lost connection leaves it open whether the commit arrived.
@@ -51,7 +60,7 @@ def apply(engine: Engine, batch: Batch, *, expected: Mapping[int, str], now_ms: 
     with _named_faults(), write_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(_PLAN_BY_INDEX)
-        _move_cursors(connection, steps["cursors"], batch, expected, now_ms)
+        _move_cursors(connection, steps["cursors"], _moves(batch, expected, tenure), now_ms)
         for name, step in steps.items():
             if name != "cursors":
                 step.run(connection, getattr(batch, name))
@@ -126,15 +135,20 @@ def _first_line(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
+def _moves(batch: Batch, expected: Mapping[int, str], tenure: Tenure) -> list[CursorRow]:
+    return [
+        CursorRow(
+            *move,
+            expected=expected.get(move.partition, BEGINNING),
+            owner=tenure.owner,
+            epoch=tenure.epochs.get(move.partition, 0),
+        )
+        for move in batch.cursors
+    ]
+
+
 def _move_cursors(
-    connection: Connection,
-    step: Step,
-    batch: Batch,
-    expected: Mapping[int, str],
-    now_ms: int,
+    connection: Connection, step: Step, rows: Sequence[CursorRow], now_ms: int
 ) -> None:
-    if not batch.cursors:
-        return
-    rows = [(*move, expected.get(move.partition, BEGINNING)) for move in batch.cursors]
     if step.run(connection, rows, {"now_ms": now_ms}) != len(rows):
         raise CursorMovedError

@@ -1,12 +1,7 @@
-"""Arithmetic on stream ids (``milliseconds-sequence``), which do not sort as text."""
+"""Stream ids as ``gateway.stream_ids`` has them, under the name the modules here know."""
 
 from __future__ import annotations
 
-BEGINNING = "0-0"
-"""Before every entry."""
+from gateway.stream_ids import BEGINNING, place
 
-
-def place(stream_id: str) -> tuple[int, int]:
-    """Return what an id sorts by."""
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)
+__all__ = ["BEGINNING", "place"]

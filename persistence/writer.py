@@ -1,14 +1,16 @@
 """Follow the outbox streams and carry every entry to SQL exactly once.
 
 The cursor lives in SQL and moves in the transaction that writes the rows, so it alone says what was
-applied. A stream is trimmed up to the cursor and never above it, and never by length.
+applied. Any number of writers share the partitions: each reads those it has a lease on
+(``persistence.leases``), takes over what a silent one leaves, and hands over what is too much
+between two batches. A stream is trimmed up to the cursor and never above it, and never by length.
 
-Failure: Redis gone or SQL gone, the writer waits, longer each time up to a bound, reads the cursors
-again and goes on from there; entries stay in Redis meanwhile. A crash between apply and trim leaves
-entries below the cursor: they are not read again, and the next start trims them. Another writer on
-the same partitions shows as a cursor that moved: this one writes nothing, waits and follows. A
-Redis that is younger than SQL is brought up to the cursor first, else its new entries would hide
-below it.
+Failure: Redis gone or SQL gone, the writer waits, longer each time up to a bound, looks at its
+leases and goes on from the cursors it finds there; entries stay in Redis meanwhile. While it waits
+it does not beat, so that a writer that can reach both takes over. A crash between apply and trim
+leaves entries below the cursor: they are not read again, and the next owner trims them. A batch
+under a lease that is gone is refused as a whole. A Redis that is not what SQL knows of it (a stream
+that ends below its cursor, or begins above it) is left to the guard; nothing is read meanwhile.
 """
 
 from __future__ import annotations
@@ -16,33 +18,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
+from gateway import metrics
 from gateway.errors import UnavailableError
-from gateway.keys import outbox_key
-from gateway.outbox import FIELD
-from gateway.ports import WallClock
+from gateway.ids import new_id
+from gateway.ports import Guard, WallClock
 from persistence import store
 from persistence.database import Database
 from persistence.intake import Intake, Progress, Received
+from persistence.leases import Lease, Tenant, Tenure
 from persistence.store import CursorMovedError
 from persistence.stream_ids import BEGINNING, place
+from persistence.stream_reader import REDIS_FAULTS, StreamInfo, StreamReader
 
 _log = logging.getLogger(__name__)
 
 _BLOCK_MS = 200
 """How long a read waits for the first entry; the client's socket timeout has to be longer."""
 
-_REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
-_MEASURE_SECONDS = 1.0
 _PAUSE_MIN_SECONDS = 0.05
-_PAUSE_MAX_SECONDS = 5.0
 
 
 class WriterState(NamedTuple):
@@ -50,9 +50,9 @@ class WriterState(NamedTuple):
 
     running: bool
     cursors: Mapping[int, str]
-    """Last applied stream id of each partition."""
+    """Last applied stream id of each partition it has a lease on."""
     pending: int
-    """Entries in Redis that SQL has not got, as last measured."""
+    """Entries in Redis that SQL has not got, of those partitions, as last measured."""
     lag_seconds: float
     """Age of the oldest of them."""
     applied: int
@@ -64,10 +64,12 @@ class WriterState(NamedTuple):
 
 
 class Writer:
-    """The one writer of its partitions.
+    """A writer of the partitions, one of any number.
 
-    The client is the writer's own: replies are bytes, and its socket timeout is above a second. On
-    a cluster (``clustered``) streams are read one by one, since no call may span slots.
+    The client is the writer's own: replies are bytes, and its socket timeout is above a second.
+    ``lease_seconds`` is how long another writer may be silent before its partitions are taken, and
+    ``beat_seconds`` how often this one shows that it is not. Without a ``guard`` a stream that is
+    behind its cursor is raised to it.
     """
 
     def __init__(
@@ -80,24 +82,34 @@ class Writer:
         batch_max: int = 2_000,
         linger_ms: int = 20,
         drain_ms: int = 5_000,
+        lease_seconds: float = 3.0,
+        beat_seconds: float = 1.0,
         clustered: bool = False,
         intake: Intake | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        self._client = client
+        self._reader = StreamReader(client, clustered=clustered)
         self._database = database
         self._partitions = tuple(partitions)
-        self._keys = {str(outbox_key(at)).encode(): at for at in self._partitions}
         self._clock = clock
         self._batch_max = batch_max
         self._linger_s = linger_ms / 1000
         self._drain_s = drain_ms / 1000
-        self._clustered = clustered
+        self._beat_s = beat_seconds
+        # A longer pause would be taken for a death by those that woke up earlier.
+        self._pause_max_s = lease_seconds / 2
         self._intake = intake or Intake(clock)
+        self._guard = guard
+        self._tenant = Tenant(new_id("wri"), self._partitions, lease_seconds=lease_seconds)
         self._cursors: dict[int, str] = {}
-        self._aligned = False
-        self._active = len(self._partitions)
+        self._epochs: dict[int, int] = {}
+        self._accepted: dict[int, str] = {}
+        """Cursors the guard let stand although their streams begin above them."""
+        self._is_open = False
+        self._is_fresh = False
+        """Whether a stream may still hold what was applied: a lease is new, or a call failed."""
+        self._attended_at: float | None = None
         self._pause_s = _PAUSE_MIN_SECONDS
-        self._measured_at = 0.0
         self._stop_by: float | None = None
         self._stopping = asyncio.Event()
         self._finished = asyncio.Event()
@@ -133,8 +145,7 @@ class Writer:
             _log.critical("the writer has stopped: %s", error)
             raise
         finally:
-            self._running = False
-            self._finished.set()
+            await self._leave()
 
     async def stop(self) -> None:
         """Finish the batch in hand, drain for a bounded time, and return when ``run`` has."""
@@ -143,47 +154,26 @@ class Writer:
         if self._running:
             await self._finished.wait()
 
-    async def align(self) -> list[int]:
-        """Bring every stream up to its SQL cursor; return the partitions that were behind it.
-
-        An id below the cursor would never be read. Entries up to the cursor are trimmed: a writer
-        before this one may have ended between apply and trim.
-        """
-        run, partitions = self._database.run, self._partitions
-        self._cursors = await run(lambda engine: store.open_cursors(engine, partitions))
-        self._dead_letters = await run(lambda engine: store.count_dead_letters(engine, partitions))
-        behind = [at for at in self._partitions if await self._raise_stream(at)]
-        await self._trim(self._partitions)
-        if behind:
-            _log.warning("Redis was behind SQL in partitions %s", behind)
-        self._aligned = True
-        return behind
-
-    async def _raise_stream(self, partition: int) -> bool:
-        cursor = self._cursors[partition]
-        if cursor == BEGINNING:
-            return False
-        key = outbox_key(partition)
-        # An empty entry with the cursor's own id, which nobody reads, leaves the stream just there;
-        # XSETID would need the stream to exist and could lower it.
+    async def _leave(self) -> None:
         try:
-            await self._client.execute_command("XADD", key, cursor, FIELD, b"")
-        except ResponseError as error:
-            if "equal or smaller" in str(error):
-                return False
-            raise
-        return True
+            with contextlib.suppress(UnavailableError):
+                # What is not handed over in words is taken over in silence, a lease time later.
+                await self._database.run(self._tenant.leave)
+        finally:
+            metrics.writer_partitions.set(0)
+            self._running = False
+            self._finished.set()
 
     async def _turn(self, block_ms: int) -> int:
         """Do one round; a fault is noted, waited out, and answered with 0."""
         try:
-            if not self._aligned:
-                await self.align()
+            if self._until_due() == 0:
+                await self._attend()
             carried = await self._advance(block_ms)
-            await self._measure()
-        except (*_REDIS_FAULTS, UnavailableError, CursorMovedError) as error:
+        except (*REDIS_FAULTS, UnavailableError, CursorMovedError) as error:
             # SQL is the truth after any of these, also where a commit's answer was lost.
-            self._aligned = False
+            self._attended_at = None
+            self._is_fresh = True
             await self._wait_out(error)
             return 0
         self._last_error = None
@@ -193,17 +183,19 @@ class Writer:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._stop_by is not None and loop.time() < self._stop_by:
-            if await self._turn(0) == 0 and self._aligned:
+            if await self._turn(0) == 0 and self._attended_at is not None:
                 return
 
     async def _wait_out(self, error: Exception) -> None:
         self._last_error = str(error)
         _log.warning("the writer waits %.2f s: %s", self._pause_s, error)
-        with contextlib.suppress(*_REDIS_FAULTS):
+        with contextlib.suppress(*REDIS_FAULTS):
             # With SQL gone, the lag is what everybody needs to see.
-            await self._measure()
+            everywhere = dict.fromkeys(self._partitions, BEGINNING)
+            cursors = self._cursors or everywhere
+            await self._measure(cursors, await self._reader.inspect(cursors))
         await self._pause(self._pause_s)
-        self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_SECONDS)
+        self._pause_s = min(self._pause_s * 2, self._pause_max_s)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, no longer than until ``stop`` is called; draining, no longer than it may last."""
@@ -214,123 +206,143 @@ class Writer:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
+    def _until_due(self) -> float:
+        """Return the seconds until the next beat; 0 after a fault, and at first."""
+        if self._attended_at is None:
+            return 0.0
+        left = self._attended_at + self._beat_s - asyncio.get_running_loop().time()
+        return max(0.0, round(left, 3))  # Less than a timer can wait is nothing.
+
+    async def _attend(self) -> None:
+        """Beat, follow the leases, check the streams and measure what waits in them."""
+        # Redis first: a writer that cannot reach it has nothing to beat for.
+        streams = await self._reader.inspect(self._cursors or self._partitions[:1])
+        await self._open()
+        now = asyncio.get_running_loop().time()
+        seen = {at: stream.last for at, stream in streams.items()}
+        attend = partial(self._tenant.attend, seen=seen, now=now, now_ms=self._clock.now_ms())
+        leases, inherited = await self._database.run(attend)
+        metrics.writer_takeovers.inc(inherited)
+        if self._hold(leases) and self._guard is not None:
+            # Fenced: whether this Redis is still the one is for the guard to say.
+            await self._guard.verify()
+        if self._is_fresh:
+            streams = await self._reader.inspect(self._cursors)
+        streams = {at: streams[at] for at in self._cursors}
+        if not await self._are_trusted(streams):
+            return
+        if self._is_fresh:
+            await self._reader.trim(self._cursors)
+            self._is_fresh = False
+        await self._measure(self._cursors, streams)
+        self._attended_at = now
+
+    async def _open(self) -> None:
+        """Make sure that every cursor has its row."""
+        if not self._is_open:
+            run, at = self._database.run, self._partitions
+            await run(lambda engine: store.open_cursors(engine, at))
+            self._dead_letters = await run(lambda engine: store.count_dead_letters(engine, at))
+            self._is_open = True
+
+    def _hold(self, leases: Mapping[int, Lease]) -> bool:
+        """Go on with these leases and no other; say whether one had been taken away meanwhile."""
+        epochs = {at: one.epoch for at, one in leases.items()}
+        was_fenced = any(epochs.get(at, held) != held for at, held in self._epochs.items())
+        self._is_fresh |= not epochs.items() <= self._epochs.items()
+        self._cursors = {at: one.stream_id for at, one in leases.items()}
+        self._epochs = epochs
+        metrics.writer_partitions.set(len(leases))
+        return was_fenced
+
+    async def _are_trusted(self, streams: Mapping[int, StreamInfo]) -> bool:
+        """Whether every stream continues its cursor; if not, have it looked after first."""
+        behind, above = self._doubtful(streams)
+        if not behind and not above:
+            return True
+        _log.warning("Redis is not what SQL knows in partitions %s", [*behind, *above])
+        if self._guard is None:
+            for at in behind:
+                await self._reader.raise_to(at, self._cursors[at])
+            return False
+        await self._guard.verify()
+        # What begins above its cursor goes on from there: the guard has told what that means.
+        self._accepted |= {at: self._cursors[at] for at in above}
+        still, _ = self._doubtful(await self._reader.inspect(behind))
+        if still:
+            raise UnavailableError(f"Redis is behind SQL in partitions {still}")
+        return False
+
+    def _doubtful(self, streams: Mapping[int, StreamInfo]) -> tuple[list[int], list[int]]:
+        """Return which streams end below their cursors, and which begin above them."""
+        behind, above = [], []
+        for at, stream in streams.items():
+            cursor = self._cursors[at]
+            if place(stream.last) < place(cursor):
+                behind.append(at)
+            elif self._accepted.get(at) != cursor and _begins_above(stream, cursor):
+                above.append(at)
+        # Without a guard there is nobody to ask what became of the entries in between.
+        return behind, above if self._guard else []
+
+    async def _measure(self, cursors: Mapping[int, str], streams: Mapping[int, StreamInfo]) -> None:
+        """Look at what is waiting."""
+        kept = sum(stream.first == cursors[at] for at, stream in streams.items() if stream.first)
+        self._pending = sum(stream.length for stream in streams.values()) - kept
+        oldest_ms = await self._reader.oldest_ms(cursors) if self._pending else None
+        late_ms = 0 if oldest_ms is None else max(0, self._clock.now_ms() - oldest_ms)
+        self._tell(self._pending, late_ms / 1000)
+
+    def _tell(self, pending: int, lag_seconds: float) -> None:
+        self._pending, self._lag_seconds = pending, lag_seconds
+        metrics.writer_pending.set(pending)
+        metrics.writer_lag_seconds.set(lag_seconds)
+
     async def _advance(self, block_ms: int) -> int:
+        if not self._cursors or self._attended_at is None:
+            if block_ms:
+                await self._pause(self._until_due())
+            return 0
         received = await self._receive(block_ms)
         if not received:
-            self._pending, self._lag_seconds = 0, 0.0
+            self._tell(0, 0.0)
         for at in range(0, len(received), self._batch_max):
             await self._carry(received[at : at + self._batch_max])
         return len(received)
 
-    async def _carry(self, received: Sequence[Received]) -> None:
-        expected = dict(self._cursors)
-        progress: Progress = await self._database.run(
-            partial(self._intake.carry, received, expected)
-        )
-        self._cursors = expected | progress.cursors
-        self._applied += len(received)
-        self._dead_letters += progress.dead_letters
-        await self._trim({one.partition for one in received})
-
     async def _receive(self, block_ms: int) -> list[Received]:
         """Read after the cursors; what comes within the linger time comes along."""
-        received = await self._read(self._cursors, block_ms)
-        if received and len(received) < self._batch_max and not self._stopping.is_set():
+        read, batch_max = self._reader.read, self._batch_max
+        received = await read(self._cursors, entries_max=batch_max, block_ms=block_ms)
+        if not received and block_ms and not self._reader.can_block:
+            await self._pause(block_ms / 1000)
+        if received and len(received) < batch_max and not self._stopping.is_set():
             await self._pause(self._linger_s)
             reached = self._cursors | {one.partition: one.stream_id for one in received}
-            received += await self._read(reached, 0)
+            received += await read(reached, entries_max=batch_max - len(received))
         return received
 
-    async def _read(self, after: Mapping[int, str], block_ms: int) -> list[Received]:
-        # The count holds for each stream, so it is shared among those that last had something.
-        count = max(1, self._batch_max // self._active)
-        if self._clustered:
-            received = await self._read_singly(after, count)
-            if not received and block_ms:
-                await self._pause(block_ms / 1000)
-        else:
-            block = ("BLOCK", block_ms) if block_ms else ()
-            received = self._parse(await self._read_streams(self._keys, after, count, *block))
-        self._active = len({one.partition for one in received}) or len(self._partitions)
-        return received
-
-    async def _read_streams(
-        self, keys: Iterable[bytes], after: Mapping[int, str], count: int, *block: str | int
-    ) -> Any:  # noqa: ANN401 - a reply; its shape depends on the protocol
-        names = list(keys)
-        places = [after[self._keys[name]] for name in names]
-        return await self._client.execute_command(
-            "XREAD", "COUNT", count, *block, "STREAMS", *names, *places
-        )
-
-    async def _read_singly(self, after: Mapping[int, str], count: int) -> list[Received]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for key, at in self._keys.items():
-                pipe.execute_command("XREAD", "COUNT", count, "STREAMS", key, after[at])
-            replies = await pipe.execute()
-        return [one for reply in replies for one in self._parse(reply)]
-
-    def _parse(self, reply: Any) -> list[Received]:  # noqa: ANN401 - as above
-        pairs = reply.items() if isinstance(reply, Mapping) else reply or ()
-        return [
-            Received(self._keys[key], stream_id.decode(), fields.get(FIELD))
-            for key, entries in pairs
-            for stream_id, fields in _flat(entries)
-        ]
-
-    async def _trim(self, partitions: Iterable[int]) -> None:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at in partitions:
-                # The cursor's own entry stays: a reader of an older state of SQL sees by it that
-                # what lay between is gone (lua/include/newer_entry.lua).
-                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", self._cursors[at])
-            await pipe.execute()
-
-    async def _measure(self) -> None:
-        """Look at what is waiting, once a second; notice a Redis that lost its streams."""
-        now = asyncio.get_running_loop().time()
-        if now < self._measured_at + _MEASURE_SECONDS:
-            return
-        self._measured_at = now
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at in self._partitions:
-                pipe.execute_command("XINFO STREAM", outbox_key(at))
-            replies = await pipe.execute(raise_on_error=False)
-        streams = [_stream_info(reply) for reply in replies]
-        kept = zip(self._partitions, streams, strict=True)
-        applied = [stream.first and stream.first == self._cursors.get(at) for at, stream in kept]
-        self._pending = sum(stream.length for stream in streams) - sum(map(bool, applied))
-        self._lag_seconds = max(0, await self._oldest_age_ms()) / 1000 if self._pending else 0.0
-        for at, stream in zip(self._partitions, streams, strict=True):
-            if place(stream.last) < place(self._cursors.get(at, BEGINNING)):
-                self._aligned = False
-
-    async def _oldest_age_ms(self) -> int:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at in self._partitions:
-                after = f"({self._cursors.get(at, BEGINNING)}"
-                pipe.execute_command("XRANGE", outbox_key(at), after, "+", "COUNT", 1)
-            replies = await pipe.execute()
-        times = [place(reply[0][0].decode())[0] for reply in replies if reply]
-        return self._clock.now_ms() - min(times) if times else 0
+    async def _carry(self, received: Sequence[Received]) -> None:
+        tenure = Tenure(self._tenant.id, self._epochs)
+        work = partial(self._intake.carry, received, dict(self._cursors), tenure)
+        carrying = asyncio.ensure_future(self._database.run(work))
+        try:
+            # A batch that takes its time is no silence.
+            while not (await asyncio.wait({carrying}, timeout=self._beat_s))[0]:
+                with contextlib.suppress(UnavailableError):
+                    await self._database.run(self._tenant.beat)
+        finally:
+            carrying.cancel()
+        progress: Progress = carrying.result()
+        self._cursors |= progress.cursors
+        self._applied += len(received)
+        self._dead_letters += progress.dead_letters
+        metrics.writer_applied.inc(len(received))
+        metrics.writer_batches.inc()
+        metrics.dead_letters.inc(progress.dead_letters)
+        await self._reader.trim({one.partition: self._cursors[one.partition] for one in received})
 
 
-def _flat(entries: list[Any]) -> list[Any]:
-    # One of the client's four reply forms wraps the entries once more.
-    return entries[0] if entries and isinstance(entries[0], list) else entries
-
-
-class _StreamInfo(NamedTuple):
-    length: int
-    first: str | None
-    last: str
-
-
-def _stream_info(reply: Any) -> _StreamInfo:  # noqa: ANN401 - a reply, or what came instead
-    if isinstance(reply, ResponseError) and "no such key" in str(reply):
-        return _StreamInfo(0, None, BEGINNING)
-    if isinstance(reply, Exception):
-        raise reply
-    first = reply["first-entry"]
-    last = reply["last-generated-id"]
-    return _StreamInfo(reply["length"], first[0].decode() if first else None, last.decode())
+def _begins_above(stream: StreamInfo, cursor: str) -> bool:
+    # The entry at the cursor is never trimmed; one that is gone went by another hand.
+    return cursor != BEGINNING and (stream.first is None or place(stream.first) > place(cursor))

@@ -14,6 +14,7 @@ from gateway.lifecycle.clock import OFFSET_DAYS_MAX
 from gateway.messages.common import DOCUMENT_BYTES_MAX, ID_MAX, NAME_MAX
 from gateway.messages.events import FILTERS_MAX
 from gateway.messages.plans import ITEMS_MAX
+from gateway.metrics import METRICS
 from gateway.ports import GROUP_NAME_MAX
 from gateway.webhooks.messages import RETRY_MS, URL_MAX
 from gateway.webhooks.records import ENDPOINTS_MAX, EventType
@@ -29,6 +30,15 @@ def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> 
         row = f"| `{setting.env}` | {default} | {setting.meaning} Allowed: {setting.allowed}. |"
         assert row in README
     assert len(re.findall(r"^\| `TALLYGATE_", README, re.MULTILINE)) == len(SETTINGS)
+
+
+def test_the_metrics_table_has_every_metric_and_no_other() -> None:
+    rows = re.findall(r"^\| `tallygate_.*\|$", README, re.MULTILINE)
+    assert rows == [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{name}`' for name in metric.labels)} "
+        f"| {metric.meaning} |"
+        for metric in METRICS
+    ]
 
 
 def test_the_api_table_has_every_operation_and_no_other() -> None:

@@ -33,3 +33,8 @@ async def until(condition: Callable[[], bool | Awaitable[object]]) -> None:
             if answer if isinstance(answer, bool) else await answer:
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def one_turn() -> None:
+    """Let everything else of the loop run once."""
+    await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Routes: each operation as a raw ASGI handler of Litestar, with health, document and page beside.
+"""Routes: each operation as a raw ASGI handler of Litestar, with health, metrics and pages beside.
 
 Litestar finds the route and nothing more: no Request, no Response, no dependency is made for a
 call. The body is read here, and only up to its limit.
@@ -16,13 +16,14 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from gateway import metrics
 from gateway.api import docs, openapi
+from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
-from gateway.api.exchange import ClientGoneError, Exchange, request_id_of
+from gateway.api.exchange import Answers, ClientGoneError, request_id_of
 from gateway.api.health import Health, Probe
 from gateway.api.operation import Operation
 from gateway.errors import (
-    BodyTooLargeError,
     GatewayError,
     MethodNotAllowedError,
     RouteNotFoundError,
@@ -30,12 +31,12 @@ from gateway.errors import (
 
 log = logging.getLogger(__name__)
 
-DRAIN_BYTES_MAX = 8 * 1024 * 1024
-"""Bytes of a refused body that are still taken, unkept, so that its sender reads the answer."""
+UNROUTED = "none"
+"""Under this name requests are counted that name no operation."""
 
 
 def make_app(
-    exchange: Exchange,
+    answers: Answers,
     operations: Iterable[Operation],
     probe: Probe,
     *,
@@ -44,10 +45,16 @@ def make_app(
 ) -> Litestar:
     """Return the application."""
     operations = tuple(operations)
-    handlers = [_operation_handler(exchange, operation, body_bytes_max) for operation in operations]
+    handlers = [_operation_handler(answers, operation, body_bytes_max) for operation in operations]
     document = openapi.document(operations)
+    metrics.build.labels(openapi.package_version()).set(1)
     return Litestar(
-        route_handlers=[*handlers, *_health_handlers(probe), *_page_handlers(document)],
+        route_handlers=[
+            *handlers,
+            *_health_handlers(probe),
+            _get("/metrics", _metrics),
+            *_page_handlers(document),
+        ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
         openapi_config=None,
@@ -56,14 +63,14 @@ def make_app(
 
 
 def _operation_handler(
-    exchange: Exchange, operation: Operation, body_bytes_max: int
+    answers: Answers, operation: Operation, body_bytes_max: int
 ) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
         async def read_body() -> bytes:
             return await _read_body(receive, body_bytes_max)
 
         try:
-            reply = await exchange.answer(
+            reply = await answers.answer(
                 operation, scope["method"], scope["query_string"], scope["headers"], read_body
             )
         except ClientGoneError:
@@ -99,12 +106,8 @@ async def _read_body(receive: Receive, limit: int) -> bytes:
         else:
             chunks.clear()
     if size > limit:
-        raise _too_large(limit)
+        raise body_too_large(limit)
     return b"".join(chunks)
-
-
-def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The request body is larger than {limit} bytes")
 
 
 async def _write(send: Send, reply: Reply) -> None:
@@ -142,6 +145,10 @@ def _health_handlers(probe: Probe) -> list[ASGIRouteHandler]:
     return [_get("/health", health), _get("/ready", ready)]
 
 
+async def _metrics() -> Reply:
+    return Reply(200, metrics.page(), ((b"content-type", metrics.MEDIA_TYPE),))
+
+
 def _health_reply(state: Health, status: int) -> Reply:
     return Reply(status, msgspec.json.encode(state), (JSON, (b"cache-control", b"no-store")))
 
@@ -163,15 +170,17 @@ def _file_answer(file: docs.File) -> Callable[[], Any]:
 
 def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what never reached a handler: an unknown route, or a fault on the way to one."""
+    request_id = request_id_of(request.headers.get("x-request-id", "").encode("latin-1"))
     if isinstance(error, HTTPException) and error.status_code == 404:
         failure: GatewayError = RouteNotFoundError()
     elif isinstance(error, HTTPException) and error.status_code == 405:
         failure = MethodNotAllowedError()
     else:
-        log.error("a request failed on its way to a handler", exc_info=error)
+        told = {"request_id": request_id}
+        log.error("a request failed on its way to a handler", exc_info=error, extra=told)
         failure = GatewayError()
     reply = error_reply(failure, ENV_UNKNOWN)
-    request_id = request_id_of(request.headers.get("x-request-id", "").encode("latin-1"))
+    metrics.requests.of(UNROUTED).add_untimed(reply.status)
     return Response(
         reply.body,
         status_code=reply.status,

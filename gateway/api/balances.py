@@ -11,6 +11,7 @@ from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Call, Operation, Services
+from gateway.engine.outage import Policy, StandIn
 from gateway.lifecycle.catalog import feature_view
 from gateway.messages.balances import (
     CheckRequest,
@@ -26,6 +27,11 @@ _encode = msgspec.json.Encoder().encode
 
 async def _check(services: Services, call: Call, request: CheckRequest) -> CheckResponse:
     response = await services.engine.check(call.env, request, call.request_id, call.claim)
+    if isinstance(response, StandIn):
+        call.degraded = response.missing
+        if response.policy is Policy.OPEN:
+            call.status = 202
+        response = response.response
     if call.query and "balance.feature" in _expanded(call.query):
         await _expand_feature(services, call, response)
     return response
@@ -84,7 +90,9 @@ OPERATIONS = (
             "`balances.finalize`. `explain` says which balances and limits decided. "
             "`customer_data` and `entity_data` create "
             "what does not exist yet. The query parameter `expand=balance.feature` adds the "
-            "feature to the answer."
+            "feature to the answer. What cannot be decided because Redis or SQL does not answer is "
+            "answered by `on_outage` of the feature (202 where it is `open`), with the header "
+            "`x-tallygate-degraded`."
         ),
         request=CheckRequest,
         response=CheckResponse,
@@ -93,6 +101,7 @@ OPERATIONS = (
         errors=(*_LOOKUP, errors.LockExistsError, errors.IdempotencyKeyError),
         example=EXAMPLES["balances.check"],
         claims=_spends,
+        hot=True,
         reads=lambda request: not _spends(request),
     ),
     Operation(
@@ -120,6 +129,7 @@ OPERATIONS = (
         example=EXAMPLES["balances.track"],
         queues=True,
         claims=lambda request: not request.dry_run,
+        hot=True,
         reads=lambda request: bool(request.dry_run),
     ),
     Operation(

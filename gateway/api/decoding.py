@@ -12,10 +12,19 @@ from typing import Any
 import msgspec
 
 from gateway.api.errors import translate
-from gateway.errors import InvalidInputsError
+from gateway.errors import BodyTooLargeError, InvalidInputsError
 
 # An escape counts only behind an even number of backslashes: "\\u0000" is six harmless characters.
 _NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+DRAIN_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of a refused body that are still taken, unkept, so that its sender reads the answer."""
+
+
+def body_too_large(limit: int) -> BodyTooLargeError:
+    """Return the error for a body of more than ``limit`` bytes."""
+    return BodyTooLargeError(f"The request body is larger than {limit} bytes")
 
 
 def decode_body(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:  # noqa: ANN401 - the decoder's type

@@ -57,6 +57,10 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.BalanceExistsError: 409,
     errors.BalancePricedError: 409,
     errors.UnavailableError: 503,
+    errors.RedisUnavailableError: 503,
+    errors.BacklogError: 503,
+    errors.RestoresError: 503,
+    errors.UnconfirmedError: 503,
     errors.UnknownOutcomeError: 503,
 }
 
@@ -95,21 +99,25 @@ def status_of(error: type[GatewayError]) -> int:
     return next(STATUSES[kind] for kind in error.__mro__ if kind in STATUSES)
 
 
-def error_reply(error: GatewayError, env: str) -> Reply:
-    """Return the answer to a failed request."""
+def error_reply(error: GatewayError, env: str, *, repeatable: bool = False) -> Reply:
+    """Return the answer to a failed request; ``repeatable`` says that sending it again cannot count
+    twice, whatever became of it.
+    """
     status = status_of(type(error))
     message, code = error.message, error.code
     if status == 500:
         # Faults of ours are told to the log, not to the caller.
         message, code = "Something went wrong inside the gateway", GatewayError.code
-    return Reply(status, _encode(ErrorBody(message=message, code=code, env=env)), _headers(error))
+    return Reply(
+        status, _encode(ErrorBody(message=message, code=code, env=env)), _headers(error, repeatable)
+    )
 
 
-def _headers(error: GatewayError) -> Headers:
-    if isinstance(error, errors.UnavailableError) and not isinstance(
-        error, errors.UnknownOutcomeError
-    ):
-        # After an unknown outcome a blind retry could count twice, so none is suggested.
+def _headers(error: GatewayError, repeatable: bool) -> Headers:  # noqa: FBT001 - one caller
+    unknown = isinstance(error, errors.UnknownOutcomeError | errors.UnconfirmedError)
+    if isinstance(error, errors.UnavailableError) and (repeatable or not unknown):
+        # After one that may have been carried out a blind retry could count twice, so none is
+        # suggested without an idempotency key.
         return (JSON, (b"retry-after", b"1"))
     if isinstance(error, errors.MethodNotAllowedError):
         return (JSON, (b"allow", b"POST"))

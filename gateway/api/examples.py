@@ -158,6 +158,17 @@ BALANCES: Json = {
     "reports": _balance("reports", 50, 2.5),
 }
 
+LISTED: Json = {
+    **BALANCES["messages"]["breakdown"][0],
+    "feature_id": "messages",
+    "status": "active",
+    "source": "customer",
+    "rollovers": [],
+    "customer_id": "cus_123",
+    "entity_id": None,
+    "created_at": CREATED_AT,
+}
+
 CUSTOMER: Json = {
     "id": "cus_123",
     "name": "Ada's Team",
@@ -220,6 +231,7 @@ DONE: Json = {"success": True}
 _CUSTOMER_NAMED: Json = {"customer_id": "cus_123"}
 _ENTITY_NAMED: Json = {"customer_id": "cus_123", "entity_id": "seat_42"}
 _FEATURE_NAMED: Json = {"feature_id": "messages"}
+_BOTH_NAMED: Json = {**_CUSTOMER_NAMED, **_FEATURE_NAMED}
 
 EXAMPLES: dict[str, Example] = {
     "features.create": Example(
@@ -304,8 +316,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "balances.create": Example(
         {
-            "customer_id": "cus_123",
-            "feature_id": "messages",
+            **_BOTH_NAMED,
             "included_grant": 500,
             "reset": {"interval": "month"},
             "rollover": {"max": 200, "expiry_duration_length": 3},
@@ -313,22 +324,16 @@ EXAMPLES: dict[str, Example] = {
         },
         DONE,
     ),
-    "balances.update": Example(
-        {"customer_id": "cus_123", "feature_id": "messages", "remaining": 800}, DONE
-    ),
+    "balances.update": Example({**_BOTH_NAMED, "remaining": 800}, DONE),
     "balances.delete": Example(
-        {
-            "customer_id": "cus_123",
-            "feature_id": "messages",
-            "balance_id": "welcome-gift",
-            "recalculate_balances": True,
-        },
-        DONE,
+        {**_BOTH_NAMED, "balance_id": "welcome-gift", "recalculate_balances": True}, DONE
     ),
-    "balances.list": Example(_ENTITY_NAMED, {"list": list(BALANCES.values())}),
+    "balances.list": Example(
+        {**_BOTH_NAMED, "limit": 50}, {"list": [LISTED], "has_more": False, "next_cursor": None}
+    ),
     "balances.batch_track": Example(
         [
-            {"customer_id": "cus_123", "feature_id": "messages", "value": 2},
+            {**_BOTH_NAMED, "value": 2},
             {"customer_id": "cus_456", "event_name": "message.sent"},
         ],
         {
@@ -342,11 +347,8 @@ EXAMPLES: dict[str, Example] = {
             ],
         },
     ),
-    "usage": Example({"customer_id": "cus_123", "feature_id": "messages", "value": 120}, DONE),
-    "events.list": Example(
-        {"customer_id": "cus_123", "feature_id": "messages", "limit": 50},
-        {"list": [EVENT], "next_cursor": None},
-    ),
+    "usage": Example({**_BOTH_NAMED, "value": 120}, DONE),
+    "events.list": Example({**_BOTH_NAMED, "limit": 50}, {"list": [EVENT], "next_cursor": None}),
     "events.aggregate": Example(
         {
             "customer_id": "cus_123",

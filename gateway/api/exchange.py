@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,7 +21,9 @@ from gateway.api.decoding import decode_body
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
 from gateway.api.versions import parse_version
+from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
+from gateway.engine.durability import Durability, Level, level_of, partitions_touched
 from gateway.engine.replies import Kept
 from gateway.errors import (
     GatewayError,
@@ -29,11 +31,16 @@ from gateway.errors import (
     InvalidInputsError,
     MethodNotAllowedError,
 )
+from gateway.logs import REQUEST
+from gateway.messages.balances import CheckRequest
 from gateway.ports import Clock
 
 log = logging.getLogger(__name__)
 
 REPLAYED = (b"idempotency-replayed", b"true")
+
+DEGRADED = b"x-tallygate-degraded"
+"""Names the part without which a check was answered."""
 
 
 class ClientGoneError(Exception):
@@ -42,6 +49,16 @@ class ClientGoneError(Exception):
 
 Headers = Iterable[tuple[bytes, bytes]]
 ReadBody = Callable[[], Awaitable[bytes]]
+
+
+class Answers(Protocol):
+    """What answers requests: an ``Exchange``, or what is put around one."""
+
+    async def answer(
+        self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
+    ) -> Reply:
+        """Return the answer to one request."""
+
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
 _process = os.urandom(8).hex()
@@ -58,7 +75,12 @@ class Exchange:
         clock: Clock,
         *,
         conflict: bool = False,
+        durability: Durability | None = None,
+        backlog: Backlog | None = None,
     ) -> None:
+        self._durability = durability
+        self._level = durability.level if durability is not None else Level.MEMORY
+        self._backlog = backlog
         self._services = services
         self._clock = clock
         self._conflict = conflict
@@ -72,13 +94,14 @@ class Exchange:
     ) -> Reply:
         """Return the answer to one request; ``read_body`` is asked once it may be read."""
         call = Call(request_id="", env=ENV_UNKNOWN, query=query, status=operation.status)
+        REQUEST.set(call)
         try:
             await self._admit(call, method, headers)
             reply = await self._run(operation, call, await read_body())
         except GatewayError as error:
             if type(error) is GatewayError:
                 log.exception("request %s: %s failed", call.request_id, operation.name)
-            reply = error_reply(error, call.env)
+            reply = error_reply(error, call.env, repeatable=call.claim is not None)
         except ClientGoneError:
             raise
         except Exception:
@@ -88,7 +111,7 @@ class Exchange:
         return Reply(reply.status, reply.body, (*reply.headers, identity))
 
     async def _admit(self, call: Call, method: str, headers: Headers) -> None:
-        authorization = version = given_id = key = None
+        authorization = version = given_id = key = level = None
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -98,6 +121,8 @@ class Exchange:
                 given_id = value
             elif name == b"idempotency-key":
                 key = value
+            elif name == b"x-durability":
+                level = value
         call.request_id = request_id_of(given_id)
         if method != "POST":
             raise MethodNotAllowedError
@@ -109,16 +134,51 @@ class Exchange:
         call.version = parse_version(version)
         call.now_ms = self._clock.now_ms(call.env)
         call.key = None if key is None else idempotency_key(key)
+        call.level = self._level
+        if level is not None:
+            await self._raise_level(call, level)
+
+    async def _raise_level(self, call: Call, header: bytes) -> None:
+        call.level = level_of(header)
+        if self._durability is not None:
+            call.level = await self._durability.available(call.level)
 
     async def _run(self, operation: Operation, call: Call, body: bytes) -> Reply:
         request = decode_body(self._decoders[operation.name], body)
         operation.rule(call, request)
+        if self._backlog is not None and self._backlog.is_full:
+            self._refuse_changes(self._backlog, operation, request)
+        if call.level and self._durability is not None:
+            return await self._confirmed(self._durability, operation, call, request)
+        return await self._carry_out(operation, call, request)
+
+    @staticmethod
+    def _refuse_changes(backlog: Backlog, operation: Operation, request: object) -> None:
+        # A check that uses units asks for itself: its feature may have a policy.
+        if not (
+            operation.is_in_sql or operation.reads(request) or isinstance(request, CheckRequest)
+        ):
+            backlog.admit()
+
+    async def _confirmed(
+        self, durability: Durability, operation: Operation, call: Call, request: object
+    ) -> Reply:
+        """Answer once what was changed has reached the level of the call."""
+        generation = durability.trust.generation
+        reply = await self._carry_out(operation, call, request)
+        if not (operation.is_in_sql or operation.reads(request) or call.degraded):
+            touched = partitions_touched(call.env, request, durability.partitions)
+            await durability.confirm(call.level, generation, touched)
+        return reply
+
+    async def _carry_out(self, operation: Operation, call: Call, request: Any) -> Reply:  # noqa: ANN401 - what its operation decodes to
         key = call.key or getattr(request, "idempotency_key", None)
         if key is not None and not operation.reads(request):
             claim = claim_of(key, operation.name, request)
             return await self._run_once(operation, call, request, claim)
         response = await operation.handle(self._services, call, request)
-        return Reply(call.status, self._encode(response), (JSON,))
+        headers = (JSON, (DEGRADED, call.degraded.encode())) if call.degraded else (JSON,)
+        return Reply(call.status, self._encode(response), headers)
 
     async def _run_once(
         self, operation: Operation, call: Call, request: object, claim: Claim
@@ -130,7 +190,8 @@ class Exchange:
         if operation.claims(request):
             call.claim = claim
             response = await operation.handle(self._services, call, request)
-            reply = Reply(call.status, self._encode(response), (JSON,))
+            headers = (JSON, (DEGRADED, call.degraded.encode())) if call.degraded else (JSON,)
+            reply = Reply(call.status, self._encode(response), headers)
         else:
 
             async def act() -> Kept:

@@ -50,7 +50,9 @@ OPERATIONS = (
             "Boolean features are on or off, metered ones are counted, credit systems pay for "
             "metered ones. `precision` is the number of decimal places amounts keep (0 to 9); "
             "left out, it is 6, and 9 for credit systems, and gets lower by itself while the "
-            "feature is unused if a plan grants more than it holds."
+            "feature is unused if a plan grants more than it holds. `on_outage` says what a check "
+            "answers that cannot be decided: no (`closed`), yes (`open`) or the `last_known` "
+            "answer; left out, the gateway's own setting does."
         ),
         request=FeatureCreateRequest,
         response=FeatureView,
@@ -91,7 +93,8 @@ OPERATIONS = (
         name="features.update",
         summary="Update a feature",
         description=(
-            "Name, display, event names, credit costs and `archived` can always change; id, type, "
+            "Name, display, event names, credit costs, `on_outage` and `archived` can always "
+            "change; id, type, "
             "`consumable` and `precision` only while no customer has the feature. A new id is "
             "carried into the plans and credit systems that name it."
         ),

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 
+from msgspec import UNSET
+
 from gateway.api import rules, shapes
 from gateway.api.operation import Call
 from gateway.errors import GatewayError, InvalidInputsError
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.plan_items import rollover_rule
+from gateway.listing import STATUSES
 from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ID_MAX, given
 from gateway.messages.grants import (
@@ -30,6 +33,9 @@ INTERVAL_COUNT_MAX = 1_000
 
 TIME_MS_MAX = 10**13 - 1
 """Latest time a balance may name, in the year 2286; ranks keep times in 13 digits."""
+
+LISTED_MAX = 200
+"""Balances of one page; each may cost a read of its owner."""
 
 _BALANCE_ID = re.compile(rf"[a-zA-Z0-9_:.-]{{1,{ID_MAX}}}")
 _TARGETS = ("remaining", "add_to_balance", "usage")
@@ -90,8 +96,18 @@ def delete(_: Call, request: BalanceDeleteRequest) -> None:
 
 def listing(_: Call, request: BalanceListRequest) -> None:
     """``balances.list``."""
-    shapes.customer_id(request.customer_id)
+    if request.customer_id is not None:
+        shapes.customer_id(request.customer_id)
+    elif request.entity_id is not None:
+        raise InvalidInputsError("entity_id: needs customer_id")
     shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
+    if request.plan_id not in (None, UNSET):
+        shapes.plan_id(str(request.plan_id))
+    shapes.length(request.statuses, "statuses", len(STATUSES))
+    for index, status in enumerate(request.statuses or ()):
+        shapes.one_of(status, STATUSES, f"statuses.{index}")
+    request.limit = shapes.whole(request.limit, "limit", 1, LISTED_MAX)
+    shapes.name(request.start_cursor, "start_cursor", most=rules.QUERY_MAX)
 
 
 def set_usage(_: Call, request: UsageSetRequest) -> None:

@@ -116,12 +116,20 @@ OPERATIONS = (
     Operation(
         name="balances.list",
         summary="List balances",
-        description="What a customer or an entity may spend, of every feature or of one.",
+        description=(
+            "Balances one by one, newest customers first: of an entity (`entity_id`), of a "
+            "customer or of all. An entity has what it holds itself and its share of per-entity "
+            "balances; without `entity_id` a per-entity balance is listed once, with the sums of "
+            "all entities. `statuses` are `active` (the default) and `expired`: past its "
+            "`expires_at`, or ended with its plan. `plan_id` null leaves those no plan gave. A "
+            "page has up to `limit` balances (50, at most 200) and may have fewer while "
+            "`has_more`; `next_cursor` goes on."
+        ),
         request=BalanceListRequest,
         response=BalanceListResponse,
         handle=_list,
         rule=rules.listing,
-        errors=_LOOKUP,
+        errors=(*_LOOKUP, errors.InvalidCursorError),
         example=EXAMPLES["balances.list"],
         reads=always,
     ),

@@ -1,7 +1,8 @@
 """``/health`` and ``/ready``: what an operator's probe asks, without a key.
 
 ``/health`` always answers 200 and says what is wrong; ``/ready`` answers 503 until Redis, SQL and
-the catalog all answer, so that a load balancer sends requests elsewhere. Neither may show a URL.
+the catalog all answer, so that a load balancer sends requests elsewhere. Neither may show a URL, a
+customer or a key.
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ import msgspec
 
 State = Literal["ok", "unavailable"]
 
+Reason = Literal[
+    "redis", "sql", "catalog", "writer", "unwritten", "fenced", "breaker", "incidents", "drift"
+]
+"""What may be wrong. ``unwritten``: no writer owns some partition; ``fenced``: Redis is not trusted
+and no call goes to it; ``breaker``: calls to Redis are not tried for the moment; ``incidents``:
+some are open; ``drift``: balances differ between Redis, SQL and events.
+"""
+
 
 class WriterHealth(msgspec.Struct, kw_only=True):
     """How far SQL is behind Redis, and whether the writer of this process runs."""
@@ -21,17 +30,60 @@ class WriterHealth(msgspec.Struct, kw_only=True):
     lag_seconds: float | None
     """Age of the oldest change that is not in SQL yet; null when it could not be found out."""
     partitions_behind: int | None
+    partitions_owned: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many partitions each writer of the installation writes; an empty name is nobody."""
+
+
+class Versions(msgspec.Struct, kw_only=True):
+    """What runs here; null when it could not be asked."""
+
+    gateway: str
+    redis: str | None = None
+    sql: str | None = None
+    """Revision of the schema."""
+
+
+class IncidentHealth(msgspec.Struct, kw_only=True):
+    """A time when Redis was not what SQL knows of it: a row of ``incidents``."""
+
+    id: str
+    kind: str
+    partition: int | None
+    """Null when it concerns the whole installation."""
+    from_id: str
+    to_id: str
+    """The entries in question are those after ``from_id`` up to ``to_id``."""
+    lost: int | None
+    """Entries that are in neither store; null when nobody can tell."""
+    reseeded: int
+    """Customers that came back from SQL."""
+    at_ms: int
+    ended_at: int | None
+    """Null while it is open."""
+
+
+class IncidentsHealth(msgspec.Struct, kw_only=True):
+    """How many incidents are open, and the newest ones, the open ones first."""
+
+    open: int
+    newest: list[IncidentHealth]
 
 
 class Health(msgspec.Struct, kw_only=True):
     """The state of the gateway and of what it needs."""
 
     status: Literal["ok", "degraded"]
-    version: str
+    """``degraded`` when there is any reason in ``degraded``."""
     redis: State
     sql: State
     catalog: State
     writer: WriterHealth
+    versions: Versions
+    degraded: list[Reason] = msgspec.field(default_factory=list)
+    incidents: IncidentsHealth | None = None
+    """Null when SQL could not be asked."""
+    drift_balances: int | None = None
+    """Balances that differed when this process last compared them; null when it does not."""
 
     @property
     def is_ready(self) -> bool:

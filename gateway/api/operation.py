@@ -14,6 +14,8 @@ import msgspec
 from gateway.api.versions import NEWEST, Version
 from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
+from gateway.engine.durability import Level
+from gateway.engine.outage import StandIn
 from gateway.engine.replies import Replies
 from gateway.errors import GatewayError
 from gateway.messages.balances import (
@@ -67,7 +69,7 @@ class Engine(Protocol):
 
     async def check(
         self, env: str, request: CheckRequest, request_id: str, claim: Claim | None = None
-    ) -> CheckResponse: ...
+    ) -> CheckResponse | StandIn: ...
 
     async def track(
         self, env: str, request: TrackRequest, request_id: str, claim: Claim | None = None
@@ -142,7 +144,8 @@ class Services(NamedTuple):
 
 class Call(msgspec.Struct, kw_only=True, gc=False):
     """One request on its way through the shared steps; ``status`` is what a success answers,
-    ``key`` the caller's idempotency key, and ``claim`` what it stands for.
+    ``key`` the caller's idempotency key, and ``claim`` what it stands for. ``level`` is what a
+    change must have reached, and ``degraded`` the part without which the answer was given.
     """
 
     request_id: str
@@ -153,6 +156,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     status: int = 200
     key: str | None = None
     claim: Claim | None = None
+    level: Level = Level.MEMORY
+    degraded: str = ""
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -169,6 +174,9 @@ class Example(NamedTuple):
 def always(_: object) -> bool:
     """Return True: what ``reads`` of an operation is that never changes anything."""
     return True
+
+
+_SQL_FIRST = ("features", "plans", "clock")
 
 
 class Operation(NamedTuple):
@@ -192,6 +200,8 @@ class Operation(NamedTuple):
     """Whether the script of a request takes its idempotency key along."""
     reads: Callable[[Any], bool] = lambda _: False
     """Whether a request changes nothing, so that an idempotency key means nothing to it."""
+    hot: bool = False
+    """Whether it stands in front of every request of somebody's backend: the fast lane takes it."""
 
     @property
     def path(self) -> str:
@@ -202,3 +212,8 @@ class Operation(NamedTuple):
     def resource(self) -> str:
         """The part before the dot."""
         return self.name.partition(".")[0]
+
+    @property
+    def is_in_sql(self) -> bool:
+        """Whether what it changes is written to SQL at once, and not to Redis."""
+        return self.resource in _SQL_FIRST

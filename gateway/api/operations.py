@@ -38,6 +38,10 @@ COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (
     errors.BodyTooLargeError,
     errors.GatewayError,
     errors.UnavailableError,
+    errors.RedisUnavailableError,
+    errors.BacklogError,
+    errors.RestoresError,
+    errors.UnconfirmedError,
     errors.UnknownOutcomeError,
 )
 """Errors any operation can answer with."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
+from gateway import metrics
 from gateway.amounts import format_units, parse_units
 from gateway.engine.claims import KEEP_MS
 from gateway.engine.creation import Creation
+from gateway.engine.outage import Policy
 from gateway.engine.verdicts import Asked, checked, preview_of, tracked
 from gateway.errors import (
     IdempotencyKeyError,
@@ -18,6 +20,8 @@ from gateway.errors import (
     InvalidInputsError,
     InvalidRequestError,
     LockExistsError,
+    UnavailableError,
+    UnknownOutcomeError,
 )
 from gateway.keys import reply_key
 from gateway.messages.common import given, integer
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.engine.claims import Claim
+    from gateway.engine.outage import StandIn
     from gateway.engine.subject import Subject
     from gateway.messages.balances import (
         CheckRequest,
@@ -51,17 +56,16 @@ class Balances(Creation):
 
     async def check(
         self, env: str, request: CheckRequest, request_id: str, claim: Claim | None = None
-    ) -> CheckResponse:
+    ) -> CheckResponse | StandIn:
         """Say whether the amount may be used; with ``send_event`` or ``lock`` use it, all or
-        nothing.
+        nothing. What cannot be decided is answered by the feature's policy.
 
         Raises the not-found errors of hot-path section 7, ``InvalidRequestError`` for a feature
-        that cannot be spent or held, ``LockExistsError``, ``IdempotencyKeyError``.
+        that cannot be spent or held, ``LockExistsError``, ``IdempotencyKeyError``, and
+        ``UnavailableError`` for what has to be spent and no policy can answer.
         """
         spends = bool(request.send_event) or request.lock is not None
         feature = await self.catalog.feature(env, request.feature_id)
-        if spends:
-            feature = await self.catalog.use_feature(feature)
         subject = self.subjects.subject(
             env,
             request.customer_id,
@@ -71,8 +75,17 @@ class Balances(Creation):
             request_id=request_id,
         )
         asked = self._asked(env, feature, request.required_balance, "required_balance")
-        if spends:
-            return await self._spend_checked(subject, asked, request, claim)
+        try:
+            if spends:
+                return await self._spend_checked(subject, asked, request, claim)
+            return await self._checked(subject, asked, request)
+        except UnavailableError as error:
+            return self._undecided(subject, asked, error, spends=spends)
+
+    async def _checked(
+        self, subject: Subject, asked: Asked, request: CheckRequest
+    ) -> CheckResponse:
+        env = subject.env
         reply = await self._look(subject, asked, request)
         stale = [
             one
@@ -87,12 +100,35 @@ class Balances(Creation):
             reply = await self._look(subject, asked, request)
         now_ms = self.clock.now_ms(env)
         response = checked(subject, asked, reply, now_ms, explain=bool(request.explain))
+        chosen = self.catalog.document(asked.features[0]).on_outage
+        if (chosen or self.outage.default) == Policy.LAST_KNOWN:
+            self.outage.remember(subject, asked, response)
         return self._shown(response, asked, request)
 
-    @staticmethod
-    def _shown(response: CheckResponse, asked: Asked, request: CheckRequest) -> CheckResponse:
-        if request.with_preview and not response.allowed:
-            response.preview = preview_of(asked.features[0])
+    def _policy(self, asked: Asked) -> Policy:
+        return self.outage.policy_of(self.catalog.document(asked.features[0]).on_outage)
+
+    def _undecided(
+        self, subject: Subject, asked: Asked, error: UnavailableError, *, spends: bool
+    ) -> StandIn:
+        """Return what is answered instead of an error.
+
+        Raises the error where units were to be used, unless it is certain that none were and the
+        answer is no.
+        """
+        policy = self._policy(asked)
+        is_known = not isinstance(error, UnknownOutcomeError)
+        if spends and not (is_known and policy is Policy.CLOSED):
+            raise error
+        metrics.degraded_answers.labels(policy).inc()
+        return self.outage.stand_in(subject, asked, policy, error)
+
+    def _shown(self, response: CheckResponse, asked: Asked, request: CheckRequest) -> CheckResponse:
+        if not response.allowed:
+            feature = asked.features[0]
+            self.denials.count(feature.env, request.customer_id, feature.id, "check")
+            if request.with_preview:
+                response.preview = preview_of(feature)
         return response
 
     async def _look(self, subject: Subject, asked: Asked, request: CheckRequest) -> CheckReply:
@@ -111,7 +147,12 @@ class Balances(Creation):
     async def _spend_checked(
         self, subject: Subject, asked: Asked, request: CheckRequest, claim: Claim | None
     ) -> CheckResponse:
-        feature, now_ms = asked.features[0], self.clock.now_ms(subject.env)
+        self.backlog.admit()
+        found, now_ms = asked.features[0], self.clock.now_ms(subject.env)
+        feature = await self.catalog.use_feature(found)
+        if feature is not found:
+            amount = request.required_balance
+            asked = self._asked(subject.env, feature, amount, "required_balance")
         if feature.type == "boolean":
             field = "send_event" if request.send_event else "lock"
             msg = f"{field}: feature {feature.id} is boolean, there is nothing to spend"
@@ -184,6 +225,8 @@ class Balances(Creation):
         reply = await self._spend(subject, use, asked, claim)
         if reply.status is Status.DENIED:
             feature = features[0]
+            if not use.dry:
+                self.denials.count(env, request.customer_id, feature.id, "track")
             wanted = format_units(asked[0].part.amount, feature.precision)
             msg = f"Insufficient balance to deduct {wanted} from feature {feature.id}"
             raise InsufficientBalanceError(msg)

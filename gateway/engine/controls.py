@@ -82,8 +82,11 @@ def read_customer_scope(
 
 
 def reply_scope(reply: CustomerReply) -> ControlScope:
-    """Return the customer of a reply as a scope of controls."""
+    """Return what a reply is about, an entity or the customer, as a scope of controls."""
     document = _customers.decode(reply.document)
+    if reply.entity:
+        entity = _entities.decode(reply.entity.split("\t", 3)[3])
+        return read_entity_scope(reply, entity, document)
     return read_customer_scope(reply, document, _subscription_lists.decode(reply.subscriptions))
 
 

@@ -20,6 +20,7 @@ from gateway.engine.controls import (
     rules_of,
     rules_of_image,
 )
+from gateway.engine.denials import Denials
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
@@ -37,7 +38,9 @@ from gateway.scripts import FeatureRows, Status
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from gateway.engine.backlog import Backlog
     from gateway.engine.catalog import Catalog
+    from gateway.engine.outage import Outage
     from gateway.engine.subject import R, Subject, Subjects
     from gateway.lifecycle.catalog import StoredPlan
     from gateway.messages.plans import PlanDocument
@@ -65,6 +68,8 @@ class Parts(NamedTuple):
     catalog: Catalog
     reader: Reader
     clock: Clock
+    outage: Outage
+    backlog: Backlog
     keeps_overage: bool = False
     """Whether overage of new balances without a price stays after their reset."""
 
@@ -102,7 +107,10 @@ class Creation:
         self.catalog = parts.catalog
         self.reader = parts.reader
         self.clock = parts.clock
+        self.outage = parts.outage
+        self.backlog = parts.backlog
         self.keeps_overage = parts.keeps_overage
+        self.denials = Denials(parts.scripts, parts.clock, parts.subjects.partitions)
         self._turns = asyncio.Semaphore(TOGETHER_MAX)
 
     async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:

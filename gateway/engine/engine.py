@@ -7,9 +7,10 @@ from gateway.engine.customers import Customers
 from gateway.engine.entities import Entities
 from gateway.engine.events import Events
 from gateway.engine.grants import Grants
+from gateway.engine.listings import Listings
 from gateway.engine.locks import Locks
 from gateway.engine.plans import Attachments
 
 
-class Engine(Batches, Locks, Customers, Entities, Attachments, Grants, Events):
+class Engine(Batches, Locks, Customers, Entities, Attachments, Grants, Listings, Events):
     """Everything a request can ask for."""

@@ -1,4 +1,4 @@
-"""Balances one by one: create, change, delete and list them, and set what is used (hot-path
+"""Balances one by one: create, change and delete them, and set what is used (hot-path
 sections 1.5 and 1.10).
 
 Each change reads the customer, decides (``gateway.lifecycle.grants``) and hands edits of rows and a
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.amounts import parse_units
 from gateway.engine.controls import reply_scope, rules_of
 from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile
-from gateway.engine.portraits import decode_entity, holdings
+from gateway.engine.portraits import decode_entity
 from gateway.engine.views import held_of
 from gateway.errors import (
     BalanceExistsError,
@@ -25,6 +25,7 @@ from gateway.lifecycle.grants import (
     Filter,
     Holding,
     changed_rows,
+    edited_rows,
     ended_rows,
     granted,
     lowered_precision,
@@ -32,7 +33,6 @@ from gateway.lifecycle.grants import (
 )
 from gateway.messages.common import given
 from gateway.messages.features import FeatureUpdateRequest
-from gateway.messages.grants import BalanceListResponse
 from gateway.messages.subjects import CustomerData
 from gateway.rows import Row, decode_rows, encode_row
 from gateway.scripts import RowEdit, Status, Target
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from gateway.messages.grants import (
         BalanceCreateRequest,
         BalanceDeleteRequest,
-        BalanceListRequest,
         BalanceUpdateRequest,
         UsageSetRequest,
     )
@@ -104,24 +103,6 @@ class Grants(Creation):
             msg = f"balance_id: the customer has a balance {row_id} already"
             raise BalanceExistsError(msg)
         _refuse_range(status, "included_grant", feature)
-        if not subject.entity_id:
-            await self._follow_rules(subject)
-
-    async def _follow_rules(self, subject: Subject) -> None:
-        """Let controls that hold for every feature hold for the one that has been granted too."""
-        for _ in range(CHANGES_MAX):
-            reply = await self.read(subject)
-            scope = reply_scope(reply)
-            if not scope.holds_for_all:
-                return
-            rules = await rules_of(self.catalog, subject.env, scope)
-            context = self.subjects.context(subject)
-            status = await self.scripts.update_customer(
-                context, reply.revision, reply.document, rules
-            )
-            if status is not Status.STALE:
-                return
-        raise changed_meanwhile(subject.customer_id)
 
     async def update_balance(
         self, env: str, request: BalanceUpdateRequest, request_id: str
@@ -204,23 +185,6 @@ class Grants(Creation):
 
         _refuse_range(await self._adjust(subject, feature, decide), "feature_id", feature)
 
-    async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse:
-        """Return what a customer or an entity may spend, of one feature or of all."""
-        if request.feature_id is not None:
-            await self.catalog.feature(env, request.feature_id)
-        subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
-        reply = await self.read(subject)
-        balances, _ = await holdings(
-            self.catalog, subject, reply, self.clock.now_ms(env), frozenset()
-        )
-        return BalanceListResponse(
-            list=[
-                balance
-                for feature_id, balance in balances.items()
-                if request.feature_id in (None, feature_id)
-            ]
-        )
-
     def _subject(
         self,
         env: str,
@@ -256,6 +220,7 @@ class Grants(Creation):
             reply = await self.read(subject)
             holding = _holding(subject, reply, feature.id, self.clock.now_ms(subject.env))
             decision = decide(holding)
+            rules = await self._rules_after(subject, reply, feature.id, decision.edits)
             edits = [
                 RowEdit(
                     edit.row_id,
@@ -268,6 +233,7 @@ class Grants(Creation):
             async def call(
                 revision: str = reply.revision,
                 decision: Decision = decision,
+                rules: str = rules,
                 edits: Sequence[RowEdit] = edits,
             ) -> _Outcome:
                 status = await self.scripts.adjust_balance(
@@ -280,6 +246,7 @@ class Grants(Creation):
                     decision.aim.target,
                     decision.aim.amount,
                     "\t".join(decision.aim.rows),
+                    rules,
                     edits,
                 )
                 return _Outcome(status)
@@ -288,6 +255,19 @@ class Grants(Creation):
             if outcome.status is not Status.STALE:
                 return outcome.status
         raise changed_meanwhile(subject.customer_id)
+
+    async def _rules_after(
+        self, subject: Subject, reply: CustomerReply, feature_id: str, edits: Sequence[Edit]
+    ) -> str:
+        """Return the rules of the scope once the edits are made: which features controls are about,
+        and what a percentage is one of, follows from the rows.
+        """
+        if not edits:
+            return ""
+        before = reply_scope(reply)
+        rows = edited_rows(before.rows.get(feature_id, ()), edits)
+        after = before._replace(rows={**before.rows, feature_id: rows})
+        return await rules_of(self.catalog, subject.env, after, before)
 
 
 def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: int) -> Holding:

@@ -122,5 +122,6 @@ class Attachments(Creation):
 
 def _scope(subject: Subject, reply: CustomerReply, entity: EntityText | None) -> Scope:
     if entity is not None:
-        return Scope(subject.entity_id, entity.document.subscriptions, own_rows(reply))
+        inherited = {row.id for rows in shared_rows(reply).values() for row in rows}
+        return Scope(subject.entity_id, entity.document.subscriptions, own_rows(reply), inherited)
     return Scope("", decode_subscriptions(reply.subscriptions), shared_rows(reply))

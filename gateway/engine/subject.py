@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from gateway import metrics
 from gateway.engine.images import restore_groups
 from gateway.errors import (
     CustomerNotFoundError,
     EntityNotFoundError,
     GatewayError,
+    RestoresError,
     UnavailableError,
 )
 from gateway.ids import new_id
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from gateway.messages.subjects import CustomerData, EntityData
-    from gateway.ports import Clock, CustomerImage, Reader
+    from gateway.ports import Clock, CustomerImage, Guard, Reader
     from gateway.scripts import Scripts
 
 ATTEMPTS_MAX = 8
@@ -40,6 +42,11 @@ SETTLE_ROUNDS_MAX = 1_000
 
 POLL_SECONDS = 0.01
 """How often a wait for the writer looks again."""
+
+RESTORES_TOGETHER = 8
+"""Customers one process loads at a time: twice the statements SQL runs for it, so that neither side
+waits for the other.
+"""
 
 
 class Subject(NamedTuple):
@@ -92,14 +99,22 @@ class Subjects:
         *,
         partitions: int,
         restore_wait_ms: int,
+        restores_max: int,
+        guard: Guard | None = None,
     ) -> None:
-        """Keep the parts; ``restore_wait_ms`` bounds each wait for the writer."""
+        """Keep the parts; ``restore_wait_ms`` bounds each wait for the writer, ``restores_max`` the
+        customers that are being brought or wait for it. The ``guard`` looks after a Redis that was
+        emptied.
+        """
         self._scripts = scripts
         self._reader = reader
         self._clock = clock
         self._partitions = partitions
         self._wait_seconds = restore_wait_ms / 1000
         self._loading: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._restores_max = restores_max
+        self._guard = guard
+        self._turns = asyncio.Semaphore(RESTORES_TOGETHER)
 
     def subject(
         self,
@@ -165,41 +180,61 @@ class Subjects:
     async def bring(self, subject: Subject, creator: Creator) -> bool:
         """Put the customer into Redis, from SQL or as a new one; True when it was created.
 
-        One load per customer and process, however many calls wait for it.
+        One load per customer and process, however many calls wait for it. Raises
+        ``RestoresError`` when too many customers are under way.
         """
         key = (subject.env, subject.customer_id)
         shared = self._loading.get(key)
         if shared is not None:
             try:
                 return await asyncio.shield(shared)
-            except GatewayError:  # of a call that may create less, or asked for what does not exist
+            except GatewayError as error:
+                may_create = subject.customer_data is not None
+                if isinstance(error, UnavailableError) or (
+                    isinstance(error, CustomerNotFoundError) and not may_create
+                ):
+                    raise  # asking once more would find the same
                 return await self._bring(subject, creator)
+        if len(self._loading) >= self._restores_max:
+            metrics.refused.labels("restores").inc()
+            raise RestoresError
         task = asyncio.create_task(self._bring(subject, creator))
         self._loading[key] = task
-        task.add_done_callback(lambda _: self._loading.pop(key, None))
+        metrics.restores_waiting.set(len(self._loading))
+        task.add_done_callback(lambda _: self._brought(key))
         return await asyncio.shield(task)
+
+    def _brought(self, key: tuple[str, str]) -> None:
+        self._loading.pop(key, None)
+        metrics.restores_waiting.set(len(self._loading))
 
     async def _bring(self, subject: Subject, creator: Creator) -> bool:
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
         while True:
-            loaded = await self._reader.load(subject.env, subject.customer_id, subject.partition)
-            created = False
-            if loaded.customer is not None:
-                status = await self._restore(subject, loaded.cursor, loaded.customer, creator)
-            elif subject.customer_data is not None:
-                status = await creator.create_customer(
-                    subject, subject.customer_data, loaded.cursor
-                )
-                created = status is Status.DONE
-            else:
-                msg = f"Customer {subject.customer_id} not found"
-                raise CustomerNotFoundError(msg)
-            if status is not Status.BUSY:
+            async with self._turns:  # not while it waits for the writer
+                status, created = await self._load(subject, creator)
+            if status is Status.FENCED and self._guard is not None:
+                await self._guard.verify()
+            elif status is not Status.BUSY:
                 return created
             if asyncio.get_running_loop().time() > deadline:
                 msg = f"customer {subject.customer_id}: the writer has not caught up; try again"
                 raise UnavailableError(msg)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _load(self, subject: Subject, creator: Creator) -> tuple[Status, bool]:
+        """Look for the customer in SQL once; True beside the status when it was created."""
+        loaded = await self._reader.load(subject.env, subject.customer_id, subject.partition)
+        if loaded.customer is not None:
+            status = await self._restore(subject, loaded.cursor, loaded.customer, creator)
+            if status is Status.DONE:
+                metrics.restores.inc()
+            return status, False
+        if subject.customer_data is not None:
+            status = await creator.create_customer(subject, subject.customer_data, loaded.cursor)
+            return status, status is Status.DONE
+        msg = f"Customer {subject.customer_id} not found"
+        raise CustomerNotFoundError(msg)
 
     async def _restore(
         self, subject: Subject, cursor: str, image: CustomerImage, creator: Creator

@@ -73,7 +73,7 @@ def checked(
             allowed=flag is not None,
             customer_id=subject.customer_id,
             entity_id=subject.entity_id or UNSET,
-            required_balance=_number(asked.part.amount, feature),
+            required_balance=number(asked.part.amount, feature),
             balance=None,
             flag=flag,
         )
@@ -83,7 +83,7 @@ def checked(
         allowed=reply.allowed,
         customer_id=subject.customer_id,
         entity_id=subject.entity_id or UNSET,
-        required_balance=_number(reply.required, answering),
+        required_balance=number(reply.required, answering),
         balance=balances[answering.id],
         flag=None,
     )
@@ -125,7 +125,7 @@ def tracked(
         customer_id=subject.customer_id,
         entity_id=subject.entity_id or UNSET,
         event_name=use.event_name or UNSET,
-        value=_number(asked[0].part.amount, feature),
+        value=number(asked[0].part.amount, feature),
         balance=answers[0] if len(answers) == 1 else None,
         balances=balances if len(balances) > 1 else UNSET,
         deductions=deductions,
@@ -165,7 +165,8 @@ def _balances(
     }
 
 
-def _number(units: int, feature: FeatureRecord) -> Raw:
+def number(units: int, feature: FeatureRecord) -> Raw:
+    """Return units of a feature as the number of an answer."""
     return Raw(format_units(units, feature.precision).encode())
 
 
@@ -177,7 +178,7 @@ def _deduction(feature: FeatureRecord, move: Move) -> DeductionView:
         feature_id=feature.id,
         plan_id=document.plan_id,
         reset=reset_of(document.interval, document.interval_count, move.due_ms or None),
-        value=_number(move.delta, feature),
+        value=number(move.delta, feature),
     )
 
 
@@ -189,7 +190,7 @@ def _explanation(texts: Sequence[str], features: Mapping[str, FeatureRecord]) ->
         feature = features[feature_id]
         if kind == "source":
             row, scope, *units = rest
-            available, taken, overage = (_number(int(one), feature) for one in units)
+            available, taken, overage = (number(int(one), feature) for one in units)
             sources.append(
                 ExplainedSource(
                     feature_id=feature_id,
@@ -204,10 +205,10 @@ def _explanation(texts: Sequence[str], features: Mapping[str, FeatureRecord]) ->
         entity, left, resets, allowed = None, None, None, None
         if kind == "window":
             entity, _, limit, used, stop = rest
-            left = _number(max(0, int(limit) - int(used)), feature)
+            left = number(max(0, int(limit) - int(used)), feature)
             resets = int(stop)
         elif kind == "spend":
-            left = _number(max(0, int(rest[0])), feature)
+            left = number(max(0, int(rest[0])), feature)
         else:
             allowed = rest[0] == "1"
         limits.append(

@@ -149,8 +149,8 @@ def balance_of(
         max_purchase=None if cap is None else number(cap),
         next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
         held=_on_hold(description, precision, entity_level=entity_level),
-        breakdown=[_breakdown(part, precision) for part in parts],
-        rollovers=_rollovers(leftovers, rolled, parts, precision, now_ms),
+        breakdown=[breakdown_of(part, precision) for part in parts],
+        rollovers=rollovers_of(leftovers, rolled, parts, precision, now_ms),
     )
 
 
@@ -168,7 +168,7 @@ def _on_hold(description: Description, precision: int, *, entity_level: bool) ->
     return UNSET
 
 
-def _rollovers(
+def rollovers_of(
     leftovers: list[Part], rolled: Held, parts: list[Part], precision: int, now_ms: int
 ) -> list[LeftoverView] | UnsetType:
     """Return what rolled over, earliest expiry first; left out where nothing can roll over. What
@@ -211,7 +211,8 @@ def _max_purchase(parts: list[Part]) -> int | None:
     return sum((part.row.document.max_purchase or 0) * part.copies for part in priced)
 
 
-def _breakdown(part: Part, precision: int) -> Breakdown:
+def breakdown_of(part: Part, precision: int) -> Breakdown:
+    """Return one source as a balance shows it."""
     row, document = part.row, part.row.document
 
     def number(units: int) -> Raw:

@@ -26,7 +26,7 @@ from gateway.messages.plans import price_view
 from gateway.rows import Flag, Kind, Row, RowDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from gateway.messages.plans import PlanDocument, PlanItem
     from gateway.ports import FeatureRecord, PlanRecord
@@ -50,6 +50,8 @@ class Scope(NamedTuple):
     entity_id: str
     subscriptions: Sequence[Subscription]
     rows: Mapping[str, Sequence[Row]]
+    inherited: Collection[str] = ()
+    """Ids of the rows of an entity's customer, whose rollovers the entity may hold."""
 
 
 class Change(NamedTuple):
@@ -171,8 +173,9 @@ def attach(
         held = rows.setdefault(item.feature_id, list(scope.rows.get(item.feature_id, ())))
         held.append(row)
     for feature, held in rows.items():
-        rows[feature] = arrange(adopt_rollovers(held, [row for row in held if row.id in dues]))
-        _check_range(feature, [row for row in rows[feature] if row.id in dues], offer.features)
+        added = [row for row in held if row.id in dues]
+        rows[feature] = arrange(adopt_rollovers(held, added, scope.inherited))
+        _check_range(feature, added, offer.features)
     return Change(active, touched, rows, dues)
 
 

@@ -73,6 +73,7 @@ def feature_view(record: FeatureRecord) -> FeatureView:
         display=document.display or UNSET,
         archived=record.archived,
         precision=record.precision,
+        on_outage=document.on_outage or UNSET,
     )
 
 

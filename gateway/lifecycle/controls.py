@@ -68,16 +68,6 @@ class ControlScope(NamedTuple):
     alone: bool = False
     """Whether its entities may not fall back on its rows (``disable_pooled_balance``)."""
 
-    @property
-    def holds_for_all(self) -> bool:
-        """Whether something is said about every feature the scope has rows of."""
-        return self.alone or any(
-            entry.get("feature_id") is None
-            for controls in (self.controls, *_plans(self))
-            for array in _RULED
-            for entry in controls.get(array) or ()
-        )
-
 
 class Decision(NamedTuple):
     """An entry that decides for a feature, and the line it becomes: empty where it limits

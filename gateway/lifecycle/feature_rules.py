@@ -36,6 +36,7 @@ from gateway.lifecycle.catalog import (
 )
 from gateway.messages.common import integer
 from gateway.messages.features import (
+    POLICIES,
     TYPES,
     CreditCost,
     FeatureCreateRequest,
@@ -81,7 +82,10 @@ def new_feature(
         event_names=_distinct(request.event_names or ()),
         document=encode_feature_document(
             FeatureDocument(
-                display=request.display, credit_schema=costs, precision_chosen=chosen is not None
+                display=request.display,
+                credit_schema=costs,
+                precision_chosen=chosen is not None,
+                on_outage=_policy(request.on_outage),
             ),
         ),
         created_at=now_ms,
@@ -229,6 +233,12 @@ def _chosen_precision(value: float | None, kind: str) -> int | None:
     return precision
 
 
+def _policy(value: str | None) -> str | None:
+    if value is not None and value not in POLICIES:
+        raise InvalidInputsError(f"on_outage: must be one of {', '.join(POLICIES)}")
+    return value
+
+
 def _default_precision(kind: str) -> int:
     defaults = {"boolean": 0, "credit_system": amounts.PRECISION_CREDITS}
     return defaults.get(kind, amounts.PRECISION_DEFAULT)
@@ -261,6 +271,7 @@ def _changed(
                 display=request.display or document.display,
                 credit_schema=costs,
                 precision_chosen=document.precision_chosen,
+                on_outage=_policy(request.on_outage) or document.on_outage,
             ),
         ),
     )

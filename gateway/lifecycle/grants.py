@@ -236,6 +236,13 @@ def changed_rows(
     ]
 
 
+def edited_rows(rows: Sequence[Row], edits: Sequence[Edit]) -> list[Row]:
+    """Return the rows of a scope with edits made, new ones last."""
+    changed = {edit.row_id: edit.row for edit in edits}
+    kept = [changed.pop(row.id, row) for row in rows]
+    return [row for row in (*kept, *changed.values()) if row is not None]
+
+
 def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -> list[Edit]:
     """Return how rows end, each with its rollovers: at once or, when what was used of them is to be
     taken from others and there are none, as a row without a grant that carries it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -32,11 +32,14 @@ def roll_of(rollover: Rollover | None, grant: int, precision: int, *, field: str
     return f"{most}:{months}"
 
 
-def adopt_rollovers(held: Sequence[Row], added: Sequence[Row]) -> list[Row]:
+def adopt_rollovers(
+    held: Sequence[Row], added: Sequence[Row], inherited: Collection[str] = ()
+) -> list[Row]:
     """Return the rows of a feature with rollovers whose own row is gone handed to the first added
-    row that is one number; without one they are gone too.
+    row that is one number; without one they are gone too. ``inherited`` are ids of rows that are
+    held elsewhere: what rolled over of them stays theirs.
     """
-    parents = {row.id for row in held if not row.rollover}
+    parents = {row.id for row in held if not row.rollover} | set(inherited)
     heir = next((row.id for row in added if row.kind is Kind.SHARED), None)
     rows: list[Row] = []
     for row in held:

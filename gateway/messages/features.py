@@ -14,6 +14,11 @@ from gateway.messages.common import Integer, Number
 
 TYPES = ("boolean", "metered", "credit_system")
 
+POLICIES = ("closed", "open", "last_known")
+"""What a check of a feature answers when it cannot be decided."""
+
+OutagePolicy = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
+
 FeatureType = Annotated[str, Meta(extra_json_schema={"enum": list(TYPES)})]
 
 LIST_MAX = 100
@@ -40,7 +45,9 @@ class FeatureDisplay(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class FeatureCreateRequest(msgspec.Struct, kw_only=True):
-    """Define a feature. ``precision`` is the number of decimal places its amounts keep (0 to 9)."""
+    """Define a feature. ``precision`` is the number of decimal places its amounts keep (0 to 9),
+    ``on_outage`` what a check answers that cannot be decided.
+    """
 
     feature_id: str
     name: str
@@ -50,6 +57,7 @@ class FeatureCreateRequest(msgspec.Struct, kw_only=True):
     credit_schema: CreditSchema | None = None
     event_names: EventNames | None = None
     precision: Integer | None = None
+    on_outage: OutagePolicy | None = None
 
 
 class FeatureGetRequest(msgspec.Struct, kw_only=True):
@@ -80,6 +88,7 @@ class FeatureUpdateRequest(msgspec.Struct, kw_only=True):
     credit_schema: CreditSchema | None = None
     event_names: EventNames | None = None
     precision: Integer | None = None
+    on_outage: OutagePolicy | None = None
     archived: bool | None = None
 
 
@@ -95,6 +104,7 @@ class FeatureView(msgspec.Struct, kw_only=True):
     display: FeatureDisplay | UnsetType = UNSET
     archived: bool
     precision: int
+    on_outage: OutagePolicy | UnsetType = UNSET
 
 
 Features = list[FeatureView]  # a field named list hides the builtin from its own annotation
@@ -120,6 +130,8 @@ class FeatureDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     credit_schema: list[StoredCost] = []
     precision_chosen: bool = False
     """Whether the caller chose the precision; then it is never lowered in silence."""
+    on_outage: str | None = None
+    """One of ``POLICIES``; None is the policy of the deployment."""
 
 
 _decoder = msgspec.json.Decoder(FeatureDocument)

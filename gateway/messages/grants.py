@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.messages.balances import Balance, TrackRequest
+from gateway.messages.balances import Breakdown, LeftoverView, TrackRequest
 from gateway.messages.common import Integer, Number
 from gateway.messages.plans import ItemResetRequest, ResetInterval, RolloverRequest
 from gateway.messages.subjects import CustomerData, EntityData
@@ -68,20 +68,40 @@ class BalanceDeleteRequest(msgspec.Struct, kw_only=True):
 
 
 class BalanceListRequest(msgspec.Struct, kw_only=True):
-    """Name whose balances are wanted, of all features or of one."""
+    """Page through balances: of an entity, of a customer or of all. A ``plan_id`` of null asks for
+    those no plan gave.
+    """
 
-    customer_id: str
+    customer_id: str | None = None
     entity_id: str | None = None
     feature_id: str | None = None
+    plan_id: str | UnsetType | None = UNSET
+    statuses: list[str] | None = None
+    start_cursor: str | None = None
+    limit: Integer | None = None
 
 
-Balances = list[Balance]  # a field named list hides the builtin from its own annotation
+class ListedBalance(Breakdown, kw_only=True):
+    """A balance of a list; without an entity, a per-entity one stands for all its slots."""
+
+    feature_id: str
+    status: str
+    source: str
+    rollovers: list[LeftoverView]
+    customer_id: str
+    entity_id: str | None
+    created_at: int
+
+
+Balances = list[ListedBalance]  # a field named list hides the builtin from its own annotation
 
 
 class BalanceListResponse(msgspec.Struct, kw_only=True):
-    """Balances, in the order of their feature ids."""
+    """One page of balances, newest customers first; it may be shorter than its limit."""
 
     list: Balances
+    has_more: bool
+    next_cursor: str | None
 
 
 class UsageSetRequest(msgspec.Struct, kw_only=True):

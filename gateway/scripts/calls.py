@@ -32,6 +32,7 @@ class Status(IntEnum):
     LOCK_MISSING = 12
     REPLAYED = 13
     MISMATCH = 14
+    FENCED = 15
 
 
 class Description(NamedTuple):

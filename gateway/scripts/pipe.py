@@ -19,6 +19,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -26,6 +27,8 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.stepping import Ask
 
 log = logging.getLogger(__name__)
 
@@ -94,19 +97,7 @@ class Pipe:
 
     async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
         """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def receive(reply: object) -> None:
-            if future.done():
-                return
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-        self.send(hiredis.pack_command(cast("Any", words)), receive)
-        return await future
+        return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
 
     def send(self, command: bytes, receiver: Receiver) -> None:
         """Ask, without a coroutine: ``receiver`` is called once, later, with what came.

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 class Scripts(Server):
     """Every entry script, bound to one client."""
 
+    seal = ""
+    """Of the partitions that were compared with SQL; empty, nobody compares, and none is asked
+    for.
+    """
+
     async def check(
         self,
         keys: CustomerKeys,
@@ -163,12 +168,13 @@ class Scripts(Server):
         flat = [part for group in rows for part in group]
         return await self._verdict(
             "create_customer",
-            (keys.customer, keys.marks, keys.outbox),
+            (keys.customer, keys.marks, keys.outbox, keys.seal),
             (
                 context.head,
                 context.request_id,
                 context.now_ms,
                 cursor,
+                self.seal,
                 internal_id,
                 document,
                 subscriptions,
@@ -218,6 +224,7 @@ class Scripts(Server):
         target: Target,
         amount: int,
         rows: str,
+        rules: str,
         edits: Sequence[RowEdit],
     ) -> Status:
         """Run ``adjust_balance``; ``rows`` are the ids the target is about, joined by tabs."""
@@ -237,6 +244,7 @@ class Scripts(Server):
                 target,
                 amount,
                 rows,
+                rules,
                 *flat,
             ),
         )
@@ -320,8 +328,38 @@ class Scripts(Server):
         """
         flat = [part for group in groups for part in group]
         return await self._verdict(
-            "restore_customer", context.keys, (context.head, cursor, *map(len, groups), *flat)
+            "restore_customer",
+            (*context.keys, context.keys.seal),
+            (context.head, cursor, self.seal, *map(len, groups), *flat),
         )
+
+    async def discard_customer(
+        self, keys: CustomerKeys, head: str, cursor: str, lock_ids: Sequence[str]
+    ) -> tuple[Status, bool]:
+        """Run ``discard_customer``; the second says whether the customer was there."""
+        reply = await self._change("discard_customer", keys, (head, cursor, *lock_ids))
+        return Status(reply[0]), reply[1] == 1
+
+    async def evict_customer(
+        self,
+        keys: CustomerKeys,
+        head: str,
+        cursor: str,
+        internal_id: str,
+        seq: int | None = None,
+        lock_ids: Sequence[str] = (),
+    ) -> Status:
+        """Run ``evict_customer``; without a ``seq`` the outbox tells whether SQL has everything."""
+        place = "" if seq is None else seq
+        return await self._verdict(
+            "evict_customer", keys, (head, cursor, internal_id, place, *lock_ids)
+        )
+
+    async def count_denials(
+        self, outbox: Key, counted: Key, number: int, keep_ms: int, entry: str
+    ) -> Status:
+        """Run ``count_denials``."""
+        return await self._verdict("count_denials", (outbox, counted), (number, keep_ms, entry))
 
     async def settle(self, context: Context, limit: int) -> tuple[Status, int]:
         """Run ``settle``; the integer is how many entities were settled."""

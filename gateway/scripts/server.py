@@ -2,8 +2,9 @@
 
 Failure: a connection that is lost while a call is in flight leaves its outcome unknown, and nothing
 here tries again by itself: ``UnknownOutcomeError`` for calls that change something,
-``UnavailableError`` for calls that only read. A server that has not got the library gets it and the
-call is repeated, which is safe: it had not begun.
+``RedisUnavailableError`` for calls that only read, and for whatever was never sent or was refused
+before it ran. After some faults in a row the breaker refuses calls at once. A server that has not
+got the library gets it and the call is repeated, which is safe: it had not begun.
 """
 
 from __future__ import annotations
@@ -12,16 +13,28 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MaxConnectionsError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.errors import UnavailableError, UnknownOutcomeError
+from gateway import metrics
+from gateway.breaker import Breaker
+from gateway.errors import RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
+from gateway.scripts.pipe import PipeUnsentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
@@ -31,30 +44,41 @@ if TYPE_CHECKING:
 _MISSING = "Function not found"
 """How a server words that it has not got a function."""
 
-_NOT_NOW = (
-    "LOADING",
-    "MASTERDOWN",
-    "READONLY",
-    "NOREPLICAS",
-    "BUSY",
-    "MISCONF",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-)
+_NOT_NOW = ("LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
 """How replies begin with which the server refuses a script before it runs."""
 
-_UNSENT = re.compile(r" connecting to |No connection available|Too many connections")
+_REFUSALS = (BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+"""Such replies that redis-py has classes for, and takes the first word from."""
+
+_CROWDED = re.compile(r"No connection available|Too many connections|Too many calls")
+"""How it is worded that every connection is busy, which says nothing of the server."""
+
+_UNSENT = re.compile(rf" connecting to |{_CROWDED.pattern}")
 """How redis-py words a fault before anything was sent; it has no class of its own for it."""
+
+_HOT = frozenset({"check", "track"})
+"""Scripts in front of every request of somebody's backend."""
 
 
 class Server:
     """A client with the library of scripts."""
 
-    def __init__(self, client: Redis) -> None:
-        """Compose the library; it is loaded when it is first missed, or by ``load``."""
+    def __init__(
+        self,
+        client: Redis,
+        hot: Callable[..., Awaitable[Any]] | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        """Compose the library; it is loaded when it is first missed, or by ``load``. ``hot`` runs
+        the scripts that have less time than others; without it the client does.
+        """
         self._client = client
         self._library = compose()
         self._call = cast("Callable[..., Awaitable[Any]]", client.execute_command)
+        self._hot = hot or self._call
+        self._breaker = breaker or Breaker()
+        self.on_replica: Callable[[], None] = _nobody
+        """Called when the server says that it takes no changes any more."""
 
     async def load(self) -> None:
         """Hand the library to the server, unless it has it."""
@@ -65,7 +89,9 @@ class Server:
                 raise
 
     async def ping(self) -> None:
-        """Return when the server answers; raises ``UnavailableError``."""
+        """Return when the server answers, asked even while the breaker is open; raises
+        ``RedisUnavailableError``.
+        """
         try:
             await self._client.ping()
         except RedisError as error:
@@ -73,11 +99,30 @@ class Server:
 
     async def last_entry(self, outbox: Key) -> str:
         """Return the id of the newest entry of an outbox, ``0-0`` when it is empty."""
-        try:
-            entries = await self._client.xrevrange(outbox, count=1)
-        except RedisError as error:
-            raise unavailable(error) from error
-        return cast("bytes", entries[0][0]).decode() if entries else "0-0"
+        return (await self.last_entries([outbox]))[0]
+
+    async def last_entries(self, outboxes: Sequence[Key]) -> list[str]:
+        """Return the id of the newest entry of each outbox, ``0-0`` where it is empty."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for outbox in outboxes:
+                pipe.execute_command("XREVRANGE", outbox, "+", "-", "COUNT", 1)
+            found = await self._look(pipe)
+        return [entries[0][0].decode() if entries else "0-0" for entries in found]
+
+    async def outbox_lengths(self, outboxes: Sequence[Key]) -> list[int]:
+        """Return how many entries each outbox holds."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for outbox in outboxes:
+                pipe.execute_command("XLEN", outbox)
+            return await self._look(pipe)
+
+    async def next_entries(self, after: Sequence[tuple[Key, str]]) -> list[str | None]:
+        """Return the id of the first entry after one of each outbox; None where there is none."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for outbox, stream_id in after:
+                pipe.execute_command("XRANGE", outbox, f"({stream_id}", "+", "COUNT", 1)
+            found = await self._look(pipe)
+        return [entries[0][0].decode() if entries else None for entries in found]
 
     async def receipts(self, places: Sequence[Key], env: str, lock_id: str) -> list[str]:
         """Return the receipts kept under a lock id in the ``locks`` hashes of some partitions."""
@@ -105,10 +150,8 @@ class Server:
 
     async def take_reply(self, key: Key, mark: bytes, keep_ms: int) -> bytes | None:
         """Take an idempotency key, or return what it holds already."""
-        try:
+        with self._watched():
             found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=keep_ms)
-        except RedisError as error:
-            raise unavailable(error) from error
         return cast("bytes | None", found)
 
     async def keep_reply(self, key: Key, answer: bytes, keep_ms: int) -> None:
@@ -130,11 +173,9 @@ class Server:
         try:
             return await self._run("FCALL", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            if _UNSENT.search(str(error)):
+            if isinstance(error, (PipeUnsentError, *_REFUSALS)) or _UNSENT.search(str(error)):
                 raise unavailable(error) from error
             raise UnknownOutcomeError from error
-        except OutOfMemoryError as error:
-            raise unavailable(error) from error
 
     async def _read(self, name: str, keys: Sequence[Key], values: Sequence[str | int]) -> Any:  # noqa: ANN401 - a reply is what its script says
         try:
@@ -143,29 +184,80 @@ class Server:
             raise unavailable(error) from error
 
     async def _look(self, pipe: Pipeline) -> list[Any]:
-        try:
+        with self._watched():
             return await pipe.execute()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Let the breaker see how some commands that are no scripts come out."""
+        self._admit()
+        try:
+            yield
         except RedisError as error:
+            self._note(error)
             raise unavailable(error) from error
+        self._breaker.succeeded()
+
+    def _admit(self) -> None:
+        if not self._breaker.admits():
+            metrics.redis_faults.labels("not_asked").inc()
+            msg = "Redis did not answer a moment ago and is given a pause; nothing was changed"
+            raise RedisUnavailableError(msg)
+
+    def _note(self, error: RedisError) -> None:
+        """Count a fault; one that says that nobody answers goes to the breaker."""
+        if isinstance(error, ReadOnlyError):
+            self.on_replica()
+        if isinstance(error, _REFUSALS):
+            metrics.redis_faults.labels("refused").inc()
+        elif isinstance(error, MaxConnectionsError) or _CROWDED.search(str(error)):
+            metrics.redis_faults.labels("no_connection").inc()
+        elif isinstance(error, RedisTimeoutError):
+            metrics.redis_faults.labels("timeout").inc()
+            self._breaker.failed()
+        elif isinstance(error, RedisConnectionError):
+            metrics.redis_faults.labels("connection").inc()
+            self._breaker.failed()
+        else:
+            metrics.redis_faults.labels("reply").inc()
 
     async def _run(
         self, command: str, name: str, keys: Sequence[Key], values: Sequence[str | int]
     ) -> Any:  # noqa: ANN401 - a reply is what its script says
+        if self._breaker.is_open:
+            self._admit()
+        call = self._hot if name in _HOT else self._call
         function = self._library.functions[name]
         try:
             try:
-                return await self._call(command, function, len(keys), *keys, *values)
+                reply = await call(command, function, len(keys), *keys, *values)
             except ResponseError as error:
                 if _MISSING not in str(error):
                     raise
                 await self.load()
-                return await self._call(command, function, len(keys), *keys, *values)
-        except ResponseError as error:
-            if str(error).startswith(_NOT_NOW):
+                reply = await call(command, function, len(keys), *keys, *values)
+        except RedisError as error:
+            self._note(error)
+            if isinstance(error, ResponseError) and (
+                isinstance(error, _REFUSALS) or str(error).startswith(_NOT_NOW)
+            ):
                 raise unavailable(error) from error
             raise
+        if self._breaker.faults:
+            self._breaker.succeeded()
+        return reply
 
 
-def unavailable(error: RedisError) -> UnavailableError:
-    """Return the error for a server that does not answer."""
-    return UnavailableError(f"Redis does not answer: {str(error) or type(error).__name__}")
+def _nobody() -> None:
+    """Have nobody told."""
+
+
+def unavailable(error: RedisError) -> RedisUnavailableError:
+    """Return the error for a server that does not answer, or that refuses to."""
+    if isinstance(error, OutOfMemoryError) or str(error).startswith("OOM"):
+        msg = (
+            "Redis is full (maxmemory) and refuses changes; nothing was changed. "
+            "Raise maxmemory, or see why the writer lags"
+        )
+        return RedisUnavailableError(msg)
+    return RedisUnavailableError(f"Redis does not answer: {str(error) or type(error).__name__}")

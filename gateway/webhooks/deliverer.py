@@ -16,6 +16,7 @@ import contextlib
 import logging
 from functools import partial
 
+from gateway import metrics
 from gateway.errors import UnavailableError
 from gateway.ports import WallClock
 from gateway.webhooks.messages import GONE, headers, judge, tell
@@ -50,6 +51,12 @@ POLL_SECONDS = 1.0
 
 PAUSE_MAX_SECONDS = 30.0
 """How long, when SQL is gone."""
+
+_OUTCOMES = {
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.PENDING: "retry",
+    DeliveryState.FAILED: "failed",
+}
 
 
 class Deliverer:
@@ -137,6 +144,7 @@ class Deliverer:
         signed = headers(claim.alert_id, claim.body, endpoint.secret, now_ms)
         outcome = await self._sender.send(endpoint.url, claim.body, signed)
         result = judge(claim, outcome, self._clock.now_ms())
+        metrics.webhook_deliveries.labels(_OUTCOMES[result.state]).inc()
         if result.state is DeliveryState.FAILED:
             _log.warning("webhook %s to %s has failed", claim.alert_id, endpoint.id)
         return result

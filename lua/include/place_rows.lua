@@ -1,8 +1,9 @@
 --[[
 Replace the rows of one feature held by the customer. Rows that stay keep their live numbers. Usage of continuous use
 does not end with the row it was counted on: of a shared row it moves on to the rows that stay or come, of a
-per-entity row each slot moves on to the new per-entity row of the same entities. Entities that no row has counted yet
-count now, each once whatever the number of rows (hot-path section 4.1, cold-path section 3.5).
+per-entity row each slot moves on to the new per-entity row of the same entities, and so does what rolled over of it.
+Entities that no row has counted yet count now, each once whatever the number of rows (hot-path section 4.1, cold-path
+section 3.5).
 
 place_rows(keys, state, static, dues, unit, lines): state of the customer level read with now 0; static the new text;
 dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for. Raises
@@ -17,6 +18,7 @@ state.counter.
 --@include end_row
 --@include inherit_slots
 --@include adopt_rollovers
+--@include hand_rollovers
 local function place_rows(keys, state, static, dues, unit, lines)
   local old, blank = {}, {}
   for _, row in ipairs(state.rows) do old[row.id] = row end
@@ -64,14 +66,15 @@ local function place_rows(keys, state, static, dues, unit, lines)
     state.rows = { unpack(rows) } -- and those whose slots still wait to be moved
     for later = place + 1, #ended do state.rows[#state.rows + 1] = ended[later] end
     if gone.kind == 'p' then
-      local lasts = string.find(gone.flags, 'a', 1, true)
+      local lasts, heir, next_one = string.find(gone.flags, 'a', 1, true), nil, nil
       for _, row in ipairs(rows) do
-        if lasts and row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature
-          and string.find(row.flags, 'a', 1, true) then
-          inherit_slots(keys, state, gone, row, lines)
-          break
+        if row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature then
+          next_one = next_one or row
+          if string.find(row.flags, 'a', 1, true) then heir = heir or row end
         end
       end
+      if lasts and heir then inherit_slots(keys, state, gone, heir, lines) end
+      hand_rollovers(keys, state, gone, next_one, lines)
       drop_marks(keys.marks, gone.period)
     end
   end

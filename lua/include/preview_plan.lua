@@ -1,13 +1,18 @@
 --[[
 Carry out a decision in memory only, so that the states show what there would be after it.
 
-preview_plan(plan, applied): applied as decide_part. Collects moves of the states as note_move does, without those of
-rows that entities hold, and counts windows in counted of the states.
+preview_plan(plan, applied, keys): applied as decide_part. Collects moves of the states as note_move does, those of rows
+that entities hold only with keys to read them by, and counts windows in counted of the states.
 ]]
-local function preview_plan(plan, applied)
+--@include walk_held
+--@include note_move
+local function preview_plan(plan, applied, keys)
   for _, source in ipairs(plan.sources) do
     local row, state, moved = source.row, source.pool.state, source.take + source.extra - source.credit
     local sums = { source.sums }
+    for _, one in ipairs(keys and source.kind == 'h' and moved ~= 0 and walk_held(keys, state, source) or {}) do
+      note_move(state, one.row, one.holder.id, one.units, one.row.planned, {})
+    end
     if source.kind == 's' then
       local before = source.used
       state.slots[row.period] = before + moved

@@ -32,7 +32,7 @@ local function spend_slots(keys, state, source, lines)
       entity, number = first_outside(0, row.first)
       row.first = number or row.first
     else -- an untouched slot has nothing to give, so only those above the grant count
-      entity, number = first_marked(keys.marks, row.period, 4)
+      entity, number = first_marked(keys.marks, row.period, 4, 0)
     end
     if not entity then break end
     local moved = visit(entity, number, function(used) return math.max(0, math.min(left, grant - used)) end)
@@ -48,13 +48,13 @@ local function spend_slots(keys, state, source, lines)
     below, going = below - moved, moved ~= 0
   end
   while below < 0 and going and not row.unlimited do
-    local entity, number = first_marked(keys.marks, row.period, 2)
+    local entity, number = first_marked(keys.marks, row.period, 2, 0)
     if not entity then break end
     local moved = visit(entity, number, function(used) return -math.max(0, math.min(-below, used - grant)) end)
     below, going = below - moved, moved ~= 0
   end
   while left < 0 and going do
-    local entity, number = first_marked(keys.marks, row.period, 1)
+    local entity, number = first_marked(keys.marks, row.period, 1, 0)
     if not entity then break end
     local moved = visit(entity, number, function(used) return -math.max(0, math.min(-left, used)) end)
     left, going = left - moved, moved ~= 0

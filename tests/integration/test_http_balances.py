@@ -197,16 +197,3 @@ async def test_a_delete_that_breaks_a_rule_is_refused(shop: Api) -> None:
     assert [status for status, _ in answers] == [409, 404, 404, 404, 404, 400, 400]
     assert answers[5][1].startswith("feature_id: is required")
     assert await numbers(shop) == (100, 100, 0)
-
-
-async def test_balances_are_listed(shop: Api) -> None:
-    await seat(shop, "e1")
-    await create(shop, included_grant=100)
-    await create(shop, "mails", included_grant=5, entity_id="e1")
-    listed = (await done(shop, "balances.list", customer_id=CUSTOMER, entity_id="e1"))["list"]
-    assert {one["feature_id"]: one["remaining"] for one in listed} == {"messages": 100, "mails": 5}
-    assert listed[1] == await balance(shop, entity_id="e1")
-    one = await done(shop, "balances.list", customer_id=CUSTOMER, feature_id="mails")
-    assert [shown["feature_id"] for shown in one["list"]] == ["mails"]
-    status, _ = await refused(shop, "balances.list", feature_id="nothing")
-    assert status == 404

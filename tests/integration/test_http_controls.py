@@ -246,3 +246,49 @@ async def test_a_granted_balance_obeys_what_holds_for_every_feature(desk: Desk) 
     await desk.call("entities.create", customer_id="ada", entity_id="zoe", feature_id="seats")
     seen = await desk.call("balances.check", customer_id="ada", entity_id="zoe", feature_id="words")
     assert (seen["allowed"], seen["balance"]) == (False, None)
+
+
+async def test_a_balance_of_an_entity_obeys_what_holds_for_every_feature_of_it(desk: Desk) -> None:
+    named = {"customer_id": "ada", "entity_id": "zoe"}
+    limit = {"enabled": True, "overage_limit": 2.5}
+    await desk.call(
+        "entities.create", **named, feature_id="seats", billing_controls={"spend_limits": [limit]}
+    )
+    assert desk.rules("messages\tzoe") == ""
+    await desk.call("balances.create", **named, feature_id="messages", included_grant=7)
+    assert (desk.rules(), desk.rules("messages\tzoe")) == ("", "s\t250\t0")
+    await desk.call("balances.delete", **named, feature_id="messages")
+    assert desk.client.hexists(KEYS.entities, "l:messages\tzoe") is False
+
+
+async def test_a_percentage_follows_what_is_granted(desk: Desk) -> None:
+    limit = {**SPEND, "limit_type": "usage_percentage", "overage_limit": 10}
+    await desk.call(
+        "customers.update", customer_id="ada", billing_controls={"spend_limits": [limit]}
+    )
+    assert desk.rules() == "s\t1000\t0"
+    named = {"customer_id": "ada", "feature_id": "messages"}
+    await desk.call("balances.update", **named, included_grant=50)
+    assert desk.rules() == "s\t500\t0"
+    await desk.call("balances.create", **named, included_grant=900)
+    assert desk.rules() == "s\t500\t0"
+    await desk.call("balances.update", **named, included_grant=0)
+    assert desk.rules() == ""
+
+
+async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(
+    desk: Desk, live_runtime: Runtime
+) -> None:
+    named = {"customer_id": "ada", "entity_id": "zoe"}
+    limit = {"enabled": True, "overage_limit": 2.5}
+    await desk.call(
+        "entities.create", **named, feature_id="seats", billing_controls={"spend_limits": [limit]}
+    )
+    await desk.call("balances.create", **named, feature_id="messages", included_grant=7)
+    before: Any = desk.client.hgetall(KEYS.entities)
+    await live_runtime.engine.subjects.caught_up()
+    await live_runtime.redis.flushdb()
+    await desk.call("entities.get", **named)
+    after: Any = desk.client.hgetall(KEYS.entities)
+    ruled = (b"l:messages\tzoe", b"l:\tzoe")
+    assert [after[field] for field in ruled] == [before[field] for field in ruled]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.fixtures.app import Answer, Api
-from tests.fixtures.shop import CUSTOMER, create, done
+from tests.fixtures.shop import CUSTOMER, create, done, numbers
 
 DAY_MS = 86_400_000
 
@@ -75,3 +77,22 @@ async def test_what_only_reads_is_answered_anew(shop: Api) -> None:
         again = await keyed(shop, name, **body)
         assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
         assert again.body != first[name].body
+
+
+@pytest.mark.parametrize("more", [{}, {"lock": {"lock_id": "once", "enabled": True}}])
+async def test_a_denied_check_is_decided_anew_and_an_allowed_one_replayed(
+    shop: Api, more: dict[str, object]
+) -> None:
+    await create(shop, included_grant=20)
+    body = {"feature_id": "messages", "required_balance": 30, "send_event": True, **more}
+    for _ in range(2):
+        denied = await keyed(shop, "balances.check", **body)
+        assert (denied.status, denied.body["allowed"]) == (200, False)
+        assert "idempotency-replayed" not in denied.headers
+    await create(shop, included_grant=20)
+    allowed = await keyed(shop, "balances.check", **body)
+    assert (allowed.status, allowed.body["allowed"]) == (200, True)
+    assert "idempotency-replayed" not in allowed.headers
+    again = await keyed(shop, "balances.check", **body)
+    assert (again.body, again.headers.get("idempotency-replayed")) == (allowed.body, "true")
+    assert await numbers(shop) == (40, 10, 30)

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.scripts.pipe import Pipe, PipeLostError, PipeUnsentError
-from tests.waiting import until
+from tests.waiting import one_turn, until
 
 TIMEOUT_SECONDS = 5.0
 
@@ -85,7 +85,7 @@ async def test_an_error_reply_is_the_callers_own(pipe: Pipe) -> None:
 async def test_a_cancelled_call_shifts_no_reply(pipe: Pipe) -> None:
     await pipe.call("PING")
     tasks = [asyncio.create_task(pipe.call("ECHO", str(number))) for number in range(100)]
-    await asyncio.sleep(0)
+    await one_turn()
     for task in tasks[::3]:
         task.cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -192,7 +192,7 @@ async def test_a_reply_in_pieces_is_one_reply(tmp_path: Path) -> None:
         for byte in b"*2\r\n$3\r\none\r\n:2\r\n":
             writer.write(bytes([byte]))
             await writer.drain()
-            await asyncio.sleep(0)
+            await one_turn()
         await reader.read()
 
     async with scripted(tmp_path, answer) as pipe:

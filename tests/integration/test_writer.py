@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, TypedDict, Unpack
 
 import pytest
 from redis.asyncio import Redis
@@ -14,13 +11,21 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.exc import OperationalError
 
 from gateway.keys import outbox_key
-from gateway.outbox import FIELD
-from persistence import store
 from persistence.database import Database, EngineOptions, make_engine, write_transaction
 from persistence.intake import DeadLetterLimitError, Intake
-from persistence.models import Balance, Cursor, DeadLetter, Event
+from persistence.models import Balance, DeadLetter, Event
 from persistence.stream_ids import place
-from persistence.writer import Writer
+from tests.integration.writing import (
+    PARTITIONS,
+    add_entry,
+    add_events,
+    count_rows,
+    event_values,
+    lengths,
+    make_writer,
+    read_entries,
+    running,
+)
 from tests.unit.persistence.entries import (
     BASE_MS,
     StillClock,
@@ -34,8 +39,6 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.redis_kinds("embedded")
 
-_PARTITIONS = range(4)
-
 
 @pytest.fixture
 async def database(engine: Engine) -> AsyncIterator[Database]:
@@ -44,84 +47,28 @@ async def database(engine: Engine) -> AsyncIterator[Database]:
     await made.close()
 
 
-class _Options(TypedDict, total=False):
-    batch_max: int
-    drain_ms: int
-    clustered: bool
-    intake: Intake
-
-
-def _writer(client: Redis, database: Database, **options: Unpack[_Options]) -> Writer:
-    return Writer(
-        client, database, partitions=_PARTITIONS, clock=StillClock(), linger_ms=1, **options
-    )
-
-
-@contextlib.asynccontextmanager
-async def _running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(writer.run())
-    try:
-        yield task
-    finally:
-        await writer.stop()
-        with contextlib.suppress(DeadLetterLimitError, asyncio.CancelledError):
-            await task
-
-
-async def _add(client: Redis, partition: int, text_: bytes, stream_id: str = "*") -> str:
-    added: Any = await client.xadd(outbox_key(partition), {FIELD: text_}, id=stream_id)
-    return str(added.decode())
-
-
-async def _entries(client: Redis, partition: int) -> list[tuple[str, bytes]]:
-    found: Any = await client.xrange(outbox_key(partition))
-    return [(one.decode(), fields[FIELD]) for one, fields in found]
-
-
-async def _add_events(client: Redis, count: int, partition: int = 1, start: int = 1) -> list[str]:
-    return [
-        await _add(client, partition, payload(event(value=number), seq=number))
-        for number in range(start, start + count)
-    ]
-
-
-async def _lengths(client: Redis) -> list[int]:
-    """Entries of each stream; the one at the cursor stays."""
-    return [await client.xlen(outbox_key(at)) for at in _PARTITIONS]
-
-
-def _values(engine: Engine) -> list[int]:
-    with engine.connect() as connection:
-        return list(connection.scalars(select(Event.value).order_by(Event.value)))
-
-
-def _count(engine: Engine, table: type[Event | DeadLetter]) -> int:
-    with engine.connect() as connection:
-        return connection.scalars(select(func.count()).select_from(table)).one()
-
-
 async def test_entries_of_every_partition_arrive_and_the_last_one_stays(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    for partition in _PARTITIONS:
-        await _add_events(redis_client, 3, partition, start=10 * partition)
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    for partition in PARTITIONS:
+        await add_events(redis_client, 3, partition, start=10 * partition)
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: writer.state.applied == 12)
-    assert _values(engine) == [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]
-    assert await _lengths(redis_client) == [1, 1, 1, 1]
+    assert event_values(engine) == [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]
+    assert await lengths(redis_client) == [1, 1, 1, 1]
 
 
 async def test_entries_added_while_it_runs_arrive(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: bool(writer.state.cursors))
-        (last,) = await _add_events(redis_client, 1)
+        (last,) = await add_events(redis_client, 1)
         await until(lambda: writer.state.cursors[1] == last)
         await until(lambda: writer.state.pending == 0)
-    assert _values(engine) == [1]
+    assert event_values(engine) == [1]
     assert writer.state.last_error is None
     assert not writer.state.running
 
@@ -129,70 +76,51 @@ async def test_entries_added_while_it_runs_arrive(
 async def test_stop_drains_what_is_there(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    await _add_events(redis_client, 50)
-    writer = _writer(redis_client, database, batch_max=8)
+    await add_events(redis_client, 50)
+    writer = make_writer(redis_client, database, batch_max=8)
     await writer.stop()
     await writer.run()
-    assert _values(engine) == list(range(1, 51))
-    assert await _lengths(redis_client) == [0, 1, 0, 0]
+    assert event_values(engine) == list(range(1, 51))
+    assert await lengths(redis_client) == [0, 1, 0, 0]
 
 
 async def test_stop_of_a_writer_that_never_ran_returns(
     redis_client: Redis, database: Database
 ) -> None:
-    await _writer(redis_client, database).stop()
+    await make_writer(redis_client, database).stop()
 
 
 async def test_crash_between_apply_and_trim_counts_nothing_twice(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    ids = await _add_events(redis_client, 5)
-    before = await _entries(redis_client, 1)
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    ids = await add_events(redis_client, 5)
+    before = await read_entries(redis_client, 1)
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: writer.state.applied == 5)
     await redis_client.delete(outbox_key(1))
     for stream_id, text_ in before:  # As if the trim had never come.
-        await _add(redis_client, 1, text_, stream_id)
-    await _add_events(redis_client, 1, start=6)
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+        await add_entry(redis_client, 1, text_, stream_id)
+    await add_events(redis_client, 1, start=6)
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: writer.state.applied == 1)
-    assert _values(engine) == [1, 2, 3, 4, 5, 6]
-    assert await _lengths(redis_client) == [0, 1, 0, 0]
+    assert event_values(engine) == [1, 2, 3, 4, 5, 6]
+    assert await lengths(redis_client) == [0, 1, 0, 0]
     assert place(writer.state.cursors[1]) > place(ids[-1])
 
 
 async def test_balances_follow_their_entries(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    await _add(redis_client, 1, payload(customer(), row(), seq=1))
+    await add_entry(redis_client, 1, payload(customer(), row(), seq=1))
     for used in range(1, 30):
-        await _add(redis_client, 1, payload(event(), deduct(used=used), seq=used + 1))
-    writer = _writer(redis_client, database, batch_max=4)
-    async with _running(writer):
+        await add_entry(redis_client, 1, payload(event(), deduct(used=used), seq=used + 1))
+    writer = make_writer(redis_client, database, batch_max=4)
+    async with running(writer):
         await until(lambda: writer.state.applied == 30)
     with engine.connect() as connection:
         assert connection.scalars(select(Balance.used)).all() == [29]
-
-
-async def test_two_writers_on_one_partition_double_nothing(
-    redis_client: Redis, database: Database, engine: Engine, database_url: str
-) -> None:
-    other_engine = make_engine(database_url, EngineOptions())
-    other_database = Database(other_engine, threads=1, answer_ms=None)
-    writers = [
-        _writer(redis_client, database, batch_max=3),
-        _writer(redis_client, other_database, batch_max=3),
-    ]
-    async with _running(writers[0]), _running(writers[1]):
-        await _add_events(redis_client, 60)
-        await until(lambda: _count(engine, Event) == 60)
-    assert sum(writer.state.applied for writer in writers) == 60
-    assert _values(engine) == list(range(1, 61))
-    with engine.connect() as connection:
-        assert connection.scalars(select(func.sum(Cursor.applied))).one() == 60
-    await other_database.close()
 
 
 async def test_poison_entries_are_set_aside_and_the_rest_arrives(
@@ -207,27 +135,27 @@ async def test_poison_entries_are_set_aside_and_the_rest_arrives(
         payload(event(value=2**63)),
     ]
     for number, junk in enumerate(poison, 1):
-        await _add(redis_client, 1, junk)
-        await _add_events(redis_client, 1, start=number)
+        await add_entry(redis_client, 1, junk)
+        await add_events(redis_client, 1, start=number)
     await redis_client.xadd(outbox_key(2), {"other": "field"})
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: writer.state.applied == 13)
-    assert _values(engine) == [1, 2, 3, 4, 5, 6]
+    assert event_values(engine) == [1, 2, 3, 4, 5, 6]
     with engine.connect() as connection:
         kept = connection.scalars(select(DeadLetter.payload).where(DeadLetter.partition == 1))
         assert sorted(kept) == sorted(poison)
     assert writer.state.dead_letters == 7
-    assert await _lengths(redis_client) == [0, 1, 1, 0]
+    assert await lengths(redis_client) == [0, 1, 1, 0]
 
 
 async def test_too_much_poison_stops_the_writer_and_loses_nothing(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    await _add_events(redis_client, 1)
+    await add_events(redis_client, 1)
     for _ in range(4):
-        await _add(redis_client, 1, b"poison")
-    writer = _writer(
+        await add_entry(redis_client, 1, b"poison")
+    writer = make_writer(
         redis_client, database, intake=Intake(StillClock(), letters_max=3, letters_window=10)
     )
     with pytest.raises(DeadLetterLimitError):
@@ -236,43 +164,43 @@ async def test_too_much_poison_stops_the_writer_and_loses_nothing(
     assert writer.state.last_error is not None
     await writer.stop()
     assert await redis_client.xlen(outbox_key(1)) == 5
-    assert _count(engine, DeadLetter) == 0
+    assert count_rows(engine, DeadLetter) == 0
 
 
 async def test_too_much_hidden_poison_stops_after_what_is_allowed(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
     for _ in range(5):
-        await _add(redis_client, 1, payload("C\tnot json"))
+        await add_entry(redis_client, 1, payload("C\tnot json"))
     intake = Intake(StillClock(), letters_max=3, letters_window=10)
     with pytest.raises(DeadLetterLimitError):
-        await _writer(redis_client, database, intake=intake).run()
-    assert _count(engine, DeadLetter) == 3
+        await make_writer(redis_client, database, intake=intake).run()
+    assert count_rows(engine, DeadLetter) == 3
     assert await redis_client.xlen(outbox_key(1)) == 5
 
 
 async def test_writer_outlives_sql_faults(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: bool(writer.state.cursors))
         with write_transaction(engine) as connection:
             connection.execute(text("ALTER TABLE events RENAME TO events_away"))
-        await _add_events(redis_client, 3)
+        await add_events(redis_client, 3)
         await until(lambda: writer.state.last_error is not None)
         with write_transaction(engine) as connection:
             connection.execute(text("ALTER TABLE events_away RENAME TO events"))
         await until(lambda: writer.state.applied == 3 and writer.state.last_error is None)
-    assert _values(engine) == [1, 2, 3]
+    assert event_values(engine) == [1, 2, 3]
 
 
 async def test_lag_shows_while_sql_is_gone(redis_client: Redis) -> None:
     engine = make_engine("postgres://nobody@127.0.0.1:1/nothing", EngineOptions())
     database = Database(engine, threads=1, answer_ms=None)
-    await _add(redis_client, 1, payload(event()), stream_id=f"{BASE_MS - 4_000}-0")
-    writer = _writer(redis_client, database, drain_ms=1)
-    async with _running(writer):
+    await add_entry(redis_client, 1, payload(event()), stream_id=f"{BASE_MS - 4_000}-0")
+    writer = make_writer(redis_client, database, drain_ms=1)
+    async with running(writer):
         await until(lambda: writer.state.pending == 1)
     assert writer.state.lag_seconds == 4.0
     assert writer.state.last_error is not None
@@ -283,17 +211,17 @@ async def test_lag_shows_while_sql_is_gone(redis_client: Redis) -> None:
 async def test_writer_outlives_redis_faults(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: bool(writer.state.cursors))
         # A key of another type fails every read of the streams until it is gone.
         await redis_client.set(outbox_key(1), "not a stream")
         await until(lambda: writer.state.last_error is not None)
         await redis_client.delete(outbox_key(1))
         await redis_client.client_kill_filter(_type="normal", skipme=True)
-        await _add_events(redis_client, 3)
+        await add_events(redis_client, 3)
         await until(lambda: writer.state.applied == 3)
-    assert _values(engine) == [1, 2, 3]
+    assert event_values(engine) == [1, 2, 3]
 
 
 async def test_commit_whose_answer_was_lost_is_not_repeated(
@@ -308,66 +236,12 @@ async def test_commit_whose_answer_was_lost_is_not_repeated(
             connection.exec_driver_sql("COMMIT")
             raise OperationalError("COMMIT", {}, ConnectionResetError("the answer was lost"))
 
-    await _add_events(redis_client, 3)
-    writer = _writer(redis_client, database)
-    async with _running(writer):
+    await add_events(redis_client, 3)
+    writer = make_writer(redis_client, database)
+    async with running(writer):
         await until(lambda: bool(lost) and writer.state.last_error is None)
-    assert _values(engine) == [1, 2, 3]
-    assert await _lengths(redis_client) == [0, 1, 0, 0]
-
-
-async def _set_cursor(engine: Engine, cursor: str) -> None:
-    store.open_cursors(engine, _PARTITIONS)
-    with write_transaction(engine) as connection:
-        move = text("UPDATE cursors SET stream_id = :cursor WHERE partition = 1")
-        connection.execute(move, {"cursor": cursor})
-
-
-async def test_align_raises_a_stream_that_is_not_there(
-    redis_client: Redis, database: Database, engine: Engine
-) -> None:
-    ahead = "99999999999999-5"
-    await _set_cursor(engine, ahead)
-    writer = _writer(redis_client, database)
-    assert await writer.align() == [1]
-    assert await _lengths(redis_client) == [0, 1, 0, 0]
-    assert await _add(redis_client, 1, payload(event())) == "99999999999999-6"
-    assert await writer.align() == []
-
-
-async def test_align_raises_a_stream_that_is_behind(
-    redis_client: Redis, database: Database, engine: Engine
-) -> None:
-    await _add(redis_client, 1, payload(event()), stream_id="5-0")
-    await _set_cursor(engine, "7-0")
-    assert await _writer(redis_client, database).align() == [1]
-    assert await redis_client.xlen(outbox_key(1)) == 1
-    info = await redis_client.xinfo_stream(outbox_key(1))
-    assert info["last-generated-id"] == b"7-0"
-
-
-async def test_align_leaves_a_stream_that_is_ahead(
-    redis_client: Redis, database: Database, engine: Engine
-) -> None:
-    for stream_id in ("5-0", "7-0", "9-0"):
-        await _add(redis_client, 1, payload(event()), stream_id=stream_id)
-    await _set_cursor(engine, "7-0")
-    assert await _writer(redis_client, database).align() == []
-    assert [stream_id for stream_id, _ in await _entries(redis_client, 1)] == ["7-0", "9-0"]
-
-
-async def test_flushed_redis_is_raised_while_the_writer_runs(
-    redis_client: Redis, database: Database, engine: Engine
-) -> None:
-    await _set_cursor(engine, "99999999999999-5")
-    writer = _writer(redis_client, database)
-    async with _running(writer):
-        await until(lambda: bool(writer.state.cursors))
-        await redis_client.flushall()
-        await until(lambda: redis_client.exists(outbox_key(1)))
-        await _add_events(redis_client, 1)
-        await until(lambda: writer.state.applied == 1)
-    assert _values(engine) == [1]
+    assert event_values(engine) == [1, 2, 3]
+    assert await lengths(redis_client) == [0, 1, 0, 0]
 
 
 async def test_cluster_streams_are_read_one_by_one(
@@ -375,13 +249,13 @@ async def test_cluster_streams_are_read_one_by_one(
 ) -> None:
     async with Redis.from_url(valkey_cluster) as client:
         await client.flushall()
-        for partition in _PARTITIONS:
-            await _add_events(client, 2, partition, start=10 * partition)
-        writer = _writer(client, database, clustered=True)
-        async with _running(writer):
+        for partition in PARTITIONS:
+            await add_events(client, 2, partition, start=10 * partition)
+        writer = make_writer(client, database, clustered=True)
+        async with running(writer):
             await until(lambda: writer.state.applied == 8)
-        assert await _lengths(client) == [1, 1, 1, 1]
-    assert len(_values(engine)) == 8
+        assert await lengths(client) == [1, 1, 1, 1]
+    assert len(event_values(engine)) == 8
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -391,8 +265,8 @@ async def test_every_reply_form_is_understood(
 ) -> None:
     client = Redis.from_url(redis_server_url, protocol=protocol, legacy_responses=legacy)
     async with client:
-        await _add_events(client, 2)
-        writer = _writer(client, database)
-        async with _running(writer):
+        await add_events(client, 2)
+        writer = make_writer(client, database)
+        async with running(writer):
             await until(lambda: writer.state.applied == 2)
-    assert _values(engine) == [1, 2]
+    assert event_values(engine) == [1, 2]

@@ -40,6 +40,7 @@ async def adjust(
     rows: str = "",
     claim: str = "",
     revision: str | None = None,
+    rules: str = "",
 ) -> Status:
     return await world.scripts.adjust_balance(
         world.context,
@@ -51,6 +52,7 @@ async def adjust(
         target,
         amount,
         rows,
+        rules,
         edits,
     )
 

@@ -125,7 +125,8 @@ def test_a_script_has_a_coroutine_of_its_name(name: str) -> None:
 def test_a_coroutine_that_runs_a_script_is_named_like_it() -> None:
     operations = {name for name, _ in inspect.getmembers(Scripts, inspect.iscoroutinefunction)}
     public = {name for name in operations if not name.startswith("_")}
-    lookups = {"last_entry", "receipts", "holds_due"}
+    entries = {"last_entry", "last_entries", "next_entries", "outbox_lengths"}
+    lookups = entries | {"receipts", "holds_due"}
     replies = {"take_reply", "keep_reply", "free_reply"}
     assert public - set(ENTRIES) == {"load", "ping"} | lookups | replies
 

@@ -72,3 +72,12 @@ async def test_a_long_tail_of_the_outbox_is_waited_for(world: World) -> None:
     world.seen = ids[-1].decode()
     assert await world.create() is Status.BUSY
     assert await world.create(cursor=ids[0].decode()) is Status.DONE
+
+
+async def test_nobody_is_created_in_a_partition_that_lost_its_seal(world: World) -> None:
+    world.scripts.seal = "inst_1"
+    assert await world.create(calls=[row("a")]) is Status.FENCED
+    assert await world.dump() == {}
+    await world.client.set(world.context.keys.seal, "inst_1")
+    assert await world.create(calls=[row("a")]) is Status.DONE
+    await world.client.delete(world.context.keys.seal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway import outbox
 from gateway.engine.images import restore_groups
 from gateway.ports import LockImage, RowImage, WindowImage
 from gateway.rows import Kind, encode_row
@@ -232,3 +233,34 @@ async def test_rollovers_of_entities_come_back_apart_from_their_other_rows(world
     assert state.customer["o:calls"].split()[1:3] == ["8", "3"]
     assert state.due == {"calls\tzoe": world.now_ms + HOUR_MS}
     await world.check_ledger()
+
+
+async def test_nothing_comes_back_to_a_partition_that_lost_its_seal(world: World) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    groups = restore_groups(world.history.image())
+    world.scripts.seal = "inst_1"
+    before = await world.dump()
+    restore = world.scripts.restore_customer
+    assert await restore(world.context, world.seen, groups) is Status.FENCED
+    await world.client.set(KEYS.seal, "inst_2")
+    assert await restore(world.context, world.seen, groups) is Status.FENCED
+    await world.client.delete(KEYS.seal)
+    assert await world.dump() == before
+    await world.client.set(KEYS.seal, "inst_1")
+    assert await restore(world.context, world.seen, groups) is Status.DONE
+    await world.client.delete(KEYS.seal)
+
+
+async def test_a_reading_from_before_the_stream_was_raised_is_too_old(world: World) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.entries()
+    await world.client.delete(*KEYS[:5])
+    groups, read = restore_groups(world.history.image()), world.seen
+    raised = f"{read.split('-')[0]}-9"
+    await world.client.xadd(KEYS.outbox, {outbox.FIELD: b""}, id=raised)
+    restore = world.scripts.restore_customer
+    assert await restore(world.context, read, groups) is Status.BUSY
+    assert await restore(world.context, raised, groups) is Status.DONE
+    await world.client.xdel(KEYS.outbox, raised)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.outbox import EntryKind, Reset, RowEnded
+from gateway.rows import Kind
 from gateway.scripts import Status
 from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row
 
@@ -83,3 +84,58 @@ async def test_rows_of_an_entity_that_is_deleted_are_due_no_longer(world: World)
     await world.leave("zoe")
     world.now_ms += HOUR_MS
     assert await world.settle() == (Status.DONE, 0)
+
+
+async def test_overage_of_a_thousand_slots_is_kept_in_bounded_steps(world: World) -> None:
+    names = [f"seat_{number:04d}" for number in range(1_000)]
+    kept = {"kind": Kind.PER_ENTITY, "entity_feature": "seats", "flags": "ok"}
+    await world.create(calls=[hourly("a", 10, **kept), hourly("b", 3, **kept)])
+    used = {name: 14 + number % 20 for number, name in enumerate(names)}
+    for name, units in used.items():
+        await world.seat(name, entities_max=2_000)
+        await world.track("calls", units, name)
+    world.now_ms += HOUR_MS
+    await world.entries()
+    steps = []
+    while (settled := (await world.settle(200))[1]) == 200:
+        steps.append(settled)
+        assert (await world.read()).status is Status.DUE
+    assert (len(steps), settled) == (5, 0)
+    assert len(await world.entries()) == 1
+    shown = await world.used(names[19])
+    assert shown == {"a": used[names[19]] - 13, "b": 0}
+    assert await world.left("calls", names[19]) == 3
+    assert sum((await world.used()).values()) == sum(units - 13 for units in used.values())
+    await world.check_ledger()
+
+
+async def test_overage_that_was_prepared_is_prepared_anew_when_a_row_has_changed(
+    world: World,
+) -> None:
+    kept = {"kind": Kind.PER_ENTITY, "entity_feature": "seats", "flags": "ok"}
+    await world.create(calls=[hourly("a", 10, **kept)])
+    await world.seats("zoe", "bob", "ann")
+    for name in ("zoe", "bob", "ann"):
+        await world.track("calls", 15, name)
+    world.now_ms += HOUR_MS
+    assert (await world.settle(2))[1] == 2
+    assert await world.leave("zoe") is Status.DONE
+    assert (await world.settle(2))[1] == 2
+    assert (await world.settle(2))[1] == 0
+    assert await world.used() == {"a": 10}
+    await world.check_ledger()
+
+
+async def test_overage_that_was_prepared_goes_with_its_row(world: World) -> None:
+    kept = {"kind": Kind.PER_ENTITY, "entity_feature": "seats", "flags": "ok"}
+    await world.create(calls=[hourly("a", 10, **kept)])
+    await world.seats("zoe", "bob")
+    for name in ("zoe", "bob"):
+        await world.track("calls", 15, name)
+    world.now_ms += HOUR_MS
+    assert (await world.settle(1))[1] == 1
+    assert await world.attach(calls=[row("b", 5)]) is Status.DONE
+    state = await world.state()
+    assert not [field for field in state.customer if field.startswith("y:")]
+    assert state.marks == {}
+    await world.check_ledger()

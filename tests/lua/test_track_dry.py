@@ -56,6 +56,34 @@ async def test_rows_say_what_they_would_give(world: World) -> None:
         await world.track("calls", -15, scope)
 
 
+@pytest.mark.parametrize("amounts", [(13,), (40,), (-30, 25), (12, -20), (1000,)])
+async def test_rows_of_entities_say_what_they_would_give(
+    world: World, amounts: tuple[int, ...]
+) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.seats("zoe", "bob", "ann")
+    await world.attach("zoe", calls=[row("z1", 5), row("z2", 6, flags="o")])
+    await world.attach("bob", calls=[row("b1", 7)])
+    await world.track("calls", 9, "zoe")
+    await world.track("calls", 4, "bob")
+    for amount in amounts:
+        dry = await world.use(Part("calls", amount), mode="overflow", dry=True)
+        real = await world.use(Part("calls", amount), mode="overflow")
+        assert dry.moves == real.moves
+        assert dry.applied == real.applied
+
+
+async def test_parts_that_share_rows_of_entities_give_them_once(world: World) -> None:
+    await world.create(action1=[row("a", 3)], action2=[row("b", 3)])
+    await world.seats("zoe", "bob")
+    for name in ("zoe", "bob"):
+        await world.attach(name, credits=[row(f"{name}_1", 4)])
+    parts = (Part("action1", 23, FIFTH), Part("action2", 8, FIFTH))
+    dry = await world.use(*parts, dry=True)
+    real = await world.use(*parts)
+    assert (dry.applied, dry.moves) == (real.applied, real.moves)
+
+
 async def test_what_would_be_refused_is_refused(world: World) -> None:
     await world.create(calls=[row("a", 10)])
     refused = await world.use(Part("calls", 15), mode="reject", dry=True)

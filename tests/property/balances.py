@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from gateway.cycles import last_boundary
-from gateway.rows import Row
+from gateway.rows import Kind, Row
 
 NewRow = tuple[Row, int]
 """A row and its first reset, 0 for never."""
@@ -33,6 +33,17 @@ class Balance:
 
     def resize(self, grant: int) -> None:
         self.row = structs.replace(self.row, grant=grant)
+
+    def hand_to(self, parent: Row) -> None:
+        """Make it a rollover of another row."""
+        self.row = structs.replace(self.row, roll=parent.id)
+
+    def has_slots_of(self, other: Balance) -> bool:
+        """Whether both give slots to the same entities."""
+        return (
+            self.row.kind is other.row.kind is Kind.PER_ENTITY
+            and self.row.entity_feature == other.row.entity_feature
+        )
 
 
 @dataclass

@@ -277,7 +277,9 @@ class Ledger:
         made = [old.get(row.id) or Balance(row, due_ms) for row, due_ms in rows]
         gone = [one for one in old.values() if one.row.allocated and one not in made]
         if not scope:
-            self.inherit_slots(gone, [one for one in made if one.row.id not in old])
+            new = [one for one in made if one.row.id not in old]
+            self.inherit_slots(gone, new)
+            self.hand_rollovers(feature, [one for one in old.values() if one not in made], new)
         lasting = [one for one in made if one.row.allocated and one.row.kind is Kind.SHARED]
         carried = sum(one.of("") for one in gone)
         if not scope and (members := self.members(feature)):
@@ -298,15 +300,25 @@ class Ledger:
     def inherit_slots(gone: Sequence[Balance], new: Sequence[Balance]) -> None:
         """Let slots of continuous use go on in the row of the same entities, if there is one."""
         for old in gone:
-            heirs = [
-                one
-                for one in new
-                if one.row.allocated
-                and one.row.kind is old.row.kind is Kind.PER_ENTITY
-                and one.row.entity_feature == old.row.entity_feature
-            ]
+            heirs = [one for one in new if one.row.allocated and one.has_slots_of(old)]
             for name, used in old.used.items() if heirs else ():
                 heirs[0].used[name] = heirs[0].of(name) + used
+
+    def hand_rollovers(self, feature: str, gone: Sequence[Balance], new: Sequence[Balance]) -> None:
+        """Let what rolled over of slots go on as a rollover of the row of the same entities, within
+        its maximum; without one it is gone too.
+        """
+        for old in gone:
+            heir = next((one.row for one in new if one.has_slots_of(old)), None)
+            for owner in self.entities.values():
+                own = owner.own.get(feature, [])
+                for one in [one for one in own if one.row.roll == old.row.id]:
+                    if heir is None:
+                        own.remove(one)
+                    else:
+                        one.hand_to(heir)
+                if heir is not None and any(one.row.roll == heir.id for one in own):
+                    with_rollovers(own, [], [heir])
 
     def create_entity(
         self, now_ms: int, name: str, feature: str, unit: int, entities_max: int

@@ -100,6 +100,10 @@ def _per_entity_rows(state: State) -> Iterator[tuple[str, Row, Live]]:
     for feature, _, row, live in all_rows(state):
         if row.kind is Kind.PER_ENTITY:
             yield feature, row, live
+            prepared = state.customer.get(f"y:{row.id}")
+            if prepared:  # what it begins its next period with
+                _, period, _, used, over, credit, first, _ = map(int, prepared.split())
+                yield feature, row, Live(used, over, credit, period, 0, first)
 
 
 def _slot_marks(
@@ -120,7 +124,7 @@ def _slot_marks(
 def _assert_fields_belong_together(state: State, entities: Mapping[str, EntityPlace]) -> None:
     plain = {"id", "seq", "rev", "doc", "subs", "entities", "counter"}
     families = {name[:2] for name in state.customer if name not in plain}
-    assert families <= {"r:", "v:", "h:", "o:", "n:", "l:", "x:", "i:", "z:"}
+    assert families <= {"r:", "v:", "h:", "o:", "n:", "l:", "x:", "i:", "y:", "z:"}
     assert plain <= set(state.customer)
     assert _names(state.customer, "v:") == _names(state.customer, "r:")
     holdings = {name for name in state.holdings if not name.startswith("e:")}

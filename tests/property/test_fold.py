@@ -2,7 +2,7 @@
 
 A small model of the scripts writes random but possible histories: customers and entities that
 come, go and come back, rows that are added, replaced, changed, reset and ended, moves on all of
-them, usage windows that count, and locks that are made and end.
+them, usage windows that count, locks that are made and end, and calls that are denied.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Row, and_, delete, func, select
 
+from gateway.outbox import Denied, Event
 from gateway.rows import Kind, RowDocument
 from persistence import models, store
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
-from persistence.models import Balance, Deduction
+from persistence.models import Balance, DailyDenials, DailyTotal, DailyUsage, Deduction
+from persistence.report_models import PART
 from persistence.stream_ids import BEGINNING
 from tests.unit.persistence.entries import (
     BASE_MS,
@@ -33,6 +35,7 @@ from tests.unit.persistence.entries import (
     customer,
     deduct,
     deleted_entity,
+    denied,
     ended,
     entity,
     event,
@@ -92,6 +95,7 @@ class _Model:
             self._entity,
             self._subscription,
             self._rename,
+            self._deny,
             self._delete,
         ]
         self._random.choice(actions)()
@@ -221,6 +225,10 @@ class _Model:
     def _rename(self) -> None:
         self._write("customer", customer(f"name {self._random.randint(0, 9)}"))
 
+    def _deny(self) -> None:
+        counts = [denied(self._random.randint(1, 9), customer_id=self._customer_id)] * 2
+        self._history.add(*counts, kind="denials", internal_id="", seq=0)
+
     def _delete(self) -> None:
         if self._random.random() < _DELETE_CHANCE:  # Else no life is long enough to be eventful.
             self._alive = False
@@ -281,6 +289,17 @@ def test_any_split_gives_the_same_sql(
     _carry(split, history, [cut for cut in cuts if cut < len(history.entries)])
     assert contents(split) == contents(whole)
     assert _unexplained(whole) == []
+    lines = [line for entry in history.entries for line in entry.changes]
+    events = [line for line in lines if isinstance(line, Event)]
+    denials = [line for line in lines if isinstance(line, Denied)]
+    with whole.connect() as connection:
+        for model in (DailyUsage, DailyTotal):
+            high, low = func.sum(model.requested_high), func.sum(model.requested_low)
+            counted = connection.execute(select(func.sum(model.events), high * PART + low)).one()
+            summed = len(events), sum(line.value for line in events)
+            assert tuple(counted) == (summed if events else (None, None))
+        times = connection.scalar(select(func.coalesce(func.sum(DailyDenials.denied), 0)))
+    assert times == sum(line.denied for line in denials)
 
 
 def _unexplained(engine: Engine) -> list[Row[str, str, int, int]]:

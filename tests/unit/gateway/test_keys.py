@@ -11,6 +11,7 @@ from redis.crc import key_slot
 from gateway.keys import (
     CustomerKeys,
     customer_keys,
+    customer_of,
     holds_key,
     locks_key,
     outbox_key,
@@ -63,3 +64,12 @@ def test_a_partition_is_a_number_below_their_count(env: str, customer: str, coun
 def test_a_customer_named_like_a_key_stays_apart() -> None:
     keys = customer_keys("sandbox", "order:ada", 1)
     assert not set(keys[:5]) & set(customer_keys("sandbox", "ada", 1))
+
+
+@given(envs, ids, st.integers(1, 1024))
+def test_only_the_hash_of_a_customer_names_it(env: str, customer: str, count: int) -> None:
+    keys = customer_keys(env, customer, count)
+    assert customer_of(keys.customer.encode()) == (env, customer)
+    assert {customer_of(key.encode()) for key in keys[1:]} == {None}
+    nested = customer_keys(env, f"x:customer:{customer}", count)
+    assert {customer_of(key.encode()) for key in nested[1:]} == {None}

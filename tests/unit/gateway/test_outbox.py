@@ -16,6 +16,7 @@ from gateway.outbox import (
     CustomerDeleted,
     CustomerSet,
     Deduction,
+    Denied,
     EntityDeleted,
     EntitySet,
     EntryKind,
@@ -55,6 +56,7 @@ changes = st.one_of(
     st.just(CustomerDeleted()),
     st.builds(EntitySet, names, numbers, names, texts),
     st.builds(EntityDeleted, names),
+    st.builds(Denied, names, names, names, names, numbers, numbers),
 )
 LETTERS: dict[type, str] = {
     Event: "E",
@@ -71,6 +73,7 @@ LETTERS: dict[type, str] = {
     CustomerDeleted: "X",
     EntitySet: "N",
     EntityDeleted: "Z",
+    Denied: "Q",
 }
 
 

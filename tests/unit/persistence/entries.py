@@ -190,6 +190,17 @@ def alert(
     return join("A", kind, feature, entity, body)
 
 
+def denied(
+    denials: int = 1,
+    *,
+    customer_id: str = "acme",
+    feature: str = "messages",
+    operation: str = "check",
+    day_ms: int = BASE_MS - BASE_MS % 86_400_000,
+) -> str:
+    return join("Q", "sandbox", customer_id, feature, operation, day_ms, denials)
+
+
 def ended(balance: str = "bal_1", feature: str = "messages") -> str:
     return join("G", feature, balance)
 

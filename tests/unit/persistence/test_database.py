@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 from sqlalchemy import Engine, select, text
@@ -85,6 +86,24 @@ def test_failed_write_leaves_nothing(engine: Engine) -> None:
         assert connection.scalars(select(CatalogRevision.revision)).one() == 0
 
 
+def test_a_failed_statement_does_not_show_its_values(engine: Engine) -> None:
+    with pytest.raises(DBAPIError) as failure, engine.connect() as connection:
+        connection.execute(text("SELECT * FROM nowhere WHERE secret = :it"), {"it": "whsec_abc"})
+
+    assert "nowhere" in str(failure.value)
+    assert "whsec_abc" not in str(failure.value)
+
+
+async def test_a_thread_works_for_the_request_that_asked(migrated_sqlite: str) -> None:
+    database = Database(make_engine(migrated_sqlite, EngineOptions()), threads=1, answer_ms=None)
+    whose = ContextVar("whose", default="nobody")
+    try:
+        whose.set("mine")
+        assert await database.run(lambda _: whose.get()) == "mine"
+    finally:
+        await database.close()
+
+
 async def test_slow_call_is_unavailable(migrated_sqlite: str) -> None:
     database = Database(make_engine(migrated_sqlite, EngineOptions()), threads=1, answer_ms=10)
     release = threading.Event()
@@ -105,4 +124,40 @@ async def test_crowd_is_turned_away(migrated_sqlite: str) -> None:
     release.set()
     assert await asyncio.gather(*held) == [True, True]
     assert await database.run(lambda _engine: True)
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("pragma", "message"),
+    [
+        ("query_only = ON", "SQL cannot write: the database is read-only; try again"),
+        ("max_page_count = 1", "SQL cannot write: its disk is full or does not work; try again"),
+    ],
+)
+async def test_sqlite_that_cannot_write_says_why(
+    migrated_sqlite: str, pragma: str, message: str
+) -> None:
+    database = Database(make_engine(migrated_sqlite, EngineOptions()), threads=1, answer_ms=None)
+
+    def work(engine: Engine) -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+            connection.exec_driver_sql("CREATE TABLE big (line TEXT)")
+            connection.exec_driver_sql("INSERT INTO big VALUES (hex(zeroblob(1000000)))")
+
+    with pytest.raises(UnavailableError) as refusal:
+        await database.run(work)
+    await database.close()
+    assert refusal.value.message == message
+
+
+async def test_a_postgres_that_only_reads_says_so(migrated_postgres: str) -> None:
+    database = Database(make_engine(migrated_postgres, EngineOptions()), threads=1, answer_ms=None)
+
+    def work(engine: Engine) -> None:
+        with read_transaction(engine) as connection:
+            connection.execute(text("CREATE TABLE big (line TEXT)"))
+
+    with pytest.raises(UnavailableError, match="the database is read-only"):
+        await database.run(work)
     await database.close()

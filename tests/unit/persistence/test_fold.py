@@ -6,7 +6,7 @@ import pytest
 
 from gateway.outbox import OutboxError
 from gateway.rows import Kind, RowDocument
-from persistence.batch import CursorMove, CustomerEnd, DeadLetterRow, EntityEnd
+from persistence.batch import CursorMove, CustomerEnd, DeadLetterRow, DenialRow, EntityEnd
 from persistence.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
@@ -16,6 +16,7 @@ from tests.unit.persistence.entries import (
     customer,
     deduct,
     deleted_entity,
+    denied,
     ended,
     entity,
     event,
@@ -336,3 +337,25 @@ def test_end_of_a_customer_releases_its_open_locks() -> None:
         ("released", end.at_ms),
         ("confirmed", 5),
     ]
+
+
+def test_denials_add_up_and_touch_no_customer() -> None:
+    history = History()
+    history.add(denied(2), denied(operation="track"), kind="denials", internal_id="", seq=0)
+    history.add(denied(3), denied(day_ms=0), kind="denials", internal_id="", seq=0)
+    batch = fold(history.entries)
+    day_ms = BASE_MS - BASE_MS % 86_400_000
+    assert batch.denials == [
+        DenialRow("sandbox", "acme", "messages", "check", day_ms, 5),
+        DenialRow("sandbox", "acme", "messages", "track", day_ms, 1),
+        DenialRow("sandbox", "acme", "messages", "check", 0, 1),
+    ]
+    assert batch.cursors == [CursorMove(7, f"{BASE_MS + 2}-0", 2)]
+    assert not batch.customer_changes
+
+
+def test_an_entry_of_denials_that_changes_something_is_not_readable() -> None:
+    history = History()
+    history.add(denied(), event(), kind="denials", internal_id="", seq=0)
+    with pytest.raises(OutboxError, match="counts denials and changes something"):
+        fold(history.entries)

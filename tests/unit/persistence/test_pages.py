@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidCursorError
-from persistence.pages import CustomerKey, EntityKey, EventKey, decode_cursor, encode_cursor
+from persistence.pages import (
+    BalanceKey,
+    CustomerKey,
+    EntityKey,
+    EventKey,
+    decode_cursor,
+    encode_cursor,
+)
 
 
 @given(st.integers(0, 2**63 - 1), st.from_regex("^[!-~]{0,40}$", fullmatch=True))
@@ -18,6 +25,8 @@ def test_cursor_round_trip(at_ms: int, name: str) -> None:
     assert decode_cursor(encode_cursor(event), EventKey) == event
     entity = EntityKey(at_ms, name, 3)
     assert decode_cursor(encode_cursor(entity), EntityKey) == entity
+    balance = BalanceKey(at_ms, "cus_1", name)
+    assert decode_cursor(encode_cursor(balance), BalanceKey) == balance
 
 
 @given(st.text())

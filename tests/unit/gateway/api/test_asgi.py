@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.api import asgi
+from gateway.api.decoding import DRAIN_BYTES_MAX
 from gateway.api.exchange import ClientGoneError
 from gateway.errors import BodyTooLargeError
 
@@ -50,7 +51,7 @@ async def test_an_endless_body_is_not_taken_for_ever() -> None:
     with pytest.raises(BodyTooLargeError):
         await asgi._read_body(sender, LIMIT)  # noqa: SLF001 - the unit under test
 
-    assert sender.taken * chunk <= asgi.DRAIN_BYTES_MAX + 2 * chunk
+    assert sender.taken * chunk <= DRAIN_BYTES_MAX + 2 * chunk
 
 
 @pytest.mark.parametrize("sizes", [(), (10,), (200,)])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.lifecycle.rollover import roll_of
+from gateway.lifecycle.rollover import adopt_rollovers, roll_of
 from gateway.messages.plans import Rollover
+from gateway.rows import Flag, Kind, Row
 
 GRANT = 1_000_001
 
@@ -27,3 +28,21 @@ def test_a_rollover_is_a_maximum_in_units_and_a_number_of_months(
     rollover: Rollover | None, roll: str
 ) -> None:
     assert roll_of(rollover, GRANT, 2, field="rollover") == roll
+
+
+def _row(row_id: str, **columns: object) -> Row:
+    return Row(**{"id": row_id, "kind": Kind.SHARED, **columns})  # type: ignore[arg-type]
+
+
+def test_rollovers_go_to_the_next_row_unless_their_own_is_held_elsewhere() -> None:
+    left = [_row(f"{name}~1", flags=Flag.ROLLOVER, roll=name) for name in ("gone", "away", "here")]
+    added = _row("new")
+    held = [*left, _row("here"), added]
+
+    def parents(rows: list[Row]) -> list[str]:
+        return [row.roll for row in rows if row.rollover]
+
+    assert parents(adopt_rollovers(held, [added], {"away"})) == ["new", "away", "here"]
+    assert parents(adopt_rollovers(held, [], {"away"})) == ["away", "here"]
+    per_entity = _row("new", kind=Kind.PER_ENTITY)
+    assert parents(adopt_rollovers(held, [per_entity])) == ["here"]

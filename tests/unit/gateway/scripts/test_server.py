@@ -7,11 +7,19 @@ from typing import Any, cast
 
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.errors import UnavailableError, UnknownOutcomeError
+from gateway.breaker import FAULTS_MAX
+from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys
 from gateway.scripts import Context, Part, Scripts, Status
 
@@ -60,9 +68,59 @@ async def test_a_server_that_is_not_ready_is_unavailable(text: str) -> None:
         await change(Broken(ResponseError(text)))
 
 
-async def test_a_full_server_is_unavailable() -> None:
-    with pytest.raises(UnavailableError):
-        await change(Broken(OutOfMemoryError("OOM x")))
+@pytest.mark.parametrize("kind", [ReadOnlyError, MasterDownError, BusyLoadingError])
+async def test_a_server_that_refuses_before_a_script_runs_is_unavailable(
+    kind: type[RedisError],
+) -> None:
+    # As redis-py hands them over: with a class, without the first word.
+    with pytest.raises(UnavailableError) as caught:
+        await change(Broken(kind("not now")))
+    assert not isinstance(caught.value, UnknownOutcomeError)
+
+
+async def test_a_full_server_says_what_to_do() -> None:
+    with pytest.raises(RedisUnavailableError, match=r"^Redis is full \(maxmemory\)"):
+        await change(Broken(OutOfMemoryError("command not allowed")))
+
+
+async def test_after_some_faults_in_a_row_redis_is_not_even_asked() -> None:
+    client = Broken(*[RedisTimeoutError("late")] * FAULTS_MAX)
+    scripts = Scripts(client)
+    for _ in range(FAULTS_MAX):
+        with pytest.raises(UnavailableError):
+            await scripts.check(KEYS, 1, "", Part("calls", 1))
+    assert len(client.asked) == FAULTS_MAX
+    with pytest.raises(RedisUnavailableError, match="given a pause") as caught:
+        await scripts.delete_customer(Context(KEYS, "sandbox", "ada", "req_1", 1))
+    assert not isinstance(caught.value, UnknownOutcomeError)
+    assert len(client.asked) == FAULTS_MAX
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ResponseError("ERR a bug"), OutOfMemoryError("full"), RedisConnectionError("Too many calls")],
+)
+async def test_an_answer_or_a_crowd_of_ours_is_no_reason_not_to_ask(failure: RedisError) -> None:
+    client = Broken(*[failure] * (2 * FAULTS_MAX))
+    scripts = Scripts(client)
+    for _ in range(2 * FAULTS_MAX):
+        with pytest.raises((UnavailableError, ResponseError)):
+            await scripts.check(KEYS, 1, "", Part("calls", 1))
+    assert len(client.asked) == 2 * FAULTS_MAX
+
+
+async def test_check_and_track_alone_take_the_hot_way() -> None:
+    hot: list[str | int] = []
+
+    async def ask(*words: Any) -> Any:  # noqa: ANN401 - as the client's own
+        hot.append(words[0])
+        return [int(Status.CUSTOMER_MISSING)]
+
+    client = Broken()
+    scripts = Scripts(client, ask)
+    await scripts.check(KEYS, 1, "", Part("calls", 1))
+    await scripts.delete_customer(Context(KEYS, "sandbox", "ada", "req_1", 1))
+    assert (hot, client.asked) == (["FCALL_RO"], ["FCALL"])
 
 
 async def test_a_server_without_the_library_gets_it() -> None:

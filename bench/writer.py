@@ -1,0 +1,349 @@
+"""What the writer carries: rows a second into SQLite and PostgreSQL, the memory of a long backlog,
+and how late SQL is while one gateway process is as busy as it can be.
+
+The backlog is made of entries like those of ``track``, over a thousand customers, written to a
+Redis of its own; then one writer drains it while the memory of the process is watched. The load is
+real: a gateway with no writer, a writer beside it, and connections that track without a pause. Late
+is the time from an entry's id to the moment its partition's cursor in SQL has passed it.
+
+``python -m bench.writer --entries 2000000`` takes another backlog, ``--seconds 60`` a longer load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import msgspec
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from bench.servers import postgres
+from gateway.embedded import EmbeddedServer
+from gateway.keys import outbox_key, partition_of
+from gateway.outbox import FIELD, join
+from gateway.rows import Kind, Row, encode_row
+from gateway.stream_ids import place
+from gateway.wall import SystemClock
+from persistence.database import Database, EngineOptions, make_engine
+from persistence.migrate import upgrade
+from persistence.reader import SqlReader
+from persistence.writer import Writer
+
+ENTRIES = 200_000
+SMOKE_ENTRIES = 2_000
+SECONDS = 20.0
+SMOKE_SECONDS = 1.0
+CUSTOMERS = 1_000
+PARTITIONS = 64
+PIPELINE = 1_000
+CONNECTIONS = 64
+SAMPLE_SECONDS = 0.05
+KEY = "am_sk_test_0123456789abcdefghij"
+MIB = 1024 * 1024
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """How fast a backlog went, and what it cost in memory."""
+
+    sql: str
+    entries: int
+    rows: int
+    seconds: float
+    memory_mib: float
+    """Of the process after a twentieth of the entries."""
+    growth_mib: float
+    """What it had more at its highest after that."""
+
+
+class Load(msgspec.Struct, frozen=True):
+    """How late SQL was while tracks came as fast as one gateway answers."""
+
+    sql: str
+    tracks_per_second: float
+    late_p50_ms: float
+    late_p99_ms: float
+    drained_seconds: float
+    """From the last answer until SQL had everything."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Both, for each SQL."""
+
+    drains: list[Drain]
+    loads: list[Load]
+    answers: str
+
+    def table(self) -> str:
+        """Return the result as text."""
+        lines = ["| backlog into | entries | entries/s | rows/s | memory MiB | growth MiB |"]
+        lines.append("|---|---|---|---|---|---|")
+        for one in self.drains:
+            speeds = f"{one.entries / one.seconds:,.0f} | {one.rows / one.seconds:,.0f}"
+            memory = f"{one.memory_mib:.0f} | {one.growth_mib:.0f}"
+            lines.append(f"| {one.sql} | {one.entries:,} | {speeds} | {memory} |")
+        lines.append("\n| load into | tracks/s | late p50 ms | late p99 ms | last one after s |")
+        lines.append("|---|---|---|---|---|")
+        for load in self.loads:
+            late = f"{load.late_p50_ms:.0f} | {load.late_p99_ms:.0f} | {load.drained_seconds:.2f}"
+            lines.append(f"| {load.sql} | {load.tracks_per_second:,.0f} | {late} |")
+        return "\n".join([*lines, f"answers {self.answers}"])
+
+
+async def run(
+    smoke: bool,  # noqa: FBT001 - every bench takes this one switch
+    entries: int = ENTRIES,
+    seconds: float = SECONDS,
+) -> Result:
+    """Drain a backlog, then carry the load of a gateway, on each SQL."""
+    if smoke:
+        entries, seconds = SMOKE_ENTRIES, SMOKE_SECONDS
+    drains, loads = [], []
+    hashed = hashlib.sha256()
+    for name in ("sqlite", "postgresql"):
+        with _sql(name) as url:
+            drain, sums = await _drain(name, url, entries)
+        drains.append(drain)
+        hashed.update(sums.encode())
+        with _sql(name) as url:
+            loads.append(await _load(name, url, seconds))
+    return Result(drains, loads, hashed.hexdigest()[:12])
+
+
+@contextlib.contextmanager
+def _sql(name: str) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        if name == "sqlite":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tg-"))
+            url = f"sqlite:///{folder}/tallygate.db"
+        else:
+            url = stack.enter_context(postgres())
+        upgrade(url)
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _redis() -> AsyncIterator[tuple[str, Redis]]:
+    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
+        server = EmbeddedServer(Path(folder))
+        url = server.start()
+        try:
+            async with Redis.from_url(url) as client:
+                yield url, client
+        finally:
+            server.stop()
+
+
+async def _drain(name: str, url: str, entries: int) -> tuple[Drain, str]:
+    engine = make_engine(url, EngineOptions(pool_size=2, statement_timeout_ms=60_000))
+    database = Database(engine, threads=2, answer_ms=None)
+    async with _redis() as (_, client):
+        await _fill(client, entries)
+        writer = Writer(client, database, partitions=range(PARTITIONS), clock=SystemClock())
+        began = time.perf_counter()
+        task = asyncio.create_task(writer.run())
+        settled = highest = 0.0
+        while writer.state.applied < entries:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            highest = max(highest, _memory_mib())
+            if not settled and writer.state.applied >= entries / 20:
+                settled = _memory_mib()
+            if task.done():
+                await task
+        seconds = time.perf_counter() - began
+        await writer.stop()
+        await task
+    with engine.connect() as connection:
+        events, moves, units = (
+            connection.scalars(text(query)).one()
+            for query in (
+                "SELECT count(*) FROM events",
+                "SELECT count(*) FROM deductions",
+                "SELECT sum(used) FROM balances",
+            )
+        )
+    await database.close()
+    assert events == moves == units == entries, "an entry is missing or there twice"
+    growth = max(0.0, highest - settled)
+    return Drain(name, entries, events + moves, seconds, settled, growth), f"{name}{units}"
+
+
+async def _fill(client: Redis, entries: int) -> None:
+    """Write a backlog: each customer with a balance, then tracks in turn."""
+    for first in range(0, entries, PIPELINE):
+        async with client.pipeline(transaction=False) as pipe:
+            for number in range(first, min(first + PIPELINE, entries)):
+                customer, turn = number % CUSTOMERS, number // CUSTOMERS
+                key = outbox_key(partition_of("sandbox", f"cus_{customer}", PARTITIONS))
+                pipe.execute_command("XADD", key, "*", FIELD, _entry(customer, turn))
+            await pipe.execute()
+
+
+def _entry(customer: int, turn: int) -> bytes:
+    name, used = f"cus_{customer}", turn + 1
+    at_ms = 1_795_132_800_000 + turn
+    lines = [join("E", "messages", "", "", 1, 1, at_ms, '{"region":"eu","model":"small"}')]
+    if turn == 0:
+        row = encode_row(Row(id=f"bal_{name}", kind=Kind.SHARED, grant=10**9, rank="1"))
+        lines[:0] = [
+            join("C", f'{{"created_at":{at_ms}}}'),
+            join("B", "messages", "", 0, 1, 0, row),
+        ]
+    lines.append(join("D", "messages", f"bal_{name}", "", 1, 1, used, used))
+    header = ("track", "sandbox", name, f"int_{name}", str(used), str(at_ms), f"req_{turn}")
+    return "\n".join(("\t".join(header), *lines)).encode()
+
+
+def _memory_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+async def _load(name: str, url: str, seconds: float) -> Load:
+    async with _redis() as (redis_url, client), _processes(redis_url, url) as base:
+        await _prepare(base)
+        engine = make_engine(url, EngineOptions())
+        database = Database(engine, threads=1, answer_ms=None)
+        watch = _Watch(client, SqlReader(database))
+        watching = asyncio.create_task(watch.run())
+        began = time.perf_counter()
+        async with httpx.AsyncClient(timeout=30) as http:
+            calls = (_track(http, base, at, began + seconds) for at in range(CONNECTIONS))
+            tracks = sum(await asyncio.gather(*calls))
+        took = time.perf_counter() - began
+        drained = await watch.finish()
+        await watching
+        await database.close()
+    late = sorted(watch.late_ms)
+    p50, p99 = (late[int(len(late) * part)] for part in (0.5, 0.99))
+    return Load(name, tracks / took, p50, p99, drained)
+
+
+@contextlib.asynccontextmanager
+async def _processes(redis_url: str, database_url: str) -> AsyncIterator[str]:
+    """Start a gateway and a writer, and yield where the gateway listens."""
+    urls = ["--redis-url", redis_url, "--database-url", database_url]
+    env = os.environ | {"TALLYGATE_BOOTSTRAP_KEY": KEY, "TALLYGATE_HOT_TIMEOUT_MS": "5000"}
+    started = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", *words, *urls),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=env,
+        )
+        for words in (["serve", "--no-writer", "--port", "0"], ["writer"])
+    ]
+    try:
+        output: Any = started[0].stdout
+        yield (await output.readline()).decode().split()[-1]
+    finally:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            await process.communicate()
+
+
+async def _prepare(base: str) -> None:
+    async with httpx.AsyncClient(timeout=30, base_url=base) as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get("/ready")).is_success:
+                    break
+            await asyncio.sleep(SAMPLE_SECONDS)
+        feature = {"feature_id": "messages", "name": "Messages", "type": "metered"}
+        feature |= {"consumable": True}  # type: ignore[dict-item]
+        await _call(http, "features.create", feature)
+        for at in range(CONNECTIONS):
+            await _call(http, "customers.get_or_create", {"customer_id": f"cus_{at}"})
+            await _call(
+                http,
+                "balances.create",
+                {"customer_id": f"cus_{at}", "feature_id": "messages", "included_grant": 1_000_000},
+            )
+
+
+async def _track(http: httpx.AsyncClient, base: str, at: int, until: float) -> int:
+    """Track one unit after the other; return how many were acknowledged."""
+    body = {"customer_id": f"cus_{at}", "feature_id": "messages", "value": 1}
+    acknowledged = 0
+    while time.perf_counter() < until:
+        await _call(http, f"{base}/v1/balances.track", body)
+        acknowledged += 1
+    return acknowledged
+
+
+async def _call(http: httpx.AsyncClient, name: str, body: dict[str, Any]) -> None:
+    url = name if name.startswith("http") else f"/v1/{name}"
+    answer = await http.post(url, json=body, headers={"authorization": f"Bearer {KEY}"})
+    assert answer.is_success, answer.text
+
+
+class _Watch:
+    """Measures how late SQL is: what Redis has now, and when SQL has it."""
+
+    def __init__(self, client: Redis, reader: SqlReader) -> None:
+        self.late_ms: list[float] = []
+        self._client = client
+        self._reader = reader
+        self._waiting: dict[int, list[tuple[int, int]]] = {}
+        self._is_over = False
+        self._done = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look again and again until the load is over and SQL has everything."""
+        while not self._is_over or any(self._waiting.values()):
+            if not self._is_over:
+                await self._note()
+            await self._compare()
+            await asyncio.sleep(SAMPLE_SECONDS)
+        self._done.set()
+
+    async def finish(self) -> float:
+        """Return the seconds until SQL has what Redis has now."""
+        began = time.perf_counter()
+        await self._note()
+        self._is_over = True
+        await self._done.wait()
+        return time.perf_counter() - began
+
+    async def _note(self) -> None:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in range(PARTITIONS):
+                pipe.execute_command("XREVRANGE", outbox_key(at), "+", "-", "COUNT", 1)
+            replies = await pipe.execute()
+        for at, reply in enumerate(replies):
+            waiting = self._waiting.setdefault(at, [])
+            newest = place(reply[0][0].decode()) if reply else (0, 0)
+            if reply and (not waiting or waiting[-1] < newest):
+                waiting.append(newest)
+
+    async def _compare(self) -> None:
+        cursors = await self._reader.cursors(range(PARTITIONS))
+        now_ms = SystemClock().now_ms()
+        for at, waiting in self._waiting.items():
+            reached = place(cursors.get(at, "0-0"))
+            while waiting and waiting[0] <= reached:
+                self.late_ms.append(max(0, now_ms - waiting.pop(0)[0]))
+
+
+@click.command()
+@click.option("--entries", type=click.IntRange(1_000), default=ENTRIES, show_default=True)
+@click.option("--seconds", type=float, default=SECONDS, show_default=True)
+def main(*, entries: int, seconds: float) -> None:
+    """Measure the writer."""
+    click.echo(asyncio.run(run(smoke=False, entries=entries, seconds=seconds)).table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The fast lane: the two hot routes answered inside uvicorn's own protocol, before ASGI begins.
+
+A request for a hot route becomes a ``_HotCall``, which stands where uvicorn's request cycle would
+stand, so that keep-alive, pipelining, hang-ups and a graceful stop stay uvicorn's care; only the
+scope, the task and the messages of ASGI are not made. Whatever is unusual (another method, a query,
+``Expect``, an upgrade, HTTP/1.0) goes on to ASGI as if the lane were not there, and the answers are
+the same bytes either way: both come from ``Exchange``.
+
+It relies on uvicorn's internals, which is why that is pinned to one minor release.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
+from gateway.api.errors import Reply
+from gateway.api.exchange import Answers, ClientGoneError
+from gateway.api.operation import Operation
+from gateway.stepping import drive
+
+log = logging.getLogger(__name__)
+
+_CLOSE: Final = b"connection: close\r\n"
+
+
+class _NoEvent:
+    """Nobody waits for the parts of a hot call's body."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class _HotCall:
+    """A request on its way; the public names are those uvicorn's protocol uses of a cycle."""
+
+    __slots__ = (
+        "_protocol",
+        "_size",
+        "body",
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "operation",
+        "response_complete",
+    )
+
+    def __init__(
+        self,
+        protocol: FastLane,
+        operation: Operation,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+    ) -> None:
+        self._protocol = protocol
+        self._size = 0
+        self.operation = operation
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = bytearray()
+        self.more_body = True
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = _NO_EVENT
+
+    def take(self, data: bytes) -> None:
+        """Keep a part of the body, or only count it once there is too much."""
+        self._size += len(data)
+        if self._size <= self._protocol.body_bytes_max:
+            self.body += data
+        else:
+            self.body.clear()
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much came that not even a refusal is worth reading the rest."""
+        return self._size > self._protocol.body_bytes_max + DRAIN_BYTES_MAX
+
+    def begin(self) -> None:
+        """Answer; the body is complete."""
+        answer = self._protocol.exchange.answer(
+            self.operation, "POST", b"", self.headers, self._read_body
+        )
+        drive(answer, self._end, cast("Any", self._protocol.tasks))
+
+    async def _read_body(self) -> bytes:
+        if self._size > self._protocol.body_bytes_max:
+            raise body_too_large(self._protocol.body_bytes_max)
+        return bytes(self.body)
+
+    def _end(self, reply: Reply | None, error: BaseException | None) -> None:
+        if self.disconnected or self._protocol.transport.is_closing():
+            self.response_complete = True
+            return
+        if reply is None:
+            if not isinstance(error, ClientGoneError):
+                log.error("a hot call failed", exc_info=error)
+            self._protocol.transport.close()
+            return
+        lines = [STATUS_LINE[reply.status]]
+        for name, value in reply.headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n" % len(reply.body))
+        if not self.keep_alive:
+            lines.append(_CLOSE)
+        lines += (b"\r\n", reply.body)
+        self.response_complete = True
+        self._protocol.transport.write(b"".join(lines))
+        if not self.keep_alive:
+            self._protocol.transport.close()
+        self._protocol.on_response_complete()
+
+
+class FastLane(HttpToolsProtocol):
+    """Uvicorn's protocol with a shorter way for hot routes; ``make_lane`` binds it to them."""
+
+    hot: ClassVar[dict[bytes, Operation]]
+    exchange: ClassVar[Answers]
+    body_bytes_max: ClassVar[int]
+
+    def on_message_begin(self) -> None:
+        """Note a request; what ASGI needs of it is made when it turns out to need ASGI."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Choose the way."""
+        operation = self.hot.get(self.url)
+        if (
+            operation is None
+            or self.expect_100_continue
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+            or self.parser.should_upgrade()
+        ):
+            self._leave_lane()
+            return
+        before = cast("Any", self.cycle)
+        call = _HotCall(self, operation, self.headers, keep_alive=self.parser.should_keep_alive())
+        self.cycle = cast("Any", call)
+        if before is not None and not before.response_complete:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cast("Any", call), self.app))
+
+    def _leave_lane(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body."""
+        call = cast("Any", self.cycle)
+        if not isinstance(call, _HotCall):
+            super().on_body(body)
+            return
+        call.take(body)
+        if call.is_endless and call.more_body:
+            call.keep_alive = False
+            self.on_message_complete()
+
+    def on_message_complete(self) -> None:
+        """Answer a hot call whose turn it is."""
+        call = cast("Any", self.cycle)
+        if not isinstance(call, _HotCall):
+            super().on_message_complete()
+            return
+        if call.more_body:
+            call.more_body = False
+            if not self._waits(call):
+                call.begin()
+
+    def _waits(self, call: _HotCall) -> bool:
+        return any(waiting is call for waiting, _ in cast("Any", self.pipeline))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - a cycle or a call
+        if isinstance(cycle, _HotCall):
+            if not cycle.more_body:
+                cycle.begin()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+
+def make_lane(
+    exchange: Answers, operations: Iterable[Operation], *, body_bytes_max: int
+) -> type[FastLane]:
+    """Return the protocol class for the hot operations; uvicorn makes one for each connection."""
+
+    class Lane(FastLane):
+        """The lane of one application."""
+
+    Lane.hot = {operation.path.encode(): operation for operation in operations if operation.hot}
+    Lane.exchange = exchange
+    Lane.body_bytes_max = body_bytes_max
+    return Lane

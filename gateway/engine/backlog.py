@@ -1,0 +1,119 @@
+"""How far SQL is behind Redis, and when that is too far to take more.
+
+What SQL has not got lies in the outboxes, in Redis' memory. Before that memory decides, changes are
+refused: past a number of entries, or past the age of the oldest. One look a second for a process,
+so a bound is passed by at most what a second brings. Reads and checks that use nothing go on.
+
+Failure. SQL does not answer: the cursors known last still hold, for nothing moves them. Redis does
+not answer: what was decided last stays, and calls fail for a reason of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from gateway import metrics
+from gateway.errors import BacklogError, UnavailableError
+from gateway.keys import outbox_key
+
+if TYPE_CHECKING:
+    from gateway.ports import Reader, WallClock
+    from gateway.scripts import Scripts
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+_BEGINNING = "0-0"
+
+
+class Backlog:
+    """Watches the outboxes as long as the process runs; ``is_full`` is all a call looks at."""
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        reader: Reader,
+        wall: WallClock,
+        *,
+        partitions: int,
+        entries_max: int,
+        lag_seconds_max: int,
+    ) -> None:
+        """Keep the parts; a bound of 0 is none."""
+        self._scripts = scripts
+        self._reader = reader
+        self._wall = wall
+        self._outboxes = [outbox_key(one) for one in range(partitions)]
+        self._cursors = dict.fromkeys(range(partitions), _BEGINNING)
+        self._entries_max = entries_max
+        self._lag_ms_max = lag_seconds_max * 1000
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
+        self.is_full = False
+
+    def admit(self) -> None:
+        """Raise ``BacklogError`` while there is no room for another change."""
+        if self.is_full:
+            metrics.refused.labels("backlog").inc()
+            raise BacklogError
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._task = asyncio.create_task(self._watch(), name="backlog")
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            # Not by cancelling alone: a wait that ends at that very moment swallows it (3.11).
+            self._is_stopped = True
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def look(self) -> None:
+        """Decide anew. Raises ``UnavailableError`` when Redis does not answer."""
+        lengths = await self._scripts.outbox_lengths(self._outboxes)
+        with contextlib.suppress(UnavailableError):
+            self._cursors |= await self._reader.cursors(range(len(self._outboxes)))
+        entries = sum(lengths)
+        lag_ms = await self._lag_ms(lengths)
+        was_full, self.is_full = self.is_full, self._is_too_much(entries, lag_ms)
+        if self.is_full and not was_full:
+            log.warning(
+                "changes are refused: SQL is %d s behind, %d entries wait for it",
+                lag_ms // 1000,
+                entries,
+            )
+        elif was_full and not self.is_full:
+            log.warning("changes are taken again: SQL has caught up")
+
+    def _is_too_much(self, entries: int, lag_ms: int) -> bool:
+        return bool(
+            (self._entries_max and entries > self._entries_max)
+            or (self._lag_ms_max and lag_ms > self._lag_ms_max)
+        )
+
+    async def _lag_ms(self, lengths: list[int]) -> int:
+        """Return the age of the oldest entry SQL has not got."""
+        if not self._lag_ms_max:
+            return 0
+        held = [at for at, length in enumerate(lengths) if length]
+        asked = [(self._outboxes[at], self._cursors[at]) for at in held]
+        firsts = (
+            [first for first in await self._scripts.next_entries(asked) if first] if held else []
+        )
+        oldest = min((int(first.partition("-")[0]) for first in firsts), default=None)
+        return 0 if oldest is None else max(0, self._wall.now_ms() - oldest)
+
+    async def _watch(self) -> None:
+        while not self._is_stopped:
+            try:
+                await self.look()
+            except UnavailableError:
+                log.debug("the outboxes were not looked at: Redis does not answer")
+            await asyncio.sleep(LOOK_SECONDS)

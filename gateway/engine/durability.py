@@ -1,0 +1,216 @@
+"""What a change must have reached before its call is answered.
+
+``memory``: Redis has carried it out. ``replica``: a replica has it too (``WAIT``). ``aof``: it is
+on the server's disk (``WAITAOF``). ``sql``: the writer has committed it. The deployment chooses a
+level and a call may ask for more with ``x-durability``; nobody gets less than either.
+
+The call is carried out first and waited for afterwards. So one whose level is not reached in time
+*was* carried out: ``UnconfirmedError`` says so, and the same call with the same idempotency key
+answers as the first did, once its level is reached. Which Redis it was when the call began is known
+by its generation: if it is another one by now, nothing that was written can be vouched for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from gateway import metrics
+from gateway.errors import (
+    InvalidInputsError,
+    InvalidRequestError,
+    UnavailableError,
+    UnconfirmedError,
+)
+from gateway.keys import outbox_key, partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from gateway.ports import Reader
+    from gateway.scripts import Scripts
+    from gateway.scripts.barrier import Barrier
+
+POLL_SECONDS = 0.01
+"""How often the cursors are read while somebody waits for SQL; one statement, whoever waits."""
+
+
+class Level(IntEnum):
+    """From the quickest to the safest."""
+
+    MEMORY = 0
+    REPLICA = 1
+    AOF = 2
+    SQL = 3
+
+
+LEVELS: dict[str, Level] = {level.name.lower(): level for level in Level}
+
+
+class Trust(Protocol):
+    """Which Redis this is; another one, or an older state of the same, has another number."""
+
+    @property
+    def generation(self) -> int:
+        """The number."""
+
+
+class OneRedis:
+    """A Redis nobody watches: always the same."""
+
+    generation = 0
+
+
+def level_of(header: bytes) -> Level:
+    """Return the level a header names. Raises ``InvalidInputsError``."""
+    level = LEVELS.get(header.decode("latin-1"))
+    if level is None:
+        raise InvalidInputsError(f"x-durability: must be one of {', '.join(LEVELS)}")
+    return level
+
+
+class Durability:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        barrier: Barrier,
+        scripts: Scripts,
+        reader: Reader,
+        *,
+        level: Level,
+        timeout_ms: int,
+        partitions: int,
+        trust: Trust | None = None,
+    ) -> None:
+        """Keep the parts; ``level`` is what every change gets."""
+        self.level = level
+        self.partitions = partitions
+        self._barrier = barrier
+        self._scripts = scripts
+        self._arrivals = Arrivals(reader)
+        self._timeout_seconds = timeout_ms / 1000
+        self.trust: Trust = trust or OneRedis()
+        self._has_file = False
+
+    async def available(self, asked: Level) -> Level:
+        """Return the level of a call that asks for one.
+
+        Raises ``InvalidRequestError`` for one this Redis does not have.
+        """
+        level = max(asked, self.level)
+        await self.require(level)
+        return level
+
+    async def require(self, level: Level) -> None:
+        """Raise ``InvalidRequestError`` if Redis can never say that this level is reached."""
+        if level is not Level.AOF or self._has_file:
+            return
+        if reason := await self._barrier.refusal():
+            msg = (
+                "durability aof needs Redis 7.2 or Valkey with appendonly yes; "
+                f"this server answers: {reason}"
+            )
+            raise InvalidRequestError(msg)
+        self._has_file = True
+
+    async def confirm(self, level: Level, generation: int, partitions: Sequence[int]) -> None:
+        """Return once what was written to these partitions has reached a level, and that of the
+        deployment with it.
+
+        Raises ``UnconfirmedError`` when it has not in time.
+        """
+        name = level.name.lower()
+        begun = time.perf_counter()
+        waiting = asyncio.create_task(self._reached(level, partitions))
+        try:
+            await asyncio.wait([waiting], timeout=self._timeout_seconds)
+            reached = waiting.done() and waiting.result()
+        finally:
+            waiting.cancel()
+        if not reached or self.trust.generation != generation:
+            metrics.durability_unconfirmed.labels(name).inc()
+            msg = (
+                f"The call was carried out, but level {name} was not reached in time; sending it "
+                "again with its idempotency key cannot count twice"
+            )
+            raise UnconfirmedError(msg)
+        metrics.durability_seconds.labels(name).observe(time.perf_counter() - begun)
+
+    async def _reached(self, level: Level, partitions: Sequence[int]) -> bool:
+        if level is Level.SQL:
+            outboxes = [outbox_key(one) for one in partitions]
+            try:
+                ends = await self._scripts.last_entries(outboxes)
+            except UnavailableError:
+                return False
+            await self._arrivals.wait(dict(zip(partitions, ends, strict=True)))
+            return True
+        waits: list[Awaitable[bool]] = []
+        if Level.REPLICA in (level, self.level):
+            waits.append(self._barrier.replicated())
+        if Level.AOF in (level, self.level):
+            waits.append(self._barrier.flushed())
+        return all(await asyncio.gather(*waits))
+
+
+class Arrivals:
+    """Tells when SQL has entries: one loop asks for everybody who waits, and ends with the last."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._waiting: dict[asyncio.Future[None], dict[int, tuple[int, int]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def wait(self, ends: dict[int, str]) -> None:
+        """Return once each partition's cursor has passed its id; an empty outbox has nothing to
+        wait for.
+        """
+        wanted = {one: place_of(end) for one, end in ends.items() if end != "0-0"}
+        if not wanted:
+            return
+        arrived = asyncio.get_running_loop().create_future()
+        self._waiting[arrived] = wanted
+        if self._task is None:
+            self._task = asyncio.create_task(self._look(), name="arrivals")
+        try:
+            await arrived
+        finally:
+            self._waiting.pop(arrived, None)
+
+    async def _look(self) -> None:
+        try:
+            while self._waiting:
+                await self._look_once()
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._task = None
+
+    async def _look_once(self) -> None:
+        asked = {partition for wanted in self._waiting.values() for partition in wanted}
+        try:
+            cursors = await self._reader.cursors(sorted(asked))
+        except UnavailableError:
+            return
+        places = {partition: place_of(cursor) for partition, cursor in cursors.items()}
+        for arrived, wanted in self._waiting.items():
+            known = (places.get(one, (-1, 0)) >= end for one, end in wanted.items())
+            if not arrived.done() and all(known):
+                arrived.set_result(None)
+
+
+def partitions_touched(env: str, request: object, partitions: int) -> list[int]:
+    """Return the partitions a request may have written to: all where it names no customer."""
+    named = request if isinstance(request, list) else [request]
+    customers = {getattr(one, "customer_id", None) for one in named}
+    if None in customers:
+        return list(range(partitions))
+    return sorted({partition_of(env, str(one), partitions) for one in customers})
+
+
+def place_of(stream_id: str) -> tuple[int, int]:
+    """Return what a stream id sorts by."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,149 @@
+"""Look at every part for ``/health``: what answers, how late SQL is, what is fenced.
+
+A part that does not answer is what the answer says, never an error. What only this process knows,
+fences, the breaker and the drift it found, is read from its metrics, so that both tell the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway import metrics
+from gateway.api.health import (
+    Health,
+    IncidentHealth,
+    IncidentsHealth,
+    Reason,
+    State,
+    Versions,
+    WriterHealth,
+)
+from gateway.api.openapi import package_version
+from gateway.engine.catalog import Catalog
+from gateway.errors import GatewayError, UnavailableError
+from gateway.keys import outbox_key
+from gateway.ports import Reader, WallClock
+from gateway.tasks import WriterTask
+from persistence.fleet import Fleet, SqlFleet
+
+
+class HealthParts(NamedTuple):
+    """What is looked at."""
+
+    redis: Redis
+    reader: Reader
+    fleet: SqlFleet
+    catalog: Catalog
+    writer: WriterTask | None
+    wall: WallClock
+
+
+class HealthProbe:
+    """``gateway.api.health.Probe`` on the real parts."""
+
+    def __init__(self, parts: HealthParts, *, partitions: int) -> None:
+        self._parts = parts
+        self._partitions = partitions
+
+    async def health(self) -> Health:
+        """Return the state of every part."""
+        redis_version, fleet, oldest = await asyncio.gather(
+            self._redis_version(), self._fleet(), self._oldest_waiting()
+        )
+        health = Health(
+            status="ok",
+            redis=_state(redis_version),
+            sql=_state(fleet),
+            catalog="ok" if self._parts.catalog.is_current else "unavailable",
+            writer=self._writer_health(oldest, fleet),
+            versions=Versions(
+                gateway=package_version(),
+                redis=redis_version,
+                sql=fleet.revision if fleet else None,
+            ),
+            incidents=_incidents(fleet) if fleet else None,
+            drift_balances=_drift(),
+        )
+        health.degraded = reasons(health)
+        health.status = "degraded" if health.degraded else "ok"
+        return health
+
+    async def _redis_version(self) -> str | None:
+        with contextlib.suppress(RedisError, OSError):
+            server = await self._parts.redis.info("server")
+            return str(server.get("valkey_version") or server["redis_version"])
+        return None
+
+    async def _fleet(self) -> Fleet | None:
+        with contextlib.suppress(GatewayError):
+            return await self._parts.fleet.read()
+        return None
+
+    def _writer_health(self, oldest: list[int] | None, fleet: Fleet | None) -> WriterHealth:
+        health = WriterHealth(state="apart", lag_seconds=None, partitions_behind=None)
+        writer = self._parts.writer
+        if writer is not None:
+            task = writer.task
+            health.state = "stopped" if task is None else "failed" if task.done() else "running"
+        if oldest is not None:
+            late_ms = max(0, self._parts.wall.now_ms() - min(oldest)) if oldest else 0
+            health.lag_seconds, health.partitions_behind = late_ms / 1000, len(oldest)
+        if fleet is not None:
+            health.partitions_owned = self._owned(fleet)
+        return health
+
+    def _owned(self, fleet: Fleet) -> dict[str, int]:
+        # Those no writer has ever opened have no row yet.
+        unknown = self._partitions - sum(fleet.owned.values())
+        unwritten = fleet.owned.get("", 0) + unknown
+        return fleet.owned | ({"": unwritten} if unwritten else {})
+
+    async def _oldest_waiting(self) -> list[int] | None:
+        """Return the time of the first entry SQL has not got, for each partition that has one."""
+        with contextlib.suppress(RedisError, OSError, UnavailableError):
+            cursors = await self._parts.reader.cursors(range(self._partitions))
+            async with self._parts.redis.pipeline(transaction=False) as pipe:
+                for partition, cursor in cursors.items():
+                    after = f"({cursor}"
+                    pipe.execute_command("XRANGE", outbox_key(partition), after, "+", "COUNT", 1)
+                replies = await cast("Awaitable[list[Any]]", pipe.execute())
+            return [int(reply[0][0].partition(b"-")[0]) for reply in replies if reply]
+        return None
+
+
+def reasons(health: Health) -> list[Reason]:
+    """Return what is wrong, as far as a state and the metrics of this process tell."""
+    writer, incidents = health.writer, health.incidents
+    found: dict[Reason, bool] = {
+        "redis": health.redis != "ok",
+        "sql": health.sql != "ok",
+        "catalog": health.catalog != "ok",
+        "writer": writer.state == "failed",
+        "unwritten": any(not owner for owner in writer.partitions_owned),
+        "fenced": metrics.value_of(metrics.fenced) > 0,
+        "breaker": metrics.value_of(metrics.breaker_open) > 0,
+        "incidents": incidents is not None and incidents.open > 0,
+        "drift": bool(health.drift_balances),
+    }
+    return [reason for reason, is_so in found.items() if is_so]
+
+
+def _state(answer: object) -> State:
+    return "unavailable" if answer is None else "ok"
+
+
+def _incidents(fleet: Fleet) -> IncidentsHealth:
+    newest = [IncidentHealth(**incident._asdict()) for incident in fleet.incidents]
+    return IncidentsHealth(open=fleet.open_incidents, newest=newest)
+
+
+def _drift() -> int | None:
+    if not metrics.value_of(metrics.drift_checked):
+        return None
+    return int(metrics.value_of(metrics.drift_balances))

@@ -1,0 +1,100 @@
+"""What SQL remembers of Redis: which installation it belongs to, which server was last admitted,
+how far each stream had come, and the times it was not what SQL knows of it.
+
+The guard compares by it; ``persistence.incidents`` keeps it. Every method of the protocol may raise
+``gateway.errors.UnavailableError``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from gateway.stream_ids import BEGINNING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Reached(NamedTuple):
+    """How far a partition had come: the entry SQL has, and the newest any process has seen."""
+
+    cursor: str = BEGINNING
+    seen: str = BEGINNING
+
+
+class Past(NamedTuple):
+    """What SQL knows; partitions that were never written are not in ``reached``."""
+
+    identity: str
+    run_id: str
+    """Of the server that was last admitted, empty if none ever was."""
+    reached: Mapping[int, Reached]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever carried to SQL, nor seen on its way."""
+        return all(one == Reached() for one in self.reached.values())
+
+
+class IncidentKind(StrEnum):
+    """What was wrong."""
+
+    REDIS_BEHIND = "redis_behind"
+    """Redis is older than SQL: an older file, or a replica that had not got everything."""
+    REDIS_FLUSHED = "redis_flushed"
+    """Redis lost everything it had of a partition."""
+    ENTRIES_LOST = "entries_lost"
+    """Redis lost entries that SQL had not got either."""
+    SQL_BEHIND = "sql_behind"
+    """SQL is older than Redis: entries it had not got were trimmed from the stream."""
+    WRONG_SERVER = "wrong_server"
+    """The server belongs to another installation than SQL."""
+
+
+class Incident(NamedTuple):
+    """One row of ``incidents``; see ``persistence.fleet_models``."""
+
+    kind: IncidentKind
+    partition: int | None
+    from_id: str
+    to_id: str
+    lost: int | None
+    reseeded: int
+    run_id: str
+    detail: str
+
+
+class Touched(NamedTuple):
+    """A customer, deleted ones included, and the time of the newest entry SQL has of it."""
+
+    applied_ms: int
+    internal_id: str
+    env: str
+    customer_id: str
+
+
+class Installation(Protocol):
+    """Where the guard keeps what it knows."""
+
+    async def past(self) -> Past:
+        """Return everything, from one snapshot."""
+
+    async def admitted(self) -> str:
+        """Return the run id of the server that was last admitted."""
+
+    async def fence(self, partitions: Sequence[int]) -> Past:
+        """Take the partitions from their writers, so that no batch on its way is applied; return
+        what is known from then on.
+        """
+
+    async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
+        """Return customers SQL has entries of from that time on, in order, after a place."""
+
+    async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
+        """Keep incidents that are not known yet, and set what was seen of some partitions, for what
+        lay beyond is now reported as lost. Return how many incidents were new.
+        """
+
+    async def admit(self, run_id: str, after: str) -> bool:
+        """Set the admitted server, if it is still the one it was, and end open incidents."""

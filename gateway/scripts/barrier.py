@@ -1,0 +1,79 @@
+"""When everything Redis has acknowledged so far is on a replica, or in its append-only file.
+
+``WAIT`` and ``WAITAOF`` speak of the last write of their own connection, so a round first makes a
+tiny one: replication and the file keep the order of the server, and with it everything before is
+covered, whoever wrote it. One connection is enough for a process: while a round is under way, all
+who come share the next.
+
+Failure. No answer, a refusal or too few replicas in time: False. Nothing is lost by that, only not
+known to be safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.exceptions import RedisError
+
+from gateway.keys import PULSE
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+REPLICAS = 1
+"""Replicas that must have a change at level ``replica``."""
+
+
+class Barrier:
+    """Rounds of one server; ``client`` waits longer for an answer than a round may take."""
+
+    def __init__(self, client: Redis, round_ms: int) -> None:
+        self._client = client
+        self.replicated = Rounds(lambda: self._round("WAIT", REPLICAS, round_ms))
+        """Whether a replica has it."""
+        self.flushed = Rounds(lambda: self._round("WAITAOF", 1, 0, round_ms))
+        """Whether the server's own file has it on disk."""
+
+    async def refusal(self) -> str | None:
+        """Return why this server cannot wait for its file; None when it can."""
+        try:
+            await cast("Any", self._client).execute_command("WAITAOF", 1, 0, 1)
+        except RedisError as error:
+            return str(error) or type(error).__name__
+        return None
+
+    async def _round(self, *words: str | int) -> bool:
+        try:
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.execute_command("SET", PULSE, "")
+                pipe.execute_command(*words)
+                _, reply = await pipe.execute()
+        except RedisError as error:
+            log.warning("%s was not answered: %s", words[0], error)
+            return False
+        return int(reply[0] if isinstance(reply, list) else reply) >= int(words[1])
+
+
+class Rounds:
+    """One wait after the other; who comes while one is under way shares the next."""
+
+    def __init__(self, run: Callable[[], Awaitable[bool]]) -> None:
+        self._run = run
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[Any] | None = None
+
+    async def __call__(self) -> bool:
+        """Return what a round says that began after this call."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._go())
+        return bool(await asyncio.shield(self._next))
+
+    async def _go(self) -> bool:
+        async with self._turn:
+            self._next = None
+            return await self._run()

@@ -1,0 +1,160 @@
+"""The customers that Redis holds, looked at without being used: for those who compare and evict.
+
+A look must not keep a customer from growing idle, so the server is told not to count it; a server
+older than that (Redis 7.0) does count it, and ``touches`` says so. Everything is read in small
+steps: no look holds up a request for longer than a script does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.keys import CUSTOMERS, customer_keys, customer_of
+from gateway.scripts.server import unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from redis.asyncio import Redis
+
+    from gateway.keys import CustomerKeys, Key
+
+STEP = 1_000
+"""Keys or fields one step looks at: well under a millisecond of Redis."""
+
+_UNTOUCHED = ("CLIENT", "NO-TOUCH", "ON")
+
+
+class Name(NamedTuple):
+    """A customer."""
+
+    env: str
+    customer_id: str
+
+
+class Dump(NamedTuple):
+    """The keys of a customer as texts and scores. Locks are those that were asked for and are
+    there; ``is_whole`` is False when it changed while it was read.
+    """
+
+    customer: dict[str, str]
+    holdings: dict[str, str]
+    order: dict[str, int]
+    marks: dict[str, int]
+    due: dict[str, int]
+    receipts: dict[str, str]
+    holds: dict[str, int]
+    is_whole: bool = True
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Internal id and seq, as they stand there."""
+        return self.customer.get("id", ""), self.customer.get("seq", "")
+
+
+class Residents:
+    """Looks at customers through a client of its own."""
+
+    def __init__(self, client: Redis, partitions: int) -> None:
+        """Keep the parts; nothing is asked yet."""
+        self._client = client
+        self._partitions = partitions
+        self.touches = False
+        """Whether the server takes a look for use, as far as it has told."""
+
+    def keys_of(self, name: Name) -> CustomerKeys:
+        """Return the keys of a customer."""
+        return customer_keys(*name, self._partitions)
+
+    async def scan(self, cursor: int) -> tuple[int, list[Name]]:
+        """Return the next place of a walk over all customers, 0 at its end, and those it met."""
+        ((place, keys),) = await self._ask([("SCAN", cursor, "MATCH", CUSTOMERS, "COUNT", STEP)])
+        return int(place), [Name(*found) for found in map(customer_of, keys) if found]
+
+    async def idle_seconds(self, names: Sequence[Name]) -> list[int]:
+        """Return how long each customer was not used; -1 for one that is gone."""
+        asked = [("OBJECT", "IDLETIME", self.keys_of(name).customer) for name in names]
+        found = await self._ask(asked)
+        return [-1 if seconds is None else int(seconds) for seconds in found]
+
+    async def size(self, name: Name) -> int:
+        """Return how many fields the entities of a customer take; -1 without the customer."""
+        keys = self.keys_of(name)
+        there, fields = await self._ask([("EXISTS", keys.customer), ("HLEN", keys.entities)])
+        return int(fields) if there else -1
+
+    async def read(self, name: Name, lock_ids: Sequence[str] = ()) -> Dump | None:
+        """Return all there is of a customer, and of some of its locks; None if it is not there."""
+        keys = self.keys_of(name)
+        before = await self.place(name)
+        if before is None:
+            return None
+        hashes = [await self._walk("HSCAN", key, _texts) for key in keys[:2]]
+        order, marks, due = [await self._walk("ZSCAN", key, _scores) for key in keys[2:5]]
+        receipts, holds = await self._locks(keys, name, lock_ids)
+        is_whole = await self.place(name) == before
+        return Dump(hashes[0], hashes[1], order, marks, due, receipts, holds, is_whole)
+
+    async def place(self, name: Name) -> tuple[str, str] | None:
+        """Return internal id and seq of a customer, None if it is not there."""
+        key = self.keys_of(name).customer
+        there, found = await self._ask([("EXISTS", key), ("HMGET", key, "id", "seq")])
+        if not there:
+            return None
+        internal_id, seq = ((text or b"").decode() for text in found)
+        return internal_id, seq
+
+    async def _walk(
+        self, command: str, key: Key, parse: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        cursor = 0
+        while True:
+            ((place, pairs),) = await self._ask([(command, key, cursor, "COUNT", STEP)])
+            found |= parse(pairs)
+            cursor = int(place)
+            if cursor == 0:
+                return found
+
+    async def _locks(
+        self, keys: CustomerKeys, name: Name, lock_ids: Sequence[str]
+    ) -> tuple[dict[str, str], dict[str, int]]:
+        asked: list[tuple[str | int, ...]] = []
+        for lock_id in lock_ids:
+            asked.append(("HGET", keys.locks, f"{name.env}\t{lock_id}"))
+            asked.append(("ZSCORE", keys.holds, f"{name.env}\t{name.customer_id}\t{lock_id}"))
+        found = await self._ask(asked) if asked else []
+        receipts = zip(lock_ids, found[::2], strict=True)
+        holds = zip(lock_ids, found[1::2], strict=True)
+        return (
+            {lock_id: text.decode() for lock_id, text in receipts if text is not None},
+            {lock_id: int(score) for lock_id, score in holds if score is not None},
+        )
+
+    async def _ask(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
+        """Return the replies of one round trip; raises ``UnavailableError``."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipe:
+                send = cast("Callable[..., object]", pipe.execute_command)
+                # Said each time, for a connection that broke was made anew.
+                send(*_UNTOUCHED)
+                for command in commands:
+                    send(*command)
+                untouched, *replies = await pipe.execute(raise_on_error=False)
+        except RedisError as error:
+            raise unavailable(error) from error
+        self.touches = isinstance(untouched, ResponseError)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise unavailable(reply)
+        return replies
+
+
+def _texts(pairs: Any) -> dict[str, str]:  # noqa: ANN401 - as redis-py parses it
+    return {name.decode(): text.decode() for name, text in pairs.items()}
+
+
+def _scores(pairs: Any) -> dict[str, int]:  # noqa: ANN401 - as redis-py parses it
+    return {member.decode(): int(score) for member, score in pairs}

@@ -1,0 +1,12 @@
+"""Arithmetic on stream ids (``milliseconds-sequence``), which do not sort as text."""
+
+from __future__ import annotations
+
+BEGINNING = "0-0"
+"""Before every entry."""
+
+
+def place(stream_id: str) -> tuple[int, int]:
+    """Return what an id sorts by."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)

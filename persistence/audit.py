@@ -1,0 +1,351 @@
+"""Add up every balance from its deductions, and say where SQL holds another number.
+
+The adding up is done by SQL, for some customers at a time in the order of their key, and only what
+differs comes back: memory does not grow with what there is. Each page is one snapshot, so the
+writer may go on meanwhile. Nothing here writes; ``persistence.mending`` does.
+
+Failure: SQL gone raises ``UnavailableError``; a page that was not finished is asked again by the
+caller, from where the last one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+
+from gateway.audit.records import Applied, Drift, Kind, LedgerPage, Move, Scope, Trail
+from gateway.outbox import customer_of
+from gateway.rows import Kind as RowKind
+from persistence.database import Database, read_transaction
+from persistence.mending import mend
+from persistence.models import (
+    Balance,
+    CatalogRevision,
+    Customer,
+    DeadLetter,
+    Deduction,
+    Slot,
+)
+from persistence.stream_ids import place
+
+DRIFTS_MAX = 1_000
+"""Drifts one page tells; more are all of one cause."""
+
+TRAIL_MAX = 10_000
+"""The newest deductions of a balance that are looked through for the one that broke it."""
+
+SHOWN_MAX = 5
+"""Of these, how many are shown."""
+
+LETTERS_MAX = 10_000
+"""Dead letters whose customers are told; a writer stops long before there are so many."""
+
+_NOTHING: ColumnElement[int] = literal_column("0")
+
+_Sums = Select[*tuple[Any, ...]]
+_Span = Callable[[InstrumentedAttribute[str]], ColumnElement[bool]]
+_Row = Row[*tuple[Any, ...]]
+
+
+class SqlLedger:
+    """``gateway.audit.records.Ledger`` on SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count(self, scope: Scope) -> int:
+        """Return how many customers there are, deleted ones included."""
+        return await self._database.run(partial(_count, scope))
+
+    async def page(self, scope: Scope, after: str, limit: int) -> LedgerPage:
+        """Compare the next customers with their deductions, in one snapshot."""
+        return await self._database.run(partial(_page, scope, after, limit))
+
+    async def trail(self, internal_id: str, balance_id: str, entity_id: str | None) -> Trail:
+        """Return the deductions of a balance's period; those of one slot if an entity is given."""
+        return await self._database.run(partial(_trail, internal_id, balance_id, entity_id))
+
+    async def applied(self, names: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Applied]:
+        """Return what SQL has of live customers, by environment and id."""
+        return await self._database.run(partial(_applied, names))
+
+    async def set_aside(self) -> Mapping[tuple[str, str], list[str]]:
+        """Return the ids of dead letters by customer; those that name none are under none."""
+        return await self._database.run(_set_aside)
+
+    async def clock_offset_ms(self) -> int:
+        """Return how far the sandbox's clock is ahead of the machine's."""
+        return await self._database.run(_clock_offset_ms)
+
+    async def mend(self, drift: Drift) -> bool:
+        """Set a number to what its deductions add up to; False when it is so already."""
+        return await self._database.run(partial(mend, drift))
+
+
+def _count(scope: Scope, engine: Engine) -> int:
+    statement = select(func.count()).select_from(Customer).where(*_within(scope))
+    with read_transaction(engine) as connection:
+        return connection.scalars(statement).one()
+
+
+def _within(scope: Scope) -> list[ColumnElement[bool]]:
+    where = []
+    if scope.env is not None:
+        where.append(Customer.env == scope.env)
+    if scope.customer_id is not None:
+        where.append(Customer.id == scope.customer_id)
+    return where
+
+
+def _page(scope: Scope, after: str, limit: int, engine: Engine) -> LedgerPage:
+    statement = (
+        select(Customer.internal_id)
+        .where(Customer.internal_id > after, *_within(scope))
+        .order_by(Customer.internal_id)
+        .limit(limit)
+    )
+    with read_transaction(engine) as connection:
+        found = connection.scalars(statement).all()
+        if not found:
+            return LedgerPage(0, 0, [], None)
+
+        def span(column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+            if scope == Scope():
+                return and_(column > after, column <= found[-1])
+            return column.in_(found)
+
+        counted = select(func.count()).select_from(Balance).where(span(Balance.internal_id))
+        drifts = [
+            *_drifts(connection, Kind.EVENTS, _unexplained_balances(span)),
+            *_drifts(connection, Kind.EVENTS, _unexplained_slots(span)),
+            *_drifts(connection, Kind.SUM, _sums_of_slots(span)),
+        ]
+        balances = connection.scalars(counted).one()
+    last = found[-1] if len(found) == limit else None
+    return LedgerPage(len(found), balances, drifts, last)
+
+
+def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
+    """Return what two sums say differently: ``stored`` and ``counted``, by balance and slot."""
+    found = sums.subquery()
+    statement = (
+        select(
+            func.coalesce(Customer.env, ""),
+            func.coalesce(Customer.id, ""),
+            found.c.internal_id,
+            Balance.feature_id,
+            found.c.balance_id,
+            # A balance that an entity owns is told with its owner, as a slot is.
+            case((found.c.entity_id != "", found.c.entity_id), else_=Balance.entity_id),
+            found.c.stored,
+            found.c.counted,
+        )
+        .join(
+            Balance,
+            and_(Balance.internal_id == found.c.internal_id, Balance.id == found.c.balance_id),
+        )
+        .outerjoin(Customer, Customer.internal_id == found.c.internal_id)
+        .order_by(found.c.internal_id, found.c.balance_id, found.c.entity_id)
+        .limit(DRIFTS_MAX)
+    )
+    for (
+        env,
+        customer_id,
+        internal_id,
+        feature_id,
+        balance_id,
+        entity_id,
+        stored,
+        counted,
+    ) in connection.execute(statement):
+        yield Drift(
+            kind=kind,
+            env=env,
+            customer_id=customer_id,
+            internal_id=internal_id,
+            feature_id=feature_id,
+            balance_id=balance_id,
+            entity_id=entity_id,
+            what="used" if kind is Kind.EVENTS else "used by all slots",
+            sql=int(stored),
+            events=int(counted),
+        )
+
+
+def _unexplained_balances(span: _Span) -> _Sums:
+    stored: _Sums = select(
+        Balance.internal_id,
+        Balance.id.label("balance_id"),
+        literal_column("''").label("entity_id"),
+        Balance.used.label("stored"),
+        _NOTHING.label("counted"),
+    ).where(span(Balance.internal_id))
+    counted: _Sums = (
+        select(
+            Deduction.internal_id,
+            Deduction.balance_id,
+            literal_column("''"),
+            _NOTHING,
+            Deduction.delta,
+        )
+        .join(Balance, _of_its_period())
+        .where(span(Deduction.internal_id))
+    )
+    return _different(stored, counted)
+
+
+def _unexplained_slots(span: _Span) -> _Sums:
+    """Slots of live per-entity balances against their deductions; one that is missing is 0."""
+    stored: _Sums = (
+        select(
+            Slot.internal_id,
+            Slot.balance_id,
+            Slot.entity_id,
+            Slot.used.label("stored"),
+            _NOTHING.label("counted"),
+        )
+        .join(Balance, _current_slot())
+        .where(span(Slot.internal_id), *_live_per_entity())
+    )
+    counted: _Sums = (
+        select(
+            Deduction.internal_id,
+            Deduction.balance_id,
+            Deduction.entity_id,
+            _NOTHING,
+            Deduction.delta,
+        )
+        .join(Balance, _of_its_period())
+        .where(span(Deduction.internal_id), *_live_per_entity())
+    )
+    return _different(stored, counted)
+
+
+def _sums_of_slots(span: _Span) -> _Sums:
+    stored: _Sums = select(
+        Balance.internal_id,
+        Balance.id.label("balance_id"),
+        literal_column("''").label("entity_id"),
+        Balance.used.label("stored"),
+        _NOTHING.label("counted"),
+    ).where(span(Balance.internal_id), *_live_per_entity())
+    counted: _Sums = (
+        select(Slot.internal_id, Slot.balance_id, literal_column("''"), _NOTHING, Slot.used)
+        .join(Balance, _current_slot())
+        .where(span(Slot.internal_id), *_live_per_entity())
+    )
+    return _different(stored, counted)
+
+
+def _different(*parts: _Sums) -> _Sums:
+    both = union_all(*parts).subquery()
+    stored, counted = func.sum(both.c.stored), func.sum(both.c.counted)
+    key = (both.c.internal_id, both.c.balance_id, both.c.entity_id)
+    sums = select(*key, stored.label("stored"), counted.label("counted"))
+    return sums.group_by(*key).having(stored != counted)
+
+
+def _of_its_period() -> ColumnElement[bool]:
+    return and_(
+        Balance.internal_id == Deduction.internal_id,
+        Balance.id == Deduction.balance_id,
+        Balance.period == Deduction.period,
+    )
+
+
+def _current_slot() -> ColumnElement[bool]:
+    return and_(
+        Balance.internal_id == Slot.internal_id,
+        Balance.id == Slot.balance_id,
+        Balance.period == Slot.period,
+    )
+
+
+def _live_per_entity() -> list[ColumnElement[bool]]:
+    return [Balance.kind == RowKind.PER_ENTITY.value, Balance.ended_at.is_(None)]
+
+
+def _trail(internal_id: str, balance_id: str, entity_id: str | None, engine: Engine) -> Trail:
+    where = [Deduction.internal_id == internal_id, Deduction.balance_id == balance_id]
+    if entity_id is not None:
+        where.append(Deduction.entity_id == entity_id)
+    sums = select(func.coalesce(func.sum(Deduction.delta), 0), func.count())
+    newest = (
+        select(
+            Deduction.event_id,
+            Deduction.position,
+            Deduction.at_ms,
+            Deduction.delta,
+            Deduction.total if entity_id is None else Deduction.used,
+        )
+        .join(Balance, _of_its_period())
+        .where(*where)
+        .order_by(Deduction.at_ms.desc(), Deduction.event_id.desc(), Deduction.position.desc())
+        .limit(TRAIL_MAX)
+    )
+    with read_transaction(engine) as connection:
+        total, count = connection.execute(
+            sums.select_from(Deduction).join(Balance, _of_its_period()).where(*where)
+        ).one()
+        rows = sorted(connection.execute(newest), key=_order_of)
+    moves = [Move(row.event_id, row.at_ms, row.delta, row[-1]) for row in rows]
+    broken_at = _first_broken(moves, is_whole=count == len(moves))
+    return Trail(total=int(total), count=count, moves=moves[-SHOWN_MAX:], broken_at=broken_at)
+
+
+def _order_of(row: _Row) -> tuple[int, int, int]:
+    """Return the place of a deduction in the outbox, which its event is named after."""
+    milliseconds, sequence = row.event_id.split("_")[2].split("-")[:2]
+    return *place(f"{milliseconds}-{sequence}"), row.position
+
+
+def _first_broken(moves: Sequence[Move], *, is_whole: bool) -> Move | None:
+    left = 0 if is_whole else None
+    for move in moves:
+        if left is not None and left + move.delta != move.left:
+            return move
+        left = move.left
+    return None
+
+
+def _applied(names: Sequence[tuple[str, str]], engine: Engine) -> Mapping[tuple[str, str], Applied]:
+    statement = select(
+        Customer.env, Customer.id, Customer.internal_id, Customer.seq, Customer.applied_ms
+    ).where(tuple_(Customer.env, Customer.id).in_(names), Customer.deleted_at.is_(None))
+    with read_transaction(engine) as connection:
+        return {(row[0], row[1]): Applied(*row[2:]) for row in connection.execute(statement)}
+
+
+def _set_aside(engine: Engine) -> Mapping[tuple[str, str], list[str]]:
+    statement = select(DeadLetter.partition, DeadLetter.stream_id, DeadLetter.payload)
+    found: dict[tuple[str, str], list[str]] = {}
+    with read_transaction(engine) as connection:
+        for partition, stream_id, payload in connection.execute(statement.limit(LETTERS_MAX)):
+            try:
+                name = customer_of(payload)
+            except (IndexError, UnicodeDecodeError):
+                continue
+            found.setdefault(name, []).append(f"{stream_id} of partition {partition}")
+    return found
+
+
+def _clock_offset_ms(engine: Engine) -> int:
+    with read_transaction(engine) as connection:
+        return connection.scalars(select(CatalogRevision.clock_offset_ms)).one()

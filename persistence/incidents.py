@@ -1,0 +1,156 @@
+"""What SQL remembers of Redis, and the times it was not what SQL knows of it.
+
+``gateway.installation.Installation`` on SQL: the guard compares by it. Every statement is one short
+transaction and none waits for Redis. Fencing goes through ``persistence.leases``, which knows what
+makes a writer stop.
+
+Failure. SQL gone raises ``UnavailableError`` and leaves everything as it was. An incident is known
+by what it is about, so one that is reported again, after a crash or by another process, stays one
+row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+
+from sqlalchemy import Connection, Engine, select, tuple_, update
+
+from gateway.ids import new_id
+from gateway.installation import Incident, Past, Reached, Touched
+from gateway.ports import WallClock
+from persistence import leases, models
+from persistence.database import Database, read_transaction, write_transaction
+from persistence.merge import INSERTS, table_of
+
+_INSTALLATION = table_of(models.Installation)
+_CURSORS = table_of(models.Cursor)
+_CUSTOMERS = table_of(models.Customer)
+_INCIDENTS = table_of(models.Incident)
+
+_ID_DIGITS = 26
+
+
+class SqlInstallation:
+    """The protocol on SQL."""
+
+    def __init__(self, database: Database, clock: WallClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def past(self) -> Past:
+        """Return everything, from one snapshot; an installation of no name gets one."""
+        past = await self._database.run(_read)
+        return past if past.identity else await self._database.run(_name)
+
+    async def admitted(self) -> str:
+        """Return the run id of the server that was last admitted."""
+        return await self._database.run(_admitted)
+
+    async def fence(self, partitions: Sequence[int]) -> Past:
+        """Take the partitions from their writers; return what is known from then on."""
+        return await self._database.run(partial(_fence, partitions))
+
+    async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
+        """Return customers SQL has entries of from that time on, in order, after a place."""
+        return await self._database.run(partial(_touched, since_ms, after, limit))
+
+    async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
+        """Keep incidents that are not known yet and set what was seen of some partitions; return
+        how many incidents were new.
+        """
+        work = partial(_report, incidents, seen, self._clock.now_ms())
+        return await self._database.run(work)
+
+    async def admit(self, run_id: str, after: str) -> bool:
+        """Set the admitted server, if it is still the one it was, and end open incidents."""
+        return await self._database.run(partial(_admit, run_id, after, self._clock.now_ms()))
+
+
+def _read(engine: Engine) -> Past:
+    with read_transaction(engine) as connection:
+        return _read_past(connection)
+
+
+def _read_past(connection: Connection) -> Past:
+    kept = select(_INSTALLATION.c.identity, _INSTALLATION.c.run_id)
+    identity, run_id = connection.execute(kept).one()
+    cursors = select(_CURSORS.c.partition, _CURSORS.c.stream_id, _CURSORS.c.seen_id)
+    found = connection.execute(cursors.order_by(_CURSORS.c.partition))
+    return Past(identity, run_id, {at: Reached(cursor, seen) for at, cursor, seen in found})
+
+
+def _name(engine: Engine) -> Past:
+    """Name an installation that was set up before installations had names."""
+    unnamed = update(_INSTALLATION).where(_INSTALLATION.c.identity == "")
+    with write_transaction(engine) as connection:
+        connection.execute(unnamed.values(identity=new_id("inst")))
+        return _read_past(connection)
+
+
+def _admitted(engine: Engine) -> str:
+    with read_transaction(engine) as connection:
+        return str(connection.scalars(select(_INSTALLATION.c.run_id)).one())
+
+
+def _fence(partitions: Sequence[int], engine: Engine) -> Past:
+    rows = select(_CURSORS.c.partition).where(_CURSORS.c.partition.in_(partitions))
+    with write_transaction(engine) as connection:
+        # Locked in the order in which writers lock them, so that neither waits for the other.
+        connection.execute(rows.order_by(_CURSORS.c.partition).with_for_update())
+        leases.fence(connection, partitions)
+        return _read_past(connection)
+
+
+def _touched(since_ms: int, after: Touched | None, limit: int, engine: Engine) -> Sequence[Touched]:
+    order = (_CUSTOMERS.c.applied_ms, _CUSTOMERS.c.internal_id)
+    statement = select(*order, _CUSTOMERS.c.env, _CUSTOMERS.c.id)
+    statement = statement.where(_CUSTOMERS.c.applied_ms >= since_ms)
+    if after is not None:
+        statement = statement.where(tuple_(*order) > tuple_(after.applied_ms, after.internal_id))
+    with read_transaction(engine) as connection:
+        return [
+            Touched(*row) for row in connection.execute(statement.order_by(*order).limit(limit))
+        ]
+
+
+def _report(
+    incidents: Sequence[Incident], seen: Mapping[int, str], now_ms: int, engine: Engine
+) -> int:
+    with write_transaction(engine) as connection:
+        new = 0
+        for incident in incidents:
+            row = incident._asdict() | {"kind": incident.kind.value, "at_ms": now_ms}
+            insert = INSERTS[engine.dialect.name](_INCIDENTS).values(
+                id=_id_of(incident), ended_at=None, **row
+            )
+            inserted = insert.on_conflict_do_nothing().returning(_INCIDENTS.c.id)
+            new += len(connection.execute(inserted).all())
+        for at, newest in sorted(seen.items()):
+            one = update(_CURSORS).where(_CURSORS.c.partition == at)
+            connection.execute(one.values(seen_id=newest))
+        return new
+
+
+def _id_of(incident: Incident) -> str:
+    """Return an id by where an incident began; a repair that begins again finds the same."""
+    about = (incident.kind, incident.partition, incident.from_id, incident.run_id)
+    digest = sha256("\t".join(map(str, about)).encode()).hexdigest()
+    return f"inc_{digest[:_ID_DIGITS]}"
+
+
+def _admit(run_id: str, after: str, now_ms: int, engine: Engine) -> bool:
+    still_open = select(_INCIDENTS.c.id).where(_INCIDENTS.c.ended_at.is_(None)).limit(1)
+    with read_transaction(engine) as connection:
+        is_admitted = connection.scalars(select(_INSTALLATION.c.run_id)).one() == run_id
+        if is_admitted and connection.scalars(still_open).first() is None:
+            return True
+    known = _INSTALLATION.c.run_id.in_([after, run_id])
+    ended = update(_INCIDENTS).where(_INCIDENTS.c.ended_at.is_(None))
+    with write_transaction(engine) as connection:
+        change = update(_INSTALLATION).where(known).values(run_id=run_id)
+        if connection.execute(change).rowcount == 0:
+            return False
+        connection.execute(ended.values(ended_at=now_ms))
+        return True

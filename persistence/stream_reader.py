@@ -1,0 +1,185 @@
+"""The outbox streams as the writer sees them: read after a place, look, trim, raise.
+
+Redis is asked here and nowhere else in ``persistence``. What one call to ``read`` returns is
+bounded in entries and in bytes, whatever waits and however large its entries are. Nothing here
+knows what an entry means, and nothing is trimmed above the place the caller names.
+
+Failure: Redis gone raises one of ``REDIS_FAULTS`` and leaves the streams as they were; each call
+may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+
+from gateway.keys import outbox_key
+from gateway.outbox import FIELD
+from persistence.intake import Received
+from persistence.stream_ids import BEGINNING, place
+
+REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
+
+_PIECE_ENTRIES = 256
+"""Entries of one reply; an entry is at most as large as the largest request body."""
+
+_READ_BYTES = 16 * 1024 * 1024
+"""A batch that has as much as this takes no further piece."""
+
+
+class StreamInfo(NamedTuple):
+    """What a stream holds; ``first`` is None when that is nothing."""
+
+    length: int
+    first: str | None
+    last: str
+    """The newest id it ever gave."""
+
+
+class StreamReader:
+    """The outbox streams behind one client.
+
+    The client's replies are bytes, and its socket timeout is above the longest block. On a cluster
+    (``clustered``) streams are read one by one, since no call may span slots.
+    """
+
+    def __init__(self, client: Redis | RedisCluster, *, clustered: bool = False) -> None:
+        self._client = client
+        self._clustered = clustered
+
+    @property
+    def can_block(self) -> bool:
+        """Whether a read waits for its first entry, as it is asked to."""
+        return not self._clustered
+
+    async def read(
+        self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
+    ) -> list[Received]:
+        """Return what follows the places, in the order of each stream.
+
+        It is at most ``entries_max``, or one of each stream if there are more streams than that.
+        """
+        received: list[Received] = []
+        places = dict(after)
+        read_bytes = 0
+        # A stream that gave as many as it might may have more; the others had their say.
+        while places and (len(received) + len(places) <= entries_max or not received):
+            count = max(1, min(_PIECE_ENTRIES, entries_max - len(received)) // len(places))
+            piece = await self._read_piece(places, count, 0 if received else block_ms)
+            received += piece
+            read_bytes += sum(len(one.payload or b"") for one in piece)
+            if read_bytes >= _READ_BYTES:
+                break
+            places = _full(piece, count)
+        return received
+
+    async def _read_piece(
+        self, places: Mapping[int, str], count: int, block_ms: int
+    ) -> list[Received]:
+        keys = {str(outbox_key(at)).encode(): at for at in places}
+        if self._clustered:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for key, at in keys.items():
+                    pipe.execute_command("XREAD", "COUNT", count, "STREAMS", key, places[at])
+                replies = await pipe.execute()
+        else:
+            block = ("BLOCK", block_ms) if block_ms else ()
+            asked = ("XREAD", "COUNT", count, *block, "STREAMS", *keys, *places.values())
+            replies = [await self._client.execute_command(*asked)]
+        received = [one for reply in replies for one in _parse(reply, keys)]
+        return _rising(received, places)
+
+    async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
+        """Return the state of streams."""
+        asked = list(partitions)
+        if not asked:
+            return {}
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in asked:
+                pipe.execute_command("XINFO STREAM", outbox_key(at))
+            replies = await pipe.execute(raise_on_error=False)
+        return dict(zip(asked, map(_stream_info, replies), strict=True))
+
+    async def oldest_ms(self, cursors: Mapping[int, str]) -> int | None:
+        """Return the time of the oldest entry behind its cursor, None if there is none."""
+        if not cursors:
+            return None
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at, cursor in cursors.items():
+                pipe.execute_command("XRANGE", outbox_key(at), f"({cursor}", "+", "COUNT", 1)
+            replies = await pipe.execute()
+        times = [place(reply[0][0].decode())[0] for reply in replies if reply]
+        return min(times, default=None)
+
+    async def trim(self, cursors: Mapping[int, str]) -> None:
+        """Remove what lies below each cursor.
+
+        The cursor's own entry stays: a reader of an older state of SQL sees by it that what lay
+        between is gone (lua/include/newer_entry.lua).
+        """
+        if not cursors:
+            return
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at, cursor in cursors.items():
+                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", cursor)
+            await pipe.execute()
+
+    async def raise_to(self, partition: int, cursor: str) -> None:
+        """Bring a stream up to a cursor, so that no new entry hides below it."""
+        if cursor == BEGINNING:
+            return
+        # An empty entry with the cursor's own id, which nobody reads, leaves the stream just there;
+        # XSETID would need the stream to exist and could lower it.
+        try:
+            await self._client.execute_command("XADD", outbox_key(partition), cursor, FIELD, b"")
+        except ResponseError as error:
+            if "equal or smaller" not in str(error):
+                raise
+
+
+def _full(piece: Iterable[Received], count: int) -> dict[int, str]:
+    """Return the last place of each stream that gave as many entries as it might."""
+    given: dict[int, list[str]] = {}
+    for one in piece:
+        given.setdefault(one.partition, []).append(one.stream_id)
+    return {at: ids[-1] for at, ids in given.items() if len(ids) >= count}
+
+
+def _rising(received: Iterable[Received], after: Mapping[int, str]) -> list[Received]:
+    """Leave out what is delivered a second time: each stream's ids rise from its place."""
+    reached = {at: place(stream_id) for at, stream_id in after.items()}
+    kept = []
+    for one in received:
+        here = place(one.stream_id)
+        if here > reached[one.partition]:
+            reached[one.partition] = here
+            kept.append(one)
+    return kept
+
+
+def _parse(reply: Any, keys: Mapping[bytes, int]) -> list[Received]:  # noqa: ANN401 - a reply
+    pairs = reply.items() if isinstance(reply, Mapping) else reply or ()
+    return [
+        Received(keys[key], stream_id.decode(), fields.get(FIELD))
+        for key, entries in pairs
+        for stream_id, fields in _flat(entries)
+    ]
+
+
+def _flat(entries: list[Any]) -> list[Any]:
+    # One of the client's four reply forms wraps the entries once more.
+    return entries[0] if entries and isinstance(entries[0], list) else entries
+
+
+def _stream_info(reply: Any) -> StreamInfo:  # noqa: ANN401 - a reply, or what came instead
+    if isinstance(reply, ResponseError) and "no such key" in str(reply):
+        return StreamInfo(0, None, BEGINNING)
+    if isinstance(reply, Exception):
+        raise reply
+    first = reply["first-entry"]
+    last = reply["last-generated-id"]
+    return StreamInfo(reply["length"], first[0].decode() if first else None, last.decode())

@@ -1,0 +1,238 @@
+"""Parts that are not those they should be: each is named in one line, and nothing is written to it.
+
+Also clocks that jump: of the gateway, and of Redis, whose stream ids follow its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+
+from gateway.app import Runtime, build_app, started
+from gateway.config import Settings
+from gateway.keys import outbox_key, partition_of
+from persistence import migrate
+from tests.acceptance.test_start import refused, run
+from tests.fixtures.app import KEY as API_KEY
+from tests.fixtures.app import Api
+from tests.fixtures.gateways import Gateway
+from tests.fixtures.own_redis import OwnRedis
+from tests.waiting import until
+
+HOUR_MS = 3_600_000
+PARTITIONS = 4
+
+
+def contents(server: OwnRedis) -> dict[bytes, Any]:
+    with server.client() as client:
+        return {key: client.dump(key) for key in client.scan_iter(count=1000)}
+
+
+def tables(path: Path) -> list[Any]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        names = ("customers", "events", "cursors", "balances")
+        found = [connection.execute(text(f"SELECT * FROM {name}")).all() for name in names]  # noqa: S608 - ours
+    engine.dispose()
+    return found
+
+
+@pytest.fixture
+def pair(tmp_path: Path, own_redis: OwnRedis) -> Iterator[Path]:
+    """The data folder of an installation on the server, which ran and was stopped."""
+    gateway = Gateway(tmp_path / "data", "--redis-url", own_redis.url)
+    try:
+        gateway.start()
+        gateway.call("customers.get_or_create", customer_id="ada")
+        assert gateway.stop() == 0
+        yield gateway.folder
+    finally:
+        gateway.stop()
+
+
+def test_a_database_this_redis_does_not_belong_to_is_refused(
+    pair: Path, tmp_path: Path, own_redis: OwnRedis
+) -> None:
+    before = contents(own_redis)
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert run("migrate", "--database-url", url).returncode == 0
+    line = refused("serve", "--redis-url", own_redis.url, "--database-url", url)
+    assert "this database is new: the database is not the one this Redis belongs to" in line
+    assert contents(own_redis) == before
+
+
+def test_a_redis_of_another_installation_is_refused(
+    pair: Path, tmp_path: Path, other_redis: OwnRedis
+) -> None:
+    other = Gateway(tmp_path / "other_data", "--redis-url", other_redis.url)
+    try:
+        other.start()
+        other.call("customers.get_or_create", customer_id="eve")
+        assert other.stop() == 0
+    finally:
+        other.stop()
+    before, rows = contents(other_redis), tables(pair / "tallygate.db")
+    line = refused("serve", "--redis-url", other_redis.url, TALLYGATE_DATA_DIR=str(pair))
+    assert "the Redis URL or the database URL is wrong" in line
+    assert contents(other_redis) == before
+    assert tables(pair / "tallygate.db") == rows
+
+
+def test_a_repair_of_a_wrong_pair_is_refused(
+    pair: Path, tmp_path: Path, own_redis: OwnRedis
+) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert run("migrate", "--database-url", url).returncode == 0
+    before = contents(own_redis)
+    line = refused("repair", "--yes", "--redis-url", own_redis.url, "--database-url", url)
+    assert "the database is not the one this Redis belongs to" in line
+    assert contents(own_redis) == before
+
+
+def test_a_writer_on_its_own_refuses_a_wrong_redis_too(
+    pair: Path, tmp_path: Path, own_redis: OwnRedis
+) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert run("migrate", "--database-url", url).returncode == 0
+    line = refused("writer", "--redis-url", own_redis.url, "--database-url", url)
+    assert "the database is not the one this Redis belongs to" in line
+
+
+def test_a_schema_that_is_older_is_refused_and_says_what_to_do(
+    tmp_path: Path, own_redis: OwnRedis
+) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    migrate.upgrade(url)
+    migrate.downgrade(url, "first_tables")
+    line = refused("serve", "--redis-url", own_redis.url, "--database-url", url)
+    assert "older than" in line
+    assert "tallygate migrate" in line
+    assert contents(own_redis) == {}
+
+
+def test_a_schema_that_is_newer_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+    url = f"sqlite:///{tmp_path / 'newer.db'}"
+    migrate.upgrade(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'of_tomorrow'"))
+    engine.dispose()
+    line = refused("serve", "--redis-url", own_redis.url, "--database-url", url)
+    assert "newer than this release" in line
+    assert contents(own_redis) == {}
+
+
+def test_a_user_who_may_not_run_info_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+    with own_redis.client() as client:
+        client.acl_setuser(
+            "shy",
+            enabled=True,
+            passwords=["+secret"],
+            keys=["*"],
+            channels=["*"],
+            commands=["+@all", "-info"],
+        )
+    url = own_redis.url.replace("redis://", "redis://shy:secret@")
+    line = refused("serve", "--redis-url", url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
+    assert "ACL SETUSER shy +info" in line
+    assert "secret" not in line
+
+
+def test_a_replica_is_refused(tmp_path: Path, own_redis: OwnRedis, own_replica: OwnRedis) -> None:
+    line = refused(
+        "serve", "--redis-url", own_replica.url, TALLYGATE_DATA_DIR=str(tmp_path / "data")
+    )
+    assert "not a master" in line
+
+
+def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+    with own_redis.client() as client:
+        client.config_set("maxmemory-policy", "volatile-ttl")
+    line = refused("serve", "--redis-url", own_redis.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
+    assert "CONFIG SET maxmemory-policy noeviction" in line
+
+
+class _JumpingClock:
+    """The machine's time, as far ahead as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
+async def test_clocks_that_jump_an_hour_lose_nothing(
+    own_redis: OwnRedis, migrated_sqlite: str
+) -> None:
+    clock = _JumpingClock()
+    settings = Settings(
+        redis_url=own_redis.url,
+        database_url=migrated_sqlite,
+        partitions=PARTITIONS,
+        hot_timeout_ms=5000,
+        redis_timeout_ms=5000,
+    )
+    async with started(Runtime(settings, clock=clock)) as runtime:
+        await runtime.store.create_key("sandbox", "test", API_KEY)
+        await runtime.catalog.refresh()
+        api = Api(build_app(runtime))
+        with closing(redis.Redis.from_url(own_redis.url)) as client:
+            await _play(api, clock, client)
+        await runtime.engine.subjects.caught_up()
+        await api.client.aclose()
+    engine = create_engine(migrated_sqlite)
+    with engine.connect() as connection:
+        used = connection.execute(text("SELECT used FROM balances")).all()
+        values = connection.execute(text("SELECT sum(applied), count(*) FROM events")).one()
+        letters = connection.execute(text("SELECT count(*) FROM dead_letters")).one()
+    engine.dispose()
+    assert [tuple(row) for row in used] == [(31_000_000,)]
+    assert tuple(values) == (31_000_000, 5)
+    assert tuple(letters) == (0,)
+
+
+async def _play(api: Api, clock: _JumpingClock, client: redis.Redis) -> None:
+    """Track 1, 2, 4, 8 and 16 while the clocks of gateway and Redis go ahead and back."""
+    name = {"feature_id": "messages", "name": "m", "type": "metered", "consumable": True}
+    assert (await api.call("features.create", **name)).status == 200
+    assert (await api.call("customers.get_or_create", customer_id="ada")).status == 200
+    given = {"customer_id": "ada", "feature_id": "messages"}
+    assert (await api.call("balances.create", **given, included_grant=100)).status == 200
+
+    async def track(value: int) -> None:
+        async def is_done() -> bool:
+            answer = await api.call("balances.track", **given, value=value)
+            assert answer.status in {200, 503}, answer.body
+            return answer.status == 200
+
+        await until(is_done)
+
+    await track(1)
+    clock.ahead_ms = HOUR_MS
+    await track(2)
+    clock.ahead_ms = -HOUR_MS
+    await track(4)
+    # Redis was an hour ahead for a moment: the next ids stay there, and so do the cursors.
+    outbox = outbox_key(partition_of("sandbox", "ada", PARTITIONS))
+    anything: Any = client
+    anything.execute_command("XSETID", outbox, f"{time.time_ns() // 1_000_000 + HOUR_MS}-0")
+    await track(8)
+
+    async def is_stored() -> bool:
+        answer = await api.call("events.list", customer_id="ada")
+        return len(answer.body["list"]) == 4
+
+    await until(is_stored)
+    # Emptied, its ids would begin at the right time again, an hour below what SQL has.
+    client.flushall()
+    await track(16)
+    answer = await api.call("balances.check", **given)
+    assert answer.body["balance"]["usage"] == 31

@@ -1,0 +1,169 @@
+"""The guard on real servers: what it lets through and what it fences."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from gateway.errors import StartError, UnavailableError
+from gateway.keys import INSTALLATION, seal_key
+from tests.fixtures.own_redis import Forwarder, OwnRedis
+from tests.integration.guarding import PARTITIONS, Shop, shop_on
+from tests.waiting import until
+
+
+@pytest.fixture
+async def shop(own_redis: OwnRedis, migrated_sqlite: str) -> AsyncIterator[Shop]:
+    """A shop on a server a test may kill."""
+    async with shop_on(own_redis.url, migrated_sqlite) as made:
+        await made.fill()
+        yield made
+
+
+async def test_a_first_start_labels_redis_and_seals_every_partition(
+    shop: Shop, own_redis: OwnRedis
+) -> None:
+    with own_redis.client() as client:
+        label = client.hgetall(INSTALLATION)
+        seals = {client.get(seal_key(at)) for at in range(PARTITIONS)}
+    identity = shop.runtime.guard.identity.encode()
+    assert label == {b"partitions": b"4", b"identity": identity}
+    assert seals == {identity}
+    assert await shop.incidents() == []
+
+
+async def test_a_connection_to_another_server_is_refused_before_anything_is_sent(
+    forwarder: Forwarder, migrated_sqlite: str, valkey: str
+) -> None:
+    async with shop_on(forwarder.url, migrated_sqlite) as shop:
+        client = shop.runtime.redis
+        await client.connection_pool.disconnect()
+        shop.runtime.guard._trusted = "another"  # noqa: SLF001 - as if it had been replaced
+        with pytest.raises(RedisConnectionError, match=" connecting to "):
+            await client.ping()
+        await until(lambda: shop.runtime.guard.is_trusted)
+        assert await client.ping()
+
+
+async def test_redis_of_another_installation_is_refused(
+    own_redis: OwnRedis, migrated_sqlite: str, migrated_postgres: str
+) -> None:
+    async with shop_on(own_redis.url, migrated_sqlite) as first:
+        await first.fill()
+        await first.caught_up()
+    with own_redis.client() as client:
+        before = sorted(client.keys())
+    with pytest.raises(StartError, match="not the one this Redis belongs to"):
+        async with shop_on(own_redis.url, migrated_postgres):
+            pass
+    with own_redis.client() as client:
+        assert sorted(client.keys()) == before
+
+
+async def test_a_wrong_server_stays_fenced_until_the_right_one_is_back(
+    own_redis: OwnRedis,
+    other_redis: OwnRedis,
+    forwarder: Forwarder,
+    migrated_sqlite: str,
+    migrated_postgres: str,
+) -> None:
+    async with shop_on(other_redis.url, migrated_postgres) as other:
+        await other.fill()
+        await other.caught_up()
+    with other_redis.client() as client:
+        before = {key: client.dump(key) for key in client.scan_iter()}
+    async with shop_on(forwarder.url, migrated_sqlite) as shop:
+        await shop.fill()
+        await shop.track("ada", 10)
+        await shop.caught_up()
+        guard = shop.runtime.guard
+        forwarder.lead_to(other_redis.port)
+        await until(lambda: "Redis URL" in guard.reason)
+        track = {"customer_id": "ada", "feature_id": "messages", "value": 1}
+        assert (await shop.call("balances.track", **track)).status == 503
+        assert await shop.incidents() == [("wrong_server", None)]
+        assert shop.rows("ended_at") == [(None,)]
+        forwarder.lead_to(own_redis.port)
+        await until(lambda: guard.is_trusted)
+        assert await shop.left("ada") == 90
+        assert shop.rows("ended_at") != [(None,)]
+    with other_redis.client() as client:
+        assert {key: client.dump(key) for key in client.scan_iter()} == before
+
+
+async def test_a_replica_behind_the_address_is_fenced_until_it_is_promoted(
+    own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder, migrated_sqlite: str
+) -> None:
+    async with shop_on(forwarder.url, migrated_sqlite) as shop:
+        await shop.fill()
+        await shop.track("ada", 10)
+        await shop.caught_up()
+        forwarder.lead_to(own_replica.port)
+        await until(lambda: "not a master" in shop.runtime.guard.reason)
+        assert (await shop.call("customers.get", customer_id="ada")).status == 503
+        with own_replica.client() as client:
+            client.replicaof("NO", "ONE")
+        assert await shop.left("ada") == 90
+        assert await shop.incidents() == []
+
+
+async def test_a_master_that_is_demoted_is_fenced_with_the_first_refusal(
+    shop: Shop, own_redis: OwnRedis
+) -> None:
+    await shop.track("ada", 10)
+    await shop.caught_up()
+    guard = shop.runtime.guard
+    generation = guard.generation
+    with own_redis.client() as client:
+        client.replicaof("127.0.0.1", "1")
+        track = {"customer_id": "ada", "feature_id": "messages", "value": 1}
+        assert (await shop.call("balances.track", **track)).status == 503
+        await until(lambda: "not a master" in guard.reason)
+        client.replicaof("NO", "ONE")
+    assert await shop.left("ada") == 90
+    assert guard.generation > generation
+
+
+async def test_an_eviction_policy_that_is_set_while_it_runs_fences_redis(
+    shop: Shop, own_redis: OwnRedis
+) -> None:
+    guard = shop.runtime.guard
+    with own_redis.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        await until(lambda: "noeviction" in guard.reason)
+        client.config_set("maxmemory-policy", "noeviction")
+    await until(lambda: guard.is_trusted)
+    assert await shop.left("ada") == 100
+
+
+async def test_a_server_that_was_replaced_is_not_used_any_more(
+    own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder, migrated_sqlite: str
+) -> None:
+    """Its clients are cut off although they never lost their connections."""
+    async with (
+        shop_on(own_redis.url, migrated_sqlite) as stays,
+        shop_on(forwarder.url, migrated_sqlite) as moves,
+    ):
+        await moves.fill()
+        await moves.track("ada", 10)
+        await moves.caught_up()
+        with own_replica.client() as client:
+            client.replicaof("NO", "ONE")
+        forwarder.lead_to(own_replica.port)
+        assert await moves.left("ada") == 90
+        await until(lambda: "was admitted after this one" in stays.runtime.guard.reason)
+        track = {"customer_id": "ada", "feature_id": "messages", "value": 1}
+        assert (await stays.call("balances.track", **track)).status == 503
+        await moves.track("ada", 1)
+        await moves.caught_up()
+        assert await moves.left("ada") == 89
+
+
+async def test_verify_says_why_while_redis_is_gone(shop: Shop, own_redis: OwnRedis) -> None:
+    own_redis.kill()
+    with pytest.raises(UnavailableError, match="Redis cannot be compared with SQL"):
+        await shop.runtime.guard.verify()
+    own_redis.start()
+    await shop.runtime.guard.verify()

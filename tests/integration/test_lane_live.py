@@ -1,0 +1,105 @@
+"""The fast lane before the real engine: calls that need more than one question to Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from redis.asyncio import Redis
+
+from gateway.api.lane import make_lane
+from gateway.api.operations import OPERATIONS
+from gateway.app import Runtime, build_app, make_answers
+from tests.fixtures.app import KEY
+from tests.waiting import until
+
+
+@pytest.fixture
+async def lane(live_runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+    answers = make_answers(live_runtime)
+    http: Any = make_lane(answers, OPERATIONS, body_bytes_max=64 * 1024)
+    app: Any = build_app(live_runtime, answers)
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, http=http, ws="none", lifespan="off", log_config=None)
+    )
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=60
+    ) as client:
+        yield client
+    server.should_exit = True
+    await serving
+
+
+async def call(client: httpx.AsyncClient, name: str, /, **body: Any) -> Any:  # noqa: ANN401 - JSON
+    response = await client.post(f"/{name}", content=json.dumps(body))
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def define(client: httpx.AsyncClient) -> None:
+    made = {"feature_id": "calls", "name": "Calls", "type": "metered", "consumable": True}
+    await call(client, "features.create", **made)
+    seats = {"feature_id": "seats", "name": "Seats", "type": "metered", "consumable": False}
+    await call(client, "features.create", **seats)
+    await call(client, "customers.get_or_create", customer_id="ada")
+    await call(client, "balances.create", customer_id="ada", feature_id="calls", included_grant=100)
+
+
+async def test_calls_that_take_more_than_one_question(
+    lane: httpx.AsyncClient, live_runtime: Runtime
+) -> None:
+    await define(lane)
+    use = {"customer_id": "ada", "feature_id": "calls", "value": 5}
+
+    assert (await call(lane, "balances.track", **use))["balance"]["remaining"] == 95
+
+    # Made on the way: the customer and its seat.
+    both = use | {
+        "customer_id": "eve",
+        "entity_id": "desk",
+        "customer_data": {},
+        "entity_data": {"feature_id": "seats"},
+    }
+    assert (await call(lane, "balances.track", **both))["balance"] is None
+
+    # Confirmed beyond memory.
+    response = await lane.post(
+        "/balances.track", content=json.dumps(use), headers={"x-durability": "sql"}
+    )
+    assert (response.status_code, response.json()["balance"]["remaining"]) == (200, 90)
+
+    # Replayed.
+    keyed = {"idempotency-key": "k1"}
+    answers = [
+        await lane.post("/balances.track", content=json.dumps(use), headers=keyed) for _ in range(2)
+    ]
+    assert answers[0].content == answers[1].content
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+    # Loaded from SQL, by several calls at once.
+    async with Redis.from_url(live_runtime.settings.redis_url) as client:
+        await client.delete(*await client.keys("*:ada"))
+    answers = await asyncio.gather(
+        *(lane.post("/balances.check", content=json.dumps(use)) for _ in range(5))
+    )
+    assert {answer.json()["balance"]["remaining"] for answer in answers} == {85}
+
+    # Held, then given back.
+    held = use | {"lock": {"lock_id": "l1"}}
+    assert (await call(lane, "balances.track", **held))["balance"]["remaining"] == 80
+    await call(lane, "balances.finalize", lock_id="l1", action="release")
+    assert (await call(lane, "balances.check", **use))["balance"]["remaining"] == 85
+
+    # Who waits for SQL in a durable call leaves nothing of it to others.
+    assert live_runtime.pipe.in_flight == 0

@@ -1,0 +1,280 @@
+"""What is answered while Redis, SQL or the writer is not there, and that it ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+from gateway import metrics
+from gateway.errors import UnavailableError
+from tests.fixtures.app import Answer
+from tests.fixtures.redis_processes import MakeRedis, RedisProcess
+from tests.fixtures.shop import CUSTOMER, done
+from tests.integration.test_durability import Place, gateway
+from tests.waiting import until
+
+POLICIES = ("closed", "open", "last_known")
+
+
+@asynccontextmanager
+async def shop(server: RedisProcess, database_url: str, **options: Any) -> AsyncIterator[Place]:  # noqa: ANN401 - any setting
+    """A gateway with a feature of each policy, of which the customer has 10 units."""
+    async with gateway(server.url, database_url, **options) as place:
+        for policy in POLICIES:
+            named = {"feature_id": policy, "name": policy, "type": "metered", "consumable": True}
+            made = await done(place.api, "features.create", **named, on_outage=policy)
+            assert made["on_outage"] == policy
+            grant = {"customer_id": CUSTOMER, "feature_id": policy, "included_grant": 10}
+            await done(place.api, "balances.create", **grant)
+        yield place
+
+
+async def check(place: Place, feature_id: str, **request: object) -> Answer:
+    body = {"customer_id": CUSTOMER, "feature_id": feature_id, **request}
+    return await place.api.call("balances.check", **body)
+
+
+def degraded(answer: Answer) -> tuple[int, bool, str | None]:
+    return answer.status, answer.body["allowed"], answer.headers.get("x-tallygate-degraded")
+
+
+def count(policy: str) -> float:
+    return float(metrics.degraded_answers.labels(policy)._value.get())  # noqa: SLF001 - no public way
+
+
+async def test_without_redis_a_check_is_answered_by_the_policy_of_its_feature(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    async with shop(server, migrated_sqlite) as place:
+        live = await check(place, "last_known", required_balance=10)
+        before = {policy: count(policy) for policy in POLICIES}
+        server.kill()
+        closed, opened, last = [
+            await check(place, policy, required_balance=10) for policy in POLICIES
+        ]
+        assert degraded(closed) == (200, False, "redis")
+        assert degraded(opened) == (202, True, "redis")
+        assert degraded(last) == (200, True, "redis")
+        assert last.body == live.body
+        for answer in (closed, opened):
+            assert answer.body == {
+                "allowed": answer is opened,
+                "customer_id": CUSTOMER,
+                "required_balance": 10,
+                "balance": None,
+                "flag": None,
+            }
+        assert {policy: count(policy) - before[policy] for policy in POLICIES} == dict.fromkeys(
+            POLICIES, 1
+        )
+        unknown = await check(place, "last_known", required_balance=11)
+        assert degraded(unknown) == (200, False, "redis")
+
+
+async def test_without_redis_changes_and_reads_are_503_with_retry_after(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    customer: dict[str, object] = {"customer_id": CUSTOMER}
+    calls: list[tuple[str, dict[str, object]]] = [
+        ("balances.track", {**customer, "feature_id": "open"}),
+        ("balances.track", {**customer, "feature_id": "closed"}),
+        ("balances.check", {**customer, "feature_id": "open", "send_event": True}),
+        ("balances.check", {**customer, "feature_id": "last_known", "send_event": True}),
+        ("balances.finalize", {"lock_id": "none", "action": "confirm"}),
+        ("balances.create", {**customer, "feature_id": "open", "included_grant": 1}),
+        ("customers.get_or_create", {"customer_id": "new"}),
+        ("customers.get", customer),
+        ("entities.list", customer),
+    ]
+    async with shop(server, migrated_sqlite) as place:
+        server.kill()
+        for operation, body in calls:
+            answer = await place.api.call(operation, **body)
+            assert answer.error == (503, "service_unavailable"), (operation, answer.body)
+            assert answer.headers["retry-after"] == "1", operation
+        assert (await place.api.call("features.list")).status == 200
+
+
+async def test_without_redis_a_closed_feature_denies_what_it_would_have_used(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis(appendonly="yes", appendfsync="always")
+    lock = {"lock_id": "job", "enabled": True}
+    async with shop(server, migrated_sqlite) as place:
+        server.kill()
+        for request in ({"send_event": True}, {"lock": lock}):
+            assert degraded(await check(place, "closed", **request)) == (200, False, "redis")
+        server.start()
+        await until(lambda: answers(place))
+        assert (await check(place, "closed")).body["balance"]["remaining"] == 10
+
+
+async def answers(place: Place) -> bool:
+    return "x-tallygate-degraded" not in (await check(place, "closed")).headers
+
+
+async def test_a_redis_that_stands_still_is_given_up_within_the_time_of_a_hot_call(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    async with shop(server, migrated_sqlite, hot_timeout_ms=200, redis_timeout_ms=400) as place:
+        await check(place, "closed")
+        with server.frozen():
+            track = await place.track("memory", "k1")
+            assert track.error == (503, "outcome_unknown")
+            # With its key it can be sent again, whatever became of it.
+            assert track.headers["retry-after"] == "1"
+            await until(lambda: is_refused_at_once(place))
+        await until(lambda: answers(place))
+        again = await place.track("memory", "k1")
+        assert again.status == 200, again.body
+        assert await place.used() == 1
+
+
+async def is_refused_at_once(place: Place) -> bool:
+    await check(place, "closed")
+    return place.runtime.breaker.is_open
+
+
+@contextmanager
+def paused(server: RedisProcess) -> Iterator[None]:
+    server.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    try:
+        yield
+    finally:
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        server.ask("CLIENT", "UNPAUSE")
+
+
+@pytest.mark.parametrize("cut", ["frozen", "killed"])
+async def test_a_track_cut_between_sending_and_answer_counts_once_when_it_is_sent_again(
+    make_redis: MakeRedis, migrated_sqlite: str, cut: str
+) -> None:
+    server = make_redis()
+    async with shop(server, migrated_sqlite, hot_timeout_ms=300) as place:
+        await check(place, "closed")
+        # Frozen, the server carries it out later, when nobody waits any more; paused, it never
+        # does, since the connection is closed while the command waits.
+        with server.frozen() if cut == "frozen" else paused(server):
+            sent = [place.track("memory", f"k{at}") for at in range(3)]
+            results = await asyncio.gather(*sent)
+        assert {answer.error for answer in results} == {(503, "outcome_unknown")}
+        await until(lambda: answers(place))
+        for _ in range(2):
+            for at in range(3):
+                again = await place.track("memory", f"k{at}")
+                assert again.status == 200, again.body
+        assert await place.used() == 3
+
+
+async def test_a_restarted_redis_is_used_again_by_itself(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis(appendonly="yes", appendfsync="always")
+    async with shop(server, migrated_sqlite) as place:
+        assert (await place.track("memory")).status == 200
+        server.kill()
+        await until(lambda: is_refused_at_once(place))
+        server.start()
+        await until(lambda: answers(place))
+        assert not place.runtime.breaker.is_open
+        assert (await place.track("memory")).status == 200
+        assert await place.used() == 2
+
+
+async def test_without_sql_a_cold_customer_is_answered_by_policy_and_a_resident_one_as_ever(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_redis()
+
+    async def gone(*_: object) -> None:
+        raise UnavailableError("SQL is unavailable; try again")
+
+    async with shop(server, migrated_sqlite) as place:
+        monkeypatch.setattr(place.runtime.reader, "load", gone)
+        assert (await place.track("memory")).status == 200
+        cold = {"customer_id": "cold"}
+        assert degraded(await check(place, "closed", **cold)) == (200, False, "sql")
+        assert degraded(await check(place, "open", **cold)) == (202, True, "sql")
+        body = {**cold, "feature_id": "open"}
+        assert (await place.api.call("balances.track", **body)).error[0] == 503
+        assert (await place.api.call("customers.get", **cold)).error[0] == 503
+
+
+async def test_while_sql_is_too_far_behind_changes_are_refused_and_checks_go_on(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    async with shop(server, migrated_sqlite, writer=False, outbox_max=3) as place:
+        await place.runtime.backlog.look()
+        answer = await place.track("memory")
+        assert answer.error == (503, "service_unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert "too far behind" in answer.body["message"]
+        created = await place.api.call("customers.get_or_create", customer_id="new")
+        assert created.status == 503
+        assert (await check(place, "closed")).body["allowed"] is True
+        assert degraded(await check(place, "closed", send_event=True))[:2] == (200, False)
+        assert (await check(place, "open", send_event=True)).status == 503
+        feature = {"feature_id": "sso", "name": "SSO", "type": "boolean"}
+        assert (await place.api.call("features.create", **feature)).status == 200
+        server.ask("XTRIM", "tg:{p00}:outbox", "MAXLEN", 0)
+        for at in range(1, 4):
+            server.ask("XTRIM", f"tg:{{p{at:02d}}}:outbox", "MAXLEN", 0)
+        await place.runtime.backlog.look()
+        assert (await place.track("memory")).status == 200
+
+
+async def test_customers_on_their_way_from_sql_are_bounded(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_redis()
+    load = asyncio.Event()
+    loading: list[object] = []
+    async with shop(server, migrated_sqlite, restores_max=20) as place:
+        real = place.runtime.reader.load
+
+        async def slow(env: str, customer_id: str, partition: int) -> Any:  # noqa: ANN401 - as it is
+            loading.append(customer_id)
+            await load.wait()
+            return await real(env, customer_id, partition)
+
+        monkeypatch.setattr(place.runtime.reader, "load", slow)
+        waiting = [
+            asyncio.create_task(place.api.call("customers.get", customer_id=f"c{at}"))
+            for at in range(20)
+        ]
+        on_their_way = metrics.restores_waiting._value.get  # noqa: SLF001 - no public way
+        await until(lambda: (len(loading), on_their_way()) == (8, 20))
+        full = await place.api.call("customers.get", customer_id="one_more")
+        assert full.error == (503, "service_unavailable")
+        assert "Too many customers" in full.body["message"]
+        assert len(loading) == 8, "more are loaded at a time than SQL has threads for"
+        load.set()
+        assert {answer.error for answer in await asyncio.gather(*waiting)} == {
+            (404, "customer_not_found")
+        }
+        assert len(loading) == len(set(loading)) == 20
+
+
+async def test_a_policy_nobody_knows_is_refused(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    async with gateway(make_redis().url, migrated_sqlite) as place:
+        named = {"feature_id": "x", "name": "X", "type": "boolean", "on_outage": "shrug"}
+        answer = await place.api.call("features.create", **named)
+        assert answer.error == (400, "invalid_inputs")
+        assert answer.body["message"].startswith("on_outage: must be one of closed, open")
+        await done(place.api, "features.create", **(named | {"on_outage": "open"}))
+        changed = await done(
+            place.api, "features.update", feature_id="x", on_outage="last_known", name="Y"
+        )
+        assert changed["on_outage"] == "last_known"
+        kept = await done(place.api, "features.update", feature_id="x", name="Z")
+        assert kept["on_outage"] == "last_known"

@@ -1,0 +1,91 @@
+"""What one read of the streams may bring: bounded in entries and in bytes, fair among streams."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.stream_ids import BEGINNING
+from persistence.intake import Received
+from persistence.stream_reader import StreamReader
+from tests.integration.writing import PARTITIONS, add_entry, lengths
+
+pytestmark = pytest.mark.redis_kinds("embedded", "debian")
+
+_START = dict.fromkeys(PARTITIONS, BEGINNING)
+_LARGE = b"x" * (1024 * 1024)
+
+
+async def _fill(client: Redis, *counts: int, text: bytes = b"text") -> None:
+    for at, count in enumerate(counts):
+        for number in range(1, count + 1):
+            await add_entry(client, at, text, f"{number}-0")
+
+
+def _counts(received: Sequence[Received]) -> list[int]:
+    found = Counter(one.partition for one in received)
+    return [found[at] for at in PARTITIONS]
+
+
+async def test_read_brings_everything_of_few_entries(redis_client: Redis) -> None:
+    await _fill(redis_client, 3, 0, 2, 1)
+    received = await StreamReader(redis_client).read(_START, entries_max=100)
+    assert _counts(received) == [3, 0, 2, 1]
+    assert [one.stream_id for one in received if one.partition == 0] == ["1-0", "2-0", "3-0"]
+
+
+async def test_read_never_brings_more_than_it_may(redis_client: Redis) -> None:
+    await _fill(redis_client, 40, 40, 40, 40)
+    reader = StreamReader(redis_client)
+    for entries_max in (4, 7, 50, 159):
+        received = await reader.read(_START, entries_max=entries_max)
+        assert len(received) <= entries_max
+        assert min(_counts(received)) >= entries_max // 4 // 2
+
+
+async def test_read_of_more_streams_than_entries_brings_one_of_each(redis_client: Redis) -> None:
+    await _fill(redis_client, 5, 5, 5, 5)
+    received = await StreamReader(redis_client).read(_START, entries_max=1)
+    assert _counts(received) == [1, 1, 1, 1]
+
+
+async def test_one_busy_stream_gets_the_room_of_the_idle_ones(redis_client: Redis) -> None:
+    await _fill(redis_client, 1, 600, 0, 2)
+    received = await StreamReader(redis_client).read(_START, entries_max=500)
+    assert 400 <= len(received) <= 500
+    assert _counts(received)[0::2] == [1, 0]
+
+
+async def test_large_entries_end_a_read_early(redis_client: Redis) -> None:
+    await _fill(redis_client, 0, 60, text=_LARGE)
+    received = await StreamReader(redis_client).read({1: BEGINNING}, entries_max=8)
+    assert len(received) == 8
+    reader = StreamReader(redis_client)
+    received = await reader.read(_START, entries_max=80)
+    assert len(received) < 60
+    assert received[-1].stream_id == f"{len(received)}-0"
+
+
+async def test_trim_keeps_the_entry_at_the_cursor_and_what_follows(redis_client: Redis) -> None:
+    await _fill(redis_client, 5, 5)
+    await StreamReader(redis_client).trim({0: "3-0", 1: BEGINNING})
+    assert await lengths(redis_client) == [3, 5, 0, 0]
+
+
+async def test_oldest_is_that_behind_the_cursors(redis_client: Redis) -> None:
+    await _fill(redis_client, 5, 5)
+    reader = StreamReader(redis_client)
+    assert await reader.oldest_ms({0: "3-0", 1: "4-0"}) == 4
+    assert await reader.oldest_ms({0: "5-0", 2: BEGINNING}) is None
+    assert await reader.oldest_ms({}) is None
+
+
+async def test_stream_is_raised_and_never_lowered(redis_client: Redis) -> None:
+    await _fill(redis_client, 5)
+    reader = StreamReader(redis_client)
+    for cursor, last in (("3-0", "5-0"), ("7-1", "7-1"), (BEGINNING, "7-1")):
+        await reader.raise_to(0, cursor)
+        assert (await reader.inspect([0]))[0].last == last

@@ -1,0 +1,86 @@
+"""The few commands of Redis streams the writer uses, in memory; replies are those of the server.
+
+``test_streams.py`` runs the same calls on this and on the real servers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from gateway.stream_ids import BEGINNING, place
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class _Stream:
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, bytes, bytes]] = []
+        self.last = BEGINNING
+
+    def after(self, start: str, count: int | None) -> list[Entry]:
+        found = [one for one in self.entries if place(one[0]) > place(start)]
+        return [(one.encode(), {field: value}) for one, field, value in found[:count]]
+
+
+class MemoryStreams:
+    """The streams of one server."""
+
+    def __init__(self) -> None:
+        self._streams: dict[bytes, _Stream] = {}
+
+    def call(self, *words: Any) -> Any:  # noqa: ANN401 - words and replies of any command
+        """Answer a command."""
+        name, *rest = words
+        return getattr(self, f"_{name.partition(' ')[0].lower()}")(*map(_encoded, rest))
+
+    def flush(self) -> None:
+        """Lose everything."""
+        self._streams.clear()
+
+    def _xadd(self, key: bytes, stream_id: bytes, field: bytes, value: bytes) -> bytes:
+        stream = self._streams.get(key) or _Stream()
+        if place(stream_id.decode()) <= place(stream.last):
+            raise ResponseError(
+                "The ID specified in XADD is equal or smaller than the target stream top item"
+            )
+        self._streams[key] = stream
+        stream.last = stream_id.decode()
+        stream.entries.append((stream.last, field, value))
+        return stream_id
+
+    def _xread(self, *words: bytes) -> dict[bytes, list[Entry]]:
+        count = int(words[words.index(b"COUNT") + 1])
+        asked = words[words.index(b"STREAMS") + 1 :]
+        half = len(asked) // 2
+        places = zip(asked[:half], asked[half:], strict=True)
+        known = ((key, self._streams.get(key), start.decode()) for key, start in places)
+        found = {key: one.after(start, count) for key, one, start in known if one is not None}
+        return {key: entries for key, entries in found.items() if entries}
+
+    def _xrange(self, key: bytes, start: bytes, _end: bytes, _word: bytes, count: bytes) -> Any:  # noqa: ANN401
+        stream = self._streams.get(key) or _Stream()
+        return stream.after(start.decode().removeprefix("("), int(count))
+
+    def _xtrim(self, key: bytes, _kind: bytes, _exactly: bytes, lowest: bytes) -> int:
+        stream = self._streams.get(key) or _Stream()
+        kept = [one for one in stream.entries if place(one[0]) >= place(lowest.decode())]
+        removed = len(stream.entries) - len(kept)
+        stream.entries = kept
+        return removed
+
+    def _xinfo(self, key: bytes) -> dict[str, Any]:
+        stream = self._streams.get(key)
+        if stream is None:
+            raise ResponseError("no such key")
+        first = stream.after(BEGINNING, 1)
+        return {
+            "length": len(stream.entries),
+            "last-generated-id": stream.last.encode(),
+            "first-entry": first[0] if first else None,
+        }
+
+
+def _encoded(word: object) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
