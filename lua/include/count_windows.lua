@@ -8,7 +8,7 @@ one for each window it moved.
 --@include set_extra
 local function count_windows(keys, plan, applied, lines)
   local counted = {}
-  if applied <= 0 or plan.sunk then return counted end
+  if plan.sunk then return counted end
   for at, pool in ipairs(plan.pools) do
     local units = at == 1 and applied or pool.drained
     for _, window in ipairs(pool.rules and units > 0 and pool.rules.windows or {}) do

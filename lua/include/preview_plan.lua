@@ -31,9 +31,9 @@ local function preview_plan(plan, applied, keys)
       moves[#moves + 1], moves[#moves + 2], moves[#moves + 3] = row.line, moved, row.due
     end
   end
-  for at, pool in ipairs(applied > 0 and not plan.sunk and plan.pools or {}) do
+  for at, pool in ipairs(not plan.sunk and plan.pools or {}) do
     local state, units = pool.state, at == 1 and applied or pool.drained
-    for _, window in ipairs(pool.rules and pool.rules.windows or {}) do
+    for _, window in ipairs(pool.rules and units > 0 and pool.rules.windows or {}) do
       local place = window.scope .. '\t' .. window.key
       state.counted = state.counted or {}
       state.counted[place] = (state.counted[place] or 0) + units
