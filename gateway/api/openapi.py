@@ -15,8 +15,10 @@ import msgspec
 from gateway.api.errors import ENV_UNKNOWN, status_of
 from gateway.api.examples import KEY
 from gateway.api.health import Health
-from gateway.api.operation import Operation
+from gateway.api.operation import Operation, always
 from gateway.api.operations import COMMON_ERRORS
+from gateway.engine.claims import KEY_MAX
+from gateway.engine.durability import LEVELS
 from gateway.errors import GatewayError
 from gateway.messages.common import ErrorBody
 
@@ -72,7 +74,11 @@ def document(operations: Iterable[Operation]) -> Json:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "parameters": {"ApiVersion": _version_parameter()},
+            "parameters": {
+                "ApiVersion": _version_parameter(),
+                "IdempotencyKey": _key_parameter(),
+                "Durability": _durability_parameter(),
+            },
             "securitySchemes": {
                 "secretKey": {
                     "type": "http",
@@ -108,7 +114,10 @@ def _operation(operation: Operation) -> Json:
 
 
 def _parameters(operation: Operation) -> list[Json]:
-    parameters: list[Json] = [{"$ref": "#/components/parameters/ApiVersion"}]
+    names = ["ApiVersion"]
+    if operation.reads is not always:
+        names += ["IdempotencyKey", "Durability"]
+    parameters: list[Json] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     if operation.name == "balances.check":
         parameters.append(
             {
@@ -120,6 +129,24 @@ def _parameters(operation: Operation) -> list[Json]:
             }
         )
     return parameters
+
+
+def _key_parameter() -> Json:
+    return {
+        "name": "idempotency-key",
+        "in": "header",
+        "description": "The same call sent again under it is carried out once, and replayed",
+        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
+    }
+
+
+def _durability_parameter() -> Json:
+    return {
+        "name": "x-durability",
+        "in": "header",
+        "description": "What the change must have reached before the answer; never less than set",
+        "schema": {"enum": list(LEVELS)},
+    }
 
 
 def _version_parameter() -> Json:

@@ -37,6 +37,13 @@ def writer(**other: object) -> WriterHealth:
     return WriterHealth(**values | other)  # type: ignore[arg-type]  # as above
 
 
+@pytest.fixture(autouse=True)
+def _calm() -> None:
+    """Forget what other tests of this process left in the gauges."""
+    metrics.fenced.set(0)
+    metrics.breaker_open.set(0)
+
+
 @pytest.fixture
 def raised(request: pytest.FixtureRequest) -> Iterator[None]:
     """Set a gauge for the test."""
