@@ -149,6 +149,8 @@ class Runtime:
             self.scripts.seal = self.guard.identity
             await self.scripts.load()
             await self.durability.require(self.durability.level)
+            with contextlib.suppress(RedisError):
+                await self.pipe.call("PING")  # so that the first caller does not wait for it
             await self.catalog.start()
         except RedisError as error:
             raise StartError(f"Redis refused at start: {error}") from error

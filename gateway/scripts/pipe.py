@@ -6,9 +6,10 @@ a queue and a transport. A call that is cancelled or late keeps its place in the
 reply is thrown away and never handed to another.
 
 Failure. A lost connection fails the calls that were in flight with ``PipeLostError`` (their outcome
-is unknown), and those that had not left with ``PipeUnsentError``. A call that waits longer than the
-limit gets redis-py's ``TimeoutError``; when the server has not answered anything for as long, the
-connection is given up, since what it would answer nobody waits for. The next call opens another.
+is unknown), and those that had not left with ``PipeUnsentError``. When the server has not answered
+anything for as long as a call may take, those that have waited so long get redis-py's
+``TimeoutError`` and the connection is given up, since what it would answer nobody waits for. The
+next call opens another.
 An exception in a receiver never reaches the connection.
 """
 
@@ -211,11 +212,13 @@ class Pipe:
         wire = self._wire
         if wire is None:
             return
+        if wire.heard_at + self._timeout_s > now:
+            return  # Replies keep coming: a call behind many others is not late, only its turn is.
         for slot in wire.slots:
             if slot.deadline > now:
                 break
             slot.settle(RedisTimeoutError("Timeout reading from Redis"))
-        if wire.slots and wire.slots[0].deadline < now > wire.heard_at + self._timeout_s:
+        if wire.slots and wire.slots[0].deadline < now:
             wire.close()
 
 

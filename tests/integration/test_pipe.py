@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,24 @@ async def test_a_server_that_answers_nobody_is_given_up(tmp_path: Path) -> None:
             await pipe.call("PING")
         await until(lambda: pipe.in_flight == 0)
         await until(gone.is_set)
+
+
+async def test_a_call_behind_many_others_is_not_late(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(8):
+            await read_ping(reader)
+        began = asyncio.get_running_loop().time()
+
+        def is_turn(number: int) -> bool:
+            return asyncio.get_running_loop().time() > began + 0.1 * number
+
+        for number in range(8):
+            await until(partial(is_turn, number))
+            writer.write(b"+PONG\r\n")
+        await reader.read()
+
+    async with scripted(tmp_path, answer, timeout_seconds=0.4) as pipe:
+        assert await asyncio.gather(*(pipe.call("PING") for _ in range(8))) == [b"PONG"] * 8
 
 
 async def test_garbage_fails_the_call_and_the_connection(tmp_path: Path) -> None:
