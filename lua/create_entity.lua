@@ -44,16 +44,18 @@ local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
 if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
 
 local plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
-local sources, left = plan.sources, decide(plan, unit, 'cap')
+local left = decide(plan, unit, 'cap')
 if left and left > 0 then
-  for _, source in ipairs(sources) do
+  for _, source in ipairs(plan.sources) do
     if source.row.floor then return { 10 } end
   end
-  left = decide(plan, unit, 'allow')
+  state.rules = nil -- an entity that exists counts, whatever controls say
+  plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
+  left = decide(plan, unit, 'overflow')
 end
 if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
-lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #sources > 0 and unit or 0, now)
+lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #plan.sources > 0 and unit or 0, now)
 local fields = {}
 state.counter = commit_plan(keys, plan, state.counter, lines, fields)
 if band == '0' then

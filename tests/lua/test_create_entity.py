@@ -128,3 +128,12 @@ async def test_a_spend_limit_on_seats_lets_none_go_uncounted(world: World) -> No
     assert await world.used() == {"s": 2 * SEAT}
     await world.leave("bob")
     assert await world.used() == {"s": SEAT}
+
+
+async def test_a_seat_beyond_the_grant_takes_what_rolled_over_first(world: World) -> None:
+    await world.create(seats=[hourly("a", 40, flags="a", roll=":1")])
+    world.now_ms += HOUR_MS
+    assert await world.seat("zoe") is Status.DONE
+    assert await world.left("seats") == 0
+    assert sorted((await world.used()).values()) == [40, 60]
+    await world.check_ledger()

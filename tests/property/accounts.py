@@ -151,10 +151,12 @@ class Accounts:
 
 
 def moved(entry: outbox.Entry) -> dict[tuple[str, str], int]:
-    """Return what an entry moved, by row and entity."""
+    """Return what the event of an entry moved, by row and entity; not what a reset before it did."""
     units: dict[tuple[str, str], int] = {}
     for change in entry.changes:
-        if isinstance(change, outbox.Deduction):
+        if isinstance(change, outbox.Event):
+            units.clear()
+        elif isinstance(change, outbox.Deduction):
             key = (change.balance_id, change.entity_id)
             units[key] = units.get(key, 0) + change.delta
     return units
