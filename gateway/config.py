@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1000
     # Of a check or a track: a caller whose every request waits for it has tens of milliseconds.
     hot_timeout_ms: Annotated[
-        int, _number("Time Redis may take for a check or a track.", 5, 60_000)
+        int, _number("Time Redis may be silent while a check or a track waits.", 5, 60_000)
     ] = 80
     redis_connections_max: Annotated[
         int, _number("Redis connections one process opens.", 1, 4096)

@@ -151,7 +151,7 @@ class Accounts:
 
 
 def moved(entry: outbox.Entry) -> dict[tuple[str, str], int]:
-    """Return what the event of an entry moved, by row and entity; not what a reset before it did."""
+    """Return what the event of an entry moved, by row and entity, and no reset before it."""
     units: dict[tuple[str, str], int] = {}
     for change in entry.changes:
         if isinstance(change, outbox.Event):
