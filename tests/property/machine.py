@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from gateway import outbox
 from gateway.keys import customer_keys, partition_of
-from gateway.rows import Flag, Kind, Row
+from gateway.rows import Flag, Kind, Row, decode_rows
 from gateway.scripts import (
     CheckReply,
     Context,
@@ -243,7 +243,13 @@ class Stage(RuleBasedStateMachine):
 
     def compare(self, seen: Description, scope: str, expected: View) -> None:
         """Compare a feature as Redis and as the reference see it."""
-        view = view_of(seen, self.labels, entity_level=bool(scope), now_ms=self.now_ms)
+        labels = dict(self.labels)
+        for owner, text in (("", seen.rows), (scope, seen.own_rows)):
+            for row in decode_rows(text):
+                if row.rollover and row.id not in labels:  # a refused call saw it, none wrote it
+                    parent = self.parents[row.roll]
+                    labels[row.id] = label_of(owner, parent, row.expires_ms, self.now_ms)
+        view = view_of(seen, labels, entity_level=bool(scope), now_ms=self.now_ms)
         assert view == expected
 
     def moved(self, moves: Sequence[Move]) -> dict[str, int]:
