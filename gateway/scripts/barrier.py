@@ -16,14 +16,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.keys import PULSE
+from gateway.scripts.server import unavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 log = logging.getLogger(__name__)
+
+_NEVER = ("unknown command", "WAITAOF")
+"""How a server words that it has not got the command, or no append-only file."""
 
 REPLICAS = 1
 """Replicas that must have a change at level ``replica``."""
@@ -40,11 +44,16 @@ class Barrier:
         """Whether the server's own file has it on disk."""
 
     async def refusal(self) -> str | None:
-        """Return why this server cannot wait for its file; None when it can."""
+        """Return why this server cannot wait for its file; None when it can.
+
+        Raises ``RedisUnavailableError`` when it does not say.
+        """
         try:
             await cast("Any", self._client).execute_command("WAITAOF", 1, 0, 1)
         except RedisError as error:
-            return str(error) or type(error).__name__
+            if isinstance(error, ResponseError) and str(error).startswith(_NEVER):
+                return str(error)
+            raise unavailable(error) from error
         return None
 
     async def _round(self, *words: str | int) -> bool:

@@ -1,7 +1,7 @@
 --[[
 Make the rollover each reset leaves behind, in memory (hot-path section 5): what was left of a row becomes a row of its
 own that is spent first and expires some months after the boundary just passed. What all rollovers of a row have left
-is then cut to its maximum, the earliest to expire first; one with nothing left is gone.
+is then cut to its maximum, the earliest to expire first, of those the oldest; one with nothing left is gone.
 
 roll_over(rows, now_ms): a row may carry a tail for the id of its rollover, where one row leaves several. Returns the
 rows with their rollovers, in spending order. New ones carry made, cut ones changed; the list carries renew, and rolling
@@ -35,7 +35,7 @@ local function roll_over(rows, now)
       if left > 0 and (expires == 0 or expires > now) then
         local id = string.format('%s~%d%s', row.id, row.old_period, row.tail or '')
         local rank = string.format(
-          '!%014d%014d%s', expires > 0 and expires or 10000000000000, row.old_period, row.rank)
+          '!%014d%014d%s', expires > 0 and expires or 10000000000000, row.old_due, row.rank)
         rolled[#rolled + 1] = {
           line = string.format('%s\tc\t%d\tr\t\t0\t0\t%d\t\t%s\t\t%s\t{}', id, left, expires, rank, row.id),
           id = id, kind = 'c', grant = left, flags = 'r', rank = rank, entity_feature = '', roll = row.id,

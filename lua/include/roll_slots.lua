@@ -30,7 +30,7 @@ local function roll_slots(keys, state, row, now, limit, lines)
       local before, before_rolled = own_totals(of.own)
       local slot = {
         kind = 'c', fresh = true, old_used = of.slots[row.old_period] or 0, id = row.id, line = row.line, due = row.due,
-        grant = row.grant, roll = row.roll, rank = row.rank, old_period = row.old_period,
+        grant = row.grant, roll = row.roll, rank = row.rank, old_period = row.old_period, old_due = row.old_due,
         tail = tail, unlimited = row.unlimited,
       }
       of.own[#of.own + 1] = slot

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
-from gateway.errors import StartError
+from gateway.errors import RedisUnavailableError, StartError
 from gateway.keys import outbox_key
 from gateway.scripts.barrier import Barrier, Rounds
 from tests.fixtures.app import KEY, Answer, Api
@@ -195,4 +195,11 @@ async def test_a_server_that_is_gone_confirms_nothing(make_redis: MakeRedis) -> 
         assert await barrier.refusal() is None
         server.kill()
         assert not await barrier.flushed()
-        assert await barrier.refusal()
+        with pytest.raises(RedisUnavailableError):
+            await barrier.refusal()
+
+
+async def test_a_server_without_a_file_says_that_it_never_can(make_redis: MakeRedis) -> None:
+    server = make_redis()
+    async with Redis(unix_socket_path=str(server.socket)) as client:
+        assert "appendonly" in (await Barrier(client, ROUND_MS).refusal() or "")

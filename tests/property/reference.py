@@ -107,7 +107,7 @@ class Ledger:
             return []
         expires_ms = expiry_of(one.row, now_ms)
         label = label_of(owner, one.row, expires_ms, now_ms)
-        return [rollover(one.row, units, label, expires_ms)]
+        return [rollover(one.row, units, label, expires_ms, one.due_ms)]
 
     # -- use -----------------------------------------------------------------------------------
 

@@ -28,8 +28,8 @@ def expiry_of(row: Row, now_ms: int) -> int:
     return (end + relativedelta(months=months) - _EPOCH) // timedelta(milliseconds=1)
 
 
-def rollover(row: Row, left: int, row_id: str, expires_ms: int) -> Balance:
-    """Return what was left of a row as a balance of its own."""
+def rollover(row: Row, left: int, row_id: str, expires_ms: int, due_ms: int) -> Balance:
+    """Return what was left of a row at its reset, due then, as a balance of its own."""
     return Balance(
         Row(
             id=row_id,
@@ -37,7 +37,7 @@ def rollover(row: Row, left: int, row_id: str, expires_ms: int) -> Balance:
             grant=left,
             flags=Flag.ROLLOVER,
             expires_ms=expires_ms,
-            rank=f"!{expires_ms or _NEVER:014d}{row.rank}",
+            rank=f"!{expires_ms or _NEVER:014d}{due_ms:014d}{row.rank}",
             roll=row.id,
         ),
         0,
