@@ -25,8 +25,9 @@ new, so a reset
 
 A *rollover row* is what was left of another row when it reset: flag ``r``, kind ``c``, no reset
 of its own, ``grant`` the units that were left, ``roll`` the id of the row they came from, ``rank``
-a ``!``, its expiry in 14 digits (never sorts last), when its reset was due, and that row's rank. The ``roll`` of any
-other row is empty, or ``max:months`` when what is left at its reset becomes a rollover row: at
+a ``!``, its expiry in 14 digits (never sorts last), when the reset was due in 14 digits, and the
+rank of that row. The ``roll`` of any other row is empty, or ``max:months`` when what is left at its
+reset becomes a rollover row: at
 most ``max`` units over all its rollovers (empty for no limit), for ``months`` months (0 for ever).
 
 Amounts are units of 10^-precision of the row's feature. Lua reads the same columns in
