@@ -92,6 +92,11 @@ class Pipe:
         self._watch_at = 0.0
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as this end knows."""
+        return self._wire is not None and self._wire.is_open
+
+    @property
     def in_flight(self) -> int:
         """Calls that wait to leave or for a reply."""
         return len(self._waiting) + (len(self._wire.slots) if self._wire else 0)
@@ -140,8 +145,6 @@ class Pipe:
         self._is_flushing = False
         wire = self._wire
         if wire is not None and wire.is_open:
-            if not self._waiting:
-                return
             commands = []
             for command, slot in self._waiting:
                 # Who left or was late while it waited here costs the server nothing.

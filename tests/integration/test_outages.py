@@ -38,6 +38,12 @@ async def check(place: Place, feature_id: str, **request: object) -> Answer:
     return await place.api.call("balances.check", **body)
 
 
+async def lose(place: Place, server: RedisProcess) -> None:
+    """Kill Redis, and wait until the gateway has noticed: what it sends before that is sent."""
+    server.kill()
+    await until(lambda: not place.runtime.pipe.is_open)
+
+
 def degraded(answer: Answer) -> tuple[int, bool, str | None]:
     return answer.status, answer.body["allowed"], answer.headers.get("x-tallygate-degraded")
 
@@ -93,7 +99,7 @@ async def test_without_redis_changes_and_reads_are_503_with_retry_after(
         ("entities.list", customer),
     ]
     async with shop(server, migrated_sqlite) as place:
-        server.kill()
+        await lose(place, server)
         for operation, body in calls:
             answer = await place.api.call(operation, **body)
             assert answer.error == (503, "service_unavailable"), (operation, answer.body)
@@ -107,7 +113,7 @@ async def test_without_redis_a_closed_feature_denies_what_it_would_have_used(
     server = make_redis(appendonly="yes", appendfsync="always")
     lock = {"lock_id": "job", "enabled": True}
     async with shop(server, migrated_sqlite) as place:
-        server.kill()
+        await lose(place, server)
         for request in ({"send_event": True}, {"lock": lock}):
             assert degraded(await check(place, "closed", **request)) == (200, False, "redis")
         server.start()
