@@ -106,6 +106,8 @@ class Ledger:
         if not units:
             return []
         expires_ms = expiry_of(one.row, now_ms)
+        if 0 < expires_ms <= now_ms:
+            return []
         label = label_of(owner, one.row, expires_ms, now_ms)
         return [rollover(one.row, units, label, expires_ms, one.due_ms)]
 
