@@ -49,7 +49,7 @@ if left and left > 0 then
   for _, source in ipairs(plan.sources) do
     if source.row.floor then return { 10 } end
   end
-  state.rules = nil -- an entity that exists counts, whatever controls say
+  state.rules = nil -- no cap forbids it, so it counts in full, whatever spend limits say
   plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
   left = decide(plan, unit, 'overflow')
 end

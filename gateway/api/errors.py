@@ -109,11 +109,13 @@ def error_reply(error: GatewayError, env: str, *, repeatable: bool = False) -> R
         # Faults of ours are told to the log, not to the caller.
         message, code = "Something went wrong inside the gateway", GatewayError.code
     return Reply(
-        status, _encode(ErrorBody(message=message, code=code, env=env)), _headers(error, repeatable)
+        status,
+        _encode(ErrorBody(message=message, code=code, env=env)),
+        _headers(error, repeatable=repeatable),
     )
 
 
-def _headers(error: GatewayError, repeatable: bool) -> Headers:  # noqa: FBT001 - one caller
+def _headers(error: GatewayError, *, repeatable: bool) -> Headers:
     unknown = isinstance(error, errors.UnknownOutcomeError | errors.UnconfirmedError)
     if isinstance(error, errors.UnavailableError) and (repeatable or not unknown):
         # After one that may have been carried out a blind retry could count twice, so none is
