@@ -37,7 +37,9 @@ local function place_rows(keys, state, static, dues, unit, lines)
     end
   end
 
-  local ended, carried, counted = {}, 0, state.held and state.held.used + state.held.sunk or 0
+  local held, rolled = state.held, state.rolled
+  local counted = (held and held.used + held.sunk or 0) + (rolled and rolled.used or 0)
+  local ended, carried = {}, 0
   for _, row in ipairs(state.rows) do
     local allocated = row.kind == 'c' and string.find(row.flags, 'a', 1, true)
     if kept[row.id] then

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.outbox import RowEnded, RowUpdated
 from gateway.rows import Kind, Row, decode_row
-from tests.lua.world import HOUR_MS, World, hourly
+from tests.lua.world import HOUR_MS, SEAT, World, hourly, row
 
 _PER_ENTITY = {"kind": Kind.PER_ENTITY, "entity_feature": "seats"}
 
@@ -80,3 +80,16 @@ async def test_what_an_entity_has_of_its_own_stays_as_it_is(world: World) -> Non
     await world.attach(calls=[slots("new", ":3", anchor_ms=world.now_ms)])
     assert await _rolled(world, "e1") == [("new", 500), ("new", 500)]
     assert await world.left("calls", "e1") == 1000 + 7 + 500
+
+
+async def test_an_entity_that_a_rollover_counts_is_not_counted_again(world: World) -> None:
+    await world.create(seats=[row("a", 9 * SEAT, flags="a")])
+    await world.seats("e1")
+    await world.attach("e1", seats=[hourly("own", 9 * SEAT, roll=":3")])
+    world.now_ms += HOUR_MS
+    await world.settled("e1")
+    await world.seats("e2")  # counted on what rolled over of the first one's own row
+    await world.attach(seats=[row("b", 9 * SEAT, flags="a")])
+    state = await world.state()
+    assert state.customer["v:seats"].split()[0] == str(SEAT)
+    assert state.customer["o:seats"].split()[2] == str(SEAT)
