@@ -27,7 +27,8 @@ from gateway.api.exchange import Answers
 from gateway.api.lane import make_lane
 from gateway.api.openapi import package_version
 from gateway.api.operations import OPERATIONS
-from gateway.app import Runtime, build_app, make_answers, started
+from gateway.api.plain import PlainCalls
+from gateway.app import Runtime, build_app, make_answers, make_plain, started
 from gateway.clients import make_database, make_guard
 from gateway.clock_commands import clock
 from gateway.config import Settings
@@ -145,13 +146,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with started(Runtime(settings)) as runtime:
         made = await _bootstrap_key(runtime.store, settings)
         await runtime.catalog.refresh()
-        answers = make_answers(runtime)
-        application: Any = build_app(runtime, answers)
+        longer = make_answers(runtime)
+        plain = make_plain(runtime, longer)
+        application: Any = build_app(runtime, plain or longer)
         server = _Server(
             uvicorn.Config(
                 application,
                 loop="none",
-                http=_http_protocol(settings, answers),
+                http=_http_protocol(settings, longer, plain),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -184,10 +186,10 @@ def _shown_metrics(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _http_protocol(settings: Settings, answers: Answers) -> Any:  # noqa: ANN401 - a name or a class
+def _http_protocol(settings: Settings, longer: Answers, plain: PlainCalls | None) -> Any:  # noqa: ANN401 - a name or a class
     if not settings.fast_lane:
         return "httptools"
-    return make_lane(answers, OPERATIONS, body_bytes_max=settings.body_bytes_max)
+    return make_lane(longer, OPERATIONS, plain=plain, body_bytes_max=settings.body_bytes_max)
 
 
 async def _write(settings: Settings) -> None:

@@ -18,13 +18,14 @@ from gateway.api.asgi import make_app
 from gateway.api.exchange import Answers, Exchange
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
+from gateway.api.plain import PlainCalls, PlainParts
 from gateway.breaker import Breaker
 from gateway.clients import make_database, make_guard, make_redis
 from gateway.config import Settings
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
-from gateway.engine.durability import LEVELS, Durability
+from gateway.engine.durability import LEVELS, Durability, Level
 from gateway.engine.engine import Engine
 from gateway.engine.locks import LockKeeper
 from gateway.engine.outage import Outage, Policy
@@ -35,6 +36,7 @@ from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
+from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
 from gateway.start_checks import check_redis, check_sql
 from gateway.tasks import WriterTask
@@ -71,7 +73,7 @@ class Runtime:
         self.breaker = Breaker()
         self.pipe = Pipe(self.redis.connection_pool, timeout_seconds=settings.hot_timeout_ms / 1000)
         self.guard.on_fence(self.pipe.drop)
-        self.scripts = Scripts(self.redis, self.pipe.call, self.breaker)
+        self.scripts = Scripts(self.redis, self.pipe, self.breaker)
         self.scripts.on_replica = self.guard.doubt
         self.tracing = make_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         if self.tracing is not None:
@@ -192,7 +194,7 @@ def create_app(settings: Settings) -> Litestar:
     return build_app(runtime, lifespan=[lifespan])
 
 
-def make_answers(runtime: Runtime) -> Answers:
+def make_answers(runtime: Runtime) -> Noted:
     """Return what answers every request, whatever speaks HTTP around it: traced, and noted."""
     services = Services(runtime.engine, runtime.catalog, runtime.replies)
     conflict = runtime.settings.idempotency == "conflict"
@@ -208,12 +210,30 @@ def make_answers(runtime: Runtime) -> Answers:
     return Noted(answers, OPERATIONS, sample=runtime.settings.access_log_sample)
 
 
+def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:
+    """Return what answers plain calls; None where every call has a span or a level to reach."""
+    if runtime.tracing is not None or runtime.durability.level is not Level.MEMORY:
+        return None
+    parts = PlainParts(
+        runtime.engine,
+        runtime.catalog,
+        runtime.scripts,
+        runtime.clock,
+        runtime.backlog,
+        Packer(runtime.scripts.functions, runtime.settings.partitions),
+    )
+    return PlainCalls(parts, longer)
+
+
 def build_app(
     runtime: Runtime, answers: Answers | None = None, *, lifespan: list[Any] | None = None
 ) -> Litestar:
     """Return the application on parts whose life is somebody else's care."""
+    if answers is None:
+        longer = make_answers(runtime)
+        answers = make_plain(runtime, longer) or longer
     return make_app(
-        answers or make_answers(runtime),
+        answers,
         OPERATIONS,
         runtime.probe,
         body_bytes_max=runtime.settings.body_bytes_max,

@@ -59,6 +59,10 @@ class Noted:
         self._notes[operation.name](reply.status, began)
         return reply
 
+    def note(self, operation: str, status: int, began: float) -> None:
+        """Note an answer that was given without ``answer``; ``began`` is of ``perf_counter``."""
+        self._notes[operation](status, began)
+
 
 class AccessLog:
     """Notes the answers of one operation; ``sample`` is how many get one line, 0 for none."""

@@ -12,6 +12,7 @@ It relies on uvicorn's internals, which is why that is pinned to one minor relea
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, cast
 
@@ -21,11 +22,13 @@ from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.operation import Operation
+from gateway.api.plain import PlainCalls
 from gateway.stepping import drive
 
 log = logging.getLogger(__name__)
 
 _CLOSE: Final = b"connection: close\r\n"
+_BUSY: Final = math.inf
 
 
 class _NoEvent:
@@ -88,6 +91,14 @@ class _HotCall:
 
     def begin(self) -> None:
         """Answer; the body is complete."""
+        protocol = self._protocol
+        if protocol.plain is None or self._size > protocol.body_bytes_max:
+            self._begin_longer()
+        else:
+            body = bytes(self.body)
+            protocol.plain.begin(self.operation, self.headers, body, self._end, self._begin_longer)
+
+    def _begin_longer(self) -> None:
         answer = self._protocol.exchange.answer(
             self.operation, "POST", b"", self.headers, self._read_body
         )
@@ -126,7 +137,47 @@ class FastLane(HttpToolsProtocol):
 
     hot: ClassVar[dict[bytes, Operation]]
     exchange: ClassVar[Answers]
+    plain: ClassVar[PlainCalls | None]
     body_bytes_max: ClassVar[int]
+
+    _idle_since = _BUSY
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        super().connection_lost(exc)
+
+    def _unset_keepalive_if_required(self) -> None:
+        # A timer for each answer costs more than a look at the time: the one that runs goes on.
+        self._idle_since = _BUSY
+
+    def on_response_complete(self) -> None:
+        """Begin with what waits behind the answer, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_after(self.timeout_keep_alive)
+
+    def _close_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle all the time."""
+        self.timeout_keep_alive_task = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            super().timeout_keep_alive_handler()
+        elif self._idle_since != _BUSY:
+            self._close_after(left)
 
     def on_message_begin(self) -> None:
         """Note a request; what ASGI needs of it is made when it turns out to need ASGI."""
@@ -194,7 +245,11 @@ class FastLane(HttpToolsProtocol):
 
 
 def make_lane(
-    exchange: Answers, operations: Iterable[Operation], *, body_bytes_max: int
+    exchange: Answers,
+    operations: Iterable[Operation],
+    *,
+    body_bytes_max: int,
+    plain: PlainCalls | None = None,
 ) -> type[FastLane]:
     """Return the protocol class for the hot operations; uvicorn makes one for each connection."""
 
@@ -203,5 +258,6 @@ def make_lane(
 
     Lane.hot = {operation.path.encode(): operation for operation in operations if operation.hot}
     Lane.exchange = exchange
+    Lane.plain = plain
     Lane.body_bytes_max = body_bytes_max
     return Lane

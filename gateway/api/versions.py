@@ -53,6 +53,11 @@ def parse_version(header: bytes | None) -> Version:
     return known
 
 
+def is_known(header: bytes | None) -> bool:
+    """Whether a header asks for a version that was served before; one left out does."""
+    return header is None or header in _known
+
+
 def _parse(text: str) -> Version:
     if numbers := _NUMBERS.fullmatch(text):
         return _from_numbers(text, int(numbers[1]), int(numbers[2] or 0))

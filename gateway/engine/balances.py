@@ -13,7 +13,7 @@ from gateway.amounts import format_units, parse_units
 from gateway.engine.claims import KEEP_MS
 from gateway.engine.creation import Creation
 from gateway.engine.outage import Policy
-from gateway.engine.verdicts import Asked, checked, preview_of, tracked
+from gateway.engine.verdicts import Asked, PlainUse, checked, preview_of, tracked
 from gateway.errors import (
     IdempotencyKeyError,
     InsufficientBalanceError,
@@ -100,13 +100,13 @@ class Balances(Creation):
             reply = await self._look(subject, asked, request)
         now_ms = self.clock.now_ms(env)
         response = checked(subject, asked, reply, now_ms, explain=bool(request.explain))
-        chosen = self.catalog.document(asked.features[0]).on_outage
-        if (chosen or self.outage.default) == Policy.LAST_KNOWN:
+        if self.policy_of(asked.features[0]) is Policy.LAST_KNOWN:
             self.outage.remember(subject, asked, response)
         return self._shown(response, asked, request)
 
-    def _policy(self, asked: Asked) -> Policy:
-        return self.outage.policy_of(self.catalog.document(asked.features[0]).on_outage)
+    def policy_of(self, feature: FeatureRecord) -> Policy:
+        """Return what answers checks of a feature that cannot be decided."""
+        return self.outage.policy_of(self.catalog.document(feature).on_outage)
 
     def _undecided(
         self, subject: Subject, asked: Asked, error: UnavailableError, *, spends: bool
@@ -116,7 +116,7 @@ class Balances(Creation):
         Raises the error where units were to be used, unless it is certain that none were and the
         answer is no.
         """
-        policy = self._policy(asked)
+        policy = self.policy_of(asked.features[0])
         is_known = not isinstance(error, UnknownOutcomeError)
         if spends and not (is_known and policy is Policy.CLOSED):
             raise error
@@ -235,6 +235,23 @@ class Balances(Creation):
             now_ms = THEN_MS
         return tracked(subject, use, asked, reply, now_ms)
 
+    def stand_in(self, use: PlainUse, error: UnavailableError) -> StandIn:
+        """Return what is answered to a plain check that could not be decided."""
+        return self._undecided(self._subject_of(use), _asked_of(use), error, spends=False)
+
+    def shown_check(self, use: PlainUse, reply: CheckReply, now_ms: int) -> CheckResponse:
+        """Return the answer to a plain check."""
+        return checked(self._subject_of(use), _asked_of(use), reply, now_ms)
+
+    def shown_track(self, use: PlainUse, reply: TrackReply, now_ms: int) -> TrackResponse:
+        """Return the answer to a plain track."""
+        asked = _asked_of(use)
+        sent = Use(use.entity_id, [asked.part], now_ms)
+        return tracked(self._subject_of(use), sent, [asked], reply, now_ms)
+
+    def _subject_of(self, use: PlainUse) -> Subject:
+        return self.subjects.subject(use.env, use.customer_id, entity_id=use.entity_id)
+
     def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
         pools = self.catalog.pools(feature)
         systems = (self.catalog.find_feature(env, pool.feature) for pool in pools)
@@ -286,6 +303,10 @@ class Balances(Creation):
             if not claim.replayed:
                 raise IdempotencyKeyError
         return reply
+
+
+def _asked_of(use: PlainUse) -> Asked:
+    return Asked([use.feature], Part(use.feature.id, use.units))
 
 
 def _units(raw: Raw, feature: FeatureRecord, field: str) -> int:

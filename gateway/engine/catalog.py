@@ -97,6 +97,11 @@ class Catalog:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def snapshot(self) -> Snapshot:
+        """The catalog as it is known now: another object whenever it has changed."""
+        return self._snapshot
+
+    @property
     def is_current(self) -> bool:
         """Whether the last look at SQL succeeded."""
         return self._reachable

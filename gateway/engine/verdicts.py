@@ -52,6 +52,16 @@ class Asked(NamedTuple):
         return units if amount >= 0 else -units
 
 
+class PlainUse(NamedTuple):
+    """A check or a track of one feature that nothing else is asked of."""
+
+    env: str
+    customer_id: str
+    entity_id: str
+    feature: FeatureRecord
+    units: int
+
+
 def checked(
     subject: Subject,
     asked: Asked,

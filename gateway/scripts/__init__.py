@@ -22,6 +22,8 @@ from gateway.scripts.calls import (
     Target,
     TrackReply,
     Use,
+    check_reply,
+    track_reply,
 )
 from gateway.scripts.composition import Library, compose, entry_names, source
 from gateway.scripts.scripts import Scripts
@@ -46,7 +48,9 @@ __all__ = [
     "Target",
     "TrackReply",
     "Use",
+    "check_reply",
     "compose",
     "entry_names",
     "source",
+    "track_reply",
 ]

@@ -225,6 +225,42 @@ def description_of(parts: Sequence[bytes]) -> Description:
     return Description(*(part.decode() for part in parts))
 
 
+def check_reply(reply: Sequence[Any]) -> CheckReply:
+    """Return what ``check`` said."""
+    status = Status(reply[0])
+    if status is not Status.DONE:
+        return CheckReply(status)
+    return CheckReply(
+        status,
+        reply[1] == 1,
+        reply[2] - 1,
+        reply[3],
+        [description_of(item) for item in reply[4]],
+        [text.decode() for text in reply[5]],
+    )
+
+
+def track_reply(reply: Sequence[Any]) -> TrackReply:
+    """Return what ``track`` said; a reply that is replayed has status REPLAYED and is whole."""
+    status = Status(reply[0])
+    if status is Status.MISMATCH:
+        return TrackReply(status, [], [], [])
+    if status is Status.REPLAYED:
+        reply = unpack(reply[1])
+    return TrackReply(
+        status,
+        [int(units) for units in reply[1]],
+        [[description_of(item) for item in part] for part in reply[2]],
+        [
+            [
+                Move(feature.decode(), line.decode(), int(delta), int(due))
+                for feature, line, delta, due in part
+            ]
+            for part in reply[3]
+        ],
+    )
+
+
 def unpack(text: bytes) -> list[Any]:
     """Return a reply as ``pack_reply`` wrote it: four levels of lists."""
     status, applied, described, moved = text.split(b"\x01")

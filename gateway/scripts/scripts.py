@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from gateway.scripts.calls import (
     CheckReply,
     CustomerReply,
-    Move,
     Status,
     TrackReply,
+    check_reply,
     description_of,
-    unpack,
+    track_reply,
 )
 from gateway.scripts.server import Server
 
@@ -60,17 +60,7 @@ class Scripts(Server):
                 *part.values,
             ),
         )
-        status = Status(reply[0])
-        if status is not Status.DONE:
-            return CheckReply(status)
-        return CheckReply(
-            status,
-            reply[1] == 1,
-            reply[2] - 1,
-            reply[3],
-            [description_of(item) for item in reply[4]],
-            [text.decode() for text in reply[5]],
-        )
+        return check_reply(reply)
 
     async def track(self, context: Context, use: Use) -> TrackReply:
         """Run ``track``. A reply that is replayed has status REPLAYED and is whole."""
@@ -97,23 +87,7 @@ class Scripts(Server):
                 *(value for part in use.parts for value in part.values),
             ),
         )
-        status = Status(reply[0])
-        if status is Status.MISMATCH:
-            return TrackReply(status, [], [], [])
-        if status is Status.REPLAYED:
-            reply = unpack(reply[1])
-        return TrackReply(
-            status,
-            [int(units) for units in reply[1]],
-            [[description_of(item) for item in part] for part in reply[2]],
-            [
-                [
-                    Move(feature.decode(), line.decode(), int(delta), int(due))
-                    for feature, line, delta, due in part
-                ]
-                for part in reply[3]
-            ],
-        )
+        return track_reply(reply)
 
     async def finalize(self, context: Context, ending: Ending, part: Part) -> tuple[Status, str]:
         """Run ``finalize`` for a lock on the feature of ``part``; the text says how it ended

@@ -28,7 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
 from gateway.breaker import Breaker
-from gateway.errors import RedisUnavailableError, UnknownOutcomeError
+from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.pipe import PipeUnsentError
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
 
     from gateway.keys import Key
+    from gateway.scripts.pipe import Pipe, Receiver
 
 _MISSING = "Function not found"
 """How a server words that it has not got a function."""
@@ -66,19 +67,25 @@ class Server:
     def __init__(
         self,
         client: Redis,
-        hot: Callable[..., Awaitable[Any]] | None = None,
+        pipe: Pipe | None = None,
         breaker: Breaker | None = None,
     ) -> None:
-        """Compose the library; it is loaded when it is first missed, or by ``load``. ``hot`` runs
-        the scripts that have less time than others; without it the client does.
+        """Compose the library; it is loaded when it is first missed, or by ``load``. The ``pipe``
+        runs the scripts that have less time than others; without it the client does.
         """
         self._client = client
         self._library = compose()
         self._call = cast("Callable[..., Awaitable[Any]]", client.execute_command)
-        self._hot = hot or self._call
+        self._pipe = pipe
+        self._hot = self._call if pipe is None else pipe.call
         self._breaker = breaker or Breaker()
         self.on_replica: Callable[[], None] = _nobody
         """Called when the server says that it takes no changes any more."""
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The function each script became."""
+        return self._library.functions
 
     async def load(self) -> None:
         """Hand the library to the server, unless it has it."""
@@ -166,6 +173,38 @@ class Server:
         with contextlib.suppress(RedisError):
             await self._client.delete(key)
 
+    def begin(self, command: bytes, receiver: Receiver) -> bool:
+        """Ask for a hot script without a coroutine; ``receiver`` gets its reply, or the fault that
+        came instead. False when nothing was sent, and nobody will be called.
+        """
+        if self._pipe is None or self._breaker.is_open:
+            return False
+        try:
+            self._pipe.send(command, receiver)
+        except PipeUnsentError:
+            return False
+        return True
+
+    def heard(self) -> None:
+        """Note that the server answered."""
+        if self._breaker.faults:
+            self._breaker.succeeded()
+
+    def outcome(self, error: Exception, *, changes: bool) -> GatewayError | None:
+        """Note the fault that came instead of a reply to ``begin``, and return what it means to the
+        caller; None when the script had not begun, since the server has not got the library. Raises
+        the error where it is a fault of the script.
+        """
+        if isinstance(error, ResponseError) and _MISSING in str(error):
+            return None
+        if isinstance(error, RedisError):
+            self._note(error)
+        if _is_refusal(error):
+            return unavailable(error)
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+            return _fault(error, changes=changes)
+        raise error
+
     async def _verdict(self, name: str, keys: Sequence[Key], values: Sequence[str | int]) -> Status:
         return Status((await self._change(name, keys, values))[0])
 
@@ -173,15 +212,13 @@ class Server:
         try:
             return await self._run("FCALL", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            if isinstance(error, (PipeUnsentError, *_REFUSALS)) or _UNSENT.search(str(error)):
-                raise unavailable(error) from error
-            raise UnknownOutcomeError from error
+            raise _fault(error, changes=True) from error
 
     async def _read(self, name: str, keys: Sequence[Key], values: Sequence[str | int]) -> Any:  # noqa: ANN401 - a reply is what its script says
         try:
             return await self._run("FCALL_RO", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            raise unavailable(error) from error
+            raise _fault(error, changes=False) from error
 
     async def _look(self, pipe: Pipeline) -> list[Any]:
         with self._watched():
@@ -238,13 +275,10 @@ class Server:
                 reply = await call(command, function, len(keys), *keys, *values)
         except RedisError as error:
             self._note(error)
-            if isinstance(error, ResponseError) and (
-                isinstance(error, _REFUSALS) or str(error).startswith(_NOT_NOW)
-            ):
+            if _is_refusal(error):
                 raise unavailable(error) from error
             raise
-        if self._breaker.faults:
-            self._breaker.succeeded()
+        self.heard()
         return reply
 
 
@@ -252,7 +286,27 @@ def _nobody() -> None:
     """Have nobody told."""
 
 
-def unavailable(error: RedisError) -> RedisUnavailableError:
+def _is_refusal(error: Exception) -> bool:
+    """Whether the server answered that it does not run the script."""
+    return isinstance(error, ResponseError) and (
+        isinstance(error, _REFUSALS) or str(error).startswith(_NOT_NOW)
+    )
+
+
+def _fault(error: Exception, *, changes: bool) -> GatewayError:
+    """Return what a lost or late call means: of one that changes something, whether it was carried
+    out is known only where it never left.
+    """
+    if (
+        not changes
+        or isinstance(error, (PipeUnsentError, *_REFUSALS))
+        or _UNSENT.search(str(error))
+    ):
+        return unavailable(error)
+    return UnknownOutcomeError()
+
+
+def unavailable(error: Exception) -> RedisUnavailableError:
     """Return the error for a server that does not answer, or that refuses to."""
     if isinstance(error, OutOfMemoryError) or str(error).startswith("OOM"):
         msg = (

@@ -15,16 +15,17 @@ from redis.asyncio import Redis
 
 from gateway.api.lane import make_lane
 from gateway.api.operations import OPERATIONS
-from gateway.app import Runtime, build_app, make_answers
+from gateway.app import Runtime, build_app, make_answers, make_plain
 from tests.fixtures.app import KEY
 from tests.waiting import until
 
 
 @pytest.fixture
 async def lane(live_runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
-    answers = make_answers(live_runtime)
-    http: Any = make_lane(answers, OPERATIONS, body_bytes_max=64 * 1024)
-    app: Any = build_app(live_runtime, answers)
+    longer = make_answers(live_runtime)
+    plain = make_plain(live_runtime, longer)
+    http: Any = make_lane(longer, OPERATIONS, body_bytes_max=64 * 1024, plain=plain)
+    app: Any = build_app(live_runtime, plain)
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, http=http, ws="none", lifespan="off", log_config=None)
     )

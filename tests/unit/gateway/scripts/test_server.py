@@ -18,10 +18,11 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.breaker import FAULTS_MAX
+from gateway.breaker import FAULTS_MAX, Breaker
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys
 from gateway.scripts import Context, Part, Scripts, Status
+from gateway.scripts.pipe import Pipe, PipeLostError, PipeUnsentError, Receiver
 
 KEYS = customer_keys("sandbox", "ada", 64)
 
@@ -109,18 +110,75 @@ async def test_an_answer_or_a_crowd_of_ours_is_no_reason_not_to_ask(failure: Red
     assert len(client.asked) == 2 * FAULTS_MAX
 
 
-async def test_check_and_track_alone_take_the_hot_way() -> None:
-    hot: list[str | int] = []
+class Shared(Pipe):
+    """A pipe that answers at once; what it is asked is kept."""
 
-    async def ask(*words: Any) -> Any:  # noqa: ANN401 - as the client's own
-        hot.append(words[0])
+    def __init__(self, reply: object = None, *, is_full: bool = False) -> None:
+        super().__init__(cast("Any", None), timeout_seconds=1)
+        self.asked: list[object] = []
+        self._reply = reply
+        self._is_full = is_full
+
+    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - as inherited
+        self.asked.append(words[0])
         return [int(Status.CUSTOMER_MISSING)]
 
-    client = Broken()
-    scripts = Scripts(client, ask)
+    def send(self, command: bytes, receiver: Receiver) -> None:
+        if self._is_full:
+            raise PipeUnsentError("Too many calls wait for Redis")
+        self.asked.append(command)
+        receiver(self._reply)
+
+
+async def test_check_and_track_alone_take_the_hot_way() -> None:
+    client, pipe = Broken(), Shared()
+    scripts = Scripts(client, pipe)
     await scripts.check(KEYS, 1, "", Part("calls", 1))
     await scripts.delete_customer(Context(KEYS, "sandbox", "ada", "req_1", 1))
-    assert (hot, client.asked) == (["FCALL_RO"], ["FCALL"])
+    assert (pipe.asked, client.asked) == (["FCALL_RO"], ["FCALL"])
+
+
+def test_a_call_may_begin_without_a_coroutine() -> None:
+    pipe, heard = Shared(["reply"]), list[object]()
+    assert Scripts(Broken(), pipe).begin(b"command", heard.append)
+    assert (pipe.asked, heard) == ([b"command"], [["reply"]])
+
+
+def test_nothing_begins_without_a_pipe_on_a_full_one_or_while_the_breaker_is_open() -> None:
+    def heard(_: object) -> None:
+        raise AssertionError("nobody was asked")
+
+    breaker = Breaker()
+    for _ in range(FAULTS_MAX):
+        breaker.failed()
+    assert not Scripts(Broken()).begin(b"command", heard)
+    assert not Scripts(Broken(), Shared(is_full=True)).begin(b"command", heard)
+    assert not Scripts(Broken(), Shared(), breaker).begin(b"command", heard)
+
+
+@pytest.mark.parametrize(
+    ("fault", "of_change", "of_read"),
+    [
+        (PipeLostError("lost"), UnknownOutcomeError, RedisUnavailableError),
+        (RedisTimeoutError("late"), UnknownOutcomeError, RedisUnavailableError),
+        (PipeUnsentError("Error connecting"), RedisUnavailableError, RedisUnavailableError),
+        (ReadOnlyError("READONLY"), RedisUnavailableError, RedisUnavailableError),
+        (ResponseError("MISCONF"), RedisUnavailableError, RedisUnavailableError),
+    ],
+)
+def test_a_fault_means_the_same_to_who_began_without_a_coroutine(
+    fault: RedisError, of_change: type[Exception], of_read: type[Exception]
+) -> None:
+    scripts = Scripts(Broken())
+    assert type(scripts.outcome(fault, changes=True)) is of_change
+    assert type(scripts.outcome(fault, changes=False)) is of_read
+
+
+def test_what_had_not_begun_may_be_asked_again_and_faults_of_a_script_are_raised() -> None:
+    scripts = Scripts(Broken())
+    assert scripts.outcome(ResponseError("Function not found"), changes=True) is None
+    with pytest.raises(ResponseError):
+        scripts.outcome(ResponseError("user_script:1: nil"), changes=True)
 
 
 async def test_a_server_without_the_library_gets_it() -> None:

@@ -1,0 +1,302 @@
+"""The JSON of a plain answer, written into forms that were encoded before.
+
+Most of what an answer shows never changes between two calls: names, ids, grants, intervals. A form
+is what the encoder makes of an answer whose changing values are left open, so its fields and their
+order are those of ``gateway.messages``; filling it in costs a few numbers. Forms of rows are made
+when their text is seen first, and remembered by it.
+
+Plain are the rows that customers, entities or slots hold, with or without a reset or a price. What
+is not (flags, unlimited rows, rollovers, controls, holds, sums over entities, rows that have
+expired) is left to ``gateway.engine.verdicts``, whose bytes these are otherwise: a property test
+compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.amounts import format_units
+from gateway.engine.views import Part, breakdown_of, reset_of
+from gateway.messages.balances import Balance, CheckResponse, DeductionView, TrackResponse
+from gateway.rows import Kind, Row, decode_rows
+
+TEXTS_MAX = 20_000
+"""Texts of rows remembered for a feature, about 2 KiB each; beyond it the memory starts anew."""
+
+_OPEN: Any = msgspec.Raw(b"\x00")
+"""Stands for a value left open; in JSON the byte can be nothing else."""
+
+_LIVE = 6
+"""Numbers of a row in a live text."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _form(answer: msgspec.Struct) -> bytes:
+    """Return a format string with one ``%b`` for each value left open."""
+    return _encode(answer).replace(b"%", b"%%").replace(b"\x00", b"%b")
+
+
+def _forms_of_answers(entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - open or unset
+    check = CheckResponse(
+        allowed=_OPEN,
+        customer_id=_OPEN,
+        entity_id=entity_id,
+        required_balance=_OPEN,
+        balance=_OPEN,
+        flag=None,
+    )
+    track = TrackResponse(
+        customer_id=_OPEN,
+        entity_id=entity_id,
+        value=_OPEN,
+        balance=_OPEN,
+        deductions=_OPEN,
+    )
+    return _form(check), _form(track)
+
+
+_CHECK, _TRACK = _forms_of_answers(UNSET)
+_CHECK_ENTITY, _TRACK_ENTITY = _forms_of_answers(_OPEN)
+
+
+class Scope(NamedTuple):
+    """Whom an answer is about, as JSON; the entity is empty at the customer's level."""
+
+    customer: bytes
+    entity: bytes = b""
+
+
+class Source(NamedTuple):
+    """A row: what decides how it is added up, and its forms.
+
+    ``cap`` is its ``max_purchase`` in units, None without one. With ``resets``, the time of the
+    next reset is open in both forms: in ``item``, an element of a breakdown, after what remains and
+    what was used, in ``deduction`` before the units.
+    """
+
+    is_slot: bool
+    grant: int
+    rank: str
+    expires_ms: int
+    overage: bool
+    is_priced: bool
+    cap: int | None
+    resets: bool
+    item: bytes
+    deduction: bytes
+
+
+class Rows(NamedTuple):
+    """The rows of one text; whether any of them is per entity, and whether any expires, permits
+    overage or has a price.
+    """
+
+    sources: tuple[Source, ...] = ()
+    has_slots: bool = False
+    is_special: bool = False
+
+
+_NO_ROWS = Rows()
+
+
+Shown = tuple[Source, int, int]
+"""A source with what was used of it, and when it resets next (0: never)."""
+
+
+class Pieces:
+    """Forms for one feature."""
+
+    def __init__(self, feature_id: str, precision: int) -> None:
+        self.feature_id = feature_id
+        self.precision = precision
+        self._scale = 10**precision
+        self._known: dict[bytes, Rows | None] = {}
+        self._balance = _form(
+            Balance(
+                feature_id=feature_id,
+                granted=_OPEN,
+                remaining=_OPEN,
+                usage=_OPEN,
+                unlimited=False,
+                overage_allowed=_OPEN,
+                max_purchase=_OPEN,
+                next_reset_at=_OPEN,
+                breakdown=_OPEN,
+            )
+        )
+
+    def number(self, units: int) -> bytes:
+        """Return units as the number of an answer."""
+        whole, fraction = divmod(units, self._scale)
+        if fraction:
+            return format_units(units, self.precision).encode()
+        return b"%d" % whole
+
+    def checked(self, scope: Scope, reply: Sequence[Any], now_ms: int) -> bytes | None:
+        """Return the answer to a check that was carried out; None when it is not plain."""
+        _, allowed, _, required, described, _ = reply
+        balance = self.balance(described[0], now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        verdict = b"true" if allowed == 1 else b"false"
+        if scope.entity:
+            return _CHECK_ENTITY % (verdict, *scope, self.number(required), balance)
+        return _CHECK % (verdict, scope.customer, self.number(required), balance)
+
+    def tracked(self, scope: Scope, units: int, reply: Sequence[Any], now_ms: int) -> bytes | None:
+        """Return the answer to a track of so many units; None when it is not plain."""
+        _, _, ((seen,),), (moves,) = reply
+        balance = self.balance(seen, now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        deductions = []
+        for _, line, delta, due in moves:
+            rows = self._rows(line)
+            if rows is None:
+                return None
+            source = rows.sources[0]
+            value = self.number(delta)
+            deductions.append(
+                source.deduction % (_time(due), value)
+                if source.resets
+                else source.deduction % value
+            )
+        told = (self.number(units), balance, b"[%b]" % b",".join(deductions))
+        if scope.entity:
+            return _TRACK_ENTITY % (*scope, *told)
+        return _TRACK % (scope.customer, *told)
+
+    def balance(self, seen: Sequence[bytes], now_ms: int, *, entity_level: bool) -> bytes | None:
+        """Return the balance a description shows; None where it is not plain, or none is there.
+
+        ``seen`` has the texts of a ``gateway.scripts.Description``, in its order.
+        """
+        _, text, live, held, _, own_text, own_live, slots = seen[:8]
+        rules, extras, own_rules, own_extras, rolled = seen[8:]
+        # What entities hold together, and the holds of all, the customer's level alone shows.
+        if rules or (own_rules or own_extras if entity_level else held or extras or rolled):
+            return None
+        own = self._rows(own_text)
+        rows = self._rows(text)
+        if own is None or rows is None:
+            return None
+        shown, shared = _zipped(own.sources, own_live), _zipped(rows.sources, live)
+        if rows.has_slots:
+            if not entity_level:
+                return None
+            shown += _slots(shared, slots)
+            shared = [one for one in shared if not one[0].is_slot]
+        if len(shown) > 1:
+            shown.sort(key=_rank)
+        shown += shared
+        is_special = own.is_special or rows.is_special
+        if not shown or (is_special and any(0 < one.expires_ms <= now_ms for one, _, _ in shown)):
+            return None
+        return self._written(shown, is_special=is_special)
+
+    def _written(self, shown: Iterable[Shown], *, is_special: bool) -> bytes:
+        number = self.number
+        granted = remaining = usage = next_reset = 0
+        items = []
+        for source, used, due in shown:
+            left = max(0, source.grant - used)
+            granted += source.grant
+            remaining += left
+            usage += used
+            if due and (not next_reset or due < next_reset):
+                next_reset = due
+            if source.resets:
+                items.append(source.item % (number(left), number(used), _time(due)))
+            else:
+                items.append(source.item % (number(left), number(used)))
+        overage, cap = b"false", b"null"
+        if is_special:
+            overage = b"true" if any(one.overage for one, _, _ in shown) else b"false"
+            caps = [one.cap for one, _, _ in shown if one.is_priced]
+            known = [one for one in caps if one is not None]
+            if known and len(known) == len(caps):
+                cap = number(sum(known))
+        return self._balance % (
+            number(granted),
+            number(remaining),
+            number(usage),
+            overage,
+            cap,
+            _time(next_reset),
+            b"[%b]" % b",".join(items),
+        )
+
+    def _rows(self, text: bytes) -> Rows | None:
+        if not text:
+            return _NO_ROWS
+        try:
+            return self._known[text]
+        except KeyError:
+            rows = self._read(text)
+        if len(self._known) >= TEXTS_MAX:
+            self._known = {}
+        self._known[text] = rows
+        return rows
+
+    def _read(self, text: bytes) -> Rows | None:
+        rows = decode_rows(text.decode())
+        if any(row.kind is Kind.FLAG or row.unlimited or row.roll for row in rows):
+            return None
+        sources = tuple(map(self._source, rows))
+        special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
+        return Rows(sources, any(one.is_slot for one in sources), special)
+
+    def _source(self, row: Row) -> Source:
+        document = row.document
+        item = breakdown_of(Part(row, 1, 0, 0, 0), self.precision)
+        item.remaining = item.usage = _OPEN
+        reset = reset_of(document.interval, document.interval_count, _OPEN)
+        item.reset = reset
+        deduction = DeductionView(
+            balance_id=row.id,
+            feature_id=self.feature_id,
+            plan_id=document.plan_id,
+            reset=reset,
+            value=_OPEN,
+        )
+        return Source(
+            is_slot=row.kind is Kind.PER_ENTITY,
+            grant=row.grant,
+            rank=row.rank,
+            expires_ms=row.expires_ms,
+            overage=row.overage,
+            is_priced=document.price is not None,
+            cap=document.max_purchase,
+            resets=reset is not None,
+            item=_form(item),
+            deduction=_form(deduction),
+        )
+
+
+def _zipped(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
+    numbers = live.split()
+    return [
+        (source, int(numbers[at]), int(numbers[at + 4]))
+        for source, at in zip(sources, range(0, len(numbers), _LIVE), strict=True)
+    ]
+
+
+def _slots(rows: list[Shown], slots: bytes) -> list[Shown]:
+    return [
+        (source, int(used), due)
+        for (source, _, due), used in zip(rows, slots.split(), strict=True)
+        if source.is_slot and used != b"-"
+    ]
+
+
+def _rank(shown: Shown) -> str:
+    return shown[0].rank
+
+
+def _time(at_ms: int) -> bytes:
+    return b"%d" % at_ms if at_ms else b"null"

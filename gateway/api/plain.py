@@ -1,0 +1,340 @@
+"""Plain calls: a check or a track that asks for units of one feature and nothing else.
+
+That is what stands in front of every request of somebody's backend, so it goes a way of its own
+that makes nothing it can do without: no coroutine, no decoded rows, no answer that is encoded
+again. It decides nothing: the scripts are the same, and the bytes of an answer are those the
+exchange would have given. Whatever is not plain, in the request (a lock, an idempotency key, a
+durability level), in the catalog (credit systems, a feature nobody has used yet) or in the reply (a
+customer that has to be brought first), goes the longer way, before anything was changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.amounts import UNITS_MAX, parse_units
+from gateway.api import shapes
+from gateway.api.access import Noted
+from gateway.api.errors import JSON, Reply, error_reply
+from gateway.api.exchange import DEGRADED, Headers, ReadBody, request_id_of
+from gateway.api.operation import Operation
+from gateway.api.pieces import Pieces, Scope
+from gateway.api.versions import is_known
+from gateway.engine.backlog import Backlog
+from gateway.engine.catalog import Catalog
+from gateway.engine.engine import Engine
+from gateway.engine.outage import Policy
+from gateway.engine.snapshot import Snapshot
+from gateway.engine.verdicts import PlainUse
+from gateway.errors import GatewayError, InvalidInputsError, UnavailableError
+from gateway.messages.common import ABSENT, Json, Number, given
+from gateway.ports import Clock, FeatureRecord
+from gateway.scripts import Scripts, Status, check_reply, track_reply
+from gateway.scripts.packed import Head, Packer, check_command, track_command
+from gateway.stepping import Ask, Done
+
+log = logging.getLogger(__name__)
+
+_LONGER = frozenset({b"idempotency-key", b"x-durability"})
+"""Headers that ask for more than units."""
+
+_DIGITS_MAX = len(str(UNITS_MAX))
+_NULL = b"\\u0000"
+
+
+class PlainCheck(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A ``CheckRequest`` with any other field is not plain."""
+
+    customer_id: str
+    feature_id: str
+    entity_id: str | None = None
+    required_balance: Number = ABSENT
+
+
+class PlainTrack(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A ``TrackRequest`` with any other field is not plain."""
+
+    customer_id: str
+    feature_id: str
+    entity_id: str | None = None
+    value: Number = ABSENT
+    properties: Json = ABSENT
+
+
+class Feature(NamedTuple):
+    """A feature that plain calls may ask for."""
+
+    record: FeatureRecord
+    name: bytes
+    one: int
+    """Units of the amount 1."""
+    pieces: Pieces
+
+
+class Use(NamedTuple):
+    """What is asked, ready to be sent and shown."""
+
+    env: str
+    feature: Feature
+    customer_id: str
+    entity_id: str
+    units: int
+    head: Head
+    scope: Scope
+
+    @property
+    def plain(self) -> PlainUse:
+        """What the engine needs to answer."""
+        return PlainUse(self.env, self.customer_id, self.entity_id, self.feature.record, self.units)
+
+
+class PlainParts(NamedTuple):
+    """What answers plain calls."""
+
+    engine: Engine
+    catalog: Catalog
+    scripts: Scripts
+    clock: Clock
+    backlog: Backlog
+    packer: Packer
+
+
+class PlainCalls:
+    """Answers plain calls, and hands all others to ``longer``. Also ``Answers`` itself."""
+
+    def __init__(self, parts: PlainParts, longer: Noted) -> None:
+        self._engine, self._catalog, self._scripts, self._clock, self._backlog, self._packer = parts
+        self._longer = longer
+        self._features: dict[tuple[str, str], Feature | None] = {}
+        self._snapshot: Snapshot | None = None
+        self._encode = msgspec.json.Encoder().encode
+        self._decode_check = msgspec.json.Decoder(PlainCheck).decode
+        self._decode_track = msgspec.json.Decoder(PlainTrack).decode
+
+    async def answer(
+        self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
+    ) -> Reply:
+        """Return the answer to one request, plain or not."""
+        if not operation.hot or method != "POST" or query:
+            return await self._longer.answer(operation, method, query, headers, read_body)
+        longer = partial(self._longer.answer, operation, method, query, headers)
+        if self._admitted(headers) is None:
+            return await longer(read_body)
+        try:
+            body = await read_body()
+        except GatewayError as error:
+            return await longer(partial(_raise, error))
+        reply = await Ask(partial(self._ask, operation, headers, body))
+        return reply or await longer(partial(_return, body))
+
+    def _ask(
+        self,
+        operation: Operation,
+        headers: Headers,
+        body: bytes,
+        receiver: Callable[[Reply | None], None],
+    ) -> None:
+        def done(reply: Reply | None, _: BaseException | None) -> None:
+            receiver(reply)
+
+        self.begin(operation, headers, body, done, partial(receiver, None))
+
+    def begin(
+        self,
+        operation: Operation,
+        headers: Headers,
+        body: bytes,
+        done: Done,
+        otherwise: Callable[[], Any],
+    ) -> None:
+        """Answer a POST without a query: ``done`` gets the reply, later; or, when the call is not
+        plain, ``otherwise`` is called, now or later.
+        """
+        began = perf_counter()
+        admitted = self._admitted(headers)
+        if admitted is None or self._backlog.is_full:
+            otherwise()
+            return
+        env, request_id = admitted
+        told = (operation.name, env, request_id, began)
+        tell = partial(self._tell, done, otherwise, told)
+        ask = self._check if operation.name == "balances.check" else self._track
+        try:
+            is_asked = ask(env, request_id, body, tell)
+        except (msgspec.DecodeError, InvalidInputsError, RecursionError, UnicodeDecodeError):
+            is_asked = False  # the longer way says what is wrong with it
+        if not is_asked:
+            otherwise()
+
+    def _admitted(self, headers: Headers) -> tuple[str, bytes] | None:
+        """Return the environment and the request id of a call whose headers are plain."""
+        authorization = version = given_id = None
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-version":
+                version = value
+            elif name == b"x-request-id":
+                given_id = value
+            elif name in _LONGER:
+                return None
+        if authorization is None or not is_known(version):
+            return None
+        principal = self._catalog.known(authorization)
+        if principal is None:
+            return None
+        return principal.env, request_id_of(given_id).encode()
+
+    def _check(self, env: str, request_id: bytes, body: bytes, tell: Callable[..., None]) -> bool:
+        del request_id  # of a check nothing is kept
+        asked = self._decode_check(body)
+        use = self._use(env, asked, asked.required_balance)
+        if use is None:
+            return False
+        now_ms = self._clock.now_ms(env)
+        entity = use.entity_id.encode()
+        command = check_command(use.head, now_ms, entity, use.feature.name, use.units)
+        return self._scripts.begin(command, partial(tell, partial(self._checked, use, now_ms)))
+
+    def _track(self, env: str, request_id: bytes, body: bytes, tell: Callable[..., None]) -> bool:
+        asked = self._decode_track(body)
+        properties = _properties(asked.properties)
+        use = self._use(env, asked, asked.value)
+        if use is None or properties is None:
+            return False
+        now_ms = self._clock.now_ms(env)
+        entity, name = use.entity_id.encode(), use.feature.name
+        command = track_command(use.head, (request_id, now_ms, entity, properties), name, use.units)
+        return self._scripts.begin(command, partial(tell, partial(self._tracked, use, now_ms)))
+
+    def _use(self, env: str, asked: PlainCheck | PlainTrack, amount: msgspec.Raw) -> Use | None:
+        feature = self._feature(env, asked.feature_id)
+        if feature is None:
+            return None
+        head = self._packer.known(env, asked.customer_id)
+        if head is None:
+            shapes.customer_id(asked.customer_id)
+            head = self._packer.head(env, asked.customer_id)
+        customer = b'"%b"' % asked.customer_id.encode()
+        if asked.entity_id is None:
+            entity_id, scope = "", Scope(customer)
+        else:
+            entity_id = asked.entity_id
+            shapes.text_id(entity_id, "entity_id")
+            scope = Scope(customer, self._encode(entity_id))
+        units = _units(bytes(amount), feature)
+        return Use(env, feature, asked.customer_id, entity_id, units, head, scope)
+
+    def _feature(self, env: str, feature_id: str) -> Feature | None:
+        snapshot = self._catalog.snapshot
+        if snapshot is not self._snapshot:
+            self._snapshot, self._features = snapshot, {}
+        try:
+            return self._features[env, feature_id]
+        except KeyError:
+            record = self._catalog.find_feature(env, feature_id)
+        if record is None:
+            return None
+        made = self._features[env, feature_id] = self._made(record)
+        return made
+
+    def _made(self, record: FeatureRecord) -> Feature | None:
+        if (
+            record.type == "boolean"
+            or not record.in_use
+            or self._catalog.pools(record)
+            or self._engine.policy_of(record) is Policy.LAST_KNOWN  # whose answers are remembered
+        ):
+            return None
+        pieces = Pieces(record.id, record.precision)
+        return Feature(record, record.id.encode(), 10**record.precision, pieces)
+
+    def _checked(self, use: Use, now_ms: int, reply: Any) -> Reply | None:  # noqa: ANN401 - a reply or a fault
+        if isinstance(reply, Exception):
+            return self._failed_check(use, reply)
+        self._scripts.heard()
+        if reply[0] != Status.DONE:
+            return None
+        body = use.feature.pieces.checked(use.scope, reply, now_ms)
+        if body is None:
+            body = self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
+        if reply[1] != 1:
+            self._engine.denials.count(use.env, use.customer_id, use.feature.record.id, "check")
+        return Reply(200, body, (JSON,))
+
+    def _failed_check(self, use: Use, fault: Exception) -> Reply | None:
+        error = self._scripts.outcome(fault, changes=False)
+        if error is None:
+            return None
+        if not isinstance(error, UnavailableError):
+            return error_reply(error, use.env)
+        stand_in = self._engine.stand_in(use.plain, error)
+        status = 202 if stand_in.policy is Policy.OPEN else 200
+        headers = (JSON, (DEGRADED, stand_in.missing.encode()))
+        return Reply(status, self._encode(stand_in.response), headers)
+
+    def _tracked(self, use: Use, now_ms: int, reply: Any) -> Reply | None:  # noqa: ANN401 - as above
+        if isinstance(reply, Exception):
+            error = self._scripts.outcome(reply, changes=True)
+            return None if error is None else error_reply(error, use.env)
+        self._scripts.heard()
+        if reply[0] != Status.DONE:
+            return None
+        body = use.feature.pieces.tracked(use.scope, use.units, reply, now_ms)
+        if body is None:
+            body = self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
+        return Reply(200, body, (JSON,))
+
+    def _tell(
+        self,
+        done: Done,
+        otherwise: Callable[[], Any],
+        told: tuple[str, str, bytes, float],
+        answer: Callable[[Any], Reply | None],
+        reply: Any,  # noqa: ANN401 - as above
+    ) -> None:
+        name, env, request_id, began = told
+        try:
+            answered = answer(reply)
+        except Exception:
+            log.exception("request %s: %s failed", request_id.decode(), name)
+            answered = error_reply(GatewayError(), env)
+        if answered is None:
+            otherwise()
+            return
+        status, body, headers = answered
+        self._longer.note(name, status, began)
+        done(Reply(status, body, (*headers, (b"x-request-id", request_id))), None)
+
+
+def _units(amount: bytes, feature: Feature) -> int:
+    """Return the units of an amount. Raises ``InvalidInputsError``."""
+    if amount.isdigit():
+        units = int(amount) * feature.one
+        if units <= UNITS_MAX and len(amount) < _DIGITS_MAX:
+            return units
+    elif amount in (b"", b"null"):
+        return feature.one
+    return parse_units(amount, feature.record.precision, field="value")
+
+
+def _properties(sent: msgspec.Raw) -> bytes | None:
+    """Return properties as the script takes them; None when they need a closer look."""
+    if not given(sent):
+        return b"{}"
+    properties = bytes(shapes.properties(sent))
+    return properties if properties.isascii() and _NULL not in properties else None
+
+
+async def _return(body: bytes) -> bytes:
+    return body
+
+
+async def _raise(error: GatewayError) -> bytes:
+    raise error

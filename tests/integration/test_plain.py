@@ -1,0 +1,247 @@
+"""Plain calls before every real part: which calls are, and that nobody can tell by the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from gateway import metrics
+from gateway.api.errors import Reply
+from gateway.api.operation import Operation
+from gateway.api.operations import OPERATIONS
+from gateway.api.plain import PlainCalls
+from gateway.app import Runtime, make_answers, make_plain
+from gateway.stepping import drive
+from tests.fixtures.app import KEY
+
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+Header = tuple[bytes, bytes]
+AUTHORIZED: Header = (b"authorization", f"Bearer {KEY}".encode())
+
+
+class Way(NamedTuple):
+    """What a call was answered, and whether it went the short way."""
+
+    reply: Reply
+    is_plain: bool
+
+
+class Calls:
+    """Both ways, on the same parts."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.longer = make_answers(runtime)
+        plain = make_plain(runtime, self.longer)
+        assert plain is not None
+        self.plain: PlainCalls = plain
+
+    async def ask(self, name: str, *headers: Header, body: bytes) -> Way:
+        """Ask as the fast lane does."""
+        operation, told = BY_NAME[name], [AUTHORIZED, *headers]
+        came: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
+
+        def otherwise() -> None:
+            drive(self._longer(operation, told, body), lambda r, e: end(r, e, is_plain=False))
+
+        def end(reply: Reply | None, error: BaseException | None, *, is_plain: bool = True) -> None:
+            assert reply is not None, error
+            came.set_result(Way(reply, is_plain))
+
+        self.plain.begin(operation, told, body, end, otherwise)
+        async with asyncio.timeout(20):
+            return await came
+
+    async def ask_longer(self, name: str, *headers: Header, body: bytes) -> Reply:
+        return await self._longer(BY_NAME[name], [AUTHORIZED, *headers], body)
+
+    async def _longer(self, operation: Operation, headers: list[Header], body: bytes) -> Reply:
+        async def read_body() -> bytes:
+            return body
+
+        return await self.longer.answer(operation, "POST", b"", headers, read_body)
+
+    async def make(self, operation: str, /, **body: object) -> None:
+        reply = await self.ask_longer(operation, body=json.dumps(body).encode())
+        assert reply.status == 200, reply.body
+
+
+@pytest.fixture
+async def calls(live_runtime: Runtime) -> Calls:
+    made = Calls(live_runtime)
+    for feature, kind in (("calls", "metered"), ("other", "metered"), ("flag", "boolean")):
+        extra = {"consumable": True} if kind == "metered" else {}
+        await made.make("features.create", feature_id=feature, name=feature, type=kind, **extra)
+    await made.make(
+        "features.create", feature_id="seats", name="Seats", type="metered", consumable=False
+    )
+    for customer in ("ada", "bob"):
+        await made.make("customers.get_or_create", customer_id=customer)
+        await made.make("entities.create", customer_id=customer, entity_id="s", feature_id="seats")
+        for held in ({}, {"entity_id": "s"}):
+            grant = {"feature_id": "calls", "included_grant": 100}
+            await made.make("balances.create", customer_id=customer, **grant, **held)
+    await live_runtime.catalog.refresh()
+    return made
+
+
+def body_of(**fields: object) -> bytes:
+    return json.dumps({"customer_id": "ada", "feature_id": "calls"} | fields).encode()
+
+
+PLAIN = {
+    "balances.check": [
+        body_of(),
+        body_of(entity_id="s"),
+        body_of(required_balance=2.5),
+        body_of(required_balance=0),
+        body_of(required_balance=-1),
+        body_of(required_balance=None, entity_id=None),
+        body_of(required_balance=1e3),
+        b' { "feature_id" : "calls" , "customer_id" : "ada" } ',
+    ],
+    "balances.track": [
+        body_of(),
+        body_of(entity_id="s", value=3),
+        body_of(value=0.000001),
+        body_of(value=-7),
+        body_of(value=500),
+        body_of(value=1, properties={"model": "small", "n": [1, 2]}),
+        body_of(value=1, properties=None),
+    ],
+}
+
+LONGER = {
+    "balances.check": [
+        body_of(with_preview=True),
+        body_of(explain=True),
+        body_of(send_event=False),
+        body_of(feature_id="flag"),
+        body_of(feature_id="other"),  # nobody has a balance of it yet
+        body_of(feature_id="nothing"),
+        body_of(customer_id="nobody"),
+        body_of(customer_id="no body"),
+        body_of(entity_id="nobody"),
+        body_of(entity_id=""),
+        body_of(required_balance="1"),
+        body_of(required_balance=1e300),
+        body_of(required_balance=1e-30),
+        b"",
+        b"{",
+        b"[1]",
+        b"\xff",
+        b"[" * 5000,
+    ],
+    "balances.track": [
+        body_of(event_name="calls"),
+        body_of(value=1, dry_run=True),
+        body_of(value=1, properties=[1]),
+        body_of(value=1, properties={"a": "\x00"}),
+        body_of(value=1, properties={"a": "x" * 20_000}),
+        body_of(value=1, properties={"é": 1}, customer_id="nobody"),
+    ],
+}
+
+
+def cases(of: dict[str, list[bytes]]) -> list[tuple[str, bytes]]:
+    return [(name, body) for name, bodies in of.items() for body in bodies]
+
+
+def told(reply: Reply) -> tuple[int, Any, list[bytes]]:
+    """Return what a caller sees of an answer; names of balances are those of one customer."""
+    shown = json.loads(reply.body)
+    for found in (shown.get("balance") or {}).get("breakdown", []):
+        del found["id"]
+    for found in shown.get("deductions", []):
+        del found["balance_id"]
+    return reply.status, shown, [name for name, _ in reply.headers]
+
+
+async def test_a_plain_call_goes_the_short_way_to_the_same_answer(calls: Calls) -> None:
+    for name, body in cases(PLAIN):
+        way = await calls.ask(name, body=body)
+        longer = await calls.ask_longer(name, body=body.replace(b'"ada"', b'"bob"'))
+        assert way.is_plain, body
+        status, shown, headers = told(way.reply)
+        assert (status, shown | {"customer_id": "bob"}, headers) == told(longer), body
+
+
+async def test_any_other_call_goes_the_longer_way(calls: Calls) -> None:
+    for name, body in cases(LONGER):
+        way = await calls.ask(name, body=body)
+        longer = await calls.ask_longer(name, body=body)
+        assert not way.is_plain, body
+        assert told(way.reply) == told(longer), body
+
+
+async def test_headers_that_ask_for_more_make_a_call_go_the_longer_way(calls: Calls) -> None:
+    for header in (
+        (b"idempotency-key", b"once"),
+        (b"x-durability", b"memory"),
+        (b"x-api-version", b"9999.9.9"),
+        (b"authorization", b"Bearer am_sk_test_nobody"),
+    ):
+        assert not (await calls.ask("balances.check", header, body=body_of())).is_plain, header
+
+
+async def test_a_version_that_was_served_before_is_plain(calls: Calls) -> None:
+    version = (b"x-api-version", b"2.4.0")
+    await calls.ask_longer("balances.check", version, body=body_of())
+    assert (await calls.ask("balances.check", version, body=body_of())).is_plain
+
+
+async def test_the_request_id_of_the_caller_comes_back(calls: Calls) -> None:
+    way = await calls.ask("balances.check", (b"x-request-id", b"mine"), body=body_of())
+    assert dict(way.reply.headers)[b"x-request-id"] == b"mine"
+    await calls.ask("balances.track", (b"x-request-id", b"mine"), body=body_of())
+    redis: Any = calls.runtime.redis
+    entries = [one for stream in await redis.keys("*outbox") for one in await redis.xrange(stream)]
+    assert any(fields[b"e"].split(b"\n")[0].endswith(b"\tmine") for _, fields in entries)
+
+
+async def test_plain_calls_are_counted_once(calls: Calls) -> None:
+    count = metrics.requests.of("balances.check").statuses
+    before = count.get(200, 0)
+    await calls.ask("balances.check", body=body_of())
+    assert count[200] == before + 1
+
+
+async def test_a_denied_plain_check_is_counted_as_a_denial(calls: Calls) -> None:
+    way = await calls.ask("balances.check", body=body_of(required_balance=1_000))
+    assert way.is_plain
+    assert json.loads(way.reply.body)["allowed"] is False
+    (kind,) = calls.runtime.engine.denials._denied  # noqa: SLF001 - before they are sent
+    assert kind[:4] == ("sandbox", "ada", "calls", "check")
+
+
+async def test_what_is_not_plain_in_the_reply_is_still_answered_by_it(calls: Calls) -> None:
+    await calls.make("balances.create", customer_id="ada", feature_id="calls", unlimited=True)
+    before = await commands(calls)
+    way = await calls.ask("balances.track", body=body_of(value=5))
+    assert way.is_plain
+    assert json.loads(way.reply.body)["balance"]["unlimited"] is True
+    assert await commands(calls) == before + 1
+
+
+async def test_a_customer_that_has_to_be_brought_first_is(calls: Calls) -> None:
+    await calls.runtime.engine.subjects.caught_up()
+    keys = await calls.runtime.redis.keys("*:ada")
+    await calls.runtime.redis.delete(*keys)
+    way = await calls.ask("balances.check", body=body_of())
+    assert not way.is_plain
+    assert way.reply.status == 200
+    assert (await calls.ask("balances.check", body=body_of())).is_plain
+
+
+async def test_a_server_that_lost_the_library_gets_it_again(calls: Calls) -> None:
+    await calls.runtime.redis.function_flush()
+    assert (await calls.ask("balances.track", body=body_of())).reply.status == 200
+    assert (await calls.ask("balances.track", body=body_of())).is_plain
+
+
+async def commands(calls: Calls) -> int:
+    stats = await calls.runtime.redis.info("commandstats")
+    return int(stats["cmdstat_fcall"]["calls"])

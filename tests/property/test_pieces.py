@@ -1,0 +1,183 @@
+"""Answers written into forms are, byte for byte, those the encoder makes of the full answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.api.pieces import Pieces, Scope
+from gateway.engine.subject import Subject
+from gateway.engine.verdicts import Asked, checked, tracked
+from gateway.keys import customer_keys
+from gateway.ports import FeatureRecord
+from gateway.rows import Kind, Live, Row, RowDocument, encode_live, encode_rows
+from gateway.scripts import Part, Use, check_reply, track_reply
+
+ENV, CUSTOMER, NOW_MS = "sandbox", "ada", 1_700_000_000_000
+ENTITY = 'se"at %s é'
+
+_encode = msgspec.json.Encoder().encode
+
+names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
+amounts = st.integers(0, 10**12)
+used = st.integers(-(10**12), 10**12)
+prices = st.sampled_from(
+    ['{"amount":1,"billing_units":1,"billing_method":"usage_based","max_purchase":null}']
+)
+documents = st.builds(
+    RowDocument,
+    plan_id=st.none() | names,
+    included=amounts,
+    prepaid=amounts,
+    interval=st.none() | st.sampled_from(["month", "day"]),
+    interval_count=st.integers(1, 3),
+    price=st.none() | prices,
+    max_purchase=st.none() | amounts,
+)
+
+
+def rows(**odd: Any) -> st.SearchStrategy[Row]:  # noqa: ANN401 - strategies of columns
+    """Return rows that are plain but for the columns given."""
+    columns: dict[str, Any] = {
+        "id": names,
+        "kind": st.sampled_from([Kind.SHARED, Kind.PER_ENTITY]),
+        "grant": amounts,
+        "flags": st.sampled_from(["", "o", "a", "f", "k", "oa"]),
+        "expires_ms": st.sampled_from([0, NOW_MS + 1]),
+        "rank": names,
+        "entity_feature": st.just("seats"),
+        "document": documents,
+    }
+    return st.builds(Row, **columns | odd)
+
+
+lives = st.builds(
+    Live,
+    used=used,
+    over=st.integers(0, 9),
+    credit=st.integers(0, 9),
+    due_ms=st.sampled_from([0, NOW_MS + 5, NOW_MS + 9]),
+)
+strange = rows(
+    kind=st.sampled_from(list(Kind)),
+    flags=st.sampled_from(["", "u", "r", "o"]),
+    expires_ms=st.sampled_from([0, 1, NOW_MS, NOW_MS + 1]),
+    roll=st.sampled_from(["", "10:3", "parent"]),
+)
+
+
+@st.composite
+def seen(draw: st.DrawFn, row: st.SearchStrategy[Row], *, entity_level: bool) -> list[bytes]:
+    """Return a description as the scripts send it."""
+    held = st.lists(row, max_size=3)
+    shared = draw(held)
+    if not entity_level:
+        shared = [one for one in shared if one.kind is not Kind.PER_ENTITY] or shared
+    own = draw(held) if entity_level else []
+    own = [msgspec.structs.replace(one, kind=Kind.SHARED) for one in own]
+    slots = [
+        str(draw(used))
+        if entity_level and one.kind is Kind.PER_ENTITY and draw(st.booleans())
+        else "-"
+        for one in shared
+    ]
+    texts = [
+        "calls",
+        encode_rows(shared),
+        encode_live([draw(lives) for _ in shared]),
+        draw(st.sampled_from(["", "1 5 2 0 0 1 0 0"])) if entity_level else "",
+        " ".join("2" if one.kind is Kind.PER_ENTITY else "0" for one in shared),
+        encode_rows(own),
+        encode_live([draw(lives) for _ in own]),
+        " ".join(slots),
+        *([""] * 5),
+    ]
+    return [text.encode() for text in texts]
+
+
+def both_checks(
+    text: list[bytes], precision: int, units: int, *, allowed: bool, entity_level: bool
+) -> tuple[bytes | None, bytes]:
+    reply = [1, int(allowed), 1, units, [text], []]
+    written = Pieces("calls", precision).checked(scope_of(entity_level), reply, NOW_MS)
+    asked = Asked([feature_of(precision)], Part("calls", units))
+    full = checked(subject_of(entity_level), asked, check_reply(reply), NOW_MS)
+    return written, _encode(full)
+
+
+def both_tracks(
+    text: list[bytes], precision: int, units: int, moves: list[Any], *, entity_level: bool
+) -> tuple[bytes | None, bytes]:
+    reply = [1, [units], [[text]], [moves]]
+    written = Pieces("calls", precision).tracked(scope_of(entity_level), units, reply, NOW_MS)
+    asked = Asked([feature_of(precision)], Part("calls", units))
+    subject = subject_of(entity_level)
+    use = Use(subject.entity_id, [asked.part], NOW_MS)
+    return written, _encode(tracked(subject, use, [asked], track_reply(reply), NOW_MS))
+
+
+def feature_of(precision: int) -> FeatureRecord:
+    return FeatureRecord(
+        env=ENV,
+        id="calls",
+        name="Calls",
+        type="metered",
+        consumable=True,
+        precision=precision,
+        in_use=True,
+        archived=False,
+    )
+
+
+def scope_of(entity_level: bool) -> Scope:
+    return Scope(_encode(CUSTOMER), _encode(ENTITY) if entity_level else b"")
+
+
+def subject_of(entity_level: bool) -> Subject:
+    keys = customer_keys(ENV, CUSTOMER, 1)
+    return Subject(ENV, CUSTOMER, keys, 0, ENTITY if entity_level else "")
+
+
+@given(data=st.data(), precision=st.integers(0, 9), units=used, allowed=st.booleans())
+def test_plain_answers_are_those_of_the_encoder(
+    data: st.DataObject, precision: int, units: int, allowed: bool
+) -> None:
+    entity_level = data.draw(st.booleans())
+    text = data.draw(seen(rows(), entity_level=entity_level))
+    written, full = both_checks(text, precision, units, allowed=allowed, entity_level=entity_level)
+    shown = msgspec.json.decode(full)["balance"]
+    if shown is None or (not entity_level and b"\tp\t" in text[1]):
+        assert written is None
+    else:
+        assert written == full
+
+
+@given(data=st.data(), precision=st.integers(0, 9), units=used)
+def test_plain_answers_of_tracks_are_those_of_the_encoder(
+    data: st.DataObject, precision: int, units: int
+) -> None:
+    entity_level = data.draw(st.booleans())
+    text = data.draw(seen(rows(), entity_level=entity_level))
+    lines = [line for line in (*text[1].split(b"\n"), *text[5].split(b"\n")) if line]
+    due = st.sampled_from([0, NOW_MS + 5])
+    moves = [[b"calls", line, data.draw(used), data.draw(due)] for line in lines]
+    written, full = both_tracks(text, precision, units, moves, entity_level=entity_level)
+    if msgspec.json.decode(full)["balance"] is None or (not entity_level and b"\tp\t" in text[1]):
+        assert written is None
+    else:
+        assert written == full
+
+
+@given(data=st.data(), precision=st.integers(0, 9))
+def test_what_is_not_plain_is_left_alone_or_answered_alike(
+    data: st.DataObject, precision: int
+) -> None:
+    entity_level = data.draw(st.booleans())
+    text = data.draw(seen(strange, entity_level=entity_level))
+    for at in (8, 10) if entity_level else (8, 9):
+        text[at] = data.draw(st.sampled_from([b"", b"o\t1", b"k\t5"]))
+    written, full = both_checks(text, precision, 10, allowed=True, entity_level=entity_level)
+    assert written in (None, full)
