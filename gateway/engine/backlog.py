@@ -116,4 +116,7 @@ class Backlog:
                 await self.look()
             except UnavailableError:
                 log.debug("the outboxes were not looked at: Redis does not answer")
+            except Exception:
+                # Without anybody who looks, nothing would ever be refused again, or taken.
+                log.exception("the outboxes were not looked at")
             await asyncio.sleep(LOOK_SECONDS)

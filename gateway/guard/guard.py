@@ -366,7 +366,10 @@ async def _greet(connection: Any) -> ServerFacts:  # noqa: ANN401 - as in ``Guar
         await connection.on_connect()
         await connection.send_command("INFO", "server", "replication", check_health=False)
         return facts_of(parse_info(await connection.read_response()))
-    except BaseException:
+    except BaseException as error:
         # Half greeted it must not go back to the pool, whoever gave up.
         await connection.disconnect(nowait=True)
+        if isinstance(error, AttributeError):
+            # redis-py's own, of a connection that was closed between two of its steps.
+            raise RedisConnectionError("it was closed while it was greeted") from error
         raise

@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.engine import backlog as module
 from gateway.engine.backlog import Backlog
 from gateway.errors import BacklogError, RedisUnavailableError, UnavailableError
 from gateway.keys import Key, outbox_key
 from tests.fixtures.app import NOW_MS, ManualClock
+from tests.waiting import until
 
 PARTITIONS = 3
 
@@ -22,10 +24,15 @@ class Stores:
         self.outboxes: dict[Key, list[int]] = {outbox_key(at): [] for at in range(PARTITIONS)}
         self.applied = dict.fromkeys(range(PARTITIONS), "0-0")
         self.sql_is_gone = self.redis_is_gone = False
+        self.fault: Exception | None = None
+        self.looks = 0
 
     async def outbox_lengths(self, outboxes: Sequence[Key]) -> list[int]:
+        self.looks += 1
         if self.redis_is_gone:
             raise RedisUnavailableError
+        if self.fault is not None:
+            raise self.fault
         return [len(self.outboxes[key]) for key in outboxes]
 
     async def next_entries(self, after: Sequence[tuple[Key, str]]) -> list[str | None]:
@@ -121,3 +128,18 @@ async def test_changes_are_refused_only_while_it_is_full(stores: Stores) -> None
     fill(stores, 0)
     await watched.look()
     watched.admit()
+
+
+async def test_a_look_that_fails_for_whatever_reason_is_not_the_last(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    fill(stores, 0, 2, 1)
+    stores.fault = AttributeError("no writer")
+    watched = backlog(stores, entries_max=1)
+    watched.start()
+    await until(lambda: stores.looks > 0)
+    assert not watched.is_full
+    stores.fault = None
+    await until(lambda: watched.is_full)
+    await watched.stop()
