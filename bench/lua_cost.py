@@ -1,11 +1,16 @@
 """What a script costs the server, with 1 and with 20,000 entities under the customer, with 1 and 10
-balances, with and without a usage limit, credits, an idempotency key and a lock.
+balances, with and without a usage limit, credits, an idempotency key and a lock; and how many times
+what the least such script costs (``least_scripts``).
 
 The figure is microseconds of server time for an operation, from INFO commandstats, so neither the
 network nor this client counts. Rounds alternate between the two customers, so that a noisy
 neighbour meets both; the table shows the median round and the ratio of the medians. Before anything
 is timed the big customer's first half of the entities is drained one by one at entity level, the
 hard case for finding the first-created entity with something left.
+
+The real and the least script take turns; the table shows the median of the ratios of the rounds.
+Calls go out one by one, so that the server wakes up for each, and in bursts, as those of a busy
+gateway do.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from bench.least_scripts import least_library
 from gateway.embedded import EmbeddedServer
 from gateway.keys import customer_keys, partition_of, reply_key
 from gateway.lifecycle.rules import Window
@@ -60,13 +66,28 @@ class Line(msgspec.Struct, frozen=True):
         return self.many_us / self.few_us
 
 
+class Share(msgspec.Struct, frozen=True):
+    """One operation beside the least script for it: median microseconds of each, called one by one
+    and in bursts, and the median ratios.
+    """
+
+    operation: str
+    alone_us: float
+    alone_least_us: float
+    alone_ratio: float
+    burst_us: float
+    burst_least_us: float
+    burst_ratio: float
+
+
 class Result(msgspec.Struct, frozen=True):
-    """The table, and a hash of what the scripts answered."""
+    """The tables, and a hash of what the scripts answered."""
 
     entities: int
     rounds: int
     calls: int
     lines: list[Line]
+    shares: list[Share]
     answers: str
 
     def table(self) -> str:
@@ -79,14 +100,32 @@ class Result(msgspec.Struct, frozen=True):
             f"{line.operation:<36}{line.few_us:>12.1f}{line.many_us:>12.1f}{line.ratio:>8.2f}"
             for line in self.lines
         ]
+        heads = ("one by one", "least", "ratio", f"{BURST} at once", "least", "ratio")
+        rows += ["", f"{'beside the least script':<28}" + "".join(f"{head:>12}" for head in heads)]
+        rows += [
+            f"{share.operation:<28}{share.alone_us:>12.1f}{share.alone_least_us:>12.1f}"
+            f"{share.alone_ratio:>12.2f}{share.burst_us:>12.1f}{share.burst_least_us:>12.1f}"
+            f"{share.burst_ratio:>12.2f}"
+            for share in self.shares
+        ]
         return "\n".join([*rows, f"answers {self.answers}"])
 
 
+Words = tuple[Any, ...]
 Call = Callable[[str], Awaitable[CheckReply | TrackReply]]
 
 CREDITS = (Pool("credits", 1, 5),)
 PLAIN = Part("calls", 1)
 PER_ENTITY = Part("summaries", 1)
+BURST = 50
+"""Calls that reach the server together."""
+LEAST = {
+    "check, one balance": "least_check",
+    "check, entity level": "least_check_slot",
+    "track, one balance": "least_track",
+    "track, entity level": "least_track_slot",
+}
+"""The least script for an operation."""
 KEPT_MS = 1_000_000
 """How long what a bench leaves behind is kept."""
 
@@ -124,7 +163,55 @@ async def _measure(client: Redis, entities: int, rounds: int, calls: int) -> Res
                 times.append(await _microseconds(client) / calls)
         medians = {customer: statistics.median(times) for customer, times in samples.items()}
         lines.append(Line(name, medians["few"], medians["many"]))
-    return Result(entities, rounds, calls, lines, digest.hexdigest()[:12])
+    shares = [
+        await _share(client, operation, least, 2 * rounds, max(calls // 4, BURST))
+        for operation, least in LEAST.items()
+    ]
+    return Result(entities, rounds, calls, lines, shares, digest.hexdigest()[:12])
+
+
+async def _share(client: Redis, operation: str, least: str, rounds: int, calls: int) -> Share:
+    """Compare one operation with the least script for it."""
+    await client.function_load(least_library(GRANT), replace=True)
+    words = await _words(client, operation)
+    scripts = (words, (words[0], least, *words[2:]))
+    send: Any = client.execute_command
+
+    async def alone(words: Words) -> None:
+        for _ in range(calls):
+            await send(*words)
+
+    async def in_bursts(words: Words) -> None:
+        for _ in range(calls // BURST):
+            async with client.pipeline(transaction=False) as pipe:
+                for _ in range(BURST):
+                    pipe.execute_command(*words)
+                await pipe.execute()
+
+    figures: list[float] = []
+    for way, number in ((alone, calls), (in_bursts, calls // BURST * BURST)):
+        times: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            for place, script in enumerate(scripts):
+                await client.config_resetstat()
+                await way(script)
+                times[place].append(await _microseconds(client) / number)
+        ratios = [real / floor for real, floor in zip(*times, strict=True)]
+        figures += (*map(statistics.median, times), statistics.median(ratios))
+    return Share(operation, *figures)
+
+
+async def _words(client: Redis, operation: str) -> Words:
+    """Return the command an operation sends."""
+    sent: list[Words] = []
+    send: Any = client.execute_command
+
+    async def keep(*words: Any) -> Any:  # noqa: ANN401 - a command is words, a reply is anything
+        sent.append(words)
+        return await send(*words)
+
+    await _operations(Scripts(client, keep))[operation]("few")
+    return sent[-1]
 
 
 def _operations(scripts: Scripts) -> dict[str, Call]:

@@ -24,10 +24,21 @@ explain_plan
 --@include to_pool
 --@include describe_feature
 --@include explain_plan
+--@include plain_part
+--@include plain_row
+--@include read_fields
 
+local now, entity, explain = tonumber(ARGV[1]), ARGV[2], ARGV[4] == '1'
+local feature, required = plain_part(ARGV, 5)
+local read, held
+if feature and not explain then
+  read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
+  local seen, left, overdraws = plain_row(read, held, feature, now)
+  local allowed = seen and (required <= 0 or required <= left)
+  if allowed or seen and not overdraws then return { 1, allowed and 1 or 0, 1, required, { seen }, {} } end
+end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
-local now, entity = tonumber(ARGV[1]), ARGV[2]
-local parts, obstacle = read_parts(keys, ARGV, 5, entity, now)
+local parts, obstacle = read_parts(keys, ARGV, 5, entity, now, read, held)
 if not parts then return { obstacle, 0, 1, 0, {}, {} } end
 local states, amount = parts[1].states, parts[1].amount
 for _, state in ipairs(states) do
@@ -35,7 +46,8 @@ for _, state in ipairs(states) do
 end
 local plan = make_plan(states, parts[1].ratios, now, ARGV[3])
 
-local answering, required = 1, amount
+local answering = 1
+required = amount
 if #states > 1 then
   local owns, credits, enough
   for at, pool in ipairs(plan.pools) do
@@ -55,4 +67,4 @@ end
 local allowed = amount <= 0 or decide(plan, amount, 'reject') == 0
 local described = {}
 for at, state in ipairs(states) do described[at] = describe_feature(state) end
-return { 1, allowed and 1 or 0, answering, required, described, ARGV[4] == '1' and explain_plan(plan) or {} }
+return { 1, allowed and 1 or 0, answering, required, described, explain and explain_plan(plan) or {} }

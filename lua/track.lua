@@ -46,12 +46,13 @@ idempotency key belongs to another call (nothing written for any of these)
 --@include add_answer
 --@include leave_answers
 --@include append_entry
---@include pack_reply
+--@include entry_text
+--@include keep_reply
+--@include plain_part
+--@include plain_row
+--@include read_fields
+--@include spend_plain
 
-local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
-  locks = KEYS[7], holds = KEYS[8],
-}
 local head, request_id, now, entity, mode, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[8]
 local dry, fingerprint = ARGV[9] == '1', ARGV[11]
 local lock_id, expires = string.match(ARGV[10], '^(.*)\t(%d+)$')
@@ -64,7 +65,28 @@ if fingerprint ~= '' then
 end
 local moment = tonumber(now)
 
-local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment)
+local feature, amount, text = plain_part(ARGV, 13)
+local read, held
+if feature and amount > 0 and not dry and not lock_id then
+  read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
+  local seen, left, _, row = plain_row(read, held, feature, moment, true)
+  if row and amount < left then
+    local seq = string.format('%d', read[2] + 1)
+    local field, value, line = spend_plain(KEYS[2], row, seen, entity, amount, text)
+    redis.call('HSET', KEYS[1], 'seq', seq, field, value)
+    redis.call('XADD', KEYS[6], '*', 'e', entry_text('track', head, read[1], seq, now, request_id, '\nE\t' .. feature
+      .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t' .. ARGV[7] .. '\t' .. properties
+      .. '\n' .. line))
+    local reply = { 1, { amount }, { { seen } }, { { { feature, row.line, amount, row.due } } } }
+    return keep_reply(KEYS[9], fingerprint, reply, ARGV[12])
+  end
+end
+
+local keys = {
+  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  locks = KEYS[7], holds = KEYS[8],
+}
+local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment, read, held)
 if not parts then return { obstacle, {}, {}, {} } end
 if lock_id then
   local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
@@ -124,7 +146,4 @@ for _, part in ipairs(parts) do
 end
 leave_answers(reply, parts)
 append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
-if fingerprint ~= '' then
-  redis.call('SET', KEYS[9], fingerprint .. '\n' .. pack_reply(reply), 'PX', ARGV[12])
-end
-return reply
+return keep_reply(KEYS[9], fingerprint, reply, ARGV[12])

@@ -1,7 +1,8 @@
 --[[
 Read all that one call may see of a feature: a fixed handful of fields, however many entities the customer has.
 
-read_feature(keys, feature, entity, now_ms): entity '' is the customer level.
+read_feature(keys, feature, entity, now_ms, read, held): entity '' is the customer level; read and held where they have
+been fetched already (read_fields).
 Returns nil when the customer is not in Redis, else a table:
   feature, id, seq, counter, rows, static           the customer's rows
   held, rolled                                      sums over rows entities hold, and over their rollovers; or nil
@@ -12,13 +13,13 @@ Returns nil when the customer is not in Redis, else a table:
   entity = {band, number, feature}, own, own_static, own_rules, own_extras, slots     (entity level);
   entity nil: not known
 ]]
+--@include read_fields
 --@include parse_rows
 --@include parse_held
 --@include parse_pairs
 --@include roll_over
-local function read_feature(keys, feature, entity, now)
-  local read = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'r:' .. feature, 'v:' .. feature,
-    'h:' .. feature, 'o:' .. feature, 'l:' .. feature, 'x:' .. feature)
+local function read_feature(keys, feature, entity, now, read, held)
+  if not read then read, held = read_fields(keys.customer, keys.entities, feature, entity) end
   if not read[1] then return nil end
   local rows = parse_rows(read[4], read[5], now)
   local state = {
@@ -45,9 +46,6 @@ local function read_feature(keys, feature, entity, now)
     end
     return state
   end
-  local field = feature .. '\t' .. entity
-  local held = redis.call('HMGET', keys.entities, 'e:' .. entity, 'p:' .. field, 'h:' .. field, 'v:' .. field,
-    'l:' .. field, 'x:' .. field)
   if not held[1] then return state end
   local band, number, of_feature = string.match(held[1], '^(%d+)\t(%d+)\t([^\t]*)\t')
   state.entity = { id = entity, band = tonumber(band), number = tonumber(number), feature = of_feature }

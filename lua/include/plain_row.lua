@@ -1,0 +1,58 @@
+--[[
+Find the one row a call can spend from, where it is as plain as most are: the short way of check and track, past the
+lists of sources the general way makes (make_plan, decide), which answers the same.
+
+It applies when no controls bind the feature on either level, and all that is in sight of it there is
+  c  one row of the customer, at its own level while no entity holds any itself, or at the level of an entity;
+  s  the slot of one per-entity row, used in this period or never, while no slot of the row is beyond its grant; or
+  e  one row of the entity's own, while none of its like is beyond its grant;
+not unlimited, no rollover, not due, not expired, used not below zero, and the sums far from the end of the exact range.
+
+plain_row(read, held, feature, now_ms, spending): read and held as read_fields returns them.
+Returns nil, or seen (as describe_feature), left (units above zero), overdraws (pay per use) and, for spending, where
+more use changes no index, a table: kind, id, line, period, due, used, total (of all that moves with it), before and
+after (the text around that number).
+]]
+local function plain_row(read, held, feature, now, spending)
+  local line, live, kind = read[4], read[5], 'c'
+  if held and held[3] and not line then line, live, kind = held[3], held[4], 'e' end
+  if not line or read[8] then return nil end
+  if held then
+    if not held[1] or held[5] or held[3] and kind == 'c' then return nil end
+  elseif read[6] or read[7] then
+    return nil
+  end
+  local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
+  local id, sort, grant, flags, expires, from = string.match(
+    line, '^([^\t]*)\t([cp])\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()')
+  if not number or not sort or due ~= '0' and tonumber(due) <= now or expires ~= '0' and tonumber(expires) <= now then
+    return nil
+  end
+  local total, before, slot, begun = tonumber(number), '', '-', true
+  local used = total
+  if kind == 'e' then
+    before, number, rest = string.match(read[6] or '', '^(%d+ %d+ )(%d+)( 0 %d+ %d+ 0 0)$')
+    if sort == 'p' or not number then return nil end
+    total, begun = tonumber(number), used > 0
+  elseif sort == 'p' then
+    local place, of = string.match(held and held[1] or '', '^%d+\t(%d+)\t([^\t]*)\t')
+    if not of or of ~= string.match(line, '^[^\t]*\t([^\t]*)', from) then return nil end
+    local of_period = period
+    slot = '0'
+    if held[2] then of_period, slot = string.match(held[2], '^(%d+) (%d+)$') end
+    if of_period ~= period then return nil end
+    kind, used = 's', tonumber(slot)
+    begun = used > 0 and tonumber(place) >= tonumber(first)
+  end
+  local left = tonumber(grant) - used
+  if total + left > 9007199254740991 then return nil end
+  local seen = kind == 'e' and {
+    feature, '', '', read[6], '', line, live, '', '', read[9] or '', '', held[6] or '', read[7] or '',
+  } or {
+    feature, line, live, read[6] or '', '0', '', '', slot, '', read[9] or '', '', held and held[6] or '', read[7] or '',
+  }
+  return seen, left, string.find(flags, 'o', 1, true), spending and begun and {
+    kind = kind, id = id, line = line, period = period, due = tonumber(due), used = used, total = total,
+    before = before, after = rest,
+  }
+end
