@@ -66,5 +66,5 @@ if #states > 1 then
 end
 local allowed = amount <= 0 or decide(plan, amount, 'reject') == 0
 local described = {}
-for at, state in ipairs(states) do described[at] = describe_feature(state) end
+for at, state in ipairs(states) do described[at] = describe_feature(state, true) end
 return { 1, allowed and 1 or 0, answering, required, described, explain and explain_plan(plan) or {} }

@@ -27,6 +27,6 @@ local described = {}
 for at, feature in ipairs(list_features(keys.customer, held[2])) do
   local state = read_feature(keys, feature, entity, now)
   if state.due or state.rolls then return { 5 } end
-  described[at] = describe_feature(state)
+  described[at] = describe_feature(state, true)
 end
 return { 1, known[1], known[2], known[3], known[4], held[1], described }

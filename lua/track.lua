@@ -52,6 +52,7 @@ idempotency key belongs to another call (nothing written for any of these)
 --@include plain_row
 --@include read_fields
 --@include spend_plain
+--@include stays_allowed
 
 local head, request_id, now, entity, mode, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[8]
 local dry, fingerprint = ARGV[9] == '1', ARGV[11]
@@ -124,12 +125,8 @@ for _, part in ipairs(parts) do -- what has ended or begun by itself is told bef
 end
 for _, part in ipairs(parts) do
   if #parts > 1 then decide_part(part, mode, moment, properties) end
-  local plan, free = part.plan, part.amount <= 0
-  for _, source in ipairs(plan.sources) do
-    free = free or source.row.unlimited or not plan.pools[1].rules and source.avail > source.take
-  end
-  local before
-  if not free or plan.pools[1].rules or #plan.pools > 1 then
+  local plan, before = part.plan, nil
+  if not stays_allowed(plan, part.applied) then
     before = measure(keys, make_plan(part.states, part.ratios, moment, properties))
   end
   lines[#lines + 1] = string.format('E\t%s\t%s\t%s\t%d\t%d\t%s\t%s',

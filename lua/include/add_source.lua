@@ -7,7 +7,7 @@ row where it is one number.
 local function add_source(sources, pool, kind, row, sums, used, grant, over, credit, copies)
   if row.rolled then sources.mixed = true end
   grant = grant or row.grant
-  over, credit = over or math.max(0, used - grant), credit or math.max(0, -used)
+  if not over then over, credit = used > grant and used - grant or 0, used < 0 and -used or 0 end
   sources[#sources + 1] = {
     kind = kind, row = row, used = used, copies = copies or 1, sums = sums, pool = pool,
     avail = grant - used + over, over = over, back = used + credit - over,

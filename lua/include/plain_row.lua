@@ -22,10 +22,12 @@ local function plain_row(read, held, feature, now, spending)
   elseif read[6] or read[7] then
     return nil
   end
+  local id, sort, grant, flags, expires, from = string.match(line, held and
+    '^([^\t]*)\t([cp])\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()' or
+    '^([^\t]*)\t(c)\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t')
+  if not sort then return nil end
   local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
-  local id, sort, grant, flags, expires, from = string.match(
-    line, '^([^\t]*)\t([cp])\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()')
-  if not number or not sort or due ~= '0' and tonumber(due) <= now or expires ~= '0' and tonumber(expires) <= now then
+  if not number or due ~= '0' and tonumber(due) <= now or expires ~= '0' and tonumber(expires) <= now then
     return nil
   end
   local total, before, slot, begun = tonumber(number), '', '-', true
@@ -35,8 +37,8 @@ local function plain_row(read, held, feature, now, spending)
     if sort == 'p' or not number then return nil end
     total, begun = tonumber(number), used > 0
   elseif sort == 'p' then
-    local place, of = string.match(held and held[1] or '', '^%d+\t(%d+)\t([^\t]*)\t')
-    if not of or of ~= string.match(line, '^[^\t]*\t([^\t]*)', from) then return nil end
+    local place, of = string.match(held[1], '^%d+\t(%d+)\t([^\t]*)\t')
+    if of ~= string.match(line, '^[^\t]*\t([^\t]*)', from) then return nil end
     local of_period = period
     slot = '0'
     if held[2] then of_period, slot = string.match(held[2], '^(%d+) (%d+)$') end

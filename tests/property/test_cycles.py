@@ -18,8 +18,9 @@ from gateway.cycles import FIXED_MS, MONTHS, last_boundary, next_boundary, span
 from gateway.scripts import source
 
 Boundary = Callable[[int, str, int, int], float]
+_SOURCES = [source(f"include/{name}") for name in ("civil_month", "month_start", "next_boundary")]
 lua_next_boundary = cast(
-    "Boundary", LuaRuntime().execute(f"{source('include/next_boundary')}\nreturn next_boundary")
+    "Boundary", LuaRuntime().execute("\n".join((*_SOURCES, "return next_boundary")))
 )
 
 moments = st.integers(
