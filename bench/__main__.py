@@ -12,14 +12,22 @@ from typing import Any
 import click
 import msgspec
 
-from bench import exact_sums, http, lua_cost, reports, writer
+from bench import exact_sums, http, lua_cost, memory, reports, writer
 
-Result = exact_sums.Result | http.Result | lua_cost.Result | reports.Result | writer.Result
+Result = (
+    exact_sums.Result
+    | http.Result
+    | lua_cost.Result
+    | memory.Result
+    | reports.Result
+    | writer.Result
+)
 
 BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, Result]]] = {
     "exact_sums": exact_sums.run,
     "http": http.run,
     "lua_cost": lua_cost.run,
+    "memory": memory.run,
     "reports": reports.run,
     "writer": writer.run,
 }
