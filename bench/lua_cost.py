@@ -21,6 +21,7 @@ import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -210,7 +211,8 @@ async def _words(client: Redis, operation: str) -> Words:
         sent.append(words)
         return await send(*words)
 
-    await _operations(Scripts(client, keep))[operation]("few")
+    kept: Any = SimpleNamespace(execute_command=keep)
+    await _operations(Scripts(kept))[operation]("few")
     return sent[-1]
 
 

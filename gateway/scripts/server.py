@@ -9,6 +9,7 @@ got the library gets it and the call is repeated, which is safe: it had not begu
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from typing import TYPE_CHECKING, Any, cast
@@ -79,6 +80,8 @@ class Server:
         self._pipe = pipe
         self._hot = self._call if pipe is None else pipe.call
         self._breaker = breaker or Breaker()
+        self._loads = 0
+        self._loading = asyncio.Lock()
         self.on_replica: Callable[[], None] = _nobody
         """Called when the server says that it takes no changes any more."""
 
@@ -264,14 +267,17 @@ class Server:
         if self._breaker.is_open:
             self._admit()
         call = self._hot if name in _HOT else self._call
-        function = self._library.functions[name]
+        function, loads = self._library.functions[name], self._loads
         try:
             try:
                 reply = await call(command, function, len(keys), *keys, *values)
             except ResponseError as error:
                 if _MISSING not in str(error):
                     raise
-                await self.load()
+                async with self._loading:  # of all calls that miss the library, one brings it
+                    if loads == self._loads:
+                        await self.load()
+                        self._loads += 1
                 reply = await call(command, function, len(keys), *keys, *values)
         except RedisError as error:
             self._note(error)

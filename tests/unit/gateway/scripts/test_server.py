@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -185,6 +186,42 @@ async def test_a_server_without_the_library_gets_it() -> None:
     client = Broken(ResponseError("Function not found"))
     assert await change(client) is Status.DONE
     assert client.asked == ["FCALL", "FUNCTION LOAD", "FCALL"]
+
+
+class Restarted(Redis):
+    """A server that has lost its library; what it is asked is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:  # noqa: ANN401 - as inherited
+        self.asked.append(words[0])
+        had_it = "FUNCTION LOAD" in self.asked
+        await asyncio.sleep(0)  # others ask before the answer is there
+        if words[0] == "FCALL_RO" and not had_it:
+            raise ResponseError("Function not found")
+        return cast("Any", [int(Status.CUSTOMER_MISSING)])
+
+
+async def test_of_all_calls_that_miss_the_library_one_brings_it() -> None:
+    client = Restarted()
+    scripts = Scripts(client)
+    calls = [scripts.check(KEYS, 1, "", Part("calls", 1)) for _ in range(50)]
+    replies = await asyncio.gather(*calls)
+    assert {reply.status for reply in replies} == {Status.CUSTOMER_MISSING}
+    assert client.asked.count("FUNCTION LOAD") == 1
+    assert client.asked.count("FCALL_RO") == 100
+
+
+async def test_a_library_that_is_lost_again_is_brought_again() -> None:
+    client = Restarted()
+    scripts = Scripts(client)
+    for _ in range(2):
+        await scripts.check(KEYS, 1, "", Part("calls", 1))
+        client.asked.clear()
+    await scripts.check(KEYS, 1, "", Part("calls", 1))
+    assert client.asked == ["FCALL_RO", "FUNCTION LOAD", "FCALL_RO"]
 
 
 async def test_a_library_another_process_has_loaded_is_taken_as_it_is() -> None:
