@@ -189,23 +189,24 @@ async def test_a_server_without_the_library_gets_it() -> None:
 
 
 class Restarted(Redis):
-    """A server that has lost its library; what it is asked is kept."""
+    """A server that has lost its library, asked by so many at once; what it is asked is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, callers: int) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self._callers = asyncio.Barrier(callers)
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:  # noqa: ANN401 - as inherited
         self.asked.append(words[0])
         had_it = "FUNCTION LOAD" in self.asked
-        await asyncio.sleep(0)  # others ask before the answer is there
         if words[0] == "FCALL_RO" and not had_it:
+            await self._callers.wait()
             raise ResponseError("Function not found")
         return cast("Any", [int(Status.CUSTOMER_MISSING)])
 
 
 async def test_of_all_calls_that_miss_the_library_one_brings_it() -> None:
-    client = Restarted()
+    client = Restarted(50)
     scripts = Scripts(client)
     calls = [scripts.check(KEYS, 1, "", Part("calls", 1)) for _ in range(50)]
     replies = await asyncio.gather(*calls)
@@ -215,7 +216,7 @@ async def test_of_all_calls_that_miss_the_library_one_brings_it() -> None:
 
 
 async def test_a_library_that_is_lost_again_is_brought_again() -> None:
-    client = Restarted()
+    client = Restarted(1)
     scripts = Scripts(client)
     for _ in range(2):
         await scripts.check(KEYS, 1, "", Part("calls", 1))
