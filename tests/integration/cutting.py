@@ -15,8 +15,8 @@ import json
 import random
 from collections import Counter
 
-from tests.integration.wire import Line, Reply, request
 from tests.torture.processes import pause
+from tests.wire import Line, Reply, request
 
 CHUNKS_MAX = 60
 """Pieces that pass between two cuts, at most."""

@@ -21,8 +21,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fixtures.gateways import KEY, START_SECONDS, Gateway
-from tests.integration.wire import Line, request
 from tests.waiting import until, wait_until
+from tests.wire import Line, request
 
 GRANTED = 1_000_000
 
