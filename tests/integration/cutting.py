@@ -24,6 +24,9 @@ CHUNKS_MAX = 60
 ANSWER_SECONDS = 10.0
 """Within which each call must be answered: many times what the gateway waits for Redis."""
 
+AFLOAT_SECONDS = 5.0
+"""How long after the cut Redis may still read what was sent before it."""
+
 
 class Cutter:
     """Leads to a server, and cuts ``cuts`` times."""
@@ -118,6 +121,8 @@ class Caller:
         self.customer = name
         self.grant = next(self.granted)
         self.used = 0
+        self.afloat: list[tuple[int, float]] = []
+        """What was tracked without a key and may have arrived, or may do so yet; and since when."""
         self.seen: Counter[str] = Counter()
         self.faults: list[str] = []
         self.slowest = 0.0
@@ -131,10 +136,7 @@ class Caller:
     async def run(self) -> None:
         """Call until it is over; what is under way then is brought to its end."""
         while not self._over.is_set():
-            if self._dice.random() < 0.5:
-                await self._check()
-            else:
-                await self._track()
+            await self._dice.choice((self._check, self._check, self._track, self._track_once))()
         if self._line is not None:
             await self._line.close()
 
@@ -150,7 +152,7 @@ class Caller:
             self.seen["degraded"] += 1
             if body["allowed"] or body["balance"] is not None:
                 self._complain("check", reply)
-        elif not body["allowed"] or not self._is_mine(body["balance"], self.used):
+        elif not body["allowed"] or not self._is_mine(body["balance"]):
             self._complain("check", reply)
 
     async def _track(self) -> None:
@@ -162,17 +164,46 @@ class Caller:
                 break
             if self.faults:
                 return
+        self.seen["replayed"] += "idempotency-replayed" in reply.headers
+        self._tracked(value, reply)
+
+    async def _track_once(self) -> None:
+        """Track without a key: what is not answered is not sent again."""
+        value = self._dice.randrange(1, 9)
+        reply = await self._ask("balances.track", value=value)
+        if reply is None or (reply.status == 503 and reply.json["code"] == "outcome_unknown"):
+            self.afloat.append((value, asyncio.get_running_loop().time()))
+        elif reply.status == 200:
+            self._tracked(value, reply)
+
+    def _tracked(self, value: int, reply: Reply) -> None:
         self.used += value
         self.seen["tracked"] += 1
-        self.seen["replayed"] += "idempotency-replayed" in reply.headers
         body = reply.json
         mine = (body["customer_id"], body["value"]) == (self.customer, value)
-        if not (mine and self._is_mine(body["balance"], self.used)):
+        if not (mine and self._is_mine(body["balance"])):
             self._complain("track", reply)
 
-    def _is_mine(self, balance: dict[str, object], used: int) -> bool:
-        found = (balance["granted"], balance["usage"], balance["remaining"])
-        return found == (self.grant, used, self.grant - used)
+    def _is_mine(self, balance: dict[str, int]) -> bool:
+        used = balance["usage"]
+        return (
+            balance["granted"] == self.grant
+            and balance["remaining"] == self.grant - used
+            and self.explains(used)
+        )
+
+    def explains(self, used: int) -> bool:
+        """Whether so much can have been used; what must have arrived for that has arrived."""
+        long_ago = asyncio.get_running_loop().time() - AFLOAT_SECONDS
+        self.afloat = [one for one in self.afloat if one[1] > long_ago]
+        for count in range(len(self.afloat) + 1):
+            for arrived in itertools.combinations(self.afloat, count):
+                if self.used + sum(value for value, _ in arrived) == used:
+                    for one in arrived:
+                        self.afloat.remove(one)
+                    self.used = used
+                    return True
+        return False
 
     async def _ask(self, name: str, key: str = "", **body: int) -> Reply | None:
         """Send a call; None where this side hung up before the answer came."""
