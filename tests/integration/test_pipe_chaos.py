@@ -7,26 +7,23 @@ each call is answered, nothing is left behind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 import redis
-import uvicorn
 
-from gateway.api.lane import make_lane
-from gateway.api.operations import OPERATIONS
-from gateway.app import Runtime, build_app, make_answers, make_plain, started
+from gateway.app import Runtime, started
 from gateway.config import Settings
+from tests.fixtures.fronts import serving
 from tests.fixtures.gateways import KEY, Gateway
 from tests.integration.cutting import Caller, Cutter
 from tests.waiting import until
@@ -136,31 +133,6 @@ async def test_no_answer_is_lost_or_anothers_and_no_task_is_left(
             at_most = sockets + 2 * settings.redis_connections_max
             await until(lambda: len(cutter.open) <= at_most)
             await until(lambda: len(asyncio.all_tasks()) <= tasks + len(cutter.open) - sockets)
-
-
-@contextlib.asynccontextmanager
-async def serving(runtime: Runtime, tier: str) -> AsyncIterator[str]:
-    longer = make_answers(runtime)
-    plain = make_plain(runtime, longer)
-    http: Any = make_lane(longer, OPERATIONS, plain=plain, body_bytes_max=64 * 1024)
-    app: Any = build_app(runtime, plain or longer)
-    config = uvicorn.Config(
-        app,
-        port=0,
-        http=http if tier == "lane" else "httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def test_a_gateway_process_keeps_no_socket_of_what_was_cut(
