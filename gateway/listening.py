@@ -2,7 +2,8 @@
 
 One socket, inherited by each worker, rather than one for each of them on the same port: what waits
 in the queue of a socket is lost when its owner closes it, so workers could not be replaced without
-failing somebody's request. A free worker takes the next connection, whichever it is.
+failing somebody's request, and the queue of a dead one would wait for its successor. The price is
+that connections which come together may all go to one worker: who wakes first takes what is there.
 """
 
 from __future__ import annotations
