@@ -1,9 +1,8 @@
 """The command line: ``tallygate serve``, ``writer``, ``migrate``, and groups of commands.
 
-Serving is done here rather than by a server's own command so that one process starts and stops
-everything in order: the embedded server first and last, the parts, HTTP, then requests drained, the
-outbox flushed, clients closed. Whatever goes wrong at start is one line on standard error and exit
-code 1, never a traceback.
+What a machine needs once is started here, the embedded server first and last, and between them this
+process serves, or its workers do. Whatever goes wrong at start is one line on standard error and
+exit code 1, never a traceback.
 """
 
 from __future__ import annotations
@@ -14,46 +13,31 @@ import hashlib
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from types import FrameType
-from typing import Any
+from collections.abc import Iterator
 
 import click
 import msgspec
-import uvicorn
 
 from gateway import metrics
-from gateway.api.exchange import Answers
-from gateway.api.lane import make_lane
 from gateway.api.openapi import package_version
-from gateway.api.operations import OPERATIONS
-from gateway.api.plain import PlainCalls
-from gateway.app import Runtime, build_app, make_answers, make_plain, started
-from gateway.clients import make_database, make_guard
+from gateway.app import Runtime, started
 from gateway.clock_commands import clock
 from gateway.config import Settings
 from gateway.console import data_dir, database_url, read_settings, redis_url, run
 from gateway.embedded import EmbeddedServer
 from gateway.errors import GatewayError, InvalidRequestError, StartError
-from gateway.guard import Guard
 from gateway.key_commands import PREFIXES, keys, new_secret
-from gateway.ports import WallClock
+from gateway.listening import address_of, listening_socket
 from gateway.report_commands import report
-from gateway.start_checks import check_redis, check_sql
-from gateway.tasks import WriterTask
+from gateway.serving import HttpServer
+from gateway.serving import serve as serve_http
+from gateway.supervisor import Supervisor
 from gateway.verify_commands import repair, verify
 from gateway.wall import SystemClock
 from gateway.webhook_commands import webhooks
+from gateway.writing import guarded, write
 from persistence.catalog import SqlCatalog
 from persistence.migrate import head, upgrade
-
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: longer than clients keep theirs, so that none sends a
-request into one that is just being closed.
-"""
-
-BACKLOG = 2048
-"""Connections that wait to be accepted; one published client opens one for each request."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -89,6 +73,8 @@ commands.add_command(webhooks)
 @commands.command()
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+@click.option("--uds", metavar="PATH", help="Unix socket to listen on instead.")
+@click.option("--workers", type=int, metavar="N", help="Processes that serve, under a supervisor.")
 @redis_url
 @database_url
 @data_dir
@@ -96,8 +82,8 @@ commands.add_command(webhooks)
 def serve(*, no_writer: bool, **given: object) -> None:
     """Serve the HTTP API; without a Redis, start one in the data folder."""
     settings = read_settings(**given, writer=False if no_writer else None)
-    with _listening_socket(settings) as listener, _with_redis(settings) as ready:
-        run(_serve(ready, listener))
+    with listening_socket(settings) as listener, _with_redis(settings) as ready:
+        run(_supervise(ready, listener) if settings.workers else _serve(ready, listener))
 
 
 @commands.command()
@@ -122,52 +108,28 @@ def migrate(**given: object) -> None:
     click.echo(f"SQL is at revision {head()}")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that leaves the process alone: a signal ends serving, and nothing else."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Uvicorn's own would raise the signal again after serving, before the outbox is flushed.
-        loop = asyncio.get_running_loop()
-
-        def leave(number: int, frame: FrameType | None = None) -> None:
-            self.handle_exit(number, frame)
-
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, leave, number)
-        try:
-            yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-
-
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with started(Runtime(settings)) as runtime:
         made = await _bootstrap_key(runtime.store, settings)
-        await runtime.catalog.refresh()
-        longer = make_answers(runtime)
-        plain = make_plain(runtime, longer)
-        application: Any = build_app(runtime, plain or longer)
-        server = _Server(
-            uvicorn.Config(
-                application,
-                loop="none",
-                http=_http_protocol(settings, longer, plain),
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                log_config=None,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=settings.drain_seconds,
-            )
-        )
-        _greet(settings, listener, made)
-        await server.serve(sockets=[listener])
+
+        def begin(server: HttpServer) -> None:
+            loop = asyncio.get_running_loop()
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, server.stop)
+            _greet(settings, listener, made)
+
+        await serve_http(runtime, listener, on_start=begin, on_ready=_nothing)
+
+
+async def _supervise(settings: Settings, listener: socket.socket) -> None:
+    clock = SystemClock()
+    async with guarded(settings, clock) as ground:
+        made = await _bootstrap_key(SqlCatalog(ground.database, clock), settings)
+    await Supervisor(settings, listener).run(lambda: _greet(settings, listener, made))
+
+
+def _nothing() -> None:
+    """Leave it at that."""
 
 
 @contextlib.contextmanager
@@ -186,52 +148,12 @@ def _shown_metrics(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _http_protocol(settings: Settings, longer: Answers, plain: PlainCalls | None) -> Any:  # noqa: ANN401 - a name or a class
-    if not settings.fast_lane:
-        return "httptools"
-    return make_lane(longer, OPERATIONS, plain=plain, body_bytes_max=settings.body_bytes_max)
-
-
 async def _write(settings: Settings) -> None:
-    clock = SystemClock()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopped.set)
-    async with _guarded(settings, clock) as guard:
-        task = WriterTask(settings, clock, guard)
-        try:
-            task.start()
-            click.echo(f"writing {settings.partitions} partitions")
-            waiting = asyncio.create_task(stopped.wait())
-            running = [waiting, *([task.task] if task.task else [])]
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            if task.task is not None and task.task.done():
-                raise StartError(f"the writer has stopped: {task.task.exception()}")
-        finally:
-            await task.stop()
-
-
-@contextlib.asynccontextmanager
-async def _guarded(settings: Settings, clock: WallClock) -> AsyncIterator[Guard]:
-    """Check what is needed, and guard Redis for the block."""
-    database = make_database(
-        settings,
-        threads=1,
-        answer_ms=settings.sql_timeout_ms,
-        statement_ms=settings.sql_timeout_ms,
-    )
-    guard = make_guard(settings, database, clock)
-    try:
-        await check_redis(guard.client, settings)
-        await check_sql(settings, database)
-        await guard.verify()
-        guard.start()
-        yield guard
-    finally:
-        await guard.stop()
-        await database.close()
+    await write(settings, stopped, lambda: click.echo(f"writing {settings.partitions} partitions"))
 
 
 async def _bootstrap_key(store: SqlCatalog, settings: Settings) -> str | None:
@@ -260,33 +182,15 @@ async def _is_known(store: SqlCatalog, digest: str) -> bool:
 
 
 def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> None:
-    host, port = listener.getsockname()[:2]
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    base = address_of(listener)
     click.echo(f"Tallygate {package_version()} at {base}")
-    click.echo(f"  API page     {base}/docs")
+    if not settings.uds:
+        click.echo(f"  API page     {base}/docs")
+    if settings.workers:
+        click.echo(f"  workers      {settings.workers}")
     click.echo(f"  data folder  {settings.data_path.absolute()}")
     if secret is not None:
         click.echo(f"  secret key   {secret}  (shown this once)")
-
-
-@contextlib.contextmanager
-def _listening_socket(settings: Settings) -> Iterator[socket.socket]:
-    """Take the port before anything is started, so that a taken one costs nothing."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind)
-    except OSError as error:
-        raise StartError(f"host {settings.host} is not an address: {error.strerror}") from error
-    with listener:
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError as error:
-            place = f"{settings.host}:{settings.port}"
-            raise StartError(f"cannot listen on {place}: {error.strerror}") from error
-        yield listener
 
 
 @contextlib.contextmanager

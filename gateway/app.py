@@ -7,7 +7,7 @@ the engine decides what may be asked twice, for a lost answer is not a lost chan
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from litestar import Litestar
@@ -226,7 +226,11 @@ def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:
 
 
 def build_app(
-    runtime: Runtime, answers: Answers | None = None, *, lifespan: list[Any] | None = None
+    runtime: Runtime,
+    answers: Answers | None = None,
+    *,
+    page: Callable[[], Awaitable[bytes]] | None = None,
+    lifespan: list[Any] | None = None,
 ) -> Litestar:
     """Return the application on parts whose life is somebody else's care."""
     if answers is None:
@@ -237,6 +241,7 @@ def build_app(
         OPERATIONS,
         runtime.probe,
         body_bytes_max=runtime.settings.body_bytes_max,
+        page=page,
         lifespan=lifespan,
     )
 

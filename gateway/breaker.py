@@ -4,7 +4,8 @@ Closed, every call goes through. ``FAULTS_MAX`` faults in a row open it: calls a
 for a pause that doubles from ``PAUSE_SECONDS`` to ``PAUSE_SECONDS_MAX``. After each pause one call
 is let through to try (half open); its success closes the breaker for all, its fault begins the next
 pause. So a Redis that is back is used again within a second, and one that is not costs one call its
-time limit a second, whatever the load. Pure but for the clock and the metric.
+time limit a second, whatever the load. However many calls one event fails, a lost connection above
+all, it is one fault: Redis may well answer on the next. Pure but for the clock and the metric.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ class Breaker:
     looks at.
     """
 
-    __slots__ = ("_monotonic", "_pause", "_retry_at", "faults", "is_open")
+    __slots__ = ("_event", "_monotonic", "_pause", "_retry_at", "faults", "is_open")
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self.faults = 0
+        self._event: object = None
         self._pause = PAUSE_SECONDS
         self._retry_at = 0.0
         self.is_open = False
@@ -54,8 +56,11 @@ class Breaker:
             self._pause = PAUSE_SECONDS
             metrics.breaker_open.set(0)
 
-    def failed(self) -> None:
-        """Redis did not answer, or not in time."""
+    def failed(self, event: object = None) -> None:
+        """Redis did not answer, or not in time, because of an ``event`` where that is known."""
+        if event is not None and event is self._event:
+            return
+        self._event = event
         self.faults += 1
         if self.is_open:
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)

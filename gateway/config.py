@@ -42,6 +42,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _text("Address the HTTP server listens on.", "an address or a host name", r"^\S+\Z")
     ] = "127.0.0.1"
     port: Annotated[int, _number("Port of the HTTP server; 0 takes a free one.", 0, 65535)] = 8080
+    uds: Annotated[
+        str, _text("Unix socket to listen on instead of a port.", "a path", r"^[^\0]*\Z")
+    ] = ""
+    # Each is an interpreter with its own memory; what one machine has of cores is far below.
+    workers: Annotated[
+        int, _number("Processes that serve, under a supervisor; 0: this one alone.", 0, 256)
+    ] = 0
     data_dir: Annotated[
         str, _text("Folder of the embedded server's file and of SQLite.", "a path", r"^.+\Z")
     ] = "tallygate-data"

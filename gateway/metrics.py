@@ -48,6 +48,9 @@ class Metric(NamedTuple):
 
 METRICS: list[Metric] = []
 
+ADDING_UP: set[str] = set()
+"""Gauges of which several processes have a share each."""
+
 
 def _named(name: str, kind: str, meaning: str, labels: tuple[str, ...]) -> str:
     shown = f"tallygate_{name}_total" if kind == "counter" else f"tallygate_{name}"
@@ -59,13 +62,17 @@ def _counter(name: str, meaning: str, *labels: str) -> Counter:
     return Counter(_named(name, "counter", meaning, labels), meaning, labels, registry=REGISTRY)
 
 
-def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
-    return Gauge(_named(name, "gauge", meaning, labels), meaning, labels, registry=REGISTRY)
+def _gauge(name: str, meaning: str, *labels: str, adds_up: bool = False) -> Gauge:
+    """Return a gauge; that of several processes is their sum if it adds up, else the greatest."""
+    shown = _named(name, "gauge", meaning, labels)
+    if adds_up:
+        ADDING_UP.add(shown)
+    return Gauge(shown, meaning, labels, registry=REGISTRY)
 
 
-def _measured(name: str, meaning: str) -> Gauge:
+def _measured(name: str, meaning: str, *, adds_up: bool = False) -> Gauge:
     """Return a gauge that is no number until somebody has looked; 0 would be an answer."""
-    gauge = _gauge(name, meaning)
+    gauge = _gauge(name, meaning, adds_up=adds_up)
     gauge.set(nan)
     return gauge
 
@@ -174,14 +181,14 @@ durability_unconfirmed = _counter(
 )
 
 restores = _counter("restores", "Customers brought back from SQL.")
-restores_waiting = _gauge("restores_waiting", "Customers being brought back now.")
+restores_waiting = _gauge("restores_waiting", "Customers being brought back now.", adds_up=True)
 evictions = _counter("evictions", "Idle customers that left Redis.")
 
 writer_applied = _counter("writer_applied", "Outbox entries carried to SQL.")
 writer_batches = _counter("writer_batches", "Transactions of the writer.")
 writer_lag_seconds = _measured("writer_lag_seconds", "Age of the oldest entry SQL has not got.")
-writer_pending = _measured("writer_pending", "Outbox entries SQL has not got.")
-writer_partitions = _gauge("writer_partitions", "Partitions this process writes.")
+writer_pending = _measured("writer_pending", "Outbox entries SQL has not got.", adds_up=True)
+writer_partitions = _gauge("writer_partitions", "Partitions written here.", adds_up=True)
 writer_takeovers = _counter("writer_takeovers", "Partitions taken from a writer that fell silent.")
 dead_letters = _counter("dead_letters", "Outbox entries set aside.")
 

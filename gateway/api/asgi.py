@@ -7,7 +7,7 @@ call. The body is read here, and only up to its limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
 import msgspec
@@ -41,9 +41,10 @@ def make_app(
     probe: Probe,
     *,
     body_bytes_max: int,
+    page: Callable[[], Awaitable[bytes]] | None = None,
     lifespan: list[Any] | None = None,
 ) -> Litestar:
-    """Return the application."""
+    """Return the application; ``page`` makes that of the metrics, where several processes count."""
     operations = tuple(operations)
     handlers = [_operation_handler(answers, operation, body_bytes_max) for operation in operations]
     document = openapi.document(operations)
@@ -52,7 +53,7 @@ def make_app(
         route_handlers=[
             *handlers,
             *_health_handlers(probe),
-            _get("/metrics", _metrics),
+            _get("/metrics", _metrics_answer(page or _own_page)),
             *_page_handlers(document),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
@@ -145,8 +146,15 @@ def _health_handlers(probe: Probe) -> list[ASGIRouteHandler]:
     return [_get("/health", health), _get("/ready", ready)]
 
 
-async def _metrics() -> Reply:
-    return Reply(200, metrics.page(), ((b"content-type", metrics.MEDIA_TYPE),))
+def _metrics_answer(page: Callable[[], Awaitable[bytes]]) -> Callable[[], Any]:
+    async def answer() -> Reply:
+        return Reply(200, await page(), ((b"content-type", metrics.MEDIA_TYPE),))
+
+    return answer
+
+
+async def _own_page() -> bytes:
+    return metrics.page()
 
 
 def _health_reply(state: Health, status: int) -> Reply:

@@ -92,6 +92,9 @@ class _HotCall:
     def begin(self) -> None:
         """Answer; the body is complete."""
         protocol = self._protocol
+        if protocol.transport.is_closing():
+            # Behind a request that was the last one, nothing is carried out.
+            return
         if protocol.plain is None or self._size > protocol.body_bytes_max:
             self._begin_longer()
         else:
@@ -110,6 +113,14 @@ class _HotCall:
         return bytes(self.body)
 
     def _end(self, reply: Reply | None, error: BaseException | None) -> None:
+        try:
+            self._give(reply, error)
+        except Exception:
+            # Nothing else would ever look at this connection again.
+            log.exception("an answer could not be given")
+            self._protocol.transport.abort()
+
+    def _give(self, reply: Reply | None, error: BaseException | None) -> None:
         if self.disconnected or self._protocol.transport.is_closing():
             self.response_complete = True
             return

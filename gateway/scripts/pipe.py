@@ -7,9 +7,9 @@ reply is thrown away and never handed to another.
 
 Failure. A lost connection fails the calls that were in flight with ``PipeLostError`` (their outcome
 is unknown), and those that had not left with ``PipeUnsentError``. When the server has not answered
-anything for as long as a call may take, those that have waited so long get redis-py's
-``TimeoutError`` and the connection is given up, since what it would answer nobody waits for. The
-next call opens another.
+anything for as long as a call may take, those that have waited so long get ``PipeLateError``
+and the connection is given up, since what it would answer nobody waits for. The next call opens
+another. Faults that one event caused carry the same ``event``, so that they count as one.
 An exception in a receiver never reaches the connection.
 """
 
@@ -46,11 +46,29 @@ Receiver = Callable[[Any], None]
 
 
 class PipeUnsentError(RedisConnectionError):
-    """The call never left this process."""
+    """The call never left this process; ``event`` is what it has in common with others."""
+
+    event: object = None
 
 
 class PipeLostError(RedisConnectionError):
     """The connection was lost while the call was in flight."""
+
+    event: object = None
+
+
+class PipeLateError(RedisTimeoutError):
+    """The server has not answered anything for as long as the call may take."""
+
+    event: object = None
+
+
+Fault = PipeUnsentError | PipeLostError | PipeLateError
+
+
+def _fault(error: Fault, event: object) -> Fault:
+    error.event = event
+    return error
 
 
 class _Slot:
@@ -129,7 +147,7 @@ class Pipe:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        self._fail_unsent(PipeUnsentError("the connection is closed"))
+        self._fail_unsent("the connection is closed")
         if self._wire is not None:
             self._wire.close()
         if self._watch is not None:
@@ -166,14 +184,13 @@ class Pipe:
         except (RedisError, OSError, TimeoutError) as error:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
-            text = f"Error connecting to Redis: {str(error) or 'timeout'}"
-            self._fail_unsent(PipeUnsentError(text))
+            self._fail_unsent(f"Error connecting to Redis: {str(error) or 'timeout'}")
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening = None
         if not task.cancelled() and task.exception() is not None:
             log.error("the connection could not be opened", exc_info=task.exception())
-            self._fail_unsent(PipeUnsentError("Error connecting to Redis"))
+            self._fail_unsent("Error connecting to Redis")
         if self._waiting and not self._is_flushing:
             self._flush()
 
@@ -183,14 +200,14 @@ class Pipe:
         fault = f"the connection to Redis was lost: {error or 'closed by the server'}"
         slots, wire.slots = wire.slots, deque()
         for slot in slots:
-            slot.settle(PipeLostError(fault))
+            slot.settle(_fault(PipeLostError(fault), wire))
         if self._waiting and not self._is_flushing and not self._is_closed:
             self._flush()
 
-    def _fail_unsent(self, error: Exception) -> None:
+    def _fail_unsent(self, text: str) -> None:
         waiting, self._waiting = self._waiting, deque()
         for _, slot in waiting:
-            slot.settle(error)
+            slot.settle(_fault(PipeUnsentError(text), waiting))
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -211,7 +228,8 @@ class Pipe:
         for _, slot in self._waiting:
             if slot.deadline > now:
                 break
-            slot.settle(PipeUnsentError("Error connecting to Redis: timeout"))
+            late = PipeUnsentError("Error connecting to Redis: timeout")
+            slot.settle(_fault(late, self._opening))
         wire = self._wire
         if wire is None:
             return
@@ -220,7 +238,7 @@ class Pipe:
         for slot in wire.slots:
             if slot.deadline > now:
                 break
-            slot.settle(RedisTimeoutError("Timeout reading from Redis"))
+            slot.settle(_fault(PipeLateError("Timeout reading from Redis"), wire))
         if wire.slots and wire.slots[0].deadline < now:
             wire.close()
 

@@ -254,10 +254,10 @@ class Server:
             metrics.redis_faults.labels("no_connection").inc()
         elif isinstance(error, RedisTimeoutError):
             metrics.redis_faults.labels("timeout").inc()
-            self._breaker.failed()
+            self._breaker.failed(getattr(error, "event", None))
         elif isinstance(error, RedisConnectionError):
             metrics.redis_faults.labels("connection").inc()
-            self._breaker.failed()
+            self._breaker.failed(getattr(error, "event", None))
         else:
             metrics.redis_faults.labels("reply").inc()
 

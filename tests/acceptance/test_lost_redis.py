@@ -15,7 +15,8 @@ import httpx
 
 from gateway.stream_ids import place
 from tests.fixtures.gateways import KEY, Gateway
-from tests.fixtures.own_redis import Forwarder, OwnRedis
+from tests.fixtures.redis_processes import RedisProcess
+from tests.fixtures.virtual_address import Forwarder
 from tests.waiting import wait_until
 
 UNIT = 10**6
@@ -57,7 +58,7 @@ def track(gateway: Gateway, customer_id: str, value: int) -> None:
     gateway.call("balances.track", customer_id=customer_id, feature_id=MESSAGES, value=value)
 
 
-def caught_up(gateway: Gateway, server: OwnRedis) -> None:
+def caught_up(gateway: Gateway, server: RedisProcess) -> None:
     """Return when SQL has everything the server has."""
     with server.client() as client:
         ends = {
@@ -129,7 +130,7 @@ class Watcher:
 
 
 def test_a_file_that_is_older_is_recognised_before_the_first_answer(
-    tmp_path: Path, own_redis: OwnRedis
+    tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     with running(make_gateway(tmp_path, own_redis.url)) as gateway:
         fill(gateway)
@@ -229,7 +230,7 @@ def stored(gateway: Gateway) -> list[str]:
     return [text[len('{"call":"') : -2] for (text,) in rows]
 
 
-def fail_over(master: OwnRedis, replica: OwnRedis, forwarder: Forwarder) -> None:
+def fail_over(master: RedisProcess, replica: RedisProcess, forwarder: Forwarder) -> None:
     """Kill the master, promote the replica, lead everybody there."""
     master.kill()
     with replica.client() as client:
@@ -237,7 +238,7 @@ def fail_over(master: OwnRedis, replica: OwnRedis, forwarder: Forwarder) -> None
     forwarder.lead_to(replica.port)
 
 
-def agrees(gateway: Gateway, server: OwnRedis) -> dict[str, int]:
+def agrees(gateway: Gateway, server: RedisProcess) -> dict[str, int]:
     """Return what each customer used, once Redis, balances and events say the same."""
     answered = {who: used(gateway, who) for who in CUSTOMERS}
     caught_up(gateway, server)
@@ -246,7 +247,7 @@ def agrees(gateway: Gateway, server: OwnRedis) -> dict[str, int]:
 
 
 def test_a_promoted_replica_loses_nothing_that_had_to_be_on_it(
-    tmp_path: Path, own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder
+    tmp_path: Path, own_redis: RedisProcess, own_replica: RedisProcess, forwarder: Forwarder
 ) -> None:
     level = {"TALLYGATE_DURABILITY": "replica", "TALLYGATE_DURABILITY_TIMEOUT_MS": "2000"}
     with running(make_gateway(tmp_path, forwarder.url, **level)) as gateway:
@@ -263,7 +264,7 @@ def test_a_promoted_replica_loses_nothing_that_had_to_be_on_it(
 
 
 def test_what_a_lagging_replica_lost_is_bounded_and_told(
-    tmp_path: Path, own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder
+    tmp_path: Path, own_redis: RedisProcess, own_replica: RedisProcess, forwarder: Forwarder
 ) -> None:
     with running(make_gateway(tmp_path, forwarder.url)) as gateway:
         fill(gateway)
@@ -294,7 +295,7 @@ def test_what_a_lagging_replica_lost_is_bounded_and_told(
 
 
 def test_a_redis_that_is_emptied_while_it_runs_gets_its_customers_back(
-    tmp_path: Path, own_redis: OwnRedis
+    tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     with running(make_gateway(tmp_path, own_redis.url)) as gateway:
         fill(gateway)

@@ -23,14 +23,14 @@ from tests.acceptance.test_start import refused, run
 from tests.fixtures.app import KEY as API_KEY
 from tests.fixtures.app import Api
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.own_redis import OwnRedis
+from tests.fixtures.redis_processes import RedisProcess
 from tests.waiting import until
 
 HOUR_MS = 3_600_000
 PARTITIONS = 4
 
 
-def contents(server: OwnRedis) -> dict[bytes, Any]:
+def contents(server: RedisProcess) -> dict[bytes, Any]:
     with server.client() as client:
         return {key: client.dump(key) for key in client.scan_iter(count=1000)}
 
@@ -45,7 +45,7 @@ def tables(path: Path) -> list[Any]:
 
 
 @pytest.fixture
-def pair(tmp_path: Path, own_redis: OwnRedis) -> Iterator[Path]:
+def pair(tmp_path: Path, own_redis: RedisProcess) -> Iterator[Path]:
     """The data folder of an installation on the server, which ran and was stopped."""
     gateway = Gateway(tmp_path / "data", "--redis-url", own_redis.url)
     try:
@@ -58,7 +58,7 @@ def pair(tmp_path: Path, own_redis: OwnRedis) -> Iterator[Path]:
 
 
 def test_a_database_this_redis_does_not_belong_to_is_refused(
-    pair: Path, tmp_path: Path, own_redis: OwnRedis
+    pair: Path, tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     before = contents(own_redis)
     url = f"sqlite:///{tmp_path / 'new.db'}"
@@ -69,7 +69,7 @@ def test_a_database_this_redis_does_not_belong_to_is_refused(
 
 
 def test_a_redis_of_another_installation_is_refused(
-    pair: Path, tmp_path: Path, other_redis: OwnRedis
+    pair: Path, tmp_path: Path, other_redis: RedisProcess
 ) -> None:
     other = Gateway(tmp_path / "other_data", "--redis-url", other_redis.url)
     try:
@@ -86,7 +86,7 @@ def test_a_redis_of_another_installation_is_refused(
 
 
 def test_a_repair_of_a_wrong_pair_is_refused(
-    pair: Path, tmp_path: Path, own_redis: OwnRedis
+    pair: Path, tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert run("migrate", "--database-url", url).returncode == 0
@@ -97,7 +97,7 @@ def test_a_repair_of_a_wrong_pair_is_refused(
 
 
 def test_a_writer_on_its_own_refuses_a_wrong_redis_too(
-    pair: Path, tmp_path: Path, own_redis: OwnRedis
+    pair: Path, tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert run("migrate", "--database-url", url).returncode == 0
@@ -106,7 +106,7 @@ def test_a_writer_on_its_own_refuses_a_wrong_redis_too(
 
 
 def test_a_schema_that_is_older_is_refused_and_says_what_to_do(
-    tmp_path: Path, own_redis: OwnRedis
+    tmp_path: Path, own_redis: RedisProcess
 ) -> None:
     url = f"sqlite:///{tmp_path / 'old.db'}"
     migrate.upgrade(url)
@@ -117,7 +117,7 @@ def test_a_schema_that_is_older_is_refused_and_says_what_to_do(
     assert contents(own_redis) == {}
 
 
-def test_a_schema_that_is_newer_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+def test_a_schema_that_is_newer_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:
     url = f"sqlite:///{tmp_path / 'newer.db'}"
     migrate.upgrade(url)
     engine = create_engine(url)
@@ -129,7 +129,7 @@ def test_a_schema_that_is_newer_is_refused(tmp_path: Path, own_redis: OwnRedis) 
     assert contents(own_redis) == {}
 
 
-def test_a_user_who_may_not_run_info_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+def test_a_user_who_may_not_run_info_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:
     with own_redis.client() as client:
         client.acl_setuser(
             "shy",
@@ -145,14 +145,16 @@ def test_a_user_who_may_not_run_info_is_refused(tmp_path: Path, own_redis: OwnRe
     assert "secret" not in line
 
 
-def test_a_replica_is_refused(tmp_path: Path, own_redis: OwnRedis, own_replica: OwnRedis) -> None:
+def test_a_replica_is_refused(
+    tmp_path: Path, own_redis: RedisProcess, own_replica: RedisProcess
+) -> None:
     line = refused(
         "serve", "--redis-url", own_replica.url, TALLYGATE_DATA_DIR=str(tmp_path / "data")
     )
     assert "not a master" in line
 
 
-def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: OwnRedis) -> None:
+def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:
     with own_redis.client() as client:
         client.config_set("maxmemory-policy", "volatile-ttl")
     line = refused("serve", "--redis-url", own_redis.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
@@ -170,7 +172,7 @@ class _JumpingClock:
 
 
 async def test_clocks_that_jump_an_hour_lose_nothing(
-    own_redis: OwnRedis, migrated_sqlite: str
+    own_redis: RedisProcess, migrated_sqlite: str
 ) -> None:
     clock = _JumpingClock()
     settings = Settings(

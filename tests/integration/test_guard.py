@@ -9,13 +9,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.errors import StartError, UnavailableError
 from gateway.keys import INSTALLATION, seal_key
-from tests.fixtures.own_redis import Forwarder, OwnRedis
+from tests.fixtures.redis_processes import RedisProcess
+from tests.fixtures.virtual_address import Forwarder
 from tests.integration.guarding import PARTITIONS, Shop, shop_on
 from tests.waiting import until
 
 
 @pytest.fixture
-async def shop(own_redis: OwnRedis, migrated_sqlite: str) -> AsyncIterator[Shop]:
+async def shop(own_redis: RedisProcess, migrated_sqlite: str) -> AsyncIterator[Shop]:
     """A shop on a server a test may kill."""
     async with shop_on(own_redis.url, migrated_sqlite) as made:
         await made.fill()
@@ -23,7 +24,7 @@ async def shop(own_redis: OwnRedis, migrated_sqlite: str) -> AsyncIterator[Shop]
 
 
 async def test_a_first_start_labels_redis_and_seals_every_partition(
-    shop: Shop, own_redis: OwnRedis
+    shop: Shop, own_redis: RedisProcess
 ) -> None:
     with own_redis.client() as client:
         label = client.hgetall(INSTALLATION)
@@ -48,7 +49,7 @@ async def test_a_connection_to_another_server_is_refused_before_anything_is_sent
 
 
 async def test_redis_of_another_installation_is_refused(
-    own_redis: OwnRedis, migrated_sqlite: str, migrated_postgres: str
+    own_redis: RedisProcess, migrated_sqlite: str, migrated_postgres: str
 ) -> None:
     async with shop_on(own_redis.url, migrated_sqlite) as first:
         await first.fill()
@@ -63,8 +64,8 @@ async def test_redis_of_another_installation_is_refused(
 
 
 async def test_a_wrong_server_stays_fenced_until_the_right_one_is_back(
-    own_redis: OwnRedis,
-    other_redis: OwnRedis,
+    own_redis: RedisProcess,
+    other_redis: RedisProcess,
     forwarder: Forwarder,
     migrated_sqlite: str,
     migrated_postgres: str,
@@ -94,7 +95,7 @@ async def test_a_wrong_server_stays_fenced_until_the_right_one_is_back(
 
 
 async def test_a_replica_behind_the_address_is_fenced_until_it_is_promoted(
-    own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder, migrated_sqlite: str
+    own_redis: RedisProcess, own_replica: RedisProcess, forwarder: Forwarder, migrated_sqlite: str
 ) -> None:
     async with shop_on(forwarder.url, migrated_sqlite) as shop:
         await shop.fill()
@@ -110,7 +111,7 @@ async def test_a_replica_behind_the_address_is_fenced_until_it_is_promoted(
 
 
 async def test_a_master_that_is_demoted_is_fenced_with_the_first_refusal(
-    shop: Shop, own_redis: OwnRedis
+    shop: Shop, own_redis: RedisProcess
 ) -> None:
     await shop.track("ada", 10)
     await shop.caught_up()
@@ -127,7 +128,7 @@ async def test_a_master_that_is_demoted_is_fenced_with_the_first_refusal(
 
 
 async def test_an_eviction_policy_that_is_set_while_it_runs_fences_redis(
-    shop: Shop, own_redis: OwnRedis
+    shop: Shop, own_redis: RedisProcess
 ) -> None:
     guard = shop.runtime.guard
     with own_redis.client() as client:
@@ -139,7 +140,7 @@ async def test_an_eviction_policy_that_is_set_while_it_runs_fences_redis(
 
 
 async def test_a_server_that_was_replaced_is_not_used_any_more(
-    own_redis: OwnRedis, own_replica: OwnRedis, forwarder: Forwarder, migrated_sqlite: str
+    own_redis: RedisProcess, own_replica: RedisProcess, forwarder: Forwarder, migrated_sqlite: str
 ) -> None:
     """Its clients are cut off although they never lost their connections."""
     async with (
@@ -161,7 +162,7 @@ async def test_a_server_that_was_replaced_is_not_used_any_more(
         assert await moves.left("ada") == 89
 
 
-async def test_verify_says_why_while_redis_is_gone(shop: Shop, own_redis: OwnRedis) -> None:
+async def test_verify_says_why_while_redis_is_gone(shop: Shop, own_redis: RedisProcess) -> None:
     own_redis.kill()
     with pytest.raises(UnavailableError, match="Redis cannot be compared with SQL"):
         await shop.runtime.guard.verify()

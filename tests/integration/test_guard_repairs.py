@@ -16,14 +16,14 @@ from gateway.guard import streams
 from gateway.keys import customer_keys, outbox_key, partition_of
 from gateway.scripts import Scripts
 from persistence.incidents import SqlInstallation
-from tests.fixtures.own_redis import OwnRedis
+from tests.fixtures.redis_processes import RedisProcess
 from tests.integration.guarding import CUSTOMERS, PARTITIONS, Shop, shop_on
 
 CUTS = 2
 
 
 @pytest.fixture
-async def shop(own_redis: OwnRedis, migrated_sqlite: str) -> AsyncIterator[Shop]:
+async def shop(own_redis: RedisProcess, migrated_sqlite: str) -> AsyncIterator[Shop]:
     """A shop on a server a test may kill."""
     async with shop_on(own_redis.url, migrated_sqlite) as made:
         await made.fill()
@@ -31,7 +31,7 @@ async def shop(own_redis: OwnRedis, migrated_sqlite: str) -> AsyncIterator[Shop]
 
 
 async def test_an_older_file_is_recognised_and_brought_up_to_sql(
-    shop: Shop, own_redis: OwnRedis, tmp_path: Path
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path
 ) -> None:
     await shop.track("ada", 10)
     await shop.caught_up()
@@ -63,7 +63,7 @@ async def test_an_older_file_is_recognised_and_brought_up_to_sql(
 
 
 async def test_a_flush_while_it_runs_is_recognised_by_the_first_touch(
-    shop: Shop, own_redis: OwnRedis
+    shop: Shop, own_redis: RedisProcess
 ) -> None:
     await shop.track("ada", 10)
     await shop.caught_up()
@@ -78,7 +78,7 @@ async def test_a_flush_while_it_runs_is_recognised_by_the_first_touch(
 
 
 async def test_entries_that_sql_never_got_are_reported_once(
-    shop: Shop, own_redis: OwnRedis, tmp_path: Path
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path
 ) -> None:
     await shop.caught_up()
     at = partition_of("sandbox", "ada", PARTITIONS)
@@ -99,7 +99,7 @@ async def test_entries_that_sql_never_got_are_reported_once(
 
 
 async def test_a_locks_receipt_from_the_lost_time_is_what_sql_says(
-    shop: Shop, own_redis: OwnRedis, tmp_path: Path
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path
 ) -> None:
     lock = {"customer_id": "ada", "feature_id": "messages", "required_balance": 10}
     await shop.done("balances.check", **lock, lock={"enabled": True, "lock_id": "before"})
@@ -120,7 +120,7 @@ async def test_a_locks_receipt_from_the_lost_time_is_what_sql_says(
 
 
 async def test_a_restart_that_lost_nothing_is_admitted_without_an_incident(
-    shop: Shop, own_redis: OwnRedis
+    shop: Shop, own_redis: RedisProcess
 ) -> None:
     await shop.track("ada", 10)
     await shop.caught_up()
@@ -131,7 +131,7 @@ async def test_a_restart_that_lost_nothing_is_admitted_without_an_incident(
 
 
 async def test_a_repair_that_ended_half_way_is_done_again(
-    shop: Shop, own_redis: OwnRedis, tmp_path: Path, migrated_sqlite: str
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path, migrated_sqlite: str
 ) -> None:
     """The stream is raised last, so whatever was done before it is only done once more."""
     own_redis.copy_file(tmp_path / "older")
@@ -166,7 +166,7 @@ async def test_a_repair_that_ended_half_way_is_done_again(
 @pytest.mark.parametrize("is_done", [False, True])
 async def test_a_repair_that_is_cut_off_anywhere_is_done_again(  # noqa: PLR0917 - fixtures
     shop: Shop,
-    own_redis: OwnRedis,
+    own_redis: RedisProcess,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     place: Any,  # noqa: ANN401 - a class or a module
@@ -212,7 +212,7 @@ async def _cut(step: Any) -> Any:  # noqa: ANN401 - a coroutine or an iterator o
 
 
 async def test_many_processes_may_compare_at_the_same_time(
-    shop: Shop, own_redis: OwnRedis, migrated_sqlite: str, tmp_path: Path
+    shop: Shop, own_redis: RedisProcess, migrated_sqlite: str, tmp_path: Path
 ) -> None:
     await shop.caught_up()
     own_redis.copy_file(tmp_path / "older")

@@ -13,11 +13,12 @@ import pytest
 import uvicorn
 from redis.asyncio import Redis
 
-from gateway.api.lane import make_lane
+from gateway.api.lane import FastLane, make_lane
 from gateway.api.operations import OPERATIONS
 from gateway.app import Runtime, build_app, make_answers, make_plain
 from tests.fixtures.app import KEY
 from tests.waiting import until
+from tests.wire import Line, request
 
 
 @pytest.fixture
@@ -104,3 +105,49 @@ async def test_calls_that_take_more_than_one_question(
 
     # Who waits for SQL in a durable call leaves nothing of it to others.
     assert live_runtime.pipe.in_flight == 0
+
+
+async def test_an_answer_that_cannot_be_given_costs_nobody_the_connection_to_redis(
+    lane: httpx.AsyncClient, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await define(lane)
+    use = {"customer_id": "ada", "feature_id": "calls", "value": 1}
+    connection = await live_runtime.pipe.call("CLIENT", "ID")
+    port = lane.base_url.port
+    assert port is not None
+
+    # Clients that hang up while Redis is silent, and one whose answer raises where it is written.
+    async with Redis.from_url(live_runtime.settings.redis_url) as other:
+        await other.client_pause(60_000, all=False)
+    lines = [Line(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(10)]
+    for line in lines:
+        await line.send(request(json.dumps(use).encode(), name="balances.track") * 2)
+    await until(lambda: live_runtime.pipe.in_flight >= len(lines))
+    waiting = asyncio.create_task(call(lane, "balances.track", **use))
+    await until(lambda: live_runtime.pipe.in_flight > len(lines))
+    for line in lines[1:]:
+        line.writer.transport.abort()
+    complete = FastLane.on_response_complete
+    failed: list[FastLane] = []
+
+    def fail(self: FastLane) -> None:
+        if not failed:
+            failed.append(self)
+            raise RuntimeError("the answer cannot be written")
+        complete(self)
+
+    monkeypatch.setattr(FastLane, "on_response_complete", fail)
+    async with Redis.from_url(live_runtime.settings.redis_url) as other:
+        await other.client_unpause()
+    # It may be that very answer which is the one.
+    with contextlib.suppress(httpx.TransportError):
+        await waiting
+    await until(lambda: bool(failed))
+    await until(lambda: failed[0] not in failed[0].connections)
+
+    await until(lambda: live_runtime.pipe.in_flight == 0)
+    assert await live_runtime.pipe.call("CLIENT", "ID") == connection
+    # The first of each two was sent to Redis; the second was still behind it.
+    remaining = (await call(lane, "balances.check", **use))["balance"]["remaining"]
+    assert 100 - 2 * len(lines) - 1 <= remaining <= 100 - len(lines) - 1
+    await lines[0].close()

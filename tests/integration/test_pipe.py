@@ -127,6 +127,8 @@ async def test_a_lost_connection_fails_what_was_in_flight_and_the_next_call_open
         calls = (pipe.call("PING"), pipe.call("PING"))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(answer) for answer in answers] == [PipeLostError] * 2
+        # To whoever counts faults it is one.
+        assert len({answer.event for answer in answers if isinstance(answer, PipeLostError)}) == 1
         assert await pipe.call("PING") == b"PONG"
         assert pipe.in_flight == 0
 

@@ -43,6 +43,21 @@ def test_fewer_faults_in_a_row_refuse_nothing(breaker: Breaker) -> None:
     assert breaker.admits()
 
 
+def test_what_one_event_fails_is_one_fault(breaker: Breaker, ticks: Ticks) -> None:
+    for event in range(FAULTS_MAX - 1):
+        lost = [event]
+        for _ in range(100):
+            breaker.failed(lost)
+    assert [breaker.admits() for _ in range(3)] == [True] * 3
+    last = ["the last"]
+    for _ in range(100):
+        breaker.failed(last)
+    assert not breaker.admits()
+    # The others in flight have not made the pause longer.
+    ticks.seconds += PAUSE_SECONDS
+    assert breaker.admits()
+
+
 def test_faults_in_a_row_refuse_every_call_of_the_pause(breaker: Breaker, ticks: Ticks) -> None:
     opened(breaker)
     ticks.seconds += 0.99 * PAUSE_SECONDS

@@ -15,6 +15,8 @@ BOOTSTRAP_KEY = "am_sk_test_" + "k" * 16
 VALID: dict[str, tuple[str, object]] = {
     "host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - the text is read, nothing listens
     "port": ("0", 0),
+    "uds": ("/run/tallygate.sock", "/run/tallygate.sock"),
+    "workers": ("2", 2),
     "data_dir": ("/srv/tallygate", "/srv/tallygate"),
     "redis_url": ("rediss://cache:6380/1", "rediss://cache:6380/1"),
     "database_url": ("postgresql://db/tally", "postgresql://db/tally"),
@@ -52,6 +54,8 @@ VALID: dict[str, tuple[str, object]] = {
 INVALID = {
     "host": "two words",
     "port": "65536",
+    "uds": "nul\0path",
+    "workers": "257",
     "redis_url": "http://cache",
     "database_url": "mysql://db/tally",
     "bootstrap_key": "am_pk_test_public",
