@@ -22,14 +22,13 @@ from gateway.api.operations import OPERATIONS
 from gateway.engine.claims import Claim
 from gateway.errors import CustomerNotFoundError
 from gateway.messages.balances import CheckRequest, CheckResponse
+from tests.fake_engine import CUSTOMER_ID, FakeReplies
 from tests.fixtures.app import (
     BODY_BYTES_MAX,
-    CUSTOMER_ID,
     KEY,
     Api,
     FakeApi,
     FakeProbe,
-    FakeReplies,
 )
 from tests.waiting import until
 
