@@ -31,6 +31,7 @@ from gateway.engine.locks import LockKeeper
 from gateway.engine.outage import Outage, Policy
 from gateway.engine.replies import Replies
 from gateway.engine.subject import Subjects
+from gateway.engine.switches import PlanKeeper
 from gateway.errors import InvalidRequestError, StartError, UnavailableError
 from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
@@ -106,6 +107,7 @@ class Runtime:
         )
         self.engine = self._make_engine()
         self.keeper = LockKeeper(self.engine)
+        self.plan_keeper = PlanKeeper(self.engine)
         self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
         self.probe = self._make_probe()
 
@@ -154,6 +156,7 @@ class Runtime:
             with contextlib.suppress(RedisError):
                 await self.pipe.call("PING")  # so that the first caller does not wait for it
             await self.catalog.start()
+            await self.plan_keeper.start()
         except RedisError as error:
             raise StartError(f"Redis refused at start: {error}") from error
         except (InvalidRequestError, UnavailableError) as error:
@@ -168,6 +171,7 @@ class Runtime:
     async def stop(self) -> None:
         """Let the writer finish and close every client; safe after a failed start."""
         await self.keeper.stop()
+        await self.plan_keeper.stop()
         await self.backlog.stop()
         await self.engine.denials.stop()
         if self.writer is not None:

@@ -13,6 +13,11 @@ import msgspec
 
 JsonObject = dict[str, Any]
 
+ACTIVE = "active"
+SCHEDULED = "scheduled"
+EXPIRED = "expired"
+"""What a subscription can be."""
+
 
 class CustomerDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a customer is, apart from its balances. Times are Unix milliseconds."""
@@ -31,8 +36,8 @@ class CustomerDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A plan attached to a customer or to an entity.
 
-    ``status`` is ``active`` or ``expired``; a one-off plan is shown under ``purchases`` instead of
-    ``subscriptions``.
+    ``status`` is ``active``, ``scheduled`` until ``started_at``, or ``expired``; a one-off plan is
+    shown under ``purchases`` instead of ``subscriptions``. An active one ends at ``expires_at``.
     """
 
     id: str
@@ -55,6 +60,22 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     quantity: int = 1
     billing_controls: JsonObject = {}
     """Those of the plan, as they were when it was attached."""
+    custom: JsonObject | None = None
+    """``gateway.messages.plans.PlanDocument`` of a plan that is this customer's alone."""
+    quantities: dict[str, str] = {}
+    """Units of each prepaid feature, the included ones counted, as decimal texts."""
+    pending: dict[str, str] = {}
+    """Quantities that count from ``pending_at`` on."""
+    pending_at: int | None = None
+
+    @property
+    def due_at(self) -> int | None:
+        """When something happens to it by itself: it begins, ends or gets other quantities."""
+        if self.status == SCHEDULED:
+            return self.started_at
+        if self.status != ACTIVE:
+            return None
+        return min(filter(None, (self.expires_at, self.pending_at)), default=None)
 
 
 class EntityDocument(msgspec.Struct, kw_only=True, omit_defaults=True):

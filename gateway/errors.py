@@ -236,6 +236,42 @@ class PlanExistsError(GatewayError):
     code = "product_already_exists"
 
 
+class VersionFlagsError(GatewayError):
+    """The flags about versions of a plan contradict each other."""
+
+    code = "conflicting_version_flags"
+
+
+class HistoricalDefaultError(GatewayError):
+    """Only the latest version of a plan can be enabled by itself."""
+
+    code = "historical_plan_version_cannot_be_default"
+
+
+class PropagationError(GatewayError):
+    """The plan has no such variant."""
+
+    code = "invalid_propagation_target"
+
+
+class InvalidOptionsError(GatewayError):
+    """A quantity is missing for a prepaid feature."""
+
+    code = "invalid_options"
+
+
+class SubscriptionNotFoundError(GatewayError):
+    """No subscription fits the request."""
+
+    code = "cus_product_not_found"
+
+
+class SubscriptionExistsError(GatewayError):
+    """The customer has, or had, a subscription of this id."""
+
+    code = "duplicate_subscription_id"
+
+
 class PlanAttachedError(GatewayError):
     """The plan is already attached."""
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.holders import HolderReader
 from gateway.listing import BalanceReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.holders import PlanFilter
 
 
 PROPERTY_PREFIX = "properties."
@@ -91,7 +94,7 @@ class CustomerImage(NamedTuple):
     """Highest entity number ever given, deleted entities included."""
     document: str
     subscriptions: list[str]
-    """Active customer-level subscriptions, each the JSON of ``gateway.documents.Subscription``."""
+    """Those of the customer that have not ended, JSON of ``gateway.documents.Subscription``."""
     rows: list[RowImage]
     slots: list[SlotImage]
     entities: list[EntityImage]
@@ -125,7 +128,7 @@ class Page(NamedTuple):
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filters of ``customers.list`` and ``entities.list``; ``cursor`` and ``offset`` exclude each
-    other.
+    other. One of ``plans`` must be held, and be of the ``status``, active or scheduled.
     """
 
     env: str
@@ -134,7 +137,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     customer_id: str | None = None
     search: str | None = None
-    plan_ids: tuple[str, ...] = ()
+    plans: tuple[PlanFilter, ...] = ()
+    status: str | None = None
 
 
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,9 +193,7 @@ class DeductionRecord(NamedTuple):
 
 
 class EventRecord(NamedTuple):
-    """A stored event. ``value`` is units of the feature's precision; ``feature_id`` falls back to
-    the event name.
-    """
+    """A stored event; ``value`` is in units, ``feature_id`` falls back to the event name."""
 
     id: str
     timestamp_ms: int
@@ -261,7 +263,7 @@ class Usage(NamedTuple):
     draws: list[DrawCell]
 
 
-class Reader(BalanceReader, Protocol):
+class Reader(BalanceReader, HolderReader, Protocol):
     """Reads of what the writer has carried to SQL."""
 
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
@@ -317,9 +319,7 @@ class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest version of a plan. ``document`` is the JSON of the plan as
-    ``gateway.messages.plans`` defines it.
-    """
+    """One version of a plan; ``document`` is JSON as ``gateway.messages.plans`` defines it."""
 
     env: str
     id: str
@@ -333,7 +333,7 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogImage(NamedTuple):
-    """The whole catalog with the keys and the clock; ``revision`` grows with every change."""
+    """Features, every version of each plan, keys and clock; each change raises ``revision``."""
 
     revision: int
     features: list[FeatureRecord]
@@ -354,6 +354,7 @@ class CatalogChange(NamedTuple):
     plans: tuple[PlanRecord, ...] = ()
     """To insert."""
     replaced_plans: tuple[PlanRecord, ...] = ()
+    deleted_plans: tuple[PlanRecord, ...] = ()
     clock_offset_ms: int | None = None
     """To set, if it is more than it was; None leaves the sandbox's clock alone."""
 

@@ -74,9 +74,9 @@ if #edits > 0 then
   before.counter = counter
   local static, dues = edit_rows((entity == '' and before.static or before.own_static) or '', edits)
   if entity == '' then
-    place_rows(keys, before, static, dues, tonumber(ARGV[7]), lines)
+    place_rows(keys, before, static, dues, tonumber(ARGV[7]), lines, {})
   else
-    place_own(keys, before, static, dues, lines)
+    place_own(keys, before, static, dues, lines, {})
   end
   counter = before.counter
   if claim ~= '' then redis.call('HSET', keys.customer, 'i:' .. claim, feature .. '\t' .. entity) end

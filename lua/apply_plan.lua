@@ -16,13 +16,16 @@ ARGV[5] entity      entity id, empty for the customer level
 ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity
 ARGV[7] lines       subscription and entity lines of the outbox, may be empty
 ARGV[8] rules       records of store_rules, may be empty
-ARGV[9...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
+ARGV[9] carries     lines of feature, row that ends, heir, rest: what of it moves on (leave_rest), may be empty
+ARGV[10...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope
 
-Returns {status}: 1 done, 2 customer missing, 3 entity missing, 7 the customer has changed: decide again,
-9 the grants of all entities together would leave the exact range (nothing written)
+Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows whose numbers move on are due (settle first),
+7 the customer has changed: decide again, 9 the grants of all entities together would leave the exact range (nothing
+written for any of these)
 ]]
 --@include read_feature
 --@include own_totals
+--@include commit_plan
 --@include place_rows
 --@include place_own
 --@include store_rules
@@ -36,8 +39,19 @@ if known[4] ~= ARGV[4] then return { 7 } end
 local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
+local now, carries, counted = tonumber(ARGV[3]), {}, {}
+for feature, row, heir, rest in string.gmatch(ARGV[9], '([^\t\n]+)\t([^\t\n]+)\t([^\t\n]*)\t([^\t\n]*)') do
+  carries[row], counted[feature] = { heir = heir, rest = rest }, true
+end
+for at = 10, #ARGV, 4 do -- numbers that move on are those of now, with the resets that are due by then
+  local state = counted[ARGV[at]] and read_feature(keys, ARGV[at], entity, now)
+  if state and (state.due or state.rolls) then return { 5 } end
+  for _, row in ipairs(state and (entity == '' and state.rows or state.own) or {}) do
+    if row.gone and string.find('\n' .. ARGV[at + 1], '\n' .. row.id .. '\t', 1, true) then return { 7 } end
+  end
+end
 if entity ~= '' then
-  for at = 9, #ARGV, 4 do -- before anything is written: what all entities hold together must stay exact
+  for at = 10, #ARGV, 4 do -- before anything is written: what all entities hold together must stay exact
     local state = read_feature(keys, ARGV[at], entity, 0)
     local granted = (state.held and state.held.granted or 0) - own_totals(state.own).granted
     for grant in string.gmatch(ARGV[at + 1], '[^\t\n]*\t%a\t(%d+)\t[^\n]*') do granted = granted + tonumber(grant) end
@@ -47,13 +61,18 @@ end
 
 local lines, counter = {}, tonumber(known[3])
 if ARGV[7] ~= '' then lines[1] = ARGV[7] end
-for at = 9, #ARGV, 4 do
+for at = 10, #ARGV, 4 do
+  if counted[ARGV[at]] then
+    local plan, fields = { pools = { { state = read_feature(keys, ARGV[at], entity, now) } }, sources = {} }, {}
+    counter = commit_plan(keys, plan, counter, lines, fields)
+    if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+  end
   local state = read_feature(keys, ARGV[at], entity, 0)
   state.counter = counter
   if entity == '' then
-    place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
+    place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, carries)
   else
-    place_own(keys, state, ARGV[at + 1], ARGV[at + 2], lines)
+    place_own(keys, state, ARGV[at + 1], ARGV[at + 2], lines, carries)
   end
   counter = state.counter
 end

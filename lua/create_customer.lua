@@ -38,7 +38,7 @@ if ARGV[9] ~= '' then lines[2] = ARGV[9] end
 redis.call('HSET', keys.customer, 'id', ARGV[6], 'rev', now, 'entities', 0, 'doc', ARGV[7], 'subs', ARGV[8])
 for at = 11, #ARGV, 4 do
   local state = { feature = ARGV[at], rows = {}, counter = counter }
-  place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines)
+  place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, {})
   counter = state.counter
 end
 store_rules(keys, '', ARGV[10])

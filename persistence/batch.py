@@ -122,6 +122,7 @@ class SubscriptionRow(NamedTuple):
     document: str
     started_at: int
     ended_at: int | None
+    due_at: int | None
     seq: int
 
 

@@ -21,11 +21,9 @@ from sqlalchemy import (
     Engine,
     Insert,
     Update,
-    and_,
     delete,
     exc,
     exists,
-    func,
     insert,
     select,
     update,
@@ -169,17 +167,11 @@ def _load_features(connection: Connection) -> list[FeatureRecord]:
 
 
 def _load_plans(connection: Connection) -> list[PlanRecord]:
-    latest = (
-        select(Plan.env, Plan.id, func.max(Plan.version).label("version"))
-        .group_by(Plan.env, Plan.id)
-        .subquery()
-    )
-    same = and_(Plan.env == latest.c.env, Plan.id == latest.c.id, Plan.version == latest.c.version)
     columns = [
         Plan.plan_group.label("group") if name == "group" else getattr(Plan, name)
         for name in PlanRecord.__struct_fields__
     ]
-    statement = select(*columns).join(latest, same).order_by(Plan.env, Plan.created_at, Plan.id)
+    statement = select(*columns).order_by(Plan.env, Plan.id, Plan.version)
     return [PlanRecord(**row) for row in connection.execute(statement).mappings()]
 
 
@@ -275,10 +267,12 @@ def _write_features(change: CatalogChange, connection: Connection) -> bool:
 
 
 def _write_plans(change: CatalogChange, connection: Connection) -> bool:
-    statements = [
-        update(Plan)
-        .where(Plan.env == plan.env, Plan.id == plan.id, Plan.version == plan.version)
-        .values(_plan_values(plan))
+    # Deleted ones first: their ids are free for the others.
+    statements: list[Delete | Update] = [
+        delete(Plan).where(*_same_plan(plan)) for plan in change.deleted_plans
+    ]
+    statements += [
+        update(Plan).where(*_same_plan(plan)).values(_plan_values(plan))
         for plan in change.replaced_plans
     ]
     new = [_plan_values(plan) for plan in change.plans]
@@ -286,6 +280,10 @@ def _write_plans(change: CatalogChange, connection: Connection) -> bool:
         return _execute(connection, statements, insert(Plan), new)
     except exc.IntegrityError as error:
         raise PlanExistsError from error
+
+
+def _same_plan(plan: PlanRecord) -> list[ColumnElement[bool]]:
+    return [Plan.env == plan.env, Plan.id == plan.id, Plan.version == plan.version]
 
 
 def _execute(

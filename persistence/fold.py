@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from gateway import outbox
-from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.documents import EXPIRED, CustomerDocument, EntityDocument, Subscription
 from gateway.rows import Kind, decode_row
 from persistence.batch import (
     AlertRow,
@@ -41,8 +41,6 @@ from persistence.stream_ids import place
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
 _subscription_decoder = msgspec.json.Decoder(Subscription)
-
-_EXPIRED = "expired"
 
 
 def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] = ()) -> Batch:
@@ -337,6 +335,7 @@ class _Step:
             document=change.document,
             started_at=subscription.started_at,
             ended_at=subscription.ended_at,
+            due_at=subscription.due_at,
             seq=self._entry.seq,
         )
 
@@ -385,9 +384,9 @@ class _Step:
             if entity.deleted_at is None and entity_id in {None, entity.entity_id}:
                 state.entities[number] = entity._replace(deleted_at=at_ms)
         for key, subscription in state.subscriptions.items():
-            if subscription.status != _EXPIRED and entity_id in {None, subscription.entity_id}:
+            if subscription.status != EXPIRED and entity_id in {None, subscription.entity_id}:
                 ended_at = subscription.ended_at or at_ms
-                ended = subscription._replace(status=_EXPIRED, ended_at=ended_at)
+                ended = subscription._replace(status=EXPIRED, ended_at=ended_at, due_at=None)
                 state.subscriptions[key] = ended
         for balance in state.balances.values():
             whole = balance.row is not None and balance.ended_at is None

@@ -371,7 +371,8 @@ def _end_subscriptions(stage: Table, *where: ColumnElement[bool]) -> Executable:
     table = _SUBSCRIPTIONS
     live = [*_ended(table, stage), table.c.status != _EXPIRED]
     ended_at = func.coalesce(table.c.ended_at, stage.c.at_ms)
-    return update(table).where(*live, *where).values(status=_EXPIRED, ended_at=ended_at)
+    values = {"status": _EXPIRED, "ended_at": ended_at, "due_at": None}
+    return update(table).where(*live, *where).values(values)
 
 
 def _end_entities(stage: Table, *where: ColumnElement[bool]) -> Executable:

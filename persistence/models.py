@@ -37,6 +37,7 @@ __all__ = [
 _LIVE = text("deleted_at IS NULL")
 _CURRENT = text("ended_at IS NULL")
 _NEW = text("dispatched_at IS NULL")
+_DUE = text("due_at IS NOT NULL")
 
 
 class CatalogRevision(Base):
@@ -170,7 +171,8 @@ class Subscription(Base):
     """A plan attached to a customer, or to an entity of it. Writer: ``store``.
 
     ``status`` and ``ended_at`` also know of the end of the owner, ``document`` does not. Ids are
-    unique per customer only, since a caller may choose them.
+    unique per customer only, since a caller may choose them. ``due_at`` is when something happens
+    to it by itself, None for never.
     """
 
     __tablename__ = "subscriptions"
@@ -184,11 +186,13 @@ class Subscription(Base):
     document: Mapped[str]
     started_at: Mapped[int]
     ended_at: Mapped[int | None]
+    due_at: Mapped[int | None]
     seq: Mapped[int]
 
     __table_args__ = (
         Index("ix_subscriptions_owner", "internal_id", "entity_id"),
         Index("ix_subscriptions_plan", "plan_id", "status"),
+        Index("ix_subscriptions_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     )
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
+from gateway.documents import ACTIVE, SCHEDULED
 from gateway.ports import (
     CustomerImage,
     DeductionRecord,
@@ -63,15 +64,16 @@ from persistence.models import (
 from persistence.pages import CustomerKey, EntityKey, EventKey, decode_cursor, encode_cursor
 from persistence.store import read_cursors
 from persistence.stream_ids import BEGINNING
+from persistence.subscriptions import Holders, plans_held
 
 _Row = Row[*tuple[Any, ...]]
 _Rows = Sequence[_Row]
 _Key = Sequence[InstrumentedAttribute[Any]]
 
-_ACTIVE = "active"
+_HELD = (ACTIVE, SCHEDULED)
 
 
-class SqlReader(BalanceLists):
+class SqlReader(BalanceLists, Holders):
     """``gateway.ports.Reader`` on SQL."""
 
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
@@ -159,7 +161,7 @@ def _load_subscriptions(connection: Connection, internal_id: str) -> list[str]:
         .where(
             Subscription.internal_id == internal_id,
             Subscription.entity_id == "",
-            Subscription.status == _ACTIVE,
+            Subscription.status.in_(_HELD),
         )
         .order_by(Subscription.started_at, Subscription.id)
     )
@@ -260,9 +262,9 @@ def _list_customers(query: ListQuery, engine: Engine) -> Page:
         where.append(Customer.id == query.customer_id)
     if query.search is not None:
         where.append(_mentions(query.search, Customer.id, Customer.name, Customer.email))
-    if query.plan_ids:
+    if query.plans or query.status:
         held = Subscription.internal_id == Customer.internal_id
-        where.append(exists().where(held, *_active(query.plan_ids)))
+        where.append(exists().where(held, *plans_held(query)))
     key = (Customer.created_at, Customer.internal_id)
     statement = select(Customer.id, *key).where(*where)
     after = decode_cursor(query.cursor, CustomerKey) if query.cursor else None
@@ -285,10 +287,10 @@ def _list_entities(query: ListQuery, engine: Engine) -> Page:
         where.append(Customer.id == query.customer_id)
     if query.search is not None:
         where.append(_mentions(query.search, Entity.entity_id, Entity.name))
-    if query.plan_ids:
+    if query.plans or query.status:
         held = Subscription.internal_id == Entity.internal_id
         own = Subscription.entity_id == Entity.entity_id
-        where.append(exists().where(held, own, *_active(query.plan_ids)))
+        where.append(exists().where(held, own, *plans_held(query)))
     key = (Entity.created_at, Entity.internal_id, Entity.number)
     statement = (
         select(Customer.id, Entity.entity_id, *key)
@@ -308,10 +310,6 @@ def _list_entities(query: ListQuery, engine: Engine) -> Page:
 
 def _mentions(search: str, *columns: Any) -> ColumnElement[bool]:  # noqa: ANN401 - mapped columns
     return or_(*(column.icontains(search, autoescape=True) for column in columns))
-
-
-def _active(plan_ids: Sequence[str]) -> list[ColumnElement[bool]]:
-    return [Subscription.status == _ACTIVE, Subscription.plan_id.in_(plan_ids)]
 
 
 def _page(

@@ -7,7 +7,8 @@ import contextlib
 import json
 from typing import Any, NamedTuple
 
-from tests.fixtures.app import CUSTOMER_ID, KEY
+from tests.fake_engine import CUSTOMER_ID
+from tests.fixtures.app import KEY
 
 
 class Reply(NamedTuple):

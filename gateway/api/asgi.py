@@ -23,6 +23,7 @@ from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.exchange import Answers, ClientGoneError, request_id_of
 from gateway.api.health import Health, Probe
 from gateway.api.operation import Operation
+from gateway.api.unsupported import refusal
 from gateway.errors import (
     GatewayError,
     MethodNotAllowedError,
@@ -180,7 +181,7 @@ def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[b
     """Answer what never reached a handler: an unknown route, or a fault on the way to one."""
     request_id = request_id_of(request.headers.get("x-request-id", "").encode("latin-1"))
     if isinstance(error, HTTPException) and error.status_code == 404:
-        failure: GatewayError = RouteNotFoundError()
+        failure: GatewayError = refusal(request.url.path) or RouteNotFoundError()
     elif isinstance(error, HTTPException) and error.status_code == 405:
         failure = MethodNotAllowedError()
     else:

@@ -19,7 +19,9 @@ async def _get(services: Services, call: Call, _: ClockGetRequest) -> ClockView:
 
 
 async def _advance(services: Services, _: Call, request: ClockAdvanceRequest) -> ClockView:
-    return await services.catalog.advance_clock(request)
+    view = await services.catalog.advance_clock(request)
+    await services.engine.clock_moved()
+    return view
 
 
 def _sandbox_only(call: Call, _: ClockGetRequest) -> None:
@@ -41,8 +43,8 @@ OPERATIONS = (
             "Moves the time of the sandbox forward: by a duration such as `30d`, `12h`, `90m`, "
             "`45s` or `1500ms`, or to a time. Balances reset, plans and locks expire and windows "
             "roll over as they would have by then. The clock never goes back, and all steps "
-            f"together may be {OFFSET_DAYS_MAX:,} days. Live time cannot be moved. Other processes "
-            "follow within half a second."
+            f"together may be {OFFSET_DAYS_MAX:,} days. Plans switch before it is answered. Live "
+            "time cannot be moved. Other processes follow within half a second."
         ),
         request=ClockAdvanceRequest,
         response=ClockView,

@@ -280,10 +280,6 @@ EXAMPLES: dict[str, Example] = {
         {"customer_id": "cus_123", "limit": 50}, {"list": [ENTITY], "next_cursor": None}
     ),
     "entities.delete": Example(_ENTITY_NAMED, DONE),
-    "billing.attach": Example(
-        {"customer_id": "cus_123", "plan_id": "team"},
-        {"customer_id": "cus_123", "payment_url": None},
-    ),
     "balances.check": Example(
         {"customer_id": "cus_123", "feature_id": "messages", "required_balance": 2},
         {

@@ -26,7 +26,13 @@ from gateway.messages.balances import (
     TrackRequest,
     TrackResponse,
 )
-from gateway.messages.billing import AttachRequest, AttachResponse
+from gateway.messages.billing import (
+    AttachPreview,
+    AttachRequest,
+    AttachResponse,
+    SubscriptionUpdateRequest,
+    UpdatePreview,
+)
 from gateway.messages.customers import (
     CustomerCreateRequest,
     CustomerDeleteRequest,
@@ -59,6 +65,7 @@ from gateway.messages.grants import (
     BatchTrackResponse,
     UsageSetRequest,
 )
+from gateway.messages.plans import Eligibility, PlanListRequest
 
 
 class Engine(Protocol):
@@ -126,6 +133,22 @@ class Engine(Protocol):
     ) -> EntityListResponse: ...
 
     async def attach(self, env: str, request: AttachRequest) -> AttachResponse: ...
+
+    async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview: ...
+
+    async def update_subscription(
+        self, env: str, request: SubscriptionUpdateRequest
+    ) -> AttachResponse: ...
+
+    async def preview_update(
+        self, env: str, request: SubscriptionUpdateRequest
+    ) -> UpdatePreview: ...
+
+    async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]: ...
+
+    async def plan_statuses(self, env: str, plan_id: str) -> set[str]: ...
+
+    async def clock_moved(self) -> None: ...
 
     async def list_events(
         self, env: str, request: EventListRequest, *, cursor_paging: bool

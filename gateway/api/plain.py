@@ -4,8 +4,9 @@ That is what stands in front of every request of somebody's backend, so it goes 
 that makes nothing it can do without: no coroutine, no decoded rows, no answer that is encoded
 again. It decides nothing: the scripts are the same, and the bytes of an answer are those the
 exchange would have given. Whatever is not plain, in the request (a lock, an idempotency key, a
-durability level), in the catalog (credit systems, a feature nobody has used yet) or in the reply (a
-customer that has to be brought first), goes the longer way, before anything was changed.
+durability level), in the catalog (credit systems, a feature nobody has used yet), in the agenda (a
+plan whose time has come) or in the reply (a customer that has to be brought first), goes the longer
+way, before anything was changed.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class PlainCalls:
 
     def __init__(self, parts: PlainParts, longer: Noted) -> None:
         self._engine, self._catalog, self._scripts, self._clock, self._backlog, self._packer = parts
+        self._agenda = self._engine.planner.agenda
         self._longer = longer
         self._features: dict[tuple[str, str], Feature | None] = {}
         self._snapshot: Snapshot | None = None
@@ -215,7 +217,7 @@ class PlainCalls:
 
     def _use(self, env: str, asked: PlainCheck | PlainTrack, amount: msgspec.Raw) -> Use | None:
         feature = self._feature(env, asked.feature_id)
-        if feature is None:
+        if feature is None or (self._agenda.known and self._is_due(env, asked.customer_id)):
             return None
         head = self._packer.known(env, asked.customer_id)
         if head is None:
@@ -230,6 +232,10 @@ class PlainCalls:
             scope = Scope(customer, self._encode(entity_id))
         units = _units(bytes(amount), feature)
         return Use(env, feature, asked.customer_id, entity_id, units, head, scope)
+
+    def _is_due(self, env: str, customer_id: str) -> bool:
+        """Whether a plan of the customer is to begin or end before anything else is decided."""
+        return bool(self._agenda.due(env, customer_id, self._clock.now_ms(env)))
 
     def _feature(self, env: str, feature_id: str) -> Feature | None:
         snapshot = self._catalog.snapshot

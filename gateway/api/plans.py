@@ -1,12 +1,16 @@
-"""``plans.*``: kept in the catalog, so these never touch Redis."""
+"""``plans.*``: kept in the catalog; Redis is asked only what a customer has."""
 
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api import rules
+from gateway.api import billing_rules, rules
+from gateway.api.billing_examples import BILLING_EXAMPLES
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Call, Operation, Services, always
+from gateway.documents import EXPIRED
 from gateway.lifecycle.plan_rules import plan_view
+from gateway.messages.common import ACKNOWLEDGED, Acknowledged, integer
+from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
 from gateway.messages.plans import (
     PlanCreateRequest,
     PlanGetRequest,
@@ -21,17 +25,37 @@ async def _create(services: Services, call: Call, request: PlanCreateRequest) ->
 
 
 async def _get(services: Services, call: Call, request: PlanGetRequest) -> PlanView:
-    plan = await services.catalog.plan(call.env, request.plan_id)
-    if request.version not in (None, plan.record.version):
-        raise errors.PlanNotFoundError(f"Plan {request.plan_id} has no version {request.version}")
-    return plan_view(plan)
+    version = integer(request.version, field="version")
+    return plan_view(await services.catalog.plan(call.env, request.plan_id, version))
 
 
 async def _list(services: Services, call: Call, request: PlanListRequest) -> PlanListResponse:
     await services.catalog.refresh()
-    plans = services.catalog.plans(call.env)
-    shown = [plan for plan in plans if request.include_archived or not plan.record.archived]
-    return PlanListResponse(list=[plan_view(plan) for plan in shown])
+    plans = services.catalog.plans(call.env, all_versions=bool(request.all_versions))
+    views = [
+        plan_view(plan) for plan in plans if request.include_archived or not plan.record.archived
+    ]
+    if request.customer_id is not None:
+        found = await services.engine.eligibilities(call.env, request)
+        for view in views:
+            view.customer_eligibility = found[view.id]
+    return PlanListResponse(list=views)
+
+
+async def _update(services: Services, call: Call, request: PlanUpdateRequest) -> PlanView:
+    statuses = await services.engine.plan_statuses(call.env, request.plan_id)
+    plan = await services.catalog.update_plan(
+        call.env, request, is_held=not statuses <= {EXPIRED}, was_held=bool(statuses)
+    )
+    return plan_view(plan)
+
+
+async def _delete(services: Services, call: Call, request: PlanDeleteRequest) -> Acknowledged:
+    if await services.engine.plan_statuses(call.env, request.plan_id):
+        msg = f"plan {request.plan_id} has or had customers; archive it instead"
+        raise errors.InvalidRequestError(msg)
+    await services.catalog.delete_plan(call.env, request.plan_id)
+    return ACKNOWLEDGED
 
 
 OPERATIONS = (
@@ -60,7 +84,7 @@ OPERATIONS = (
     Operation(
         name="plans.get",
         summary="Get a plan",
-        description="Returns the latest version of a plan.",
+        description="Returns the latest version of a plan, or the one that is named.",
         request=PlanGetRequest,
         response=PlanView,
         handle=_get,
@@ -72,13 +96,55 @@ OPERATIONS = (
     Operation(
         name="plans.list",
         summary="List plans",
-        description="Returns plans, oldest first; archived ones only with `include_archived`.",
+        description=(
+            "Returns plans, oldest first, in their latest versions or, with `all_versions`, in "
+            "all; archived ones only with `include_archived`. With a customer it says of each "
+            "what attaching it would be."
+        ),
         request=PlanListRequest,
         response=PlanListResponse,
         handle=_list,
         rule=rules.plan_list,
-        errors=(),
+        errors=(errors.CustomerNotFoundError, errors.EntityNotFoundError),
         example=EXAMPLES["plans.list"],
         reads=always,
+    ),
+    Operation(
+        name="plans.update",
+        summary="Update a plan",
+        description=(
+            "Changes the fields that are sent. When a customer holds the plan, other items, "
+            "prices, trials or controls make a new version of it and customers keep theirs; "
+            "`disable_version` edits it in place all the same, `all_versions` every version. The "
+            "id can change only if no customer ever had the plan."
+        ),
+        request=PlanUpdateRequest,
+        response=PlanView,
+        handle=_update,
+        rule=billing_rules.plan_update,
+        errors=(
+            errors.PlanNotFoundError,
+            errors.PlanExistsError,
+            errors.FeatureNotFoundError,
+            errors.InvalidItemError,
+            errors.InvalidPriceError,
+            errors.InvalidRequestError,
+            errors.VersionFlagsError,
+            errors.HistoricalDefaultError,
+            errors.PropagationError,
+            errors.NotSupportedError,
+        ),
+        example=BILLING_EXAMPLES["plans.update"],
+    ),
+    Operation(
+        name="plans.delete",
+        summary="Delete a plan",
+        description="Only a plan that no customer ever had, in all its versions; else archive it.",
+        request=PlanDeleteRequest,
+        response=Acknowledged,
+        handle=_delete,
+        rule=billing_rules.plan_delete,
+        errors=(errors.PlanNotFoundError, errors.InvalidRequestError),
+        example=BILLING_EXAMPLES["plans.delete"],
     ),
 )

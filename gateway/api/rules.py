@@ -6,6 +6,8 @@ the catalog or Redis: whether an id exists is found out later.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gateway.api import shapes
@@ -13,7 +15,6 @@ from gateway.api.operation import Call
 from gateway.engine.claims import KEY_MAX
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
-from gateway.messages.billing import AttachRequest
 from gateway.messages.common import ID_MAX, given, integer
 from gateway.messages.customers import (
     CustomerCreateRequest,
@@ -33,25 +34,19 @@ from gateway.messages.features import (
     FeatureGetRequest,
     FeatureUpdateRequest,
 )
-from gateway.messages.plans import PlanCreateRequest, PlanGetRequest, PlanListRequest
+from gateway.messages.plans import (
+    PlanCreateRequest,
+    PlanGetRequest,
+    PlanItemRequest,
+    PlanListRequest,
+)
 from gateway.messages.subjects import CustomerData, EntityData
+
+VERSION_MAX = 1_000_000
+"""Highest version of a plan anybody may name."""
 
 QUERY_MAX = 1_024
 """Characters of a search text or a cursor."""
-
-UNSUPPORTED_ATTACH = (
-    "customize",
-    "carry_over_balances",
-    "carry_over_usages",
-    "starts_at",
-    "ends_at",
-    "subscription_id",
-    "free_trial",
-    "license_quantities",
-    "remove_plan_ids",
-    "billing_cycle_anchor",
-)
-"""Parameters that would change what an attach does; refused rather than ignored."""
 
 OFFSET_MAX = 10_000_000
 """Rows an offset may skip; SQL reads them all."""
@@ -183,25 +178,6 @@ def entity_list(call: Call, request: EntityListRequest) -> None:
     page(call, request)
 
 
-def attach(_: Call, request: AttachRequest) -> None:
-    """``billing.attach``."""
-    shapes.customer_id(request.customer_id)
-    shapes.plan_id(request.plan_id)
-    shapes.text_ids(entity_id=request.entity_id)
-    request.version = shapes.whole(request.version, "version", 1, 1_000_000)
-    shapes.length(request.feature_quantities, "feature_quantities")
-    for index, quantity in enumerate(request.feature_quantities or ()):
-        shapes.text_id(quantity.feature_id, f"feature_quantities.{index}.feature_id")
-        shapes.number(quantity.quantity, f"feature_quantities.{index}.quantity", required=True)
-    for field in UNSUPPORTED_ATTACH:
-        if given(getattr(request, field)):
-            raise NotSupportedError(f"{field}: attaching a plan with it is not supported")
-    if request.plan_schedule not in (None, "immediate"):
-        shapes.one_of(request.plan_schedule, ("immediate", "end_of_cycle"), "plan_schedule")
-        raise NotSupportedError("plan_schedule: plans are attached at once")
-    subject_data(request.customer_data, request.entity_data)
-
-
 def feature_create(_: Call, request: FeatureCreateRequest) -> None:
     """``features.create``."""
     shapes.text_id(request.feature_id, "feature_id")
@@ -225,17 +201,22 @@ def plan_create(_: Call, request: PlanCreateRequest) -> None:
     shapes.name(request.name, "name", least=1)
     shapes.name(request.description, "description")
     shapes.name(request.group, "group", most=ID_MAX)
-    for index, item in enumerate(request.items or ()):
-        shapes.text_id(item.feature_id, f"items.{index}.feature_id")
-        if item.entity_feature_id is not None:
-            shapes.text_id(item.entity_feature_id, f"items.{index}.entity_feature_id")
+    plan_item_ids(request.items or (), "items")
     shapes.documents(metadata=request.metadata, billing_controls=request.billing_controls)
+
+
+def plan_item_ids(items: Sequence[PlanItemRequest], field: str) -> None:
+    """Refuse items that name no feature; ``field`` is where they stand."""
+    for index, item in enumerate(items):
+        shapes.text_id(item.feature_id, f"{field}.{index}.feature_id")
+        if item.entity_feature_id is not None:
+            shapes.text_id(item.entity_feature_id, f"{field}.{index}.entity_feature_id")
 
 
 def plan_named(_: Call, request: PlanGetRequest) -> None:
     """``plans.get``."""
     shapes.plan_id(request.plan_id)
-    request.version = shapes.whole(request.version, "version", 1, 1_000_000)
+    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
 
 
 def plan_list(_: Call, request: PlanListRequest) -> None:
@@ -326,14 +307,24 @@ def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
         if not isinstance(plan_id, str):
             raise InvalidInputsError(f"plans.{index}.id: must be a string")
         shapes.plan_id(plan_id, f"plans.{index}.id")
-        if plan.get("versions"):
-            raise NotSupportedError(f"plans.{index}.versions: filtering by it is not supported")
+        _versions(plan.get("versions"), f"plans.{index}.versions")
     if request.processors:
         raise NotSupportedError("processors: filtering by it is not supported")
     if request.subscription_status is not None:
         statuses = ("active", "scheduled")
         shapes.one_of(request.subscription_status, statuses, "subscription_status")
-        raise NotSupportedError("subscription_status: filtering by it is not supported")
+
+
+def _versions(versions: object, field: str) -> None:
+    if versions is None:
+        return
+    if not isinstance(versions, list):
+        raise InvalidInputsError(f"{field}: must be an array")
+    shapes.length(versions, field)
+    for index, version in enumerate(versions):
+        if isinstance(version, bool) or not isinstance(version, int | float):
+            raise InvalidInputsError(f"{field}.{index}: must be a number")
+        shapes.whole(version, f"{field}.{index}", 1, VERSION_MAX)
 
 
 def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:

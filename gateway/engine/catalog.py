@@ -19,7 +19,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -38,6 +38,7 @@ from gateway.errors import (
 from gateway.lifecycle import feature_rules
 from gateway.lifecycle.catalog import CatalogView, StoredPlan
 from gateway.lifecycle.clock import SANDBOX, advanced
+from gateway.lifecycle.plan_changes import change_plan
 from gateway.lifecycle.plan_rules import new_plan
 from gateway.messages.clock import ClockAdvanceRequest, ClockView
 from gateway.messages.features import (
@@ -46,6 +47,7 @@ from gateway.messages.features import (
     FeatureUpdateRequest,
     decode_feature_document,
 )
+from gateway.messages.plan_changes import PlanUpdateRequest
 from gateway.messages.plans import PlanCreateRequest
 from gateway.ports import CatalogChange, CatalogImage, CatalogStore, FeatureRecord, WallClock
 from gateway.scripts import Pool
@@ -189,16 +191,23 @@ class Catalog:
         """Return the credit systems that pay for a feature with their ratios, oldest first."""
         return self._snapshot.pools.get((feature.env, feature.id), ())
 
-    async def plan(self, env: str, plan_id: str) -> StoredPlan:
-        """Return a plan. Raises ``PlanNotFoundError``."""
-        found = await self._find(lambda now: _view(now, env).plans.get(plan_id))
+    async def plan(self, env: str, plan_id: str, version: int | None = None) -> StoredPlan:
+        """Return a version of a plan, the latest when none is named. Raises
+        ``PlanNotFoundError``.
+        """
+        found = await self._find(lambda now: _view(now, env).version(plan_id, version))
         if found is None:
-            raise PlanNotFoundError(f"Plan {plan_id} not found")
+            named = "not found" if version is None else f"has no version {version}"
+            raise PlanNotFoundError(f"Plan {plan_id} {named}")
         return found
 
-    def plans(self, env: str) -> list[StoredPlan]:
-        """Return every plan, oldest first."""
-        return list(_view(self._snapshot, env).plans.values())
+    def view(self, env: str) -> CatalogView:
+        """Return the catalog of an environment as it is known."""
+        return _view(self._snapshot, env)
+
+    def plans(self, env: str, *, all_versions: bool = False) -> list[StoredPlan]:
+        """Return every plan, oldest first, each in its latest version or in all, newest first."""
+        return _view(self._snapshot, env).listed(all_versions=all_versions)
 
     async def default_plans(self, env: str) -> tuple[StoredPlan, ...]:
         """Return what a new customer gets: one plan of each group, a trial before a free one.
@@ -266,12 +275,39 @@ class Catalog:
         def decide(now: Snapshot) -> tuple[CatalogChange, StoredPlan]:
             view = _view(now, env)
             plan = new_plan(env, request, view, self.clock.now_ms(env))
-            lowered = tuple(
-                (each, msgspec.structs.replace(view.features[each], precision=precision))
-                for each, precision in plan.precisions.items()
-            )
+            lowered = _lowered(view, plan.precisions)
             change = CatalogChange(now.revision, features=lowered, plans=(plan.record,))
             return change, StoredPlan(plan.record, plan.document)
+
+        return await self._change(decide)
+
+    async def update_plan(
+        self, env: str, request: PlanUpdateRequest, *, is_held: bool, was_held: bool
+    ) -> StoredPlan:
+        """Store a changed plan, as another version of it where customers have the one before."""
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, StoredPlan]:
+            view, now_ms = _view(now, env), self.clock.now_ms(env)
+            plan = change_plan(request, view, is_held=is_held, was_held=was_held, now_ms=now_ms)
+            change = CatalogChange(
+                now.revision,
+                features=_lowered(view, plan.precisions),
+                plans=tuple(one.record for one in plan.added),
+                replaced_plans=tuple(one.record for one in plan.replaced),
+                deleted_plans=tuple(one.record for one in plan.deleted),
+            )
+            return change, plan.shown
+
+        return await self._change(decide)
+
+    async def delete_plan(self, env: str, plan_id: str) -> None:
+        """Delete a plan with all its versions. Raises ``PlanNotFoundError``."""
+
+        def decide(now: Snapshot) -> tuple[CatalogChange, None]:
+            versions = [one.record for one in _view(now, env).versions if one.record.id == plan_id]
+            if not versions:
+                raise PlanNotFoundError(f"Plan {plan_id} not found")
+            return CatalogChange(now.revision, deleted_plans=tuple(versions)), None
 
         return await self._change(decide)
 
@@ -344,6 +380,16 @@ def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:
     if found is None:
         raise FeatureNotFoundError(f"Feature {feature_id} not found")
     return found
+
+
+def _lowered(
+    view: CatalogView, precisions: Mapping[str, int]
+) -> tuple[tuple[str | None, FeatureRecord], ...]:
+    """Return features with the coarser precision that grants need."""
+    return tuple(
+        (each, msgspec.structs.replace(view.features[each], precision=precision))
+        for each, precision in precisions.items()
+    )
 
 
 def _view(snapshot: Snapshot, env: str) -> CatalogView:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.amounts import format_units
-from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.documents import ACTIVE, CustomerDocument, EntityDocument, Subscription
 from gateway.errors import FeatureNotFoundError
 from gateway.lifecycle.controls import (
     ARRAYS,
@@ -255,6 +255,8 @@ def shown_customer_controls(
     taken = {entry["feature_id"] for entry in scope.controls.get("auto_topups") or ()}
     newest_first = sorted(scope.subscriptions, key=lambda one: one.started_at, reverse=True)
     for subscription in newest_first:
+        if subscription.status != ACTIVE:
+            continue
         for entry in subscription.billing_controls.get("auto_topups") or ():
             if entry["feature_id"] not in taken:
                 taken.add(entry["feature_id"])

@@ -21,19 +21,22 @@ from gateway.engine.controls import (
     rules_of_image,
 )
 from gateway.engine.denials import Denials
+from gateway.engine.planner import Planner, encode_document
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
     InvalidInputsError,
     InvalidRequestError,
-    UnavailableError,
 )
 from gateway.ids import new_id
-from gateway.lifecycle.attach import Change, Offer, Scope, attach
+from gateway.lifecycle.attach import NO_TERMS, attach
+from gateway.lifecycle.plan_rules import is_default_trial
+from gateway.lifecycle.prices import is_paid
+from gateway.lifecycle.scope import Change, Scope
+from gateway.lifecycle.scope import join as join_changes
 from gateway.messages.common import DOCUMENT_BYTES_MAX
 from gateway.outbox import join
-from gateway.rows import encode_rows
-from gateway.scripts import FeatureRows, Status
+from gateway.scripts import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -43,18 +46,14 @@ if TYPE_CHECKING:
     from gateway.engine.outage import Outage
     from gateway.engine.subject import R, Subject, Subjects
     from gateway.lifecycle.catalog import StoredPlan
-    from gateway.messages.plans import PlanDocument
     from gateway.messages.subjects import CustomerData, EntityData
-    from gateway.ports import Clock, CustomerImage, FeatureRecord, PlanRecord, Reader
+    from gateway.ports import Clock, CustomerImage, FeatureRecord, Reader
     from gateway.scripts import CustomerReply, Scripts
 
 Item = TypeVar("Item")
 
 TOGETHER_MAX = 16
 """Reads all lists together keep under way; more would leave no connection to the hot path."""
-
-CHANGES_MAX = 50
-"""Races one change may lose before it gives up."""
 
 _encoder = msgspec.json.Encoder()
 _customers = msgspec.json.Decoder(CustomerDocument)
@@ -72,11 +71,6 @@ class Parts(NamedTuple):
     backlog: Backlog
     keeps_overage: bool = False
     """Whether overage of new balances without a price stays after their reset."""
-
-
-def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
-    """Return a document as the JSON text Redis and SQL keep."""
-    return _encoder.encode(document).decode()
 
 
 def check_sizes(documents: Mapping[str, object]) -> None:
@@ -109,7 +103,13 @@ class Creation:
         self.clock = parts.clock
         self.outage = parts.outage
         self.backlog = parts.backlog
-        self.keeps_overage = parts.keeps_overage
+        self.planner = Planner(
+            parts.scripts,
+            parts.subjects,
+            parts.catalog,
+            parts.clock,
+            keeps_overage=parts.keeps_overage,
+        )
         self.denials = Denials(parts.scripts, parts.clock, parts.subjects.partitions)
         self._turns = asyncio.Semaphore(TOGETHER_MAX)
 
@@ -132,6 +132,10 @@ class Creation:
             )
 
         return await self.run(subject, call)
+
+    async def carry_out(self, subject: Subject) -> None:
+        """Let happen whatever is due to the plans of a customer and of its entities."""
+        await self.planner.carry_out(subject)
 
     async def rules_of(
         self, image: CustomerImage
@@ -157,24 +161,12 @@ class Creation:
             billing_controls=data.billing_controls or {},
             config=data.config or {},
         )
-        change = Change([], [], {}, {})
+        change = Change([], [])
         for record, plan in await self._first_plans(subject.env, data.auto_enable_plan_id):
-            offer = await self.offer(subject.env, record, plan)
+            offer = await self.planner.offer(subject.env, record, plan)
             scope = Scope("", change.subscriptions, change.rows)
-            added = attach(
-                scope,
-                offer,
-                quantities={},
-                now_ms=now_ms,
-                make_id=new_id,
-                keeps_overage=self.keeps_overage,
-            )
-            change = Change(
-                added.subscriptions,
-                change.touched + added.touched,
-                change.rows | added.rows,
-                change.dues | added.dues,
-            )
+            making = self.planner.making(now_ms)
+            change = join_changes(change, attach(scope, offer, NO_TERMS, making))
         controlled = customer_scope(document, change.subscriptions, change.rows)
         return await self.scripts.create_customer(
             self.subjects.context(subject)._replace(now_ms=now_ms),
@@ -184,33 +176,20 @@ class Creation:
             _encoder.encode(change.subscriptions).decode(),
             "\n".join(join("S", "", encode_document(one)) for one in change.touched),
             await rules_of(self.catalog, subject.env, controlled),
-            await self.feature_rows(subject.env, change),
+            await self.planner.feature_rows(subject.env, change),
         )
 
     async def _first_plans(self, env: str, plan_id: str | None) -> Sequence[StoredPlan]:
         if plan_id is None:
             return await self.catalog.default_plans(env)
-        return [await self.catalog.plan(env, plan_id)]
-
-    async def offer(self, env: str, record: PlanRecord, document: PlanDocument) -> Offer:
-        """Return a plan with its features, each marked as used: from now on their precision is
-        fixed.
-        """
-        features: dict[str, FeatureRecord] = {}
-        for item in document.items:
-            for named in filter(None, (item.feature_id, item.entity_feature_id)):
-                feature = await self.catalog.feature(env, named)
-                features[feature.id] = await self.catalog.use_feature(feature)
-        return Offer(record, document, features)
-
-    async def feature_rows(self, env: str, change: Change) -> list[FeatureRows]:
-        """Return the rows of a change as the scripts take them."""
-        groups = []
-        for feature_id, rows in change.rows.items():
-            feature = await self.catalog.feature(env, feature_id)
-            dues = " ".join(str(change.dues.get(row.id, 0)) for row in rows)
-            groups.append(FeatureRows(feature_id, encode_rows(rows), dues, 10**feature.precision))
-        return groups
+        plan = await self.catalog.plan(env, plan_id)
+        if is_paid(plan.document) and not is_default_trial(plan.document):
+            msg = (
+                f"auto_enable_plan_id: plan {plan_id} has a price; only a free plan, or one whose "
+                "free trial needs no card, can be enabled by itself"
+            )
+            raise InvalidRequestError(msg)
+        return [plan]
 
     async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
         """Create the entity a check or track brings the data of; fine when another call did so
@@ -270,8 +249,3 @@ class Creation:
             )
             raise InvalidRequestError(msg)
         return await self.catalog.use_feature(feature)
-
-
-def changed_meanwhile(customer_id: str) -> UnavailableError:
-    """Return the error for a change that lost its race too often."""
-    return UnavailableError(f"customer {customer_id} keeps changing; try again")

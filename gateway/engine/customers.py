@@ -9,13 +9,8 @@ from msgspec import UNSET
 
 from gateway.documents import CustomerDocument
 from gateway.engine.controls import check_controls, customer_scope, rules_of, shared_rows
-from gateway.engine.creation import (
-    CHANGES_MAX,
-    Creation,
-    changed_meanwhile,
-    check_sizes,
-    encode_document,
-)
+from gateway.engine.creation import Creation, check_sizes
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_document
 from gateway.engine.portraits import (
     customer_view,
     decode_customer,

@@ -10,7 +10,8 @@ from gateway.engine.grants import Grants
 from gateway.engine.listings import Listings
 from gateway.engine.locks import Locks
 from gateway.engine.plans import Attachments
+from gateway.engine.switches import Switches
 
 
-class Engine(Batches, Locks, Customers, Entities, Attachments, Grants, Listings, Events):
+class Engine(Batches, Locks, Customers, Entities, Attachments, Switches, Grants, Listings, Events):
     """Everything a request can ask for."""

@@ -9,13 +9,8 @@ import msgspec
 
 from gateway.documents import EntityDocument
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
-from gateway.engine.creation import (
-    CHANGES_MAX,
-    Creation,
-    changed_meanwhile,
-    check_sizes,
-    encode_document,
-)
+from gateway.engine.creation import Creation, check_sizes
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_document
 from gateway.engine.portraits import decode_customer, decode_entity, entity_view, page_of
 from gateway.errors import (
     CustomerNotFoundError,

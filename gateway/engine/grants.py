@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.amounts import parse_units
 from gateway.engine.controls import reply_scope, rules_of
-from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile
+from gateway.engine.creation import Creation
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.engine.portraits import decode_entity
 from gateway.engine.views import held_of
 from gateway.errors import (

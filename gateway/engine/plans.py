@@ -1,61 +1,131 @@
-"""``billing.attach``: read the scope, decide (``gateway.lifecycle.attach``), apply if nothing
-changed meanwhile.
+"""``billing.*``: read the scope, decide (``gateway.lifecycle``), apply if nothing has changed.
+
+A preview decides in the same way and applies nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
-from gateway.engine.controls import (
-    customer_scope,
-    entity_scope,
-    own_rows,
-    rules_of,
-    shared_rows,
+from gateway.documents import SCHEDULED
+from gateway.engine.creation import Creation
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.errors import (
+    InvalidRequestError,
+    SubscriptionExistsError,
+    SubscriptionNotFoundError,
 )
-from gateway.engine.creation import CHANGES_MAX, Creation, changed_meanwhile, encode_document
-from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
-from gateway.errors import InvalidRequestError, PlanNotFoundError
-from gateway.ids import new_id
-from gateway.lifecycle.attach import Change, Scope, attach
-from gateway.messages.billing import AttachResponse
-from gateway.messages.common import integer
-from gateway.outbox import join
+from gateway.lifecycle.attach import Terms, attach
+from gateway.lifecycle.cancel import cancel
+from gateway.lifecycle.carrying import Carrying
+from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.customize import customized
+from gateway.lifecycle.eligibility import eligibility
+from gateway.lifecycle.preview import CURRENCY, Preview, intent_of, preview
+from gateway.lifecycle.quantities import buy
+from gateway.lifecycle.revise import revise
+from gateway.lifecycle.scope import Change, Scope
+from gateway.lifecycle.target import find_target
+from gateway.messages.billing import AttachPreview, AttachResponse, UpdatePreview
+from gateway.messages.common import given
+from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from decimal import Decimal
 
-    from gateway.engine.portraits import EntityText
+    from gateway.documents import Subscription
     from gateway.engine.subject import Subject
-    from gateway.messages.billing import AttachRequest
+    from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.messages.billing import (
+        AttachRequest,
+        CarryOver,
+        FeatureQuantity,
+        SubscriptionUpdateRequest,
+    )
+    from gateway.messages.plans import Eligibility, PlanListRequest
     from gateway.scripts import CustomerReply
+
+    Decide = Callable[[Scope, Making], Awaitable[Change]]
+
+
+class Decided(NamedTuple):
+    """A change, and the scope it was decided on."""
+
+    scope: Scope
+    change: Change
 
 
 class Attachments(Creation):
     """Plans of customers and entities."""
 
     async def attach(self, env: str, request: AttachRequest) -> AttachResponse:
-        """Attach the plan, at once and without payment.
+        """Attach the plan without payment, at once or when the cycle ends.
 
-        Raises ``PlanNotFoundError``, ``PlanAttachedError`` and the not-found errors of the subject.
+        Raises ``PlanNotFoundError``, ``PlanAttachedError``, ``SubscriptionExistsError``,
+        ``InvalidRequestError`` for terms that do not fit, and the not-found errors of the subject.
         """
-        record, document = await self.catalog.plan(env, request.plan_id)
-        if integer(request.version, field="version") not in (None, record.version):
-            msg = f"Plan {request.plan_id} has no version {request.version}"
-            raise PlanNotFoundError(msg)
+        subject, decide = await self._attaching(env, request)
+        await self._change(subject, decide, request.subscription_id)
+        return AttachResponse(customer_id=subject.customer_id, entity_id=_entity(subject))
+
+    async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview:
+        """Return what attaching the plan would do; errors as ``attach``."""
+        subject, decide = await self._attaching(env, request)
+        reply = await self.read(subject)
+        await self._check_id(subject, request.subscription_id)
+        scope, change = await self._decided(subject, reply, decide)
+        return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
+
+    async def update_subscription(
+        self, env: str, request: SubscriptionUpdateRequest
+    ) -> AttachResponse:
+        """Change a plan that is held.
+
+        Raises ``SubscriptionNotFoundError``, ``InvalidRequestError`` and ``InvalidOptionsError``
+        for what does not fit it, and the not-found errors of the subject.
+        """
+        subject, decide = await self._updating(env, request)
+        await self._change(subject, decide)
+        return AttachResponse(customer_id=subject.customer_id, entity_id=_entity(subject))
+
+    async def preview_update(self, env: str, request: SubscriptionUpdateRequest) -> UpdatePreview:
+        """Return what an update would do; errors as ``update_subscription``."""
+        subject, decide = await self._updating(env, request)
+        reply = await self.read(subject)
+        scope, change = await self._decided(subject, reply, decide)
+        seen = await self._preview(subject, scope, change)
+        return UpdatePreview(**_shown(subject, seen), intent=intent_of(request))
+
+    async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]:
+        """Return what attaching each plan would be for a customer or an entity of it."""
+        subject = self.subjects.subject(env, request.customer_id or "", entity_id=request.entity_id)
+        reply = await self.read(subject)
+        scope = await self.planner.scope(subject, reply, self.clock.now_ms(env))
+        return {plan.record.id: eligibility(scope, plan) for plan in self.catalog.plans(env)}
+
+    async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
+        """Return the statuses of all subscriptions of a plan there ever were."""
+        await self.subjects.caught_up()
+        return await self.reader.plan_holders(env, plan_id)
+
+    async def _attaching(self, env: str, request: AttachRequest) -> tuple[Subject, Decide]:
+        record, document = await self.catalog.plan(env, request.plan_id, _version(request))
         if record.archived:
             msg = f"plan {record.id} is archived"
             raise InvalidRequestError(msg)
-        offer = await self.offer(env, record, document)
-        quantities: dict[str, Decimal] = {
-            one.feature_id: parse_decimal(bytes(one.quantity), field="feature_quantities.quantity")
-            for one in request.feature_quantities or ()
-        }
+        if request.customize is not None:
+            document = customized(document, request.customize, self.catalog.view(env))
+        offer = await self.planner.offer(
+            env, record, document, is_custom=request.customize is not None
+        )
+        terms = await self._terms(env, request)
         subject = self.subjects.subject(
             env,
             request.customer_id,
@@ -64,64 +134,158 @@ class Attachments(Creation):
             entity_data=request.entity_data,
         )
 
-        for _ in range(CHANGES_MAX):
-            reply = await self.read(subject)
-            entity = decode_entity(reply.entity) if reply.entity else None
-            change = attach(
-                _scope(subject, reply, entity),
-                offer,
-                quantities=quantities,
-                now_ms=self.clock.now_ms(env),
-                make_id=new_id,
-                keeps_overage=self.keeps_overage,
-            )
-            status = await self._apply(subject, reply, entity, change)
-            if status is Status.OUT_OF_RANGE:
-                msg = f"plan {record.id}: the grants of all entities together would leave the range"
-                raise InvalidRequestError(msg)
-            if status is Status.DONE:
-                return AttachResponse(
-                    customer_id=subject.customer_id, entity_id=subject.entity_id or UNSET
-                )
-        raise changed_meanwhile(subject.customer_id)
+        async def decide(scope: Scope, making: Making) -> Change:
+            return attach(scope, offer, terms, making)
 
-    async def _apply(
-        self, subject: Subject, reply: CustomerReply, entity: EntityText | None, change: Change
-    ) -> Status:
-        lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
-        if entity is None:
-            document = msgspec.json.encode(change.subscriptions).decode()
-        else:
-            document = encode_document(
-                msgspec.structs.replace(entity.document, subscriptions=change.subscriptions)
-            )
-            lines.append(join("N", subject.entity_id, entity.number, entity.feature_id, document))
-        return await self.scripts.apply_plan(
-            self.subjects.context(subject),
-            reply.revision,
-            subject.entity_id,
-            document,
-            "\n".join(lines),
-            await self._rules(subject, reply, entity, change),
-            await self.feature_rows(subject.env, change),
+        return subject, decide
+
+    async def _terms(self, env: str, request: AttachRequest) -> Terms:
+        anchor_ms = None
+        if given(request.billing_cycle_anchor):
+            raw = bytes(request.billing_cycle_anchor)
+            anchor_ms = self.clock.now_ms(env)
+            if raw != b'"now"':
+                anchor_ms = int(parse_decimal(raw, field="billing_cycle_anchor"))
+        return Terms(
+            quantities=_quantities(request.feature_quantities),
+            schedule=request.plan_schedule or "",
+            starts_ms=_whole(request.starts_at),
+            ends_ms=_whole(request.ends_at),
+            subscription_id=request.subscription_id or "",
+            anchor_ms=anchor_ms,
+            usages=await self._carrying(env, request.carry_over_usages, "carry_over_usages"),
+            balances=await self._carrying(env, request.carry_over_balances, "carry_over_balances"),
         )
 
-    async def _rules(
-        self, subject: Subject, reply: CustomerReply, entity: EntityText | None, change: Change
-    ) -> str:
-        customer = decode_customer(reply.document)
-        if entity is None:
-            subscriptions = decode_subscriptions(reply.subscriptions)
-            before = customer_scope(customer, subscriptions, shared_rows(reply))
+    async def _carrying(self, env: str, wish: CarryOver | None, field: str) -> Carrying | None:
+        if wish is None or not wish.enabled:
+            return None
+        for feature_id in wish.feature_ids or ():
+            feature = await self.catalog.feature(env, feature_id)
+            if not feature.consumable:
+                msg = f"{field}.feature_ids: {feature_id} is not consumable"
+                raise InvalidRequestError(msg)
+        return Carrying(wish.feature_ids)
+
+    async def _updating(
+        self, env: str, request: SubscriptionUpdateRequest
+    ) -> tuple[Subject, Decide]:
+        subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
+        quantities = _quantities(request.feature_quantities)
+        usages = None
+        if request.carry_over_usages is not None:
+            wish = request.carry_over_usages
+            usages = await self._carrying(env, wish, "carry_over_usages") or Carrying(())
+
+        async def decide(scope: Scope, making: Making) -> Change:
+            target = find_target(scope, request.subscription_id, request.plan_id)
+            if target is None:
+                named = request.subscription_id or request.plan_id or "that could be updated"
+                msg = f"customer {request.customer_id} has no plan {named}"
+                raise SubscriptionNotFoundError(msg)
+            if request.cancel_action is not None:
+                default = await self.planner.default(env, target.group)
+                return cancel(scope, target, request.cancel_action, default, making)
+            if target.status == SCHEDULED:
+                msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"
+                raise InvalidRequestError(msg)
+            if request.version is not None or request.customize is not None:
+                offer = await self._revised(env, target, request)
+                return revise(scope, target, offer, quantities, making, usages=usages)
+            offer = await self.planner.offer_of(env, target)
+            return buy(scope, target, offer, quantities, making)
+
+        return subject, decide
+
+    async def _revised(
+        self, env: str, target: Subscription, request: SubscriptionUpdateRequest
+    ) -> Offer:
+        """Return what the target becomes: the plan in the version asked for, customized."""
+        version = _version(request)
+        if version is None:
+            offer = await self.planner.offer_of(env, target)
+            record, document, is_custom = offer.record, offer.document, offer.is_custom
         else:
-            before = entity_scope(entity.document, customer, own_rows(reply))
-        rows = {**before.rows, **change.rows}
-        after = before._replace(subscriptions=change.subscriptions, rows=rows)
-        return await rules_of(self.catalog, subject.env, after, before)
+            record, document = await self.catalog.plan(env, target.plan_id, version)
+            is_custom = False
+        if request.customize is not None:
+            document = customized(document, request.customize, self.catalog.view(env))
+            is_custom = True
+        return await self.planner.offer(env, record, document, is_custom=is_custom)
+
+    async def _change(
+        self, subject: Subject, decide: Decide, subscription_id: str | None = None
+    ) -> None:
+        """Carry out what is decided on the scope of now; decide anew when it has changed."""
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            await self._check_id(subject, subscription_id)
+            change = (await self._decided(subject, reply, decide)).change
+            if not change.touched and not change.rows:
+                return
+            status = await self.planner.apply(subject, reply, change)
+            if status is Status.OUT_OF_RANGE:
+                msg = "the grants of all entities together would leave the range"
+                raise InvalidRequestError(msg)
+            if status is Status.DONE:
+                return
+        raise changed_meanwhile(subject.customer_id)
+
+    async def _decided(self, subject: Subject, reply: CustomerReply, decide: Decide) -> Decided:
+        now_ms = self.clock.now_ms(subject.env)
+        scope = await self.planner.scope(subject, reply, now_ms)
+        return Decided(scope, await decide(scope, self.planner.making(now_ms)))
+
+    async def _check_id(self, subject: Subject, subscription_id: str | None) -> None:
+        """Refuse an id that a subscription of the customer has or had. Whatever is attached after
+        the customer was read makes the change that follows be decided anew, and this be asked
+        again.
+        """
+        if subscription_id is None:
+            return
+        await self.subjects.caught_up([subject.partition])
+        if await self.reader.has_subscription(subject.env, subject.customer_id, subscription_id):
+            msg = f"subscription_id: the customer has or had a subscription {subscription_id}"
+            raise SubscriptionExistsError(msg)
+
+    async def _preview(self, subject: Subject, scope: Scope, change: Change) -> Preview:
+        documents = {}
+        for one in change.subscriptions:
+            known = scope.documents.get(one.id)
+            if known is None or one not in scope.subscriptions:
+                known = (await self.planner.offer_of(subject.env, one)).document
+            documents[one.id] = known
+        return preview(scope, change, documents, self.clock.now_ms(subject.env))
 
 
-def _scope(subject: Subject, reply: CustomerReply, entity: EntityText | None) -> Scope:
-    if entity is not None:
-        inherited = {row.id for rows in shared_rows(reply).values() for row in rows}
-        return Scope(subject.entity_id, entity.document.subscriptions, own_rows(reply), inherited)
-    return Scope("", decode_subscriptions(reply.subscriptions), shared_rows(reply))
+def _shown(subject: Subject, seen: Preview) -> dict[str, Any]:
+    total = raw(plain(seen.total))
+    return {
+        "customer_id": subject.customer_id,
+        "line_items": seen.line_items,
+        "subtotal": total,
+        "total": total,
+        "currency": CURRENCY,
+        "next_cycle": seen.next_cycle or UNSET,
+        "incoming": seen.incoming,
+        "outgoing": seen.outgoing,
+    }
+
+
+def _entity(subject: Subject) -> str | msgspec.UnsetType:
+    return subject.entity_id or UNSET
+
+
+def _version(request: AttachRequest | SubscriptionUpdateRequest) -> int | None:
+    return _whole(request.version)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _quantities(listed: list[FeatureQuantity] | None) -> dict[str, Decimal]:
+    return {
+        one.feature_id: parse_decimal(bytes(one.quantity), field="feature_quantities.quantity")
+        for one in listed or ()
+    }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from gateway.cycles import last_boundary, next_boundary
-from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.documents import ACTIVE, CustomerDocument, EntityDocument, Subscription
 from gateway.engine.controls import (
     read_customer_scope,
     read_entity_scope,
@@ -16,11 +16,13 @@ from gateway.engine.controls import (
     shown_entity_controls,
 )
 from gateway.engine.views import balance_of, flag_of, parts_of
+from gateway.holders import PlanFilter
 from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.messages.common import integer
 from gateway.messages.customers import CustomerView, EntitySummary, PurchaseView, SubscriptionView
 from gateway.messages.entities import EntityView
+from gateway.messages.plans import PlanDocument
 
 if TYPE_CHECKING:
     from gateway.engine.catalog import Catalog
@@ -85,7 +87,9 @@ async def customer_view(
         subscriptions=await _recurring(
             catalog, subject, subscriptions, scope="customer", now_ms=now_ms, expand=expand
         ),
-        purchases=_purchases(subscriptions, "customer"),
+        purchases=await _purchases(
+            catalog, subject, subscriptions, scope="customer", expand=expand
+        ),
         licenses=[],
         balances=balances,
         flags=flags,
@@ -113,7 +117,10 @@ async def entity_view(
             *await _recurring(catalog, subject, own, scope="entity", now_ms=now_ms),
             *await _recurring(catalog, subject, inherited, scope="customer", now_ms=now_ms),
         ],
-        purchases=[*_purchases(own, "entity"), *_purchases(inherited, "customer")],
+        purchases=[
+            *await _purchases(catalog, subject, own, scope="entity"),
+            *await _purchases(catalog, subject, inherited, scope="customer"),
+        ],
         balances=balances,
         flags=flags,
         billing_controls=shown_entity_controls(
@@ -191,6 +198,7 @@ async def _recurring(
         if one.one_off:
             continue
         cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+        begun = one.status == ACTIVE
         view = SubscriptionView(
             id=one.id,
             plan_id=one.plan_id,
@@ -202,21 +210,29 @@ async def _recurring(
             expires_at=one.expires_at,
             trial_ends_at=one.trial_ends_at,
             started_at=one.started_at,
-            current_period_start=last_boundary(*cycle) or None,
-            current_period_end=next_boundary(*cycle) or None,
+            current_period_start=(begun and last_boundary(*cycle)) or None,
+            current_period_end=(begun and next_boundary(*cycle)) or None,
             quantity=one.quantity,
             scope=scope,
         )
         if "subscriptions.plan" in expand:
-            plan = await catalog.plan(subject.env, one.plan_id)
-            view.plan = Raw(msgspec.json.encode(plan_view(plan)))
+            view.plan = await _plan(catalog, subject.env, one)
         views.append(view)
     return views
 
 
-def _purchases(subscriptions: list[Subscription], scope: str) -> list[PurchaseView]:
+async def _purchases(
+    catalog: Catalog,
+    subject: Subject,
+    subscriptions: list[Subscription],
+    *,
+    scope: str,
+    expand: frozenset[str] = frozenset(),
+) -> list[PurchaseView]:
+    shown = "purchases.plan" in expand
     return [
         PurchaseView(
+            plan=await _plan(catalog, subject.env, one) if shown else UNSET,
             plan_id=one.plan_id,
             expires_at=one.expires_at,
             started_at=one.started_at,
@@ -228,13 +244,22 @@ def _purchases(subscriptions: list[Subscription], scope: str) -> list[PurchaseVi
     ]
 
 
+async def _plan(catalog: Catalog, env: str, one: Subscription) -> Raw:
+    """Return the plan as it is held, which may be an older version of it or the customer's own."""
+    plan = await catalog.plan(env, one.plan_id, one.version)
+    if one.custom is not None:
+        plan = plan._replace(document=msgspec.convert(one.custom, PlanDocument))
+    return Raw(msgspec.json.encode(plan_view(plan)))
+
+
 class PageArguments(NamedTuple):
     """Where a page begins and how long it is."""
 
     limit: int
     cursor: str
     offset: int
-    plan_ids: tuple[str, ...]
+    plans: tuple[PlanFilter, ...]
+    status: str | None
 
 
 def page_of(
@@ -242,8 +267,12 @@ def page_of(
 ) -> PageArguments:
     """Return the page a list request asks for: by cursor from version 2.3 on, by offset before."""
     limit = integer(request.limit, field="limit")
-    plan_ids = tuple(str(plan["id"]) for plan in request.plans or () if "id" in plan)
+    plans = tuple(
+        PlanFilter(str(plan["id"]), tuple(map(int, plan.get("versions") or ())))
+        for plan in request.plans or ()
+    )
+    held = (plans, request.subscription_status)
     if cursor_paging:
-        return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, plan_ids)
+        return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, *held)
     offset = integer(request.offset, field="offset")
-    return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, plan_ids)
+    return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, *held)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gateway.lifecycle.attach import is_paid
 from gateway.lifecycle.catalog import CatalogView, StoredPlan, credit_ratio
+from gateway.lifecycle.prices import is_paid
 from gateway.messages.features import FeatureDocument, decode_feature_document
 from gateway.messages.plans import decode_plan_document
 from gateway.ports import CatalogImage, FeatureRecord
@@ -75,12 +75,18 @@ def _environments(image: CatalogImage) -> set[str]:
 
 def _env_view(image: CatalogImage, env: str) -> CatalogView:
     features = [feature for feature in image.features if feature.env == env]
-    plans = [plan for plan in image.plans if plan.env == env]
     features.sort(key=lambda feature: (feature.created_at, feature.id))
-    plans.sort(key=lambda plan: (plan.created_at, plan.id))
+    versions: dict[str, list[StoredPlan]] = {}
+    for plan in sorted(image.plans, key=lambda plan: plan.version):
+        if plan.env == env:
+            stored = StoredPlan(plan, decode_plan_document(plan.document))
+            versions.setdefault(plan.id, []).append(stored)
+    # A plan keeps its place when it gets another version.
+    places = {plan_id: (held[0].record.created_at, plan_id) for plan_id, held in versions.items()}
     return CatalogView(
         {feature.id: feature for feature in features},
-        {plan.id: StoredPlan(plan, decode_plan_document(plan.document)) for plan in plans},
+        {plan_id: versions[plan_id][-1] for plan_id in sorted(versions, key=places.__getitem__)},
+        tuple(plan for held in versions.values() for plan in held[:-1]),
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from gateway import metrics
+from gateway.engine.agenda import Agenda
 from gateway.engine.images import restore_groups
 from gateway.errors import (
     CustomerNotFoundError,
@@ -82,6 +83,9 @@ class Creator(Protocol):
     async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
         """Create the entity if absent."""
 
+    async def carry_out(self, subject: Subject) -> None:
+        """Let happen what is due to plans of the customer."""
+
     async def rules_of(
         self, image: CustomerImage
     ) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
@@ -115,6 +119,7 @@ class Subjects:
         self._restores_max = restores_max
         self._guard = guard
         self._turns = asyncio.Semaphore(RESTORES_TOGETHER)
+        self.agenda = Agenda()
 
     def subject(
         self,
@@ -155,6 +160,8 @@ class Subjects:
         or the writer cannot be waited for.
         """
         for _ in range(ATTEMPTS_MAX):
+            if self.agenda.known and self._is_due(subject):
+                await creator.carry_out(subject)
             reply = await call()
             if reply.status is Status.CUSTOMER_MISSING:
                 await self.bring(subject, creator)
@@ -169,6 +176,10 @@ class Subjects:
                 return reply
         msg = f"customer {subject.customer_id} keeps changing; try again"
         raise UnavailableError(msg)
+
+    def _is_due(self, subject: Subject) -> bool:
+        now_ms = self._clock.now_ms(subject.env)
+        return bool(self.agenda.due(subject.env, subject.customer_id, now_ms))
 
     async def settle(self, subject: Subject) -> None:
         """Carry out every reset that is due for rows held by entities."""
@@ -240,7 +251,10 @@ class Subjects:
         self, subject: Subject, cursor: str, image: CustomerImage, creator: Creator
     ) -> Status:
         groups = restore_groups(image, *await creator.rules_of(image))
-        return await self._scripts.restore_customer(self.context(subject), cursor, groups)
+        status = await self._scripts.restore_customer(self.context(subject), cursor, groups)
+        if status is Status.DONE:
+            self.agenda.note_image(image, self._clock.now_ms(subject.env))
+        return status
 
     async def caught_up(self, partitions: Iterable[int] | None = None) -> None:
         """Wait, within bounds, until SQL has what these partitions (all when None) hold now.

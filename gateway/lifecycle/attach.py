@@ -1,301 +1,297 @@
-"""What attaching a plan changes in one scope, the customer's own or one entity's. Pure: the date
-and the identifiers are handed in, a ``Change`` comes out.
+"""What attaching a plan changes in one scope. Pure: the date and the identifiers are handed in, a
+``Change`` comes out.
 
-Plans switch at once and without payment: a main plan takes the place of the main plan of the same
-group in the same scope (cold-path section 3.3); add-ons and one-off plans never replace anything.
-Balances follow section 3.4: usage of continuous-use features moves on to the new plan, consumable
-usage does not; the reset dates stay in phase when both plans are paid or both are free, and start
-now otherwise.
+Nothing is paid. A main plan takes the place of the main plan of the same group in the same scope
+(cold-path section 3.3): a step up at once, a step down when the cycle ends; until then it is a
+subscription that is scheduled. Add-ons and one-off plans begin at once and replace nothing.
+Balances follow section 3.4: the reset dates stay in phase when both plans are paid or both are
+free, and start now otherwise. ``gateway.lifecycle.carrying`` says what of the old plan moves on.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.amounts import ENTITIES_MAX, UNITS_MAX, format_units, to_units
-from gateway.cycles import next_boundary, span
-from gateway.documents import Subscription
+from gateway.cycles import next_boundary
+from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.ids import ROW_PREFIX
-from gateway.lifecycle.order import arrange, rank
-from gateway.lifecycle.rollover import adopt_rollovers, roll_of
-from gateway.messages.plans import price_view
-from gateway.rows import Flag, Kind, Row, RowDocument
+from gateway.lifecycle.carrying import Carrying, carry
+from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.plan_rows import (
+    RowMaker,
+    check_quantities,
+    check_range,
+    is_one_off_purchase,
+    packs,
+)
+from gateway.lifecycle.prices import billing_cycle, is_one_off, is_upgrade
+from gateway.lifecycle.scope import Change, Scope, after, in_order, join, leave, swap
+from gateway.messages.billing import SCHEDULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from gateway.lifecycle.plan_rows import Offer
     from gateway.messages.plans import PlanDocument, PlanItem
-    from gateway.ports import FeatureRecord, PlanRecord
 
-_LENGTHS = {"f": 1, "m": 30 * 86_400_000}
-
-
-class Offer(NamedTuple):
-    """A plan with the features its items name."""
-
-    record: PlanRecord
-    document: PlanDocument
-    features: Mapping[str, FeatureRecord]
+_IMMEDIATE, _END_OF_CYCLE = SCHEDULES
 
 
-class Scope(NamedTuple):
-    """Where a plan is attached: what is there already, and how many entities each per-entity row
-    counts.
-    """
+class Terms(NamedTuple):
+    """How a plan is attached."""
 
-    entity_id: str
-    subscriptions: Sequence[Subscription]
-    rows: Mapping[str, Sequence[Row]]
-    inherited: Collection[str] = ()
-    """Ids of the rows of an entity's customer, whose rollovers the entity may hold."""
-
-
-class Change(NamedTuple):
-    """What the scope holds afterwards; only features that change are in ``rows``."""
-
-    subscriptions: list[Subscription]
-    """Active ones, all of them."""
-    touched: list[Subscription]
-    """Those that are new or have ended."""
-    rows: dict[str, list[Row]]
-    dues: dict[str, int]
-    """Row id -> first reset, for rows that are new; 0 for never."""
+    quantities: Mapping[str, Decimal] = {}
+    """Units of prepaid features, the included ones counted."""
+    schedule: str = ""
+    """One of ``SCHEDULES``; empty leaves it to the rules."""
+    starts_ms: int | None = None
+    ends_ms: int | None = None
+    subscription_id: str = ""
+    anchor_ms: int | None = None
+    """Where cycles are counted from, if not from where the rules say."""
+    usages: Carrying | None = None
+    balances: Carrying | None = None
 
 
-def is_paid(document: PlanDocument) -> bool:
-    """Whether any price of the plan is above zero."""
-    amounts = [document.price.amount] if document.price else []
-    for item in document.items:
-        if item.price is not None:
-            amounts += [item.price.amount or "0"]
-            amounts += [
-                text or "0" for tier in item.price.tiers for text in (tier.amount, tier.flat_amount)
-            ]
-    return any(Decimal(amount) > 0 for amount in amounts)
+class Making(NamedTuple):
+    """What decisions need from outside."""
+
+    now_ms: int
+    make_id: Callable[[str], str]
+    keeps_overage: bool = False
+    """Whether what was used beyond a free grant stays used after its reset."""
 
 
-def is_one_off(document: PlanDocument) -> bool:
-    """Whether the plan is bought once: it has prices and none of them recurs."""
-    intervals = [document.price.interval] if document.price else []
-    intervals += [item.price.interval for item in document.items if item.price]
-    return bool(intervals) and all(interval == "one_off" for interval in intervals)
+NO_TERMS = Terms()
 
 
-def billing_cycle(document: PlanDocument) -> tuple[str, int]:
-    """Return (unit, every) of the longest recurring price; empty for a free or one-off plan."""
-    prices: list[tuple[str, int]] = []
-    if document.price:
-        prices.append(span(document.price.interval, document.price.interval_count))
-    prices += [
-        span(item.price.interval, item.price.interval_count)
-        for item in document.items
-        if item.price
-    ]
-    recurring = [price for price in prices if price[0]]
-    return max(recurring, key=lambda price: _LENGTHS[price[0]] * price[1], default=("", 0))
-
-
-def attach(
-    scope: Scope,
-    offer: Offer,
-    *,
-    quantities: Mapping[str, Decimal],
-    now_ms: int,
-    make_id: Callable[[str], str],
-    keeps_overage: bool = False,
-) -> Change:
+def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     """Decide what attaching a plan changes.
 
-    Raises ``PlanAttachedError`` when the plan is the current one, ``InvalidRequestError`` when the
-    quantities name a feature that is not prepaid or a grant would leave the exact range. With
-    ``keeps_overage`` what was used beyond a free grant stays used after its reset.
+    Raises ``PlanAttachedError`` when the plan is the current one, and ``InvalidRequestError`` when
+    the terms do not fit the plan or a grant would leave the exact range.
     """
-    document = offer.document
-    one_off = is_one_off(document)
-    replaced = None if document.add_on or one_off else _current(scope.subscriptions, document.group)
-    if replaced is not None and replaced.plan_id == offer.record.id:
-        msg = f"plan {offer.record.id} is already attached"
-        raise PlanAttachedError(msg)
-    _check_quantities(document, quantities)
+    now_ms, document = making.now_ms, offer.document
+    check_quantities(document, terms.quantities)
+    _check_dates(document, terms, now_ms)
+    current, dropped = None, Change(list(scope.subscriptions), [])
+    if not document.add_on and not is_one_off(document):
+        current = scope.current(document.group)
+        if current is not None and current.plan_id == offer.record.id:
+            msg = f"plan {offer.record.id} is already attached"
+            raise PlanAttachedError(msg)
+        dropped = leave(scope, scope.pending(document.group), now_ms)
+        scope = after(scope, dropped)
+    subscription = new_subscription(offer, terms, making)
+    starts_ms = _starts(scope, offer, current, terms, now_ms)
+    if starts_ms is None:
+        change = begin(
+            scope, offer, subscription, current, terms=terms, making=making, at_ms=now_ms
+        )
+        return join(dropped, change)
+    _check_scheduled(document, terms)
+    # What cannot begin then is refused now.
+    begin(scope, offer, subscription, current, at_ms=starts_ms, making=making)
+    waiting = msgspec.structs.replace(
+        subscription, status=SCHEDULED, started_at=starts_ms, anchor_ms=starts_ms
+    )
+    change = Change([*scope.subscriptions, waiting], [waiting])
+    if current is not None:
+        leaver = msgspec.structs.replace(
+            current, canceled_at=current.canceled_at or now_ms, expires_at=starts_ms
+        )
+        change = swap(change, leaver)
+    return join(dropped, change)
 
+
+def begin(
+    scope: Scope,
+    offer: Offer,
+    subscription: Subscription,
+    replaced: Subscription | None,
+    *,
+    at_ms: int,
+    terms: Terms = NO_TERMS,
+    making: Making,
+) -> Change:
+    """Return what changes when a subscription begins in place of another one, or beside all."""
+    document = offer.document
+    paid = subscription.cycle_unit != ""
+    anchor_ms = at_ms
+    if terms.anchor_ms is not None:
+        anchor_ms = terms.anchor_ms
+    elif replaced is not None and (replaced.cycle_unit != "") == paid:
+        anchor_ms = replaced.anchor_ms
+    elif paid and (document.add_on or scope.base):
+        anchor_ms = _anchor_of_base(scope, at_ms)
+    subscription = msgspec.structs.replace(
+        subscription, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms
+    )
+    left = leave(scope, [replaced] if replaced else [], at_ms)
+    quantities = {
+        item.feature_id: quantity
+        for item in document.items
+        if (quantity := _quantity(scope, offer, item, replaced, subscription)) is not None
+    }
+    subscription.quantities = {
+        item.feature_id: plain(Decimal(item.included) + packs(item, quantities[item.feature_id]))
+        for item in document.items
+        if item.feature_id in quantities
+    }
+    maker = RowMaker(offer, subscription, scope.entity_id, making.make_id, making.keeps_overage)
+    rows = dict(left.rows)
+    dues: dict[str, int] = {}
+    for position, item in enumerate(document.items):
+        row = maker.row(item, position, quantities.get(item.feature_id))
+        dues[row.id] = next_boundary(anchor_ms, row.unit, row.every, at_ms)
+        held = rows.get(item.feature_id, scope.rows.get(item.feature_id, ()))
+        rows[item.feature_id] = [*held, row]
+    change = Change([*left.subscriptions, subscription], [subscription, *left.touched], rows, dues)
+    if replaced is not None:
+        change = carry(
+            scope,
+            change,
+            replaced,
+            subscription,
+            usages=terms.usages,
+            balances=terms.balances,
+            at_ms=at_ms,
+            make_id=making.make_id,
+        )
+    ordered = in_order(scope, change.rows, change.dues)
+    for feature, held in ordered.items():
+        check_range(feature, (row for row in held if row.id in change.dues), offer.features)
+    return change._replace(rows=ordered)
+
+
+def new_subscription(offer: Offer, terms: Terms, making: Making) -> Subscription:
+    document = offer.document
     unit, every = billing_cycle(document)
-    paid = is_paid(document)
-    in_phase = replaced is not None and (replaced.cycle_unit != "") == (paid and unit != "")
-    anchor_ms = replaced.anchor_ms if replaced is not None and in_phase else now_ms
-    subscription = Subscription(
-        id=make_id("cus_prod"),
+    return Subscription(
+        id=terms.subscription_id or making.make_id("cus_prod"),
         plan_id=offer.record.id,
         version=offer.record.version,
         group=document.group,
         auto_enable=document.auto_enable,
         add_on=document.add_on,
-        one_off=one_off,
-        started_at=now_ms,
-        anchor_ms=anchor_ms,
-        cycle_unit=unit if paid else "",
-        cycle_every=every if paid else 0,
+        one_off=is_one_off(document),
+        started_at=making.now_ms,
+        expires_at=terms.ends_ms,
+        anchor_ms=making.now_ms,
+        cycle_unit=unit,
+        cycle_every=every,
         billing_controls=document.billing_controls,
+        custom=msgspec.to_builtins(document) if offer.is_custom else None,
+        quantities={feature: plain(one) for feature, one in terms.quantities.items()},
     )
-    touched = [subscription]
-    active = [*scope.subscriptions, subscription]
-    if replaced is not None:
-        touched.append(
-            msgspec.structs.replace(replaced, status="expired", ended_at=now_ms, canceled_at=now_ms)
+
+
+def _starts(
+    scope: Scope, offer: Offer, current: Subscription | None, terms: Terms, now_ms: int
+) -> int | None:
+    """Return when the plan begins; None for now."""
+    if terms.starts_ms is not None:
+        return terms.starts_ms
+    if current is None or terms.schedule == _IMMEDIATE:
+        return None
+    held = scope.documents.get(current.id)
+    waits = terms.schedule == _END_OF_CYCLE
+    if not waits:
+        waits = not is_upgrade(held, offer.document) if held else current.cycle_unit != ""
+    if not waits:
+        return None
+    ends_ms = next_boundary(current.anchor_ms, current.cycle_unit, current.cycle_every, now_ms)
+    if not ends_ms:
+        msg = (
+            f"plan_schedule: plan {current.plan_id} has no billing cycle whose end could be awaited"
         )
-        active.remove(replaced)
-
-    rows: dict[str, list[Row]] = {
-        feature: list(held)
-        for feature, held in scope.rows.items()
-        if replaced is not None and any(row.document.subscription_id == replaced.id for row in held)
-    }
-    for feature, held in rows.items():
-        rows[feature] = [
-            row for row in held if replaced and row.document.subscription_id != replaced.id
-        ]
-    dues: dict[str, int] = {}
-    for position, item in enumerate(document.items):
-        row = _row(
-            item,
-            offer,
-            subscription=subscription,
-            scope=scope,
-            position=position,
-            quantities=quantities,
-            make_id=make_id,
-            keeps_overage=keeps_overage,
-        )
-        dues[row.id] = next_boundary(anchor_ms, row.unit, row.every, now_ms)
-        held = rows.setdefault(item.feature_id, list(scope.rows.get(item.feature_id, ())))
-        held.append(row)
-    for feature, held in rows.items():
-        added = [row for row in held if row.id in dues]
-        rows[feature] = arrange(adopt_rollovers(held, added, scope.inherited))
-        _check_range(feature, added, offer.features)
-    return Change(active, touched, rows, dues)
+        raise InvalidRequestError(msg)
+    return ends_ms
 
 
-def _current(subscriptions: Sequence[Subscription], group: str) -> Subscription | None:
-    for subscription in subscriptions:
-        if not subscription.add_on and not subscription.one_off and subscription.group == group:
-            return subscription
-    return None
+def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:
+    """Refuse dates that make no sense for the plan (cold-path section 3.14)."""
+    recurring_paid = billing_cycle(document)[0] != ""
+    if terms.starts_ms is not None:
+        if terms.starts_ms <= now_ms:
+            raise InvalidRequestError("starts_at: must be in the future")
+        if not recurring_paid:
+            raise InvalidRequestError("starts_at: a free or one-off plan begins at once")
+        if terms.schedule == _END_OF_CYCLE:
+            raise InvalidRequestError("starts_at: excludes plan_schedule end_of_cycle")
+    if terms.ends_ms is not None:
+        if terms.ends_ms <= max(now_ms, terms.starts_ms or 0):
+            raise InvalidRequestError("ends_at: must be in the future and after the plan begins")
+        if not recurring_paid and not is_one_off(document):
+            raise InvalidRequestError("ends_at: a free plan has no end")
+    if terms.anchor_ms is not None and not recurring_paid:
+        raise InvalidRequestError("billing_cycle_anchor: the plan has no billing cycle")
 
 
-def _check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) -> None:
-    prepaid = {item.feature_id for item in document.items if item.price and item.price.prepaid}
-    for feature, quantity in quantities.items():
-        if feature not in prepaid:
-            msg = f"feature_quantities: the plan has no prepaid item of feature {feature}"
-            raise InvalidRequestError(msg)
-        if quantity < 0:
-            msg = f"feature_quantities: the quantity of {feature} must not be negative"
-            raise InvalidRequestError(msg)
-
-
-def _row(
-    item: PlanItem,
-    offer: Offer,
-    *,
-    subscription: Subscription,
-    scope: Scope,
-    position: int,
-    quantities: Mapping[str, Decimal],
-    make_id: Callable[[str], str],
-    keeps_overage: bool,
-) -> Row:
-    feature = offer.features[item.feature_id]
-    row_id = make_id(ROW_PREFIX)
-    if feature.type == "boolean":
-        document = RowDocument(plan_id=offer.record.id, subscription_id=subscription.id)
-        return Row(id=row_id, kind=Kind.FLAG, rank=f"2{position:03d}", document=document)
-
-    price = item.price
-    allocated = not feature.consumable
-    unit, every = (
-        ("", 0) if item.unlimited else span(item.reset_interval, item.reset_interval_count)
-    )
-    where = f"plan {offer.record.id}, feature {feature.id}"
-    included = to_units(Decimal(item.included), feature.precision, field=where)
-    prepaid = to_units(
-        _packs(item, quantities.get(item.feature_id)), feature.precision, field=where
-    )
-    overage = price is not None and not price.prepaid
-    cap = (
-        Decimal(price.max_purchase)
-        if price is not None and price.max_purchase is not None
-        else None
-    )
-    purchase = to_units(cap, feature.precision, field=where) if cap else None
-    flags = (
-        (Flag.UNLIMITED if item.unlimited else "")
-        + (Flag.OVERAGE if overage else "")
-        + (Flag.ALLOCATED if allocated else "")
-        + (Flag.FREE_OVERAGE if allocated and price is None else "")
-        + (Flag.KEEPS_OVERAGE if keeps_overage and price is None and unit else "")
-    )
-    return Row(
-        id=row_id,
-        kind=Kind.PER_ENTITY if item.entity_feature_id and not scope.entity_id else Kind.SHARED,
-        grant=0 if item.unlimited else included + prepaid,
-        flags=flags,
-        unit=unit,
-        every=every,
-        anchor_ms=subscription.anchor_ms,
-        floor=purchase if overage else None,
-        rank=rank(
-            unlimited=item.unlimited,
-            unit=unit,
-            every=every,
-            expires_ms=0,
-            add_on=offer.document.add_on,
-            overage=overage,
-            created_ms=subscription.started_at,
-            position=position,
-        ),
-        entity_feature=item.entity_feature_id or "",
-        roll=""
-        if item.unlimited
-        else roll_of(item.rollover, included + prepaid, feature.precision, field=where),
-        document=RowDocument(
-            plan_id=offer.record.id,
-            subscription_id=subscription.id,
-            included=0 if item.unlimited else included,
-            prepaid=prepaid,
-            interval=None
-            if item.unlimited or item.reset_interval == "never"
-            else item.reset_interval,
-            interval_count=item.reset_interval_count,
-            price=None if price is None else msgspec.json.encode(price_view(price)).decode(),
-            max_purchase=purchase,
-        ),
-    )
-
-
-def _packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
-    """Return the units bought on top: the quantity counts the included part and is rounded up to
-    whole packs.
-    """
-    if item.price is None or not item.price.prepaid or quantity is None:
-        return Decimal(0)
-    pack = Decimal(item.price.billing_units)
-    wanted = max(Decimal(0), quantity - Decimal(item.included))
-    return (wanted / pack).to_integral_value(ROUND_CEILING) * pack
-
-
-def _check_range(feature: str, rows: Sequence[Row], features: Mapping[str, FeatureRecord]) -> None:
-    """Refuse a row whose slots would leave the exact range with as many entities as may be."""
-    for row in rows:
-        copies = ENTITIES_MAX if row.kind is Kind.PER_ENTITY else 1
-        if row.grant * copies > UNITS_MAX:
-            precision = features[feature].precision
-            msg = (
-                f"feature {feature}: a grant of {format_units(row.grant * copies, precision)} is "
-                f"outside the range of precision {precision}; "
-                "a feature with a lower precision holds larger amounts"
+def _check_scheduled(document: PlanDocument, terms: Terms) -> None:
+    """Refuse what only a change at once can do."""
+    for field, value in (
+        ("carry_over_usages", terms.usages),
+        ("carry_over_balances", terms.balances),
+        ("billing_cycle_anchor", terms.anchor_ms),
+    ):
+        if value is not None:
+            raise InvalidRequestError(f"{field}: the plan begins later, when its cycle does")
+    for item in document.items:
+        if is_one_off_purchase(item) and terms.quantities.get(item.feature_id):
+            raise InvalidRequestError(
+                f"feature_quantities: {item.feature_id} is bought once, but the plan begins later"
             )
-            raise InvalidRequestError(msg)
+
+
+def _anchor_of_base(scope: Scope, at_ms: int) -> int:
+    """Return where the cycles of the paid main plan are counted from: an add-on, or the plan of an
+    entity, joins them.
+    """
+    anchors = (
+        one.anchor_ms
+        for one in (*scope.subscriptions, *scope.base)
+        if one.status == ACTIVE and one.cycle_unit and not one.add_on and not one.one_off
+    )
+    return next(anchors, at_ms)
+
+
+def _quantity(
+    scope: Scope,
+    offer: Offer,
+    item: PlanItem,
+    replaced: Subscription | None,
+    subscription: Subscription,
+) -> Decimal | None:
+    """Return how many units of a prepaid item are held, the included ones counted; None for an item
+    that is not prepaid. What is not said is taken over from the plan before (section 3.4).
+    """
+    if item.price is None or not item.price.prepaid:
+        return None
+    said = subscription.quantities.get(item.feature_id)
+    if said is not None:
+        return Decimal(said)
+    if replaced is None or item.price.interval == "one_off":
+        return Decimal(0)
+    rows = scope.held(replaced).get(item.feature_id, ())
+    precision = offer.features[item.feature_id].precision
+    before = scope.documents.get(replaced.id)
+    bought = before is not None and any(
+        one.feature_id == item.feature_id
+        and one.price is not None
+        and one.price.prepaid
+        and one.price.interval != "one_off"
+        for one in before.items
+    )
+    if bought:
+        units = sum(
+            row.document.included + row.document.prepaid
+            for row in rows
+            if row.document.price is not None
+        )
+    else:
+        units = sum(max(0, scope.lives[row.id].used) for row in rows if row.id in scope.lives)
+    return Decimal(units).scaleb(-precision)

@@ -39,6 +39,36 @@ class CatalogView(NamedTuple):
 
     features: Mapping[str, FeatureRecord]
     plans: Mapping[str, StoredPlan]
+    """The latest version of each."""
+    older: tuple[StoredPlan, ...] = ()
+    """Versions that customers may still hold."""
+
+    @property
+    def versions(self) -> list[StoredPlan]:
+        """Every version of every plan."""
+        return [*self.older, *self.plans.values()]
+
+    def listed(self, *, all_versions: bool) -> list[StoredPlan]:
+        """Return the plans as they are listed, each in its latest version or in all, newest
+        first.
+        """
+        if not all_versions:
+            return list(self.plans.values())
+        return [
+            plan
+            for plan_id, latest in self.plans.items()
+            for plan in (latest, *reversed([one for one in self.older if one.record.id == plan_id]))
+        ]
+
+    def version(self, plan_id: str, version: int | None) -> StoredPlan | None:
+        """Return a version of a plan, the latest when none is named."""
+        latest = self.plans.get(plan_id)
+        if latest is None or version in (None, latest.record.version):
+            return latest
+        named = (plan_id, version)
+        return next(
+            (one for one in self.older if (one.record.id, one.record.version) == named), None
+        )
 
 
 class Need(NamedTuple):

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from gateway.amounts import UNITS_MAX, to_units
 from gateway.cycles import WEEK_MS, span
-from gateway.documents import Subscription
+from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
 from gateway.lifecycle.rules import ALONE_LINE, Alert, Spend, Window, filter_key, overage_line
 from gateway.messages.common import JsonObject
@@ -283,11 +283,16 @@ class _Chooser:
 
 
 def _plans(scope: ControlScope) -> list[JsonObject]:
-    return [one.billing_controls for one in scope.subscriptions if one.billing_controls]
+    return [
+        one.billing_controls
+        for one in scope.subscriptions
+        if one.billing_controls and one.status == ACTIVE
+    ]
 
 
 def _main(scope: ControlScope) -> list[Subscription]:
-    return [one for one in scope.subscriptions if not one.add_on and not one.one_off]
+    active = (one for one in scope.subscriptions if one.status == ACTIVE)
+    return [one for one in active if not one.add_on and not one.one_off]
 
 
 def _is_spendable(scope: ControlScope, feature_id: str) -> bool:

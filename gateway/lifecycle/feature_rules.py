@@ -101,11 +101,11 @@ def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> Featu
     _check_change(old, new, catalog)
     plans = [
         _with_items(plan, [adapt_item(item, old, new) for item in plan.document.items])
-        for plan in catalog.plans.values()
+        for plan in catalog.versions
         if _names(plan.document, old.id)
     ]
-    changed = {**catalog.plans, **{plan.record.id: plan for plan in plans}}
-    new = _with_precision(old, new, request, needs_of(new.id, changed.values()))
+    kept = (plan for plan in catalog.versions if not _names(plan.document, old.id))
+    new = _with_precision(old, new, request, needs_of(new.id, (*kept, *plans)))
     return FeatureChange(
         feature=new,
         credit_systems=_renamed_schemas(old.id, new.id, catalog),
@@ -120,7 +120,7 @@ def check_deletable(feature_id: str, catalog: CatalogView) -> None:
             raise FeatureInUseError(
                 f"Feature {feature_id} is part of credit system {feature.id}; archive it instead"
             )
-    for plan in catalog.plans.values():
+    for plan in catalog.versions:
         if _names(plan.document, feature_id):
             raise FeatureInUseError(
                 f"Feature {feature_id} is part of the plan {plan.record.id}; archive it instead"
@@ -370,7 +370,7 @@ def _names(document: PlanDocument, feature_id: str) -> bool:
 def _has_price(feature_id: str, catalog: CatalogView) -> bool:
     return any(
         item.feature_id == feature_id and item.price is not None
-        for plan in catalog.plans.values()
+        for plan in catalog.versions
         for item in plan.document.items
     )
 
@@ -378,7 +378,7 @@ def _has_price(feature_id: str, catalog: CatalogView) -> bool:
 def _counts_entities(feature_id: str, catalog: CatalogView) -> bool:
     return any(
         item.entity_feature_id == feature_id
-        for plan in catalog.plans.values()
+        for plan in catalog.versions
         for item in plan.document.items
     )
 

@@ -53,6 +53,7 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
         entity_feature_id=request.entity_feature_id,
         price=price,
         rollover=_rollover(request.rollover, feature, interval, f"{field}.rollover"),
+        on_decrease=None if request.proration is None else request.proration.on_decrease,
     )
 
 

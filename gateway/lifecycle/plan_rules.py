@@ -22,7 +22,6 @@ from gateway.errors import (
     NotSupportedError,
     PlanExistsError,
 )
-from gateway.lifecycle.attach import is_one_off, is_paid
 from gateway.lifecycle.catalog import (
     CatalogView,
     StoredPlan,
@@ -33,6 +32,7 @@ from gateway.lifecycle.catalog import (
 )
 from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
+from gateway.lifecycle.prices import is_one_off, is_paid
 from gateway.messages import plans as wire
 from gateway.messages.features import decode_feature_document
 from gateway.messages.plans import (
@@ -62,28 +62,21 @@ def new_plan(
     """Return what creating a plan writes."""
     if request.plan_id in catalog.plans:
         raise PlanExistsError(f"Plan {request.plan_id} already exists")
-    _refuse_unsupported(request)
-    items = [
-        plan_item(each, catalog, f"items.{index}") for index, each in enumerate(request.items or ())
-    ]
-    _check_repeats(items)
+    refuse_licenses(request.licenses)
     document = PlanDocument(
         name=request.name,
         description=request.description,
         group=request.group or "",
         add_on=bool(request.add_on),
         auto_enable=bool(request.auto_enable),
-        price=_base_price(request.price),
-        items=items,
-        free_trial=_free_trial(request.free_trial),
+        price=None if request.price is None else base_price(request.price),
+        items=plan_items(request.items or (), catalog),
+        free_trial=None if request.free_trial is None else free_trial(request.free_trial),
         config=request.config or wire.PlanConfig(),
         metadata=request.metadata or {},
         billing_controls=request.billing_controls or {},
     )
-    check_amounts(document.billing_controls, catalog.features)
-    _check_prices(document)
-    _check_default(document, catalog)
-    precisions = _fit(document, catalog)
+    precisions = check_plan(request.plan_id, document, catalog)
     record = PlanRecord(
         env=env,
         id=request.plan_id,
@@ -121,17 +114,36 @@ def plan_view(plan: StoredPlan) -> wire.PlanView:
     )
 
 
-def _refuse_unsupported(request: wire.PlanCreateRequest) -> None:
-    if request.licenses:
+def refuse_licenses(licenses: Sequence[object] | None) -> None:
+    """Refuse what is not supported."""
+    if licenses:
         raise NotSupportedError("licenses: license plans are not supported")
-    for index, item in enumerate(request.items or ()):
+
+
+def plan_items(
+    requests: Sequence[wire.PlanItemRequest], catalog: CatalogView, field: str = "items"
+) -> list[PlanItem]:
+    """Return items as they are stored; ``field`` is where they stand in the request."""
+    for index, item in enumerate(requests):
         if item.pooled:
-            raise NotSupportedError(f"items.{index}.pooled: pooled items are not supported")
+            raise NotSupportedError(f"{field}.{index}.pooled: pooled items are not supported")
+    items = [plan_item(each, catalog, f"{field}.{index}") for index, each in enumerate(requests)]
+    check_repeats(items, field)
+    return items
 
 
-def _base_price(request: wire.BasePriceRequest | None) -> BasePrice | None:
-    if request is None:
-        return None
+def check_plan(plan_id: str, document: PlanDocument, catalog: CatalogView) -> dict[str, int]:
+    """Refuse a plan that cannot be as a whole; return the precision of each unused feature that has
+    to become coarser for it.
+    """
+    check_amounts(document.billing_controls, catalog.features)
+    check_prices(document)
+    _check_default(plan_id, document, catalog)
+    return _fit(document, catalog)
+
+
+def base_price(request: wire.BasePriceRequest) -> BasePrice:
+    """Return the fixed price as it is stored."""
     one_of(request.interval, wire.BILLING_INTERVALS, "price.interval")
     amount = price_number(request.amount, "price.amount")
     if amount is None:
@@ -145,9 +157,8 @@ def _base_price(request: wire.BasePriceRequest | None) -> BasePrice | None:
     )
 
 
-def _free_trial(request: wire.FreeTrialRequest | None) -> FreeTrial | None:
-    if request is None:
-        return None
+def free_trial(request: wire.FreeTrialRequest) -> FreeTrial:
+    """Return the free trial as it is stored."""
     unit = request.duration_type or "month"
     one_of(unit, wire.TRIAL_UNITS, "free_trial.duration_type")
     on_end = request.on_end or "bill"
@@ -160,7 +171,8 @@ def _free_trial(request: wire.FreeTrialRequest | None) -> FreeTrial | None:
     )
 
 
-def _check_repeats(items: Sequence[PlanItem]) -> None:
+def check_repeats(items: Sequence[PlanItem], field: str = "items") -> None:
+    """Refuse a feature that is given twice in the same way."""
     seen: set[tuple[object, ...]] = set()
     for index, item in enumerate(items):
         identity = (
@@ -172,12 +184,13 @@ def _check_repeats(items: Sequence[PlanItem]) -> None:
         )
         if identity in seen:
             raise InvalidItemError(
-                f"items.{index}: feature {item.feature_id} is already given with this interval"
+                f"{field}.{index}: feature {item.feature_id} is already given with this interval"
             )
         seen.add(identity)
 
 
-def _check_prices(document: PlanDocument) -> None:
+def check_prices(document: PlanDocument) -> None:
+    """Refuse prices that do not go together."""
     intervals = _price_intervals(document)
     if "week" in intervals and intervals - {"week", "one_off"}:
         raise InvalidPriceError("items: a plan cannot mix weekly prices with monthly ones")
@@ -185,12 +198,12 @@ def _check_prices(document: PlanDocument) -> None:
         raise InvalidRequestError("free_trial: a one-off plan cannot have a free trial")
 
 
-def _check_default(document: PlanDocument, catalog: CatalogView) -> None:
+def _check_default(plan_id: str, document: PlanDocument, catalog: CatalogView) -> None:
     if not document.auto_enable:
         return
     if is_one_off(document):
         raise InvalidRequestError("auto_enable: a one-off plan cannot be enabled by itself")
-    is_trial = _is_default_trial(document)
+    is_trial = is_default_trial(document)
     if is_paid(document) and not is_trial:
         raise InvalidRequestError(
             "auto_enable: only a free plan, or one whose free trial needs no card, "
@@ -198,15 +211,17 @@ def _check_default(document: PlanDocument, catalog: CatalogView) -> None:
         )
     for other in catalog.plans.values():
         rival = other.record.auto_enable and not other.record.archived
+        rival = rival and other.record.id != plan_id
         if rival and not document.add_on and not other.record.add_on:
-            same = _is_default_trial(other.document) == is_trial
+            same = is_default_trial(other.document) == is_trial
             if same and other.record.group == document.group:
                 raise InvalidRequestError(
                     f"auto_enable: plan {other.record.id} is already the default of this group"
                 )
 
 
-def _is_default_trial(document: PlanDocument) -> bool:
+def is_default_trial(document: PlanDocument) -> bool:
+    """Whether a plan with prices may enable itself: it is free at first, and needs no card."""
     trial = document.free_trial
     return trial is not None and not trial.card_required and is_paid(document)
 
@@ -257,7 +272,7 @@ def _check_places(
     # Lowering must not change a grant that is already stored, nor one of this plan.
     own = [Decimal(item.included) for item in document.items if item.feature_id == feature.id]
     places = max(map(decimal_places, own))
-    places = max(places, needs_of(feature.id, catalog.plans.values()).places)
+    places = max(places, needs_of(feature.id, catalog.versions).places)
     if places > precision:
         raise InvalidInputsError(
             f"{field}: needs precision {precision} of feature {feature.id}, "

@@ -1,12 +1,28 @@
-"""``billing.attach`` (cold-path sections 3.1 and 3.2)."""
+"""``billing.*`` (cold-path sections 3.1, 3.2, 3.9 and 3.11). Nothing is charged: ``payment_url`` is
+always null and no answer has an invoice.
+"""
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import UNSET, UnsetType
+from typing import Annotated
 
-from gateway.messages.common import Anything, Integer, Json, Number
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gateway.messages.common import Anything, Integer, Json, JsonObject, Number
+from gateway.messages.plans import (
+    ITEMS_MAX,
+    BasePriceRequest,
+    PlanItemRequest,
+    ResetInterval,
+    choice,
+)
 from gateway.messages.subjects import CustomerData, EntityData
+
+SCHEDULES = ("immediate", "end_of_cycle")
+CANCEL_ACTIONS = ("cancel_immediately", "cancel_end_of_cycle", "uncancel")
+INTENTS = ("update_plan", "update_quantity", *CANCEL_ACTIONS, "none")
+PRORATIONS = ("prorate_immediately", "none")
 
 
 class FeatureQuantity(msgspec.Struct, kw_only=True):
@@ -16,32 +32,169 @@ class FeatureQuantity(msgspec.Struct, kw_only=True):
     quantity: Number
 
 
-class AttachRequest(msgspec.Struct, kw_only=True):
-    """Attach a plan to a customer or to one of its entities, at once and without payment."""
+class CarryOver(msgspec.Struct, kw_only=True):
+    """What of the plan before moves on to the new one; all features unless some are named."""
+
+    enabled: bool
+    feature_ids: list[str] | None = None
+
+
+class ItemSelector(msgspec.Struct, kw_only=True):
+    """Items of a plan: those of a feature, or the one with this reset interval."""
+
+    feature_id: str
+    interval: ResetInterval | None = None
+
+
+class Customize(msgspec.Struct, kw_only=True):
+    """What one customer has instead of what the plan says. ``items`` replaces all of them; with the
+    other two some are taken out and others added. A null ``price`` removes it.
+    """
+
+    price: BasePriceRequest | UnsetType | None = UNSET
+    items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
+    add_items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
+    remove_items: Annotated[list[ItemSelector], Meta(max_length=ITEMS_MAX)] | None = None
+    free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
+    billing_controls: JsonObject | None = None
+
+
+class _Billing(msgspec.Struct, kw_only=True):
+    """What attaching and updating a plan have in common; those of type anything need a payment
+    provider and are refused.
+    """
 
     customer_id: str
-    plan_id: str
     entity_id: str | None = None
     version: Integer | None = None
     feature_quantities: list[FeatureQuantity] | None = None
-    plan_schedule: str | None = None
-    customize: Json = msgspec.field(default_factory=msgspec.Raw)
-    carry_over_balances: Json = msgspec.field(default_factory=msgspec.Raw)
-    carry_over_usages: Json = msgspec.field(default_factory=msgspec.Raw)
-    starts_at: Number = msgspec.field(default_factory=msgspec.Raw)
-    ends_at: Number = msgspec.field(default_factory=msgspec.Raw)
-    subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
-    free_trial: Json = msgspec.field(default_factory=msgspec.Raw)
+    customize: Customize | None = None
+    subscription_id: str | None = None
+    carry_over_usages: CarryOver | None = None
+    billing_cycle_anchor: Annotated[
+        msgspec.Raw,
+        Meta(
+            extra_json_schema={"anyOf": [{"type": "string", "enum": ["now"]}, {"type": "number"}]}
+        ),
+    ] = msgspec.field(default_factory=msgspec.Raw)
+    proration_behavior: Annotated[str, choice(PRORATIONS)] | None = None
+    no_billing_changes: bool | None = None
+    redirect_mode: str | None = None
+    success_url: str | None = None
+    enable_plan_immediately: bool | None = None
+    metadata: JsonObject | None = None
+    free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
+    invoice_mode: Anything = msgspec.field(default_factory=msgspec.Raw)
+    discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
     license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
-    remove_plan_ids: Anything = msgspec.field(default_factory=msgspec.Raw)
-    billing_cycle_anchor: Anything = msgspec.field(default_factory=msgspec.Raw)
+    checkout_session_params: Anything = msgspec.field(default_factory=msgspec.Raw)
+    long_lived_checkout: Anything = msgspec.field(default_factory=msgspec.Raw)
+    custom_line_items: Anything = msgspec.field(default_factory=msgspec.Raw)
+    new_billing_subscription: Anything = msgspec.field(default_factory=msgspec.Raw)
+    processor_subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
+    tax_rate_id: Anything = msgspec.field(default_factory=msgspec.Raw)
+    currency: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+class AttachRequest(_Billing, kw_only=True):
+    """Attach a plan to a customer or to one of its entities, without payment: at once, or at the
+    end of the cycle where it is a step down.
+    """
+
+    plan_id: str
+    plan_schedule: Annotated[str, choice(SCHEDULES)] | None = None
+    starts_at: Integer | None = None
+    ends_at: Integer | None = None
+    carry_over_balances: CarryOver | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
+    remove_plan_ids: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+class SubscriptionUpdateRequest(_Billing, kw_only=True):
+    """Change, cancel or take back the cancel of a plan that is held. Without a plan or a
+    subscription the main one is meant.
+    """
+
+    plan_id: str | None = None
+    cancel_action: Annotated[str, choice(CANCEL_ACTIONS)] | None = None
+    refund_last_payment: Anything = msgspec.field(default_factory=msgspec.Raw)
+    recalculate_balances: Anything = msgspec.field(default_factory=msgspec.Raw)
 
 
 class AttachResponse(msgspec.Struct, kw_only=True):
-    """The plan is attached; there is nothing to pay."""
+    """It is done, or scheduled; there is nothing to pay."""
 
     customer_id: str
     entity_id: str | UnsetType = UNSET
     payment_url: str | None = None
+
+
+class PreviewPlan(msgspec.Struct, kw_only=True):
+    """A plan that comes or goes. ``effective_at`` is when, null for at once."""
+
+    plan_id: str
+    plan: Json | UnsetType = UNSET
+    feature_quantities: list[FeatureQuantity]
+    effective_at: int | None
+    canceled_at: int | None
+    expires_at: int | None
+
+
+class Period(msgspec.Struct, kw_only=True):
+    """A part of a billing cycle."""
+
+    start: int
+    end: int
+
+
+class PreviewLine(msgspec.Struct, kw_only=True):
+    """What a plan costs for a part of its cycle; negative for what is not used of the one before.
+    Nothing of it is charged.
+    """
+
+    display_name: str
+    description: str
+    subtotal: Number
+    total: Number
+    discounts: list[JsonObject] = []
+    plan_id: str
+    feature_id: str | None
+    period: Period | UnsetType = UNSET
+    quantity: Number
+
+
+class NextCycle(msgspec.Struct, kw_only=True):
+    """What the plans that are held then cost in the cycle after this one."""
+
+    starts_at: int
+    subtotal: Number
+    total: Number
+    line_items: list[PreviewLine]
+    usage_line_items: list[PreviewLine]
+
+
+class _Preview(msgspec.Struct, kw_only=True):
+    """What a change would do, and what the prices of the plans come to. Nothing is charged."""
+
+    customer_id: str
+    line_items: list[PreviewLine]
+    subtotal: Number
+    total: Number
+    currency: str
+    next_cycle: NextCycle | UnsetType = UNSET
+    incoming: list[PreviewPlan]
+    outgoing: list[PreviewPlan]
+
+
+class AttachPreview(_Preview, kw_only=True):
+    """What attaching a plan would do."""
+
+    redirect_to_checkout: bool = False
+    checkout_type: str | None = None
+
+
+class UpdatePreview(_Preview, kw_only=True):
+    """What an update would do; ``intent`` says what kind of change it is."""
+
+    intent: Annotated[str, choice(INTENTS)]

@@ -24,6 +24,8 @@ ROLLOVER_UNITS = ("month", "forever")
 ON_INCREASE = ("bill_immediately", "prorate_immediately", "prorate_next_cycle", "bill_next_cycle")
 ON_DECREASE = ("prorate", "prorate_immediately", "prorate_next_cycle", "none", "no_prorations")
 
+ATTACH_ACTIONS = ("activate", "upgrade", "downgrade", "none", "purchase")
+
 ITEMS_MAX = 200
 """Items of a plan; attaching it writes a row for each in one script."""
 
@@ -31,17 +33,18 @@ TIERS_MAX = 100
 """Tiers of a price."""
 
 
-def _choice(values: tuple[str, ...]) -> Meta:
+def choice(values: tuple[str, ...]) -> Meta:
+    """Return what the API page says of a text that is one of some."""
     return Meta(extra_json_schema={"enum": list(values)})
 
 
-BillingInterval = Annotated[str, _choice(BILLING_INTERVALS)]
-ResetInterval = Annotated[str, _choice(RESET_INTERVALS)]
-TrialUnit = Annotated[str, _choice(TRIAL_UNITS)]
-TrialEnd = Annotated[str, _choice(TRIAL_ENDS)]
-BillingMethod = Annotated[str, _choice(BILLING_METHODS)]
-TierBehavior = Annotated[str, _choice(TIER_BEHAVIORS)]
-RolloverUnit = Annotated[str, _choice(ROLLOVER_UNITS)]
+BillingInterval = Annotated[str, choice(BILLING_INTERVALS)]
+ResetInterval = Annotated[str, choice(RESET_INTERVALS)]
+TrialUnit = Annotated[str, choice(TRIAL_UNITS)]
+TrialEnd = Annotated[str, choice(TRIAL_ENDS)]
+BillingMethod = Annotated[str, choice(BILLING_METHODS)]
+TierBehavior = Annotated[str, choice(TIER_BEHAVIORS)]
+RolloverUnit = Annotated[str, choice(ROLLOVER_UNITS)]
 TierBound = Annotated[
     msgspec.Raw,
     Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"type": "string", "enum": ["inf"]}]}),
@@ -79,8 +82,8 @@ class ItemResetRequest(msgspec.Struct, kw_only=True):
 class ProrationRequest(msgspec.Struct, kw_only=True):
     """Accepted and checked, never echoed: nothing is charged."""
 
-    on_increase: Annotated[str, _choice(ON_INCREASE)] | None = None
-    on_decrease: Annotated[str, _choice(ON_DECREASE)] | None = None
+    on_increase: Annotated[str, choice(ON_INCREASE)] | None = None
+    on_decrease: Annotated[str, choice(ON_DECREASE)] | None = None
 
 
 class RolloverRequest(msgspec.Struct, kw_only=True):
@@ -154,7 +157,7 @@ class PlanCreateRequest(msgspec.Struct, kw_only=True):
 
 
 class PlanGetRequest(msgspec.Struct, kw_only=True):
-    """Name a plan; only its latest version is kept."""
+    """Name a plan, and a version of it unless the latest is meant."""
 
     plan_id: str
     version: Integer | None = None
@@ -222,8 +225,18 @@ class FreeTrial(msgspec.Struct, kw_only=True):
     on_end: TrialEnd = "bill"
 
 
+class Eligibility(msgspec.Struct, kw_only=True):
+    """What attaching the plan would be for a customer."""
+
+    attach_action: Annotated[str, choice(ATTACH_ACTIONS)]
+    status: str | UnsetType = UNSET
+    canceling: bool
+    trialing: bool = False
+    trial_available: bool = False
+
+
 class PlanView(msgspec.Struct, kw_only=True):
-    """A plan."""
+    """A plan; ``customer_eligibility`` when a customer was named."""
 
     id: str
     name: str
@@ -242,6 +255,7 @@ class PlanView(msgspec.Struct, kw_only=True):
     config: PlanConfig
     billing_controls: JsonObject
     metadata: JsonObject
+    customer_eligibility: Eligibility | UnsetType = UNSET
 
 
 Plans = list[PlanView]  # a field named list hides the builtin from its own annotation
@@ -309,6 +323,8 @@ class PlanItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     entity_feature_id: str | None = None
     price: ItemPrice | None = None
     rollover: Rollover | None = None
+    on_decrease: str | None = None
+    """One of ``ON_DECREASE``: it decides when a smaller quantity counts."""
 
 
 class PlanDocument(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -166,6 +166,7 @@ class Scripts(Server):
         document: str,
         lines: str,
         rules: str,
+        carries: str,
         rows: Sequence[FeatureRows],
     ) -> Status:
         """Run ``apply_plan``."""
@@ -183,6 +184,7 @@ class Scripts(Server):
                 document,
                 lines,
                 rules,
+                carries,
                 *flat,
             ),
         )

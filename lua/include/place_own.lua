@@ -1,22 +1,25 @@
 --[[
 Replace the rows of one feature held by one entity; same rules as place_rows.
 
-place_own(keys, state, static, dues, lines): state of the entity level read with now 0. Raises state.counter.
+place_own(keys, state, static, dues, lines, carries): state of the entity level read with now 0. Raises state.counter.
 ]]
 --@include parse_rows
 --@include store_own
 --@include sum_fields
 --@include carry_usage
+--@include leave_rest
+--@include move_carried
 --@include note_move
 --@include note_text
 --@include end_row
 --@include adopt_rollovers
 --@include own_totals
-local function place_own(keys, state, static, dues, lines)
-  local owner, old, carried = state.entity, {}, 0
+local function place_own(keys, state, static, dues, lines, carries)
+  local owner, old, carried, ended = state.entity, {}, 0, {}
   local before, before_rolled = own_totals(state.own)
   local blank, fields = {}, {}
   for _, row in ipairs(state.own) do old[row.id] = row end
+  static, dues = leave_rest(static, dues, old, carries)
   for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
   local due = string.gmatch(dues, '%S+')
@@ -34,10 +37,12 @@ local function place_own(keys, state, static, dues, lines)
   for _, row in ipairs(state.own) do
     if not kept[row.id] then
       if string.find(row.flags, 'a', 1, true) then carried = carried + row.used end
+      ended[#ended + 1] = row
       end_row(keys, state.feature, row, lines)
     end
   end
   carry_usage(rows, carried)
+  move_carried(rows, ended, carries)
   rows, static = adopt_rollovers(keys, state, rows, old, owner.id, lines)
   for _, row in ipairs(rows) do
     if not old[row.id] then

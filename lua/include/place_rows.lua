@@ -5,23 +5,26 @@ per-entity row each slot moves on to the new per-entity row of the same entities
 Entities that no row has counted yet count now, each once whatever the number of rows (hot-path section 4.1, cold-path
 section 3.5).
 
-place_rows(keys, state, static, dues, unit, lines): state of the customer level read with now 0; static the new text;
-dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for. Raises
-state.counter.
+place_rows(keys, state, static, dues, unit, lines, carries): state of the customer level read with now 0; static the new
+text; dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for;
+carries says what moves on beside that (leave_rest), {} for nothing. Raises state.counter.
 ]]
 --@include parse_rows
 --@include drop_marks
 --@include format_live
 --@include carry_usage
+--@include leave_rest
+--@include move_carried
 --@include note_move
 --@include note_text
 --@include end_row
 --@include inherit_slots
 --@include adopt_rollovers
 --@include hand_rollovers
-local function place_rows(keys, state, static, dues, unit, lines)
+local function place_rows(keys, state, static, dues, unit, lines, carries)
   local old, blank = {}, {}
   for _, row in ipairs(state.rows) do old[row.id] = row end
+  static, dues = leave_rest(static, dues, old, carries)
   for _ in string.gmatch(static, '[^\n]+') do blank[#blank + 1] = '0 0 0 0 0 0' end
   local rows, kept = parse_rows(static, table.concat(blank, ' '), 0), {}
   local due = string.gmatch(dues, '%S+')
@@ -54,6 +57,7 @@ local function place_rows(keys, state, static, dues, unit, lines)
   local entities = tonumber(string.match(band_count, ' (%d+)$'))
   if entities > 0 then carried = math.max(carried, entities * unit - counted) end
   carry_usage(rows, carried)
+  move_carried(rows, ended, carries)
   rows, static = adopt_rollovers(keys, state, rows, old, '', lines)
 
   for _, row in ipairs(rows) do
@@ -72,10 +76,11 @@ local function place_rows(keys, state, static, dues, unit, lines)
       for _, row in ipairs(rows) do
         if row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature then
           next_one = next_one or row
-          if string.find(row.flags, 'a', 1, true) then heir = heir or row end
+          local named = carries[gone.id] and carries[gone.id].heir == row.id
+          if named or lasts and string.find(row.flags, 'a', 1, true) then heir = heir or row end
         end
       end
-      if lasts and heir then inherit_slots(keys, state, gone, heir, lines) end
+      if heir then inherit_slots(keys, state, gone, heir, lines) end
       hand_rollovers(keys, state, gone, next_one, lines)
       drop_marks(keys.marks, gone.period)
     end

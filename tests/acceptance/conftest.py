@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.store import Store
 from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway
 
@@ -29,3 +30,13 @@ def clock_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]
 def later(clock_gateway: Gateway) -> World:
     """A customer on a gateway whose clock may be moved."""
     return World(clock_gateway)
+
+
+@pytest.fixture
+def store(clock_gateway: Gateway) -> Iterator[Store]:
+    """A customer, and plans that switch, on a gateway whose clock may be moved."""
+    opened = Store(clock_gateway)
+    try:
+        yield opened
+    finally:
+        opened.close()

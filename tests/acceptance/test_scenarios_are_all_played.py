@@ -25,12 +25,18 @@ m01 m02 m04 m05 m07 m08 m10 m11 m13 m14
 n01 n02 n04 n05 n07 n08 n10 n11 n13 n14
 o01 o02 o04 o05 o07 o08 o10 o11 o13 o14 o16 o17
 p01 p02 p04 p05 p07 p08
+s01 s02 s04 s05 s07 s08 s10 s11 s13 s14 s16 s17 s19
+s20 s22 s23 s25 s26 s28 s29 s31 s32 s34 s35 s37 s38
+s40 s41 s43 s44 s46 s47 s49 s50 s52 s53 s55 s56 s58 s59
+s61 s62 s64 s65 s67 s68 s70 s71 s73 s74 s76 s77 s79
+s80 s82 s83 s85 s86 s88 s89 s91 s92 s94 s95 s97 s98
+s100 s101 s103 s104 s106 s107 s109 s110 s112
 """
 """The ids of the reference, theme by theme; a number it does not use is not missing."""
 
 SCENARIOS = NUMBERED.split()
 
-IDS = re.compile(r"test_((?:(?:and_)?[a-p]\d\d_)+)")
+IDS = re.compile(r"test_((?:(?:and_)?[a-ps]\d\d\d?_)+)")
 
 
 def played() -> set[str]:
@@ -40,12 +46,12 @@ def played() -> set[str]:
         for path in Path(__file__).parent.glob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and (found := IDS.match(node.name))
-        for name in re.findall(r"[a-p]\d\d", found[1])
+        for name in re.findall(r"[a-ps]\d+", found[1])
     }
 
 
 def test_every_scenario_is_played_or_left_out_for_a_reason() -> None:
-    assert sorted(played() | set(LEFT_OUT)) == SCENARIOS
+    assert sorted(played() | set(LEFT_OUT)) == sorted(SCENARIOS)
 
 
 def test_no_scenario_that_is_left_out_is_played() -> None:
@@ -53,5 +59,5 @@ def test_no_scenario_that_is_left_out_is_played() -> None:
 
 
 def test_each_scenario_is_listed_once_and_each_reason_says_something() -> None:
-    assert sorted(set(SCENARIOS)) == SCENARIOS
+    assert len(set(SCENARIOS)) == len(SCENARIOS)
     assert all(LEFT_OUT.values())

@@ -211,9 +211,17 @@ async def test_use_is_announced_once(catalog: CatalogStore) -> None:
     assert await catalog.revision() == 2
 
 
-async def test_the_latest_version_of_a_plan_counts(catalog: CatalogStore) -> None:
+async def test_every_version_of_a_plan_is_kept(catalog: CatalogStore) -> None:
     await _put(catalog, plans=(_plan(), _plan(version=2)))
-    assert (await catalog.load()).plans == [_plan(version=2)]
+    assert (await catalog.load()).plans == [_plan(), _plan(version=2)]
+
+
+async def test_a_plan_is_deleted_before_another_gets_its_id(catalog: CatalogStore) -> None:
+    await _put(catalog, plans=(_plan(), _plan(version=2)))
+    gone = (_plan(), _plan(version=2))
+    revision = await catalog.revision()
+    assert await catalog.apply(CatalogChange(revision, deleted_plans=gone, plans=(_plan(),)))
+    assert (await catalog.load()).plans == [_plan()]
 
 
 async def test_key_is_kept_as_a_digest(catalog: SqlCatalog, engine: Engine) -> None:

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from gateway.config import Settings
-from tests.fixtures.app import CUSTOMER_ID, KEY, LIVE_KEY, Api, FakeApi
+from tests.fake_engine import CUSTOMER_ID
+from tests.fixtures.app import KEY, LIVE_KEY, Api, FakeApi
 
 LIST = "customers.list"
 

@@ -11,7 +11,8 @@ import pytest
 from gateway import errors
 from gateway.api.errors import status_of
 from gateway.api.operations import COMMON_ERRORS, OPERATIONS
-from tests.fixtures.app import BODY_BYTES_MAX, CUSTOMER_ID, KEY, Api, FakeApi
+from tests.fake_engine import CUSTOMER_ID
+from tests.fixtures.app import BODY_BYTES_MAX, KEY, Api, FakeApi
 
 CHECK = "balances.check"
 TRACK = "balances.track"
@@ -164,9 +165,13 @@ async def test_an_event_name_cannot_be_rejected(api: Api) -> None:
 
 
 async def test_what_is_not_supported_says_so(api: Api) -> None:
-    customize = await api.send("billing.attach", body(plan_id="p", customize={"price": None}))
+    refused = await api.send("billing.attach", body(plan_id="p", discounts=[{"id": "d"}]))
+    unserved = await api.call("invoices.list", customer_id="cus_1")
 
-    assert customize.error == (400, "not_supported")
+    assert refused.error == (400, "not_supported")
+    assert refused.body["message"].startswith("discounts: ")
+    assert unserved.error == (400, "not_supported")
+    assert unserved.body["message"].startswith("invoices.list: ")
 
 
 async def test_a_body_over_the_limit_is_a_413(api: Api) -> None:

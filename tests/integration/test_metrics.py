@@ -18,7 +18,8 @@ from gateway.api.openapi import package_version
 from gateway.config import Settings
 from gateway.errors import UnavailableError
 from gateway.metrics import METRICS
-from tests.fixtures.app import CUSTOMER_ID, KEY, Api, FakeApi
+from tests.fake_engine import CUSTOMER_ID
+from tests.fixtures.app import KEY, Api, FakeApi
 from tests.waiting import WAIT_SECONDS, wait_until
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

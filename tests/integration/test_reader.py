@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from gateway.errors import InvalidCursorError, UnavailableError
+from gateway.holders import PlanFilter
 from gateway.ports import DeductionRecord, EntityRef, EventQuery, ListQuery, Reader
 from gateway.rows import Kind, RowDocument, decode_row
 from persistence import store
@@ -200,9 +201,9 @@ async def test_plans_filter_by_active_subscription(engine: Engine, reader: Reade
         subscription(plan_id="free", status="expired"), customer_id="ann", internal_id="cus_ann"
     )
     _carry(engine, history)
-    query = ListQuery(env="sandbox", limit=9, plan_ids=("pro", "free"))
+    query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("pro"), PlanFilter("free")))
     assert [name for name, _ in (await reader.list_customers(query)).items] == ["cy", "bob"]
-    query = ListQuery(env="sandbox", limit=9, plan_ids=("team",), customer_id="bob")
+    query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("team"),), customer_id="bob")
     assert (await reader.list_entities(query)).items == [("bob", "bob-2")]
 
 

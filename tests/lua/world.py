@@ -112,7 +112,12 @@ class World:
         return await self.scripts.delete_entity(self.context, name, SEAT)
 
     async def attach(
-        self, scope: str = "", revision: str | None = None, rules: str = "", **rows: list[Row]
+        self,
+        scope: str = "",
+        revision: str | None = None,
+        rules: str = "",
+        carries: str = "",
+        **rows: list[Row],
     ) -> Status:
         """Replace the rows of a scope."""
         document, line = '[{"id":"sub_1"}]', 'S\t\t{"id":"sub_1"}'
@@ -128,6 +133,7 @@ class World:
             document,
             line,
             rules,
+            carries,
             groups(rows),
         )
 

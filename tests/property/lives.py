@@ -99,7 +99,7 @@ class Lives(Stage):
         revision = "0" if stale == 0 else self.state.customer.get("rev", "1")
         apply_plan = self.scripts.apply_plan
         status = self.run(
-            apply_plan(self.context, revision, scope, *texts, "", feature_rows(self.real(rows)))
+            apply_plan(self.context, revision, scope, *texts, "", "", feature_rows(self.real(rows)))
         )
         stale_status = Status.STALE if stale == 0 and self.ledger is not None else None
         if self.expect(status, self.missing("") or stale_status or self.missing(scope)):

@@ -176,7 +176,7 @@ class Copies:
         for name, plan in zip(NAMES, past.own, strict=False):
             rows = feature_rows(self._rows(plan, name))
             revision = (self.run(self._client.hget(KEYS.customer, "rev")) or b"1").decode()
-            self.run(self.real.apply_plan(self.context, revision, name, "{}", "", "", rows))
+            self.run(self.real.apply_plan(self.context, revision, name, "{}", "", "", "", rows))
 
     def call(self, call: Call) -> bool:
         """Compare the ways of one call, and go on from what it wrote; tell whether it was short."""

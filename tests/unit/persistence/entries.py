@@ -229,9 +229,17 @@ def subscription(
     entity: str = "",
     status: str = "active",
     ended_at: int | None = None,
+    started_at: int = 0,
+    expires_at: int | None = None,
 ) -> str:
     document = Subscription(
-        id=subscription_id, plan_id=plan_id, version=1, status=status, ended_at=ended_at
+        id=subscription_id,
+        plan_id=plan_id,
+        version=1,
+        status=status,
+        started_at=started_at,
+        ended_at=ended_at,
+        expires_at=expires_at,
     )
     return join("S", entity, msgspec.json.encode(document).decode())
 

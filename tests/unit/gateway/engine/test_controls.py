@@ -15,8 +15,8 @@ from gateway.engine.controls import (
     rules_of,
     rules_of_image,
 )
-from gateway.engine.creation import encode_document
 from gateway.engine.images import restore_groups
+from gateway.engine.planner import encode_document
 from gateway.errors import FeatureNotFoundError
 from gateway.messages.common import JsonObject
 from gateway.ports import CustomerImage, EntityImage, RowImage, WindowImage

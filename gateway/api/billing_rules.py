@@ -1,0 +1,154 @@
+"""What the bodies of ``billing.*`` and of plan changes must look like. What needs a payment
+provider is refused by name, never passed over.
+"""
+
+from __future__ import annotations
+
+from gateway.amounts import parse_decimal
+from gateway.api import shapes
+from gateway.api.operation import Call
+from gateway.api.rules import VERSION_MAX, plan_item_ids, subject_data
+from gateway.errors import InvalidInputsError, NotSupportedError
+from gateway.messages import billing as wire
+from gateway.messages.common import ID_MAX, given
+from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
+
+UNPAID = (
+    "free_trial",
+    "invoice_mode",
+    "discounts",
+    "license_quantities",
+    "checkout_session_params",
+    "long_lived_checkout",
+    "custom_line_items",
+    "new_billing_subscription",
+    "processor_subscription_id",
+    "tax_rate_id",
+    "currency",
+    "remove_plan_ids",
+    "refund_last_payment",
+    "recalculate_balances",
+)
+"""Parameters of a payment provider, and others that would change what happens; refused rather than
+ignored.
+"""
+
+TIME_MAX = 7_258_118_400_000
+"""The last millisecond a caller may name, at the end of the year 2199; cycles are counted on from
+it.
+"""
+
+_NOTHING = (b"", b"null", b"false", b"[]", b"{}")
+_CHANGES = (
+    "feature_quantities",
+    "version",
+    "customize",
+    "cancel_action",
+    "carry_over_usages",
+    "proration_behavior",
+    "no_billing_changes",
+)
+_NOT_WITH_CANCEL = ("feature_quantities", "version", "customize", "carry_over_usages")
+
+
+def attach(_: Call, request: wire.AttachRequest) -> None:
+    """``billing.attach`` and ``billing.preview_attach``."""
+    _billing(request)
+    shapes.plan_id(request.plan_id)
+    if request.plan_schedule is not None:
+        shapes.one_of(request.plan_schedule, wire.SCHEDULES, "plan_schedule")
+    request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
+    request.ends_at = shapes.whole(request.ends_at, "ends_at", 0, TIME_MAX)
+    _carry_over(request.carry_over_balances, "carry_over_balances")
+    subject_data(request.customer_data, request.entity_data)
+
+
+def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
+    """``billing.update`` and ``billing.preview_update``."""
+    _billing(request)
+    if request.plan_id is not None:
+        shapes.plan_id(request.plan_id)
+    if given(request.billing_cycle_anchor):
+        raise NotSupportedError(
+            "billing_cycle_anchor: the cycle of a plan that is held cannot be moved"
+        )
+    if all(getattr(request, name) is None for name in _CHANGES):
+        raise InvalidInputsError(f"input: at least one of {', '.join(_CHANGES)} is required")
+    if request.cancel_action is not None:
+        shapes.one_of(request.cancel_action, wire.CANCEL_ACTIONS, "cancel_action")
+        for name in _NOT_WITH_CANCEL:
+            if getattr(request, name) is not None:
+                raise InvalidInputsError(f"cancel_action: excludes {name}")
+    revises = request.customize is not None or request.version is not None
+    if request.carry_over_usages is not None and not revises:
+        raise InvalidInputsError("carry_over_usages: needs version or customize")
+
+
+def plan_update(_: Call, request: PlanUpdateRequest) -> None:
+    """``plans.update``."""
+    shapes.plan_id(request.plan_id)
+    if request.new_plan_id is not None:
+        shapes.plan_id(request.new_plan_id, "new_plan_id")
+    shapes.name(request.name, "name", least=1)
+    if isinstance(request.description, str):
+        shapes.name(request.description, "description")
+    shapes.name(request.group, "group", most=ID_MAX)
+    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
+    shapes.length(request.update_variant_ids, "update_variant_ids")
+    plan_item_ids(request.items or (), "items")
+    shapes.documents(metadata=request.metadata, billing_controls=request.billing_controls)
+
+
+def plan_delete(_: Call, request: PlanDeleteRequest) -> None:
+    """``plans.delete``."""
+    shapes.plan_id(request.plan_id)
+
+
+def _billing(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> None:
+    shapes.customer_id(request.customer_id)
+    shapes.text_ids(entity_id=request.entity_id, subscription_id=request.subscription_id)
+    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
+    for field in UNPAID:
+        if bytes(getattr(request, field, b"")) not in _NOTHING:
+            raise NotSupportedError(
+                f"{field}: is not supported; plans change without a payment provider"
+            )
+    if request.proration_behavior is not None:
+        shapes.one_of(request.proration_behavior, wire.PRORATIONS, "proration_behavior")
+    _anchor(request)
+    shapes.length(request.feature_quantities, "feature_quantities")
+    for index, quantity in enumerate(request.feature_quantities or ()):
+        shapes.text_id(quantity.feature_id, f"feature_quantities.{index}.feature_id")
+        shapes.number(quantity.quantity, f"feature_quantities.{index}.quantity", required=True)
+    _carry_over(request.carry_over_usages, "carry_over_usages")
+    if request.customize is not None:
+        _customize(request.customize)
+
+
+def _anchor(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> None:
+    raw = request.billing_cycle_anchor
+    if given(raw) and bytes(raw) != b'"now"':
+        if bytes(raw)[:1] not in b"0123456789":
+            raise InvalidInputsError('billing_cycle_anchor: must be "now" or Unix milliseconds')
+        if not 0 <= parse_decimal(bytes(raw), field="billing_cycle_anchor") <= TIME_MAX:
+            raise InvalidInputsError(f"billing_cycle_anchor: must be 0 to {TIME_MAX}")
+
+
+def _carry_over(carry: wire.CarryOver | None, field: str) -> None:
+    if carry is not None:
+        shapes.length(carry.feature_ids, f"{field}.feature_ids")
+        for index, feature_id in enumerate(carry.feature_ids or ()):
+            shapes.text_id(feature_id, f"{field}.feature_ids.{index}")
+
+
+def _customize(customize: wire.Customize) -> None:
+    if bytes(customize.free_trial) not in _NOTHING:
+        raise NotSupportedError("customize.free_trial: is not supported")
+    patched = customize.add_items is not None or customize.remove_items is not None
+    if customize.items is not None and patched:
+        raise InvalidInputsError("customize.items: excludes add_items and remove_items")
+    plan_item_ids(customize.items or (), "customize.items")
+    plan_item_ids(customize.add_items or (), "customize.add_items")
+    for index, item in enumerate(customize.remove_items or ()):
+        shapes.text_id(item.feature_id, f"customize.remove_items.{index}.feature_id")
+    shapes.documents(**{"customize.billing_controls": customize.billing_controls})

@@ -1,0 +1,45 @@
+"""Operations of the published clients that need a payment provider, or are not there yet: they are
+answered with their names rather than as routes nobody knows.
+"""
+
+from __future__ import annotations
+
+from gateway.errors import NotSupportedError
+
+_PREFIX = "/v1/"
+
+OPERATIONS = frozenset(
+    [
+        "balances.track_tokens",
+        "billing.create_schedule",
+        "billing.import",
+        "billing.multi_attach",
+        "billing.multi_update",
+        "billing.open_customer_portal",
+        "billing.preview_multi_attach",
+        "billing.preview_multi_update",
+        "billing.setup_payment",
+        "billing.verify",
+        "customers.list_purchases",
+        "customers.list_subscriptions",
+        "keys.mint",
+        "keys.refresh",
+        "keys.revoke",
+        "logs.search",
+        "plans.create_variant",
+    ]
+)
+
+RESOURCES = frozenset(("invoices", "licenses", "platform", "referrals", "rewards", "sandboxes"))
+"""Those of which no operation is there."""
+
+
+def refusal(path: str) -> NotSupportedError | None:
+    """Return what is answered on a route that is known and not supported; None for any other."""
+    name = path.removeprefix(_PREFIX)
+    if name == path or (name not in OPERATIONS and name.partition(".")[0] not in RESOURCES):
+        return None
+    return NotSupportedError(
+        f"{name}: is not supported; plans change without a payment provider, and invoices, "
+        "licenses, referrals and rewards come later"
+    )

@@ -1,0 +1,279 @@
+"""Plans of one scope, read and written: what every change of subscriptions shares, and what happens
+to them by itself.
+
+A change is decided on what one script has read and carried out by another, which applies all of it
+if nothing changed in between; else it is decided anew. So a plan that was scheduled begins exactly
+once, whoever comes first: a call about the customer, a sweep of any process, or both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.documents import Subscription
+from gateway.engine.agenda import Agenda
+from gateway.engine.controls import (
+    customer_scope,
+    entity_scope,
+    own_rows,
+    rules_of,
+    shared_rows,
+)
+from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
+from gateway.errors import (
+    InvalidInputsError,
+    InvalidRequestError,
+    PlanNotFoundError,
+    UnavailableError,
+)
+from gateway.ids import new_id
+from gateway.lifecycle.attach import Making
+from gateway.lifecycle.due import fall_due, first_due
+from gateway.lifecycle.plan_rows import Offer
+from gateway.lifecycle.prices import is_paid
+from gateway.lifecycle.scope import Change, Scope, leave
+from gateway.messages.plans import PlanDocument
+from gateway.outbox import join
+from gateway.rows import decode_live, encode_rows
+from gateway.scripts import FeatureRows, Status
+
+if TYPE_CHECKING:
+    from gateway.engine.catalog import Catalog
+    from gateway.engine.subject import Subject, Subjects
+    from gateway.ports import Clock, FeatureRecord, PlanRecord
+    from gateway.rows import Live, Row
+    from gateway.scripts import CustomerReply, Scripts
+
+log = logging.getLogger(__name__)
+
+CHANGES_MAX = 50
+"""Races one change may lose before it gives up."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def changed_meanwhile(customer_id: str) -> UnavailableError:
+    """Return the error for a change that lost its race too often."""
+    return UnavailableError(f"customer {customer_id} keeps changing; try again")
+
+
+def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
+    """Return a document as the JSON text Redis and SQL keep."""
+    return _encoder.encode(document).decode()
+
+
+class Planner:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        subjects: Subjects,
+        catalog: Catalog,
+        clock: Clock,
+        *,
+        keeps_overage: bool,
+    ) -> None:
+        self._scripts = scripts
+        self._subjects = subjects
+        self._catalog = catalog
+        self._clock = clock
+        self._keeps_overage = keeps_overage
+        self.agenda: Agenda = subjects.agenda
+
+    def making(self, now_ms: int) -> Making:
+        """Return what decisions at a time need from outside."""
+        return Making(now_ms, new_id, self._keeps_overage)
+
+    async def offer(
+        self, env: str, record: PlanRecord, document: PlanDocument, *, is_custom: bool = False
+    ) -> Offer:
+        """Return a plan with its features, each marked as used: from now on their precision is
+        fixed.
+        """
+        features: dict[str, FeatureRecord] = {}
+        for item in document.items:
+            for named in filter(None, (item.feature_id, item.entity_feature_id)):
+                feature = await self._catalog.feature(env, named)
+                features[feature.id] = await self._catalog.use_feature(feature)
+        return Offer(record, document, features, is_custom)
+
+    async def offer_of(self, env: str, subscription: Subscription) -> Offer:
+        """Return what a subscription is of. Raises ``PlanNotFoundError``."""
+        record, document = await self._catalog.plan(env, subscription.plan_id, subscription.version)
+        custom = subscription.custom
+        if custom is not None:
+            document = msgspec.convert(custom, PlanDocument)
+        return await self.offer(env, record, document, is_custom=custom is not None)
+
+    async def default(self, env: str, group: str) -> Offer | None:
+        """Return the free plan of a group that enables itself."""
+        with contextlib.suppress(UnavailableError):
+            await self._catalog.refresh()
+        for record, document in self._catalog.plans(env):
+            is_default = record.auto_enable and not record.archived and not record.add_on
+            if is_default and record.group == group and not is_paid(document):
+                return await self.offer(env, record, document)
+        return None
+
+    async def scope(self, subject: Subject, reply: CustomerReply, now_ms: int) -> Scope:
+        """Return the scope of a reply; rows that have expired are left out."""
+        customers = decode_subscriptions(reply.subscriptions)
+        if not reply.entity:
+            rows = _live(shared_rows(reply), now_ms)
+            documents = await self._documents(subject.env, customers)
+            return Scope("", customers, rows, (), _lives(reply, own=False), documents)
+        held = decode_entity(reply.entity).document.subscriptions
+        return Scope(
+            subject.entity_id,
+            held,
+            _live(own_rows(reply), now_ms),
+            {row.id for rows in shared_rows(reply).values() for row in rows},
+            _lives(reply, own=True),
+            await self._documents(subject.env, held),
+            customers,
+        )
+
+    async def _documents(
+        self, env: str, subscriptions: list[Subscription]
+    ) -> dict[str, PlanDocument]:
+        found = {}
+        for one in subscriptions:
+            if one.custom is not None:
+                found[one.id] = msgspec.convert(one.custom, PlanDocument)
+                continue
+            with contextlib.suppress(PlanNotFoundError):
+                found[one.id] = (await self._catalog.plan(env, one.plan_id, one.version)).document
+        return found
+
+    async def apply(self, subject: Subject, reply: CustomerReply, change: Change) -> Status:
+        """Carry out a change that was decided on a reply, if nothing has changed since."""
+        lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
+        document = _encoder.encode(change.subscriptions).decode()
+        if reply.entity:
+            entity = decode_entity(reply.entity)
+            document = encode_document(
+                msgspec.structs.replace(entity.document, subscriptions=change.subscriptions)
+            )
+            lines.append(join("N", subject.entity_id, entity.number, entity.feature_id, document))
+        features = {
+            row.id: feature
+            for feature, rows in _held(reply, own=bool(reply.entity)).items()
+            for row in rows
+        }
+        carries = ("\t".join((features[one.row_id], *one)) for one in change.carries)
+        status = await self._scripts.apply_plan(
+            self._subjects.context(subject),
+            reply.revision,
+            subject.entity_id,
+            document,
+            "\n".join(lines),
+            await self._rules(subject, reply, change),
+            "\n".join(carries),
+            await self.feature_rows(subject.env, change),
+        )
+        if status is Status.DUE:
+            await self._subjects.settle(subject)
+            return Status.STALE
+        if status is Status.DONE:
+            self._note(subject, first_due(change.subscriptions))
+        return status
+
+    async def feature_rows(self, env: str, change: Change) -> list[FeatureRows]:
+        """Return the rows of a change as the scripts take them."""
+        groups = []
+        for feature_id, rows in change.rows.items():
+            feature = await self._catalog.feature(env, feature_id)
+            text = " ".join(str(change.dues.get(row.id, 0)) for row in rows)
+            groups.append(FeatureRows(feature_id, encode_rows(rows), text, 10**feature.precision))
+        return groups
+
+    async def _rules(self, subject: Subject, reply: CustomerReply, change: Change) -> str:
+        customer = decode_customer(reply.document)
+        if reply.entity:
+            entity = decode_entity(reply.entity).document
+            before = entity_scope(entity, customer, own_rows(reply))
+        else:
+            subscriptions = decode_subscriptions(reply.subscriptions)
+            before = customer_scope(customer, subscriptions, shared_rows(reply))
+        rows = {**before.rows, **change.rows}
+        after = before._replace(subscriptions=change.subscriptions, rows=rows)
+        return await rules_of(self._catalog, subject.env, after, before)
+
+    def _note(self, subject: Subject, first: Subscription | None) -> None:
+        due_ms = None if first is None else first.due_at
+        now_ms = self._clock.now_ms(subject.env)
+        self.agenda.note(subject.env, subject.customer_id, subject.entity_id, due_ms, now_ms)
+
+    async def carry_out(self, subject: Subject) -> None:
+        """Let happen whatever is due to the plans of a customer and of its entities.
+
+        Raises ``UnavailableError`` when the customer keeps changing.
+        """
+        now_ms = self._clock.now_ms(subject.env)
+        for entity_id in self.agenda.due(subject.env, subject.customer_id, now_ms):
+            await self._carry_out(subject._replace(entity_id=entity_id))
+
+    async def _carry_out(self, subject: Subject) -> None:
+        """Let happen what is due in one scope, one thing after the other."""
+        env = subject.env
+        for _ in range(CHANGES_MAX):
+            now_ms = self._clock.now_ms(env)
+            reply = await self._scripts.read_customer(subject.keys, now_ms, subject.entity_id)
+            if reply.status is Status.DUE:
+                await self._subjects.settle(subject)
+                continue
+            if reply.status is not Status.DONE:  # gone, or comes back with its dates
+                self._note(subject, None)
+                return
+            scope = await self.scope(subject, reply, now_ms)
+            first = first_due(scope.subscriptions)
+            if first is None or first.due_at is None or first.due_at > now_ms:
+                self._note(subject, first)
+                return
+            await self._happen(subject, reply, scope, first)
+        raise changed_meanwhile(subject.customer_id)
+
+    async def _happen(
+        self, subject: Subject, reply: CustomerReply, scope: Scope, one: Subscription
+    ) -> None:
+        at_ms = one.due_at or 0
+        try:
+            offer = await self.offer_of(subject.env, one)
+            default = await self.default(subject.env, one.group)
+            change = fall_due(scope, one, offer, default, self.making(at_ms))
+            status = await self.apply(subject, reply, change)
+        except (PlanNotFoundError, InvalidInputsError, InvalidRequestError):
+            status = Status.OUT_OF_RANGE
+        if status is Status.OUT_OF_RANGE:
+            # It can never begin: better without it than to try again with every call.
+            named = (one.plan_id, subject.env, subject.customer_id)
+            log.error("plan %s of %s customer %s cannot go on and ends", *named)
+            await self.apply(subject, reply, leave(scope, [one], at_ms))
+
+
+def _held(reply: CustomerReply, *, own: bool) -> dict[str, list[Row]]:
+    return own_rows(reply) if own else shared_rows(reply)
+
+
+def _live(rows: dict[str, list[Row]], now_ms: int) -> dict[str, list[Row]]:
+    found = {
+        feature: [row for row in held if not 0 < row.expires_ms <= now_ms]
+        for feature, held in rows.items()
+    }
+    return {feature: held for feature, held in found.items() if held}
+
+
+def _lives(reply: CustomerReply, *, own: bool) -> dict[str, Live]:
+    rows = _held(reply, own=own)
+    return {
+        row.id: live
+        for one in reply.descriptions
+        for row, live in zip(
+            rows[one.feature], decode_live(one.own_live if own else one.live), strict=True
+        )
+    }

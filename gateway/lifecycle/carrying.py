@@ -1,0 +1,124 @@
+"""What of a plan that ends moves on to the plan in its place (cold-path section 3.5). Pure.
+
+Continuous use and rollovers move on by themselves, inside the script. Here it is said of each other
+row whether what was used of it is used of a new row, or what is left of it stays as a balance of no
+plan; the numbers themselves are known to the script alone, so none is missed or counted twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.cycles import next_boundary
+from gateway.errors import NotSupportedError
+from gateway.ids import ROW_PREFIX
+from gateway.lifecycle.order import rank
+from gateway.lifecycle.scope import Carry
+from gateway.rows import Kind, Row, RowDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from gateway.documents import Subscription
+    from gateway.lifecycle.scope import Change, Scope
+
+_POSITION = 500
+"""Place in the spending order of what is left of an old plan: after the items of any plan."""
+
+
+class Carrying(NamedTuple):
+    """A wish to carry over; ``features`` None is all of them."""
+
+    features: Collection[str] | None = None
+
+    def covers(self, feature: str) -> bool:
+        """Whether the wish is about a feature."""
+        return self.features is None or feature in self.features
+
+
+def carry(
+    scope: Scope,
+    change: Change,
+    old: Subscription,
+    new: Subscription,
+    *,
+    usages: Carrying | None,
+    balances: Carrying | None,
+    at_ms: int,
+    make_id: Callable[[str], str],
+) -> Change:
+    """Return the change with what moves from the rows of one subscription to those of another.
+
+    Raises ``NotSupportedError`` for what each entity has left.
+    """
+    rows, dues = dict(change.rows), dict(change.dues)
+    carries: list[Carry] = []
+    ends_ms = next_boundary(old.anchor_ms, old.cycle_unit, old.cycle_every, at_ms)
+    for feature, held in scope.held(old).items():
+        heirs = [row for row in rows[feature] if row.document.subscription_id == new.id]
+        for row in filter(_is_counted, held):
+            heir = heir_of(row, heirs)
+            if _is_bought_once(row):
+                expires_ms = 0
+            elif balances is not None and balances.covers(feature) and not row.unlimited:
+                if row.kind is Kind.PER_ENTITY:
+                    raise NotSupportedError(
+                        f"carry_over_balances: what entities have left of {feature} stays "
+                        "with the plan"
+                    )
+                due_ms = scope.lives[row.id].due_ms if row.id in scope.lives else 0
+                expires_ms = due_ms or ends_ms
+            else:
+                if usages is not None and usages.covers(feature) and heir is not None:
+                    carries.append(Carry(row.id, heir.id))
+                continue
+            rest = _rest(make_id, len(carries), expires_ms=expires_ms, now_ms=at_ms)
+            rows[feature] = [*rows[feature], rest]
+            dues[rest.id] = 0
+            carries.append(Carry(row.id, heir.id if heir else "", rest.id))
+    return change._replace(rows=rows, dues=dues, carries=(*change.carries, *carries))
+
+
+def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:
+    """Return the new row that takes over what was used of one: of the same kind, and with the same
+    reset if there is such a row.
+    """
+    fitting = [
+        heir
+        for heir in heirs
+        if heir.kind is row.kind and heir.entity_feature == row.entity_feature
+    ]
+    same = (heir for heir in fitting if (heir.unit, heir.every) == (row.unit, row.every))
+    return next(same, fitting[0] if fitting else None)
+
+
+def _is_counted(row: Row) -> bool:
+    """Whether a row has numbers that do not move on by themselves."""
+    return row.kind is not Kind.FLAG and not row.allocated and not row.rollover
+
+
+def _is_bought_once(row: Row) -> bool:
+    """Whether the row is units that were bought for good."""
+    is_shared = row.kind is Kind.SHARED and not row.unlimited
+    return is_shared and row.document.price is not None and not row.unit and not row.overage
+
+
+def _rest(make_id: Callable[[str], str], place: int, *, expires_ms: int, now_ms: int) -> Row:
+    """Return the row of what is left; the script writes how much."""
+    return Row(
+        id=make_id(ROW_PREFIX),
+        kind=Kind.SHARED,
+        grant=1,
+        expires_ms=expires_ms,
+        rank=rank(
+            unlimited=False,
+            unit="",
+            every=0,
+            expires_ms=expires_ms,
+            add_on=False,
+            overage=False,
+            created_ms=now_ms,
+            position=_POSITION + place,
+        ),
+        document=RowDocument(included=1),
+    )

@@ -1,0 +1,68 @@
+"""One customer's own version of a plan: its price, items and controls (cold-path section 3.1).
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.errors import InvalidInputsError, InvalidRequestError
+from gateway.lifecycle.controls import check_amounts
+from gateway.lifecycle.plan_rules import base_price, check_prices, check_repeats, plan_items
+
+if TYPE_CHECKING:
+    from gateway.lifecycle.catalog import CatalogView
+    from gateway.messages.billing import Customize, ItemSelector
+    from gateway.messages.plans import PlanDocument, PlanItem
+
+_FIELD = "customize"
+
+
+def customized(document: PlanDocument, request: Customize, catalog: CatalogView) -> PlanDocument:
+    """Return a plan with what one customer has instead.
+
+    Raises ``InvalidInputsError`` when nothing is asked for, ``InvalidRequestError`` for an item to
+    remove that is not there, and the errors of a new plan.
+    """
+    changes: dict[str, object] = {}
+    if request.price is not UNSET:
+        changes["price"] = None if request.price is None else base_price(request.price)
+    if request.items is not None:
+        changes["items"] = plan_items(request.items, catalog, f"{_FIELD}.items")
+    elif request.add_items is not None or request.remove_items is not None:
+        changes["items"] = _patched(document.items, request, catalog)
+    if request.billing_controls is not None:
+        check_amounts(request.billing_controls, catalog.features, f"{_FIELD}.billing_controls")
+        changes["billing_controls"] = document.billing_controls | request.billing_controls
+    if not changes:
+        raise InvalidInputsError(
+            f"{_FIELD}: needs price, items, add_items, remove_items or billing_controls"
+        )
+    changed = msgspec.structs.replace(document, **changes)
+    check_prices(changed)
+    return changed
+
+
+def _patched(items: list[PlanItem], request: Customize, catalog: CatalogView) -> list[PlanItem]:
+    kept = list(items)
+    for index, selector in enumerate(request.remove_items or ()):
+        removed = [item for item in kept if _fits(item, selector)]
+        if not removed:
+            raise InvalidRequestError(
+                f"{_FIELD}.remove_items.{index}: the plan has no such item of feature "
+                f"{selector.feature_id}"
+            )
+        kept = [item for item in kept if item not in removed]
+    added = plan_items(request.add_items or (), catalog, f"{_FIELD}.add_items")
+    check_repeats([*kept, *added], _FIELD)
+    return [*kept, *added]
+
+
+def _fits(item: PlanItem, selector: ItemSelector) -> bool:
+    return item.feature_id == selector.feature_id and selector.interval in (
+        None,
+        item.reset_interval,
+    )

@@ -1,0 +1,55 @@
+"""What happens to the plans of one scope by itself when its time has come: a scheduled plan begins,
+a plan ends, a smaller quantity counts. Pure; ``at_ms`` is when it was to happen, which may be long
+past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gateway.documents import ACTIVE, SCHEDULED, Subscription
+from gateway.lifecycle.attach import begin
+from gateway.lifecycle.cancel import expire, is_main
+from gateway.lifecycle.quantities import requantify
+
+if TYPE_CHECKING:
+    from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Change, Scope
+
+
+def first_due(subscriptions: Iterable[Subscription]) -> Subscription | None:
+    """Return the subscription to which something happens next; at one moment those that begin come
+    first, for they take the place of those that end.
+    """
+    waiting = [one for one in subscriptions if one.due_at is not None]
+    return min(waiting, key=_place, default=None)
+
+
+def fall_due(
+    scope: Scope, one: Subscription, offer: Offer, default: Offer | None, making: Making
+) -> Change:
+    """Return what changes when the time of a subscription has come; ``offer`` is its plan,
+    ``default`` the free plan of its group that enables itself. ``making.now_ms`` is that time.
+    """
+    at_ms = making.now_ms
+    if one.status == SCHEDULED:
+        replaced = scope.current(one.group) if is_main(one) else None
+        left = scope._replace(
+            subscriptions=[other for other in scope.subscriptions if other.id != one.id]
+        )
+        return begin(left, offer, one, replaced, at_ms=at_ms, making=making)
+    if one.expires_at == at_ms:
+        return expire(scope, one, default, making)
+    return requantify(scope, one, offer, decimals(one.pending), making)
+
+
+def decimals(texts: dict[str, str]) -> dict[str, Decimal]:
+    """Return quantities as numbers."""
+    return {feature: Decimal(text) for feature, text in texts.items()}
+
+
+def _place(one: Subscription) -> tuple[int, bool, str]:
+    return one.due_at or 0, one.status == ACTIVE, one.id

@@ -1,0 +1,34 @@
+"""What attaching a plan would be for a customer (cold-path section 2.1). Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.documents import ACTIVE
+from gateway.lifecycle.prices import is_one_off, is_upgrade
+from gateway.messages.plans import Eligibility
+
+if TYPE_CHECKING:
+    from gateway.lifecycle.catalog import StoredPlan
+    from gateway.lifecycle.scope import Scope
+
+
+def eligibility(scope: Scope, plan: StoredPlan) -> Eligibility:
+    """Return what attaching a plan would be in a scope."""
+    record, document = plan
+    held = [one for one in scope.subscriptions if one.plan_id == record.id]
+    found = Eligibility(attach_action="activate", canceling=False)
+    if held:
+        one = min(held, key=lambda each: each.status != ACTIVE)
+        found.status = one.status
+        found.canceling = one.canceled_at is not None
+    current = scope.current(record.group)
+    if is_one_off(document):
+        found.attach_action = "purchase"
+    elif held and not record.add_on:
+        found.attach_action = "none"
+    elif not record.add_on and current is not None:
+        before = scope.documents.get(current.id)
+        steps_up = before is None or is_upgrade(before, document)
+        found.attach_action = "upgrade" if steps_up else "downgrade"
+    return found

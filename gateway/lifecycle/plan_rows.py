@@ -1,0 +1,175 @@
+"""From the items of a plan to the balance rows that give them (cold-path section 3.4). Pure: the
+date and the identifiers are handed in.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from gateway.amounts import ENTITIES_MAX, UNITS_MAX, format_units, to_units
+from gateway.cycles import span
+from gateway.errors import InvalidRequestError
+from gateway.ids import ROW_PREFIX
+from gateway.lifecycle.order import rank
+from gateway.lifecycle.rollover import roll_of
+from gateway.messages.plans import price_view
+from gateway.rows import Flag, Kind, Row, RowDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from gateway.documents import Subscription
+    from gateway.messages.plans import PlanDocument, PlanItem
+    from gateway.ports import FeatureRecord, PlanRecord
+
+
+class Offer(NamedTuple):
+    """A plan with the features its items name."""
+
+    record: PlanRecord
+    document: PlanDocument
+    features: Mapping[str, FeatureRecord]
+    is_custom: bool = False
+    """Whether the document is not that of the record, but one customer's own."""
+
+
+class RowMaker(NamedTuple):
+    """Makes the rows of one subscription."""
+
+    offer: Offer
+    subscription: Subscription
+    entity_id: str
+    make_id: Callable[[str], str]
+    keeps_overage: bool = False
+    """Whether what was used beyond a free grant stays used after its reset."""
+
+    def row(self, item: PlanItem, position: int, quantity: Decimal | None = None) -> Row:
+        """Return the row of an item; ``quantity`` is of a prepaid one."""
+        feature = self.offer.features[item.feature_id]
+        row_id = self.make_id(ROW_PREFIX)
+        if feature.type == "boolean":
+            document = RowDocument(
+                plan_id=self.offer.record.id, subscription_id=self.subscription.id
+            )
+            return Row(id=row_id, kind=Kind.FLAG, rank=f"2{position:03d}", document=document)
+
+        price = item.price
+        unit, every = (
+            ("", 0) if item.unlimited else span(item.reset_interval, item.reset_interval_count)
+        )
+        where = f"plan {self.offer.record.id}, feature {feature.id}"
+        included = to_units(Decimal(item.included), feature.precision, field=where)
+        prepaid = to_units(packs(item, quantity), feature.precision, field=where)
+        overage = price is not None and not price.prepaid
+        cap = Decimal(price.max_purchase) if price is not None and price.max_purchase else None
+        purchase = to_units(cap, feature.precision, field=where) if cap else None
+        return Row(
+            id=row_id,
+            kind=Kind.PER_ENTITY if item.entity_feature_id and not self.entity_id else Kind.SHARED,
+            grant=0 if item.unlimited else included + prepaid,
+            flags=self._flags(item, feature, unit),
+            unit=unit,
+            every=every,
+            anchor_ms=self.subscription.anchor_ms,
+            floor=purchase if overage else None,
+            rank=rank(
+                unlimited=item.unlimited,
+                unit=unit,
+                every=every,
+                expires_ms=0,
+                add_on=self.offer.document.add_on,
+                overage=overage,
+                created_ms=self.subscription.started_at,
+                position=position,
+            ),
+            entity_feature=item.entity_feature_id or "",
+            roll=""
+            if item.unlimited
+            else roll_of(item.rollover, included + prepaid, feature.precision, field=where),
+            document=RowDocument(
+                plan_id=self.offer.record.id,
+                subscription_id=self.subscription.id,
+                included=0 if item.unlimited else included,
+                prepaid=prepaid,
+                interval=None
+                if item.unlimited or item.reset_interval == "never"
+                else item.reset_interval,
+                interval_count=item.reset_interval_count,
+                price=None if price is None else msgspec.json.encode(price_view(price)).decode(),
+                max_purchase=purchase,
+            ),
+        )
+
+    def _flags(self, item: PlanItem, feature: FeatureRecord, unit: str) -> str:
+        price = item.price
+        allocated = not feature.consumable
+        return (
+            (Flag.UNLIMITED if item.unlimited else "")
+            + (Flag.OVERAGE if price is not None and not price.prepaid else "")
+            + (Flag.ALLOCATED if allocated else "")
+            + (Flag.FREE_OVERAGE if allocated and price is None else "")
+            + (Flag.KEEPS_OVERAGE if self.keeps_overage and price is None and unit else "")
+        )
+
+
+def is_one_off_purchase(item: PlanItem) -> bool:
+    """Whether units of the item are bought once and kept."""
+    return item.price is not None and item.price.prepaid and item.price.interval == "one_off"
+
+
+def packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
+    """Return the units bought on top: the quantity counts the included part and is rounded up to
+    whole packs.
+    """
+    if item.price is None or not item.price.prepaid or quantity is None:
+        return Decimal(0)
+    pack = Decimal(item.price.billing_units)
+    wanted = max(Decimal(0), quantity - Decimal(item.included))
+    return (wanted / pack).to_integral_value(ROUND_CEILING) * pack
+
+
+def check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) -> None:
+    """Refuse quantities of what is not prepaid in the plan, or that its price does not sell.
+
+    Raises ``InvalidRequestError``.
+    """
+    prepaid = {
+        item.feature_id: item for item in document.items if item.price and item.price.prepaid
+    }
+    for feature, quantity in quantities.items():
+        item = prepaid.get(feature)
+        if item is None or item.price is None:
+            msg = f"feature_quantities: the plan has no prepaid item of feature {feature}"
+            raise InvalidRequestError(msg)
+        if quantity < 0:
+            msg = f"feature_quantities: the quantity of {feature} must not be negative"
+            raise InvalidRequestError(msg)
+        most = item.price.max_purchase
+        if most is not None and packs(item, quantity) > Decimal(most):
+            msg = (
+                f"feature_quantities: at most {most} units of {feature} can be bought beyond "
+                f"the {item.included} included ones"
+            )
+            raise InvalidRequestError(msg)
+
+
+def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, FeatureRecord]) -> None:
+    """Refuse a row whose slots would leave the exact range with as many entities as may be."""
+    for row in rows:
+        copies = ENTITIES_MAX if row.kind is Kind.PER_ENTITY else 1
+        if row.grant * copies > UNITS_MAX:
+            precision = features[feature].precision
+            msg = (
+                f"feature {feature}: a grant of {format_units(row.grant * copies, precision)} is "
+                f"outside the range of precision {precision}; "
+                "a feature with a lower precision holds larger amounts"
+            )
+            raise InvalidRequestError(msg)
+
+
+def rows_of(rows: Sequence[Row], subscription_id: str) -> list[Row]:
+    """Return the rows a subscription gives."""
+    return [row for row in rows if row.document.subscription_id == subscription_id]

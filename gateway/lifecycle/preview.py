@@ -1,0 +1,159 @@
+"""What a change of plans would do, as previews show it (cold-path section 3.11). Pure; the amounts
+are those of the plans' prices, and nothing is charged.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.cycles import next_boundary
+from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
+from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of
+from gateway.messages import billing as wire
+from gateway.messages.plans import raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gateway.lifecycle.scope import Change, Scope
+    from gateway.messages.plans import PlanDocument
+
+CURRENCY = "usd"
+
+
+class Preview(NamedTuple):
+    """What ``billing.preview_attach`` and ``billing.preview_update`` have in common."""
+
+    line_items: list[wire.PreviewLine]
+    total: Decimal
+    next_cycle: wire.NextCycle | None
+    incoming: list[wire.PreviewPlan]
+    outgoing: list[wire.PreviewPlan]
+
+
+def intent_of(request: wire.SubscriptionUpdateRequest) -> str:
+    """Return what kind of change an update is."""
+    if request.cancel_action is not None:
+        return request.cancel_action
+    if request.version is not None or request.customize is not None:
+        return "update_plan"
+    return "none" if request.feature_quantities is None else "update_quantity"
+
+
+def preview(
+    scope: Scope, change: Change, documents: Mapping[str, PlanDocument], now_ms: int
+) -> Preview:
+    """Return what a change would do; ``documents`` are the plans of the subscriptions as it leaves
+    them, by id.
+    """
+    before = {one.id: one for one in scope.subscriptions}
+    incoming: list[wire.PreviewPlan] = []
+    outgoing: list[wire.PreviewPlan] = []
+    lines: list[wire.PreviewLine] = []
+    for one in change.touched:
+        known = before.get(one.id)
+        if known is None or _terms(known) != _terms(one):
+            if known is not None:
+                lines += _lines(known, scope.documents.get(one.id), now_ms, sign=-1)
+            lines += _lines(one, documents.get(one.id), now_ms, sign=1)
+        if known is None:
+            starts_ms = one.started_at if one.status == SCHEDULED else None
+            incoming.append(_plan(one, starts_ms))
+        elif one.status == EXPIRED or one.expires_at not in (None, known.expires_at):
+            outgoing.append(_plan(one, one.expires_at if one.status == ACTIVE else None))
+        else:
+            incoming.append(_plan(one, one.pending_at))
+    total = _total(lines)
+    return Preview(lines, total, _next_cycle(change, documents, now_ms), incoming, outgoing)
+
+
+def _terms(one: Subscription) -> tuple[object, ...]:
+    """Return what the price of a subscription depends on."""
+    return one.status, one.version, one.custom, one.quantities
+
+
+def _plan(one: Subscription, effective_at: int | None) -> wire.PreviewPlan:
+    quantities = one.quantities | one.pending
+    return wire.PreviewPlan(
+        plan_id=one.plan_id,
+        feature_quantities=[
+            wire.FeatureQuantity(feature_id=feature, quantity=raw(text))
+            for feature, text in quantities.items()
+        ],
+        effective_at=effective_at,
+        canceled_at=one.canceled_at,
+        expires_at=one.expires_at,
+    )
+
+
+def _lines(
+    one: Subscription, document: PlanDocument | None, now_ms: int, *, sign: int
+) -> Iterator[wire.PreviewLine]:
+    """Yield what a subscription costs from now on, or gives back of what was not used."""
+    if one.status != ACTIVE or document is None:
+        return
+    for charge in charges(document, one.quantities):
+        part = rest_of(charge, one.anchor_ms, now_ms)
+        if part is None and sign < 0:
+            continue  # what was bought once is kept
+        yield _line(one, document, charge, part, sign=sign)
+
+
+def _line(
+    one: Subscription, document: PlanDocument, charge: Charge, part: Part | None, *, sign: int
+) -> wire.PreviewLine:
+    share = Fraction(1) if part is None else part.share
+    amount = raw(plain(cents(sign * charge.amount * share)))
+    what = document.name if charge.feature_id is None else charge.feature_id
+    line = wire.PreviewLine(
+        display_name=document.name,
+        description=what if sign > 0 else f"Unused {what}",
+        subtotal=amount,
+        total=amount,
+        plan_id=one.plan_id,
+        feature_id=charge.feature_id,
+        quantity=raw(plain(charge.quantity)),
+    )
+    if part is not None:
+        line.period = wire.Period(start=part.start_ms, end=part.end_ms)
+    return line
+
+
+def _total(lines: Iterable[wire.PreviewLine]) -> Decimal:
+    return sum((Decimal(bytes(line.total).decode()) for line in lines), Decimal(0))
+
+
+def _next_cycle(
+    change: Change, documents: Mapping[str, PlanDocument], now_ms: int
+) -> wire.NextCycle | None:
+    """Return what begins next of all that is held then; None when nothing is ever due again."""
+    starts_ms = min(_moments(change.subscriptions, now_ms), default=None)
+    if starts_ms is None:
+        return None
+    lines: list[wire.PreviewLine] = []
+    for one in change.subscriptions:
+        document = documents.get(one.id)
+        is_over = one.expires_at is not None and one.expires_at <= starts_ms
+        if document is None or is_over or one.started_at > starts_ms:
+            continue
+        for charge in charges(document, one.quantities | one.pending):
+            end_ms = next_boundary(one.anchor_ms, charge.unit, charge.every, starts_ms)
+            begins = next_boundary(one.anchor_ms, charge.unit, charge.every, starts_ms - 1)
+            if begins == starts_ms and charge.unit:
+                part = Part(Fraction(1), starts_ms, end_ms)
+                lines.append(_line(one, document, charge, part, sign=1))
+    total = raw(plain(_total(lines)))
+    return wire.NextCycle(
+        starts_at=starts_ms, subtotal=total, total=total, line_items=lines, usage_line_items=[]
+    )
+
+
+def _moments(subscriptions: Sequence[Subscription], now_ms: int) -> Iterator[int]:
+    for one in subscriptions:
+        if one.status == SCHEDULED:
+            yield one.started_at
+        elif one.cycle_unit:
+            yield next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)

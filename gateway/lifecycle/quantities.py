@@ -1,0 +1,143 @@
+"""Another quantity of what is prepaid, on a plan that is held (cold-path section 3.9). Pure.
+
+More counts at once. Less does too, unless the item's ``on_decrease`` says that nothing is paid
+back: then it counts from the next cycle on.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.cycles import next_boundary
+from gateway.errors import InvalidRequestError
+from gateway.lifecycle.carrying import heir_of
+from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.plan_rows import (
+    RowMaker,
+    check_quantities,
+    check_range,
+    is_one_off_purchase,
+    packs,
+)
+from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
+from gateway.rows import Kind, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.documents import Subscription
+    from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.messages.plans import PlanItem
+
+_KEPT_TO_THE_END = ("none", "no_prorations")
+
+
+def buy(
+    scope: Scope,
+    target: Subscription,
+    offer: Offer,
+    quantities: Mapping[str, Decimal],
+    making: Making,
+) -> Change:
+    """Return what other quantities change, now and at the end of the cycle.
+
+    Raises ``InvalidRequestError`` for what the plan does not sell, and for a one-off plan.
+    """
+    if target.one_off:
+        msg = f"feature_quantities: plan {target.plan_id} was bought once and cannot change"
+        raise InvalidRequestError(msg)
+    check_quantities(offer.document, quantities)
+    items = {
+        item.feature_id: item
+        for item in offer.document.items
+        if item.price is not None and item.price.prepaid
+    }
+    later = {
+        feature: plain(quantity)
+        for feature, quantity in quantities.items()
+        if _waits(items[feature], quantity, target)
+    }
+    now = {feature: one for feature, one in quantities.items() if feature not in later}
+    change = requantify(scope, target, offer, now, making)
+    held = next(one for one in change.subscriptions if one.id == target.id)
+    pending = {feature: text for feature, text in held.pending.items() if feature not in quantities}
+    pending |= later
+    cycle = (target.anchor_ms, target.cycle_unit, target.cycle_every, making.now_ms)
+    changed = msgspec.structs.replace(
+        held, pending=pending, pending_at=next_boundary(*cycle) if pending else None
+    )
+    return change if changed == held else swap(change, changed)
+
+
+def requantify(
+    scope: Scope,
+    target: Subscription,
+    offer: Offer,
+    quantities: Mapping[str, Decimal],
+    making: Making,
+) -> Change:
+    """Return what changes once quantities count; what is used stays used."""
+    maker = RowMaker(offer, target, scope.entity_id, making.make_id, making.keeps_overage)
+    held = scope.held(target)
+    rows: dict[str, list[Row]] = {}
+    dues: dict[str, int] = {}
+    carries: list[Carry] = []
+    bought = dict(target.quantities)
+    for position, item in enumerate(offer.document.items):
+        quantity = quantities.get(item.feature_id)
+        if item.price is None or not item.price.prepaid or quantity is None:
+            continue
+        feature = item.feature_id
+        total = _total(item, quantity, Decimal(bought.get(feature, item.included)))
+        made = maker.row(item, position, total)
+        priced = [row for row in held.get(feature, ()) if row.document.price is not None]
+        old = heir_of(made, priced)
+        bought[feature] = plain(total)
+        if old is None or old.grant == made.grant:
+            continue
+        if old.kind is Kind.PER_ENTITY:
+            dues[made.id] = scope.lives[old.id].due_ms
+            carries.append(Carry(old.id, made.id))
+            new = msgspec.structs.replace(made, anchor_ms=old.anchor_ms)
+        else:
+            new = msgspec.structs.replace(
+                old, grant=made.grant, roll=made.roll, document=made.document
+            )
+        check_range(feature, [new], offer.features)
+        before = rows.get(feature, scope.rows[feature])
+        rows[feature] = [new if row.id == old.id else row for row in before]
+    changed = msgspec.structs.replace(
+        target,
+        quantities=bought,
+        pending={
+            feature: text for feature, text in target.pending.items() if feature not in quantities
+        },
+    )
+    if not changed.pending:
+        changed.pending_at = None
+    change = Change(
+        list(scope.subscriptions), [], in_order(scope, rows, dues), dues, tuple(carries)
+    )
+    return change if changed == target else swap(change, changed)
+
+
+def _total(item: PlanItem, quantity: Decimal, before: Decimal) -> Decimal:
+    """Return the units held with a quantity, in whole packs; what is bought once is added to what
+    was bought before.
+    """
+    if not is_one_off_purchase(item) or item.price is None:
+        return Decimal(item.included) + packs(item, quantity)
+    pack = Decimal(item.price.billing_units)
+    return before + (quantity / pack).to_integral_value(ROUND_CEILING) * pack
+
+
+def _waits(item: PlanItem, quantity: Decimal, target: Subscription) -> bool:
+    """Whether a smaller quantity counts only once the cycle has ended."""
+    if item.on_decrease not in _KEPT_TO_THE_END or not target.cycle_unit:
+        return False
+    total = Decimal(item.included) + packs(item, quantity)
+    return total < Decimal(target.quantities.get(item.feature_id, item.included))

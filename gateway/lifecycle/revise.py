@@ -1,0 +1,186 @@
+"""A plan that is held becomes another version of itself, or one customer's own: rows are replaced
+in place and nothing that was used is forgotten (cold-path section 3.9). Pure.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.cycles import next_boundary
+from gateway.errors import InvalidOptionsError, InvalidRequestError
+from gateway.lifecycle.carrying import Carrying, heir_of
+from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
+from gateway.lifecycle.prices import billing_cycle, is_one_off
+from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
+from gateway.rows import Kind, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.documents import Subscription
+    from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.messages.plans import PlanItem
+
+
+def revise(
+    scope: Scope,
+    target: Subscription,
+    offer: Offer,
+    quantities: Mapping[str, Decimal],
+    making: Making,
+    *,
+    usages: Carrying | None = None,
+) -> Change:
+    """Return what changes when a subscription becomes another offer of its plan. With ``usages``
+    only what was used of these features is kept.
+
+    Raises ``InvalidRequestError`` for a plan that does not change or would turn from recurring into
+    one-off, and ``InvalidOptionsError`` for a prepaid feature that is new and has no quantity.
+    """
+    document, before = offer.document, scope.documents.get(target.id)
+    if document == before and (offer.is_custom or offer.record.version == target.version):
+        raise InvalidRequestError(f"plan {target.plan_id}: nothing of it would change")
+    if is_one_off(document) != target.one_off:
+        raise InvalidRequestError("a recurring plan cannot become a one-off one, nor the reverse")
+    if target.one_off:
+        raise InvalidRequestError(f"plan {target.plan_id} was bought once and cannot change")
+    check_quantities(document, quantities)
+    unit, every = billing_cycle(document)
+    changed = msgspec.structs.replace(
+        target,
+        version=offer.record.version,
+        group=document.group,
+        auto_enable=document.auto_enable,
+        cycle_unit=unit,
+        cycle_every=every,
+        anchor_ms=target.anchor_ms if target.cycle_unit or not unit else making.now_ms,
+        billing_controls=document.billing_controls,
+        custom=msgspec.to_builtins(document) if offer.is_custom else None,
+        quantities={},
+        pending={},
+        pending_at=None,
+    )
+    replacement = _Replacement(scope, target, changed, offer, making)
+    for position, item in enumerate(document.items):
+        replacement.place(item, position, _quantity(item, target, quantities))
+    change = replacement.change(usages)
+    for feature, rows in change.rows.items():
+        check_range(feature, (row for row in rows if row.id in change.dues), offer.features)
+    return swap(change, changed)
+
+
+def _quantity(
+    item: PlanItem, target: Subscription, quantities: Mapping[str, Decimal]
+) -> Decimal | None:
+    if item.price is None or not item.price.prepaid:
+        return None
+    said = quantities.get(item.feature_id)
+    if said is not None:
+        return said
+    before = target.quantities.get(item.feature_id)
+    if before is None:
+        raise InvalidOptionsError(
+            f"feature_quantities: a quantity of {item.feature_id} is required, "
+            "since it was not prepaid before"
+        )
+    return Decimal(before)
+
+
+class _Replacement:
+    """The rows of a subscription as they become those of another offer."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        target: Subscription,
+        changed: Subscription,
+        offer: Offer,
+        making: Making,
+    ) -> None:
+        self._scope = scope
+        self._changed = changed
+        self._now_ms = making.now_ms
+        self._maker = RowMaker(
+            offer, changed, scope.entity_id, making.make_id, making.keeps_overage
+        )
+        self._left = scope.held(target)
+        self._kept: dict[str, Row] = {}
+        """Rows that stay with another text, by id."""
+        self._new: list[tuple[str, Row, Row | None]] = []
+        """Feature, new row, and the row in whose place it comes."""
+
+    def place(self, item: PlanItem, position: int, quantity: Decimal | None) -> None:
+        """Give an item the row that fits it, or a new one."""
+        made = self._maker.row(item, position, quantity)
+        if quantity is not None:
+            total = Decimal(item.included) + packs(item, quantity)
+            self._changed.quantities[item.feature_id] = plain(total)
+        rows = self._left.get(item.feature_id, [])
+        old = heir_of(made, [row for row in rows if _is_same(row, made)])
+        if old is None:
+            self._new.append((item.feature_id, made, None))
+            return
+        rows.remove(old)
+        if old.kind is Kind.PER_ENTITY and (old.grant, old.floor) != (made.grant, made.floor):
+            made = msgspec.structs.replace(made, anchor_ms=old.anchor_ms)
+            self._new.append((item.feature_id, made, old))
+            return
+        self._kept[old.id] = msgspec.structs.replace(made, id=old.id, anchor_ms=old.anchor_ms)
+
+    def change(self, usages: Carrying | None) -> Change:
+        """Return what all of it changes."""
+        scope = self._scope
+        gone = {row.id for rows in self._left.values() for row in rows}
+        gone |= {old.id for _, _, old in self._new if old is not None}
+        rows = {
+            feature: [self._kept.get(row.id, row) for row in held if row.id not in gone]
+            for feature, held in scope.rows.items()
+            if any(row.id in gone or row.id in self._kept for row in held)
+        }
+        dues: dict[str, int] = {}
+        carries: list[Carry] = []
+        for feature, made, old in self._new:
+            before = rows.get(feature, list(scope.rows.get(feature, ())))
+            rows[feature] = [*before, made]
+            anchor = (made.anchor_ms, made.unit, made.every, self._now_ms)
+            dues[made.id] = next_boundary(*anchor)
+            if old is not None:
+                dues[made.id] = scope.lives[old.id].due_ms
+                carries.append(Carry(old.id, made.id))
+        for feature, left in self._left.items():
+            heirs = [
+                row for row in rows[feature] if row.document.subscription_id == self._changed.id
+            ]
+            for row in left:
+                heir = None if row.allocated or row.rollover else heir_of(row, heirs)
+                covered = usages is None or usages.covers(feature)
+                if heir is not None and row.kind is not Kind.FLAG and covered:
+                    carries.append(Carry(row.id, heir.id))
+        kept = {row.id for row in self._kept.values()}
+        changed = {
+            feature: held
+            for feature, held in rows.items()
+            if [row.id for row in held] != [row.id for row in scope.rows.get(feature, ())]
+            or any(row.id in kept and row not in scope.rows[feature] for row in held)
+        }
+        return Change(
+            list(scope.subscriptions), [], in_order(scope, changed, dues), dues, tuple(carries)
+        )
+
+
+def _is_same(row: Row, made: Row) -> bool:
+    """Whether a row gives what another one would, if maybe another amount of it."""
+    priced = (row.document.price is None, row.overage, row.unlimited)
+    return (row.kind, row.unit, row.every, *priced) == (
+        made.kind,
+        made.unit,
+        made.every,
+        made.document.price is None,
+        made.overage,
+        made.unlimited,
+    )

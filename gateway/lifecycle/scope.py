@@ -1,0 +1,156 @@
+"""What every change of plans is about: one scope, the customer's own or one entity's, before and
+after. Pure values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
+from gateway.lifecycle.order import arrange
+from gateway.lifecycle.rollover import adopt_rollovers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from gateway.messages.plans import PlanDocument
+    from gateway.rows import Live, Row
+
+
+class Scope(NamedTuple):
+    """Where plans are attached, and what is there already."""
+
+    entity_id: str
+    subscriptions: Sequence[Subscription]
+    """Active and scheduled ones."""
+    rows: Mapping[str, Sequence[Row]]
+    inherited: Collection[str] = ()
+    """Ids of the rows of an entity's customer, whose rollovers the entity may hold."""
+    lives: Mapping[str, Live] = {}
+    """Live numbers of the rows of the scope, by id."""
+    documents: Mapping[str, PlanDocument] = {}
+    """The plan of each subscription, by the id of the subscription."""
+    base: Sequence[Subscription] = ()
+    """Of an entity: the subscriptions of its customer."""
+
+    def current(self, group: str) -> Subscription | None:
+        """Return the active main plan of a group."""
+        return next((one for one in self.mains(group) if one.status == ACTIVE), None)
+
+    def pending(self, group: str) -> list[Subscription]:
+        """Return the main plans of a group that have not begun."""
+        return [one for one in self.mains(group) if one.status == SCHEDULED]
+
+    def mains(self, group: str) -> list[Subscription]:
+        """Return the recurring plans of a group that are no add-ons."""
+        return [
+            one
+            for one in self.subscriptions
+            if not one.add_on and not one.one_off and one.group == group
+        ]
+
+    def held(self, subscription: Subscription) -> dict[str, list[Row]]:
+        """Return the rows a subscription gives, by feature."""
+        found = {
+            feature: [row for row in rows if row.document.subscription_id == subscription.id]
+            for feature, rows in self.rows.items()
+        }
+        return {feature: rows for feature, rows in found.items() if rows}
+
+
+class Carry(NamedTuple):
+    """What becomes of the numbers of a row that ends.
+
+    With a ``remainder`` what is left becomes the grant of that new row, which is dropped when
+    nothing is; else what was used of it is used of ``heir``. A debt is always the heir's.
+    """
+
+    row_id: str
+    heir: str = ""
+    remainder: str = ""
+
+
+class Change(NamedTuple):
+    """What the scope holds afterwards; only features that change are in ``rows``."""
+
+    subscriptions: list[Subscription]
+    """Active and scheduled ones, all of them."""
+    touched: list[Subscription]
+    """Those that are new, are another, or have ended."""
+    rows: Mapping[str, list[Row]] = {}
+    dues: Mapping[str, int] = {}
+    """Row id -> first reset, for rows that are new; 0 for never."""
+    carries: tuple[Carry, ...] = ()
+
+
+def ended(subscription: Subscription, now_ms: int) -> Subscription:
+    """Return a subscription that ends now."""
+    canceled_at = subscription.canceled_at or now_ms
+    return msgspec.structs.replace(
+        subscription,
+        status=EXPIRED,
+        ended_at=now_ms,
+        canceled_at=canceled_at,
+        pending={},
+        pending_at=None,
+    )
+
+
+def revived(subscription: Subscription) -> Subscription:
+    """Return a subscription whose end is taken back."""
+    return msgspec.structs.replace(subscription, canceled_at=None, expires_at=None)
+
+
+def leave(scope: Scope, leavers: Sequence[Subscription], now_ms: int) -> Change:
+    """Return the scope without some subscriptions and their rows."""
+    gone = {one.id for one in leavers}
+    rows = {
+        feature: [row for row in held if row.document.subscription_id not in gone]
+        for feature, held in scope.rows.items()
+        if any(row.document.subscription_id in gone for row in held)
+    }
+    return Change(
+        [one for one in scope.subscriptions if one.id not in gone],
+        [ended(one, now_ms) for one in leavers],
+        in_order(scope, rows, {}),
+    )
+
+
+def swap(change: Change, *changed: Subscription) -> Change:
+    """Return a change with other versions of subscriptions that stay."""
+    others = {one.id: one for one in changed}
+    touched = [one for one in change.touched if one.id not in others]
+    return change._replace(
+        subscriptions=[others.get(one.id, one) for one in change.subscriptions],
+        touched=[*touched, *changed],
+    )
+
+
+def after(scope: Scope, change: Change) -> Scope:
+    """Return the scope as a change leaves it."""
+    return scope._replace(subscriptions=change.subscriptions, rows={**scope.rows, **change.rows})
+
+
+def join(first: Change, second: Change) -> Change:
+    """Return two changes, the second of which was decided on what the first one leaves, as one."""
+    later = {one.id for one in second.touched}
+    return Change(
+        second.subscriptions,
+        [one for one in first.touched if one.id not in later] + second.touched,
+        {**first.rows, **second.rows},
+        {**first.dues, **second.dues},
+        (*first.carries, *second.carries),
+    )
+
+
+def in_order(
+    scope: Scope, rows: Mapping[str, Sequence[Row]], dues: Mapping[str, int]
+) -> dict[str, list[Row]]:
+    """Return rows in spending order, with rollovers handed to rows that are new."""
+    ordered = {}
+    for feature, held in rows.items():
+        added = [row for row in held if row.id in dues]
+        ordered[feature] = arrange(adopt_rollovers(held, added, scope.inherited))
+    return ordered

@@ -1,0 +1,210 @@
+"""Scenarios of the cold path: seats, resets, rollovers and limits under plans.
+
+Each test carries the ids it plays.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.store import DAY_MS, Store
+
+
+def test_s79_seats_paid_at_the_end_of_the_cycle(store: Store) -> None:
+    store.plan("pro", store.seats(1))
+    store.take("pro")
+    store.entities("e1", "e2", "e3")
+    assert store.state(feature="users") == [1, 0, 3]
+    store.gateway.call("entities.delete", **store.scope("e3"))
+    assert store.state(feature="users") == [1, 0, 2]
+    store.end_of_cycle()
+    assert store.state(feature="users") == [1, 0, 2]
+    assert store.balance(feature="users")["next_reset_at"] is None
+
+
+def test_s79_seats_on_a_step_up(store: Store) -> None:
+    store.plan("pro", store.seats(2))
+    store.plan("premium", store.seats(5))
+    store.take("pro")
+    store.entities("e1", "e2", "e3", "e4")
+    store.take("premium")
+    assert store.state(feature="users") == [5, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "granted"),
+    [
+        ("premium", "pro", 5),
+        ("pro", "free", 2),
+    ],
+)
+def test_s80_seats_across_a_step_down(
+    store: Store, before: str, after: str, granted: float
+) -> None:
+    store.plan("premium", store.seats(3))
+    store.plan("pro", store.seats(5))
+    store.plan("free", store.item("users", 2))
+    store.take(before)
+    used = granted + 5
+    store.entities(*(f"e{number}" for number in range(int(used))))
+    store.take(after)
+    store.end_of_cycle()
+    assert store.held() == {after: "active"}
+    assert store.state(feature="users") == [granted, 0, used]
+
+
+def test_s88_a_reset_that_nobody_waited_for(store: Store) -> None:
+    store.plan("free", store.monthly(100))
+    store.take("free")
+    store.track(30)
+    store.advance()
+    assert store.state() == [100, 100, 0]
+    assert store.balance()["next_reset_at"] > store.now()
+    store.track(10)
+    store.advance()
+    assert store.allows(90) == [True]
+    store.advance()
+    store.track(20)
+    assert store.left(None) == [80]
+
+
+@pytest.mark.parametrize(
+    ("included", "used", "most", "rolled"),
+    [
+        (400, 250, 500, 150),
+        (300, 50, 100, 100),
+    ],
+)
+def test_s89_rollovers(
+    store: Store, included: float, used: float, most: float, rolled: float
+) -> None:
+    rollover = {"max": most, "expiry_duration_type": "month", "expiry_duration_length": 1}
+    store.plan("free", store.monthly(included, rollover=rollover))
+    store.take("free")
+    store.track(used)
+    store.advance()
+    assert (store.left(None), store.rollovers()) == ([included + rolled], [rolled])
+
+
+def test_s91_entities_with_rollovers_add_up(store: Store) -> None:
+    rollover = {"max": 1000, "expiry_duration_type": "month", "expiry_duration_length": 3}
+    store.plan("free", store.monthly(100, rollover=rollover, **store.each))
+    store.take("free")
+    store.entities("e1", "e2")
+    store.track(60, "e1")
+    store.track(30, "e2")
+    assert store.state()[1:] == [110, 90]
+    store.advance()
+    assert store.state()[1:] == [310, 0]
+    store.track(50, "e1")
+    assert store.state()[1:] == [260, 50]
+
+
+def test_s92_rollovers_are_cut_for_each_entity(store: Store) -> None:
+    rollover = {"max": 1080, "expiry_duration_type": "forever"}
+    store.plan("free", store.monthly(300, rollover=rollover, **store.each))
+    store.take("free")
+    store.entities("e1", "e2")
+    for _ in range(5):
+        store.track(260, "e2")
+        store.advance()
+    assert sum(store.rollovers("e1")) <= 1080
+    assert sum(store.rollovers("e2")) == 200
+
+
+def test_s94_overage_is_forgiven_at_a_reset(store: Store) -> None:
+    store.plan("free", store.monthly(100))
+    store.take("free")
+    store.track(200, overage_behavior="overflow")
+    assert store.state() == [100, 0, 200]
+    store.advance()
+    assert store.state() == [100, 100, 0]
+
+
+def test_s95_cycles_keep_the_day_they_began(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    store.take("pro")
+    first = store.subscriptions()["pro"]
+    assert first["current_period_start"] == first["started_at"]
+    store.end_of_cycle()
+    second = store.subscriptions()["pro"]
+    assert second["current_period_start"] == first["current_period_end"]
+    assert store.balance()["next_reset_at"] == second["current_period_end"]
+
+
+def test_s97_the_first_boundary_can_be_chosen(store: Store) -> None:
+    tenth = store.now() + 10 * DAY_MS
+    store.grant(50, reset={"interval": "month"}, next_reset_at=tenth)
+    assert store.balance()["next_reset_at"] == tenth
+    store.track(10)
+    assert store.left(None) == [40]
+    store.advance("11d")
+    assert store.left(None) == [50]
+    assert 27 * DAY_MS < store.balance()["next_reset_at"] - tenth < 32 * DAY_MS
+    body = store.body(None, "words", included_grant=5, next_reset_at=tenth)
+    assert store.gateway.refusal("balances.create", **body)[0] == 400
+
+
+def test_s98_what_resets_is_spent_before_what_lasts(store: Store) -> None:
+    store.plan("free", store.monthly(500), store.lifetime(200))
+    store.take("free")
+    store.track(400)
+    assert store.breakdown() == [100, 200]
+    store.track(200)
+    assert store.breakdown() == [0, 100]
+    store.advance()
+    assert store.left(None) == [600]
+
+
+def test_s100_a_usage_limit_clamps(store: Store) -> None:
+    store.plan("free", store.monthly(100))
+    store.take("free")
+    store.control(store.usage_limit(5))
+    store.track(10)
+    assert (store.left(None), store.counter()) == ([95], 5)
+    store.track(3)
+    assert (store.left(None), store.counter()) == ([95], 5)
+    assert store.event_values() == [3, 10]
+
+
+def test_s101_a_usage_limit_beside_credits(store: Store) -> None:
+    store.actions()
+    store.plan("free", store.monthly(100, "credits"))
+    store.take("free")
+    store.control(store.usage_limit(5, feature="action1"))
+    store.track(5, feature="action1")
+    assert store.left(None, feature="credits") == [99]
+    store.track(1, feature="action1")
+    assert store.left(None, feature="credits") == [99]
+    store.track(10, feature="credits")
+    assert store.left(None, feature="credits") == [89]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "strict"),
+    [
+        ((100, "day"), (2000, "month"), "month"),
+        ((10, "day"), (2000, "month"), "day"),
+        ((70, "week"), (100, "year"), "year"),
+    ],
+)
+def test_s103_the_stricter_limit_of_two_plans(
+    store: Store, one: tuple[float, str], other: tuple[float, str], strict: str
+) -> None:
+    for number, (limit, interval) in enumerate((one, other)):
+        controls = store.usage_limit(limit, interval)
+        name = f"plan{number}"
+        store.plan(name, store.monthly(10), group=store.name(name), billing_controls=controls)
+        store.take(name)
+    (shown,) = store.view()["billing_controls"]["usage_limits"]
+    assert (shown["interval"], shown["source"]) == (strict, "plan")
+
+
+def test_s104_a_spend_limit_of_the_plan(store: Store) -> None:
+    controls = store.spend_limit(25)
+    store.plan("pro", store.lifetime(1000), store.payg(100), billing_controls=controls)
+    store.take("pro")
+    store.track(1120)
+    store.track(10)
+    assert store.state()[2] == 1125
+    assert store.refused(1)

@@ -1,0 +1,109 @@
+"""Plans that begin and end at a time, whoever looks: beyond what the scenarios say."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.store import DAY_MS, Store
+
+
+def test_a_schedule_can_be_chosen(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    store.plan("premium", store.monthly(500))
+    store.take("premium")
+    store.take("pro", plan_schedule="immediate")
+    assert (store.held(), store.left(None)) == ({"pro": "active"}, [100])
+    store.take("premium", plan_schedule="end_of_cycle")
+    assert store.held() == {"pro": "active", "premium": "scheduled"}
+    store.end_of_cycle()
+    assert (store.held(), store.left(None)) == ({"premium": "active"}, [500])
+
+
+def test_a_plan_can_begin_and_end_at_a_time(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    day = store.now() + DAY_MS
+    store.take("pro", starts_at=day, ends_at=day + DAY_MS)
+    assert store.held() == {"pro": "scheduled"}
+    assert store.subscriptions()["pro"]["started_at"] == day
+    assert store.check()["allowed"] is False
+    store.advance("25h")
+    assert (store.held(), store.left(None)) == ({"pro": "active"}, [100])
+    assert store.subscriptions()["pro"]["expires_at"] == day + DAY_MS
+    store.advance("24h")
+    assert store.held() == {}
+    assert store.check()["allowed"] is False
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"starts_at": 1},
+        {"ends_at": 1},
+        {"starts_at": 4102444800000, "ends_at": 4102444799000},
+        {"starts_at": 4102444800000, "plan_schedule": "end_of_cycle"},
+    ],
+)
+def test_dates_that_make_no_sense_are_refused(store: Store, terms: dict[str, object]) -> None:
+    store.plan("pro", store.monthly(100))
+    assert store.not_taken("pro", **terms) == (400, "invalid_request")
+    assert store.held() == {}
+
+
+def test_a_one_off_plan_is_a_purchase_that_may_end(store: Store) -> None:
+    once = {"amount": 10, "interval": "one_off"}
+    store.plan("once", store.lifetime(100), price=once)
+    ends = store.now() + DAY_MS
+    store.take("once", ends_at=ends)
+    store.take("once")
+    listed = store.view()["purchases"]
+    assert [one["expires_at"] for one in listed] == [ends, None]
+    assert store.left(None) == [200]
+    store.advance("25h")
+    assert [one["expires_at"] for one in store.view()["purchases"]] == [None]
+    assert store.left(None) == [100]
+
+
+def test_entities_step_down_on_their_own(store: Store) -> None:
+    store.entities("e1")
+    store.plan("pro", store.monthly(500))
+    store.plan("free", store.monthly(100))
+    store.take("pro", "e1")
+    store.take("pro")
+    store.take("free", "e1")
+    assert store.held() == {"pro": "active"}
+    own = [one for one in store.view("e1")["subscriptions"] if one["scope"] == "entity"]
+    assert [one["status"] for one in own] == ["active", "scheduled"]
+    store.end_of_cycle()
+    assert store.left(None, "e1") == [600, 600]
+    assert store.held() == {"pro": "active"}
+
+
+def test_a_deleted_entity_takes_what_was_scheduled_along(store: Store) -> None:
+    store.entities("e1")
+    store.plan("pro", store.monthly(500))
+    store.plan("free", store.monthly(100))
+    store.take("pro", "e1")
+    store.take("free", "e1")
+    store.gateway.call("entities.delete", **store.scope("e1"))
+    store.entities("e1")
+    store.advance("32d")
+    assert store.held("e1") == {}
+
+
+def test_what_needs_money_is_refused_by_its_name(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    for field, value in (
+        ("discounts", [{"reward_id": "r"}]),
+        ("license_quantities", [{"license_plan_id": "l", "quantity": 1}]),
+        ("free_trial", {"duration_length": 7}),
+        ("invoice_mode", {"enabled": True}),
+    ):
+        body = {**store.scope(None), "plan_id": store.name("pro"), field: value}
+        answer = store.gateway.post("billing.attach", body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "not_supported")
+        assert answer.json()["message"].startswith(field)
+    for name in ("billing.open_customer_portal", "invoices.list", "rewards.redeem"):
+        answer = store.gateway.post(name, store.scope(None))
+        assert (answer.status_code, answer.json()["code"]) == (400, "not_supported")
+        assert answer.json()["message"].startswith(name)
+    assert store.held() == {}

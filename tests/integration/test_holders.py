@@ -1,0 +1,107 @@
+"""What SQL knows of subscriptions, on both engines: who holds a plan, and what is due when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from gateway.holders import PlanDue, PlanFilter
+from gateway.ports import ListQuery, Reader
+from persistence import store
+from persistence.database import Database
+from persistence.fold import fold
+from persistence.reader import SqlReader
+from tests.unit.persistence.entries import (
+    BASE_MS,
+    DELETED,
+    History,
+    customer,
+    deleted_entity,
+    entity,
+    subscription,
+)
+
+ANN: dict[str, Any] = {"customer_id": "ann", "internal_id": "cus_ann"}
+BOB: dict[str, Any] = {"customer_id": "bob", "internal_id": "cus_bob"}
+
+
+@pytest.fixture
+async def reader(engine: Engine) -> AsyncIterator[Reader]:
+    database = Database(engine, threads=2, answer_ms=5_000)
+    yield SqlReader(database)
+    await database.close()
+
+
+def _carry(engine: Engine, history: History) -> None:
+    expected = store.open_cursors(engine, [history.partition])
+    store.apply(engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
+
+
+async def test_what_is_due_comes_with_the_earliest_first(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(
+        customer(),
+        entity("seat_1", 1),
+        subscription("a", expires_at=30),
+        subscription("b", entity="seat_1", status="scheduled", started_at=20),
+        subscription("c", status="expired", expires_at=10),
+        subscription("d"),
+        **ANN,
+    )
+    history.add(customer(), subscription("e", status="scheduled", started_at=25), **BOB)
+    _carry(engine, history)
+    found = await reader.plans_due({"sandbox": 30, "live": 99}, 9)
+    assert found == [
+        PlanDue("sandbox", "ann", "seat_1", 20),
+        PlanDue("sandbox", "bob", "", 25),
+        PlanDue("sandbox", "ann", "", 30),
+    ]
+    assert await reader.plans_due({"sandbox": 24}, 9) == found[:1]
+    assert await reader.plans_due({"sandbox": 30}, 2) == found[:2]
+    assert await reader.plans_due({"live": 30}, 9) == []
+
+
+async def test_nothing_is_due_of_who_is_gone(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(customer(), entity("seat_1", 1), **ANN)
+    history.add(subscription("a", entity="seat_1", status="scheduled", started_at=20), **ANN)
+    history.add(customer(), subscription("b", status="scheduled", started_at=20), **BOB)
+    _carry(engine, history)
+    assert len(await reader.plans_due({"sandbox": 30}, 9)) == 2
+    history.entries.clear()
+    history.add(deleted_entity("seat_1"), **ANN)
+    history.add(DELETED, **BOB)
+    _carry(engine, history)
+    assert await reader.plans_due({"sandbox": 30}, 9) == []
+
+
+async def test_holders_are_known_for_good(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(customer(), subscription("a", "pro"), **ANN)
+    history.add(customer(), subscription("b", "pro", status="expired"), **BOB)
+    _carry(engine, history)
+    assert await reader.plan_holders("sandbox", "pro") == {"active", "expired"}
+    assert await reader.plan_holders("live", "pro") == set()
+    assert await reader.has_subscription("sandbox", "bob", "b")
+    assert not await reader.has_subscription("sandbox", "ann", "b")
+
+
+async def test_customers_are_listed_by_version_and_by_status(
+    engine: Engine, reader: Reader
+) -> None:
+    history = History()
+    history.add(customer(), subscription("a", "pro"), **ANN)
+    history.add(customer(), subscription("b", "pro", status="scheduled", started_at=9), **BOB)
+    _carry(engine, history)
+
+    async def listed(*plans: PlanFilter, status: str | None = None) -> list[str]:
+        query = ListQuery(env="sandbox", limit=9, plans=plans, status=status)
+        return sorted(name for name, _ in (await reader.list_customers(query)).items)
+
+    assert await listed(PlanFilter("pro")) == ["ann", "bob"]
+    assert await listed(status="scheduled") == ["bob"]
+    assert await listed(PlanFilter("pro", (1,)), status="active") == ["ann"]
+    assert await listed(PlanFilter("pro", (2,))) == []

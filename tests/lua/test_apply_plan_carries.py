@@ -1,0 +1,121 @@
+"""``apply_plan``: numbers of rows that end move on where the caller names an heir, exactly."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.outbox import Deduction, Reset, RowAdded, RowEnded
+from gateway.rows import Row, RowDocument, decode_row
+from gateway.scripts import Status
+from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, per_entity, row
+
+
+def rest(row_id: str, **columns: object) -> Row:
+    """Return a row whose grant the script writes."""
+    return row(row_id, 1, document=RowDocument(included=1), **columns)
+
+
+async def test_use_moves_on_to_the_heir_whatever_it_grants(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.track("calls", 40)
+    await world.entries()
+    await world.attach(carries="calls\ta\tb\t", calls=[row("b", 30)])
+    assert await world.used() == {"b": 40}
+    changes = (await world.entry()).changes
+    assert [one for one in changes if isinstance(one, RowEnded)] == [RowEnded("calls", "a")]
+    assert [one.used for one in changes if isinstance(one, RowAdded)] == [40]
+    assert world.history.total("b") == 40
+
+
+async def test_use_moves_on_to_a_row_that_stays(world: World) -> None:
+    await world.create(calls=[row("a", 50), row("b", 50)])
+    await world.track("calls", 60)
+    await world.entries()
+    await world.attach(carries="calls\ta\tb\t", calls=[row("b", 50)])
+    assert await world.used() == {"b": 60}
+    moved = [one for one in (await world.entry()).changes if isinstance(one, Deduction)]
+    assert [(one.delta, one.used) for one in moved] == [(50, 60)]
+    assert world.history.total("b") == 60
+
+
+async def test_what_is_left_becomes_a_grant(world: World) -> None:
+    await world.create(calls=[row("a", 100)])
+    await world.track("calls", 30)
+    await world.entries()
+    new = [row("b", 500), rest("c", expires_ms=NOW_MS + HOUR_MS)]
+    await world.attach(carries="calls\ta\tb\tc", calls=new)
+    assert await world.used() == {"b": 0, "c": 0}
+    assert await world.left("calls") == 570
+    added = [one for one in (await world.entry()).changes if isinstance(one, RowAdded)]
+    (made,) = [decode_row(one.row) for one in added if decode_row(one.row).id == "c"]
+    assert (made.grant, made.document.included) == (70, 70)
+
+
+async def test_nothing_left_leaves_no_row_and_a_debt_is_the_heirs(world: World) -> None:
+    for used, owed in ((100, 0), (120, 20)):
+        await world.client.flushall()
+        await world.create(calls=[row("a", 100, flags="o")])
+        await world.track("calls", used)
+        await world.attach(carries="calls\ta\tb\tc", calls=[row("b", 500), rest("c")])
+        assert await world.used() == {"b": owed}
+
+
+async def test_a_reset_that_is_due_comes_first(world: World) -> None:
+    await world.create(calls=[hourly("a", 100)])
+    await world.track("calls", 80)
+    await world.entries()
+    world.now_ms += HOUR_MS
+    await world.attach(carries="calls\ta\tb\tc", calls=[row("b", 500), rest("c")])
+    assert await world.left("calls") == 600
+    assert any(isinstance(one, Reset) for one in (await world.entry()).changes)
+
+
+async def test_uses_at_the_time_of_the_change_are_carried_or_counted(world: World) -> None:
+    await world.create(calls=[row("a", 1000)])
+    uses = [world.track("calls", 1) for _ in range(20)]
+    change = world.attach(carries="calls\ta\tb\t", calls=[row("b", 1000)])
+    replies = await asyncio.gather(*uses[:10], change, *uses[10:])
+    assert replies[10] is Status.DONE
+    assert await world.used() == {"b": 20}
+
+
+async def test_slots_move_on_to_a_heir_that_is_named(world: World) -> None:
+    await world.create(calls=[per_entity("a", 10)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 7, "zoe")
+    await world.attach(carries="calls\ta\tb\t", calls=[per_entity("b", 20)])
+    assert await world.used() == {"b": 7}
+    assert [await world.left("calls", name) for name in ("zoe", "bob")] == [13, 20]
+
+
+async def test_rows_of_an_entity_carry_as_those_of_the_customer(world: World) -> None:
+    await world.create()
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("a", 100), row("z", 10)])
+    await world.track("calls", 60, "zoe")
+    await world.attach(
+        "zoe", carries="calls\ta\tb\tc\ncalls\tz\tb\t", calls=[row("b", 5), rest("c")]
+    )
+    assert await world.left("calls", "zoe") == 5 + 40
+    assert await world.left("calls") == 45
+
+
+async def test_a_row_that_has_expired_meanwhile_makes_the_caller_decide_again(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 10), row("z", 10, expires_ms=NOW_MS + HOUR_MS)])
+    world.now_ms += HOUR_MS
+    before = await world.dump()
+    kept = row("z", 10, expires_ms=NOW_MS + HOUR_MS)
+    changed = await world.attach(carries="calls\ta\tb\t", calls=[row("b", 5), kept])
+    assert changed is Status.STALE
+    assert await world.dump() == before
+
+
+async def test_rollovers_that_are_due_are_settled_first(world: World) -> None:
+    await world.create(calls=[hourly("a", 100, roll=":1")])
+    world.now_ms += HOUR_MS
+    before = await world.dump()
+    changed = await world.attach(carries="calls\ta\tb\t", calls=[row("b", 5)])
+    assert changed is Status.DUE
+    assert await world.dump() == before

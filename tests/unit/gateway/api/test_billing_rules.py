@@ -1,0 +1,94 @@
+"""What is refused of a body that changes plans, before anything is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.api import billing_rules as rules
+from gateway.api.operation import Call
+from gateway.api.unsupported import refusal
+from gateway.errors import GatewayError, InvalidInputsError, NotSupportedError
+from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
+from gateway.messages.plan_changes import PlanUpdateRequest
+
+CALL = Call(request_id="", env="sandbox")
+MAIN = {"customer_id": "ann", "plan_id": "pro"}
+
+
+def attach(**fields: object) -> None:
+    body = msgspec.json.encode({**MAIN, **fields})
+    rules.attach(CALL, msgspec.json.decode(body, type=AttachRequest))
+
+
+def update(**fields: object) -> None:
+    body = msgspec.json.encode({**MAIN, **fields})
+    rules.update(CALL, msgspec.json.decode(body, type=SubscriptionUpdateRequest))
+
+
+def refused(kind: type[GatewayError], field: str, check: Any, **fields: object) -> None:  # noqa: ANN401 - one of the rules
+    with pytest.raises(kind) as told:
+        check(**fields)
+    assert str(told.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("field", rules.UNPAID)
+def test_what_needs_a_provider_is_refused_by_name_and_nothing_is_not(field: str) -> None:
+    check = attach if field in AttachRequest.__struct_fields__ else update
+    more = {} if check is attach else {"no_billing_changes": True}
+    refused(NotSupportedError, field, check, **{field: {"some": "thing"}}, **more)
+    nothings: list[object] = [None, False, [], {}]
+    for nothing in nothings:
+        check(**{field: nothing}, **more)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("plan_schedule", "later"),
+        ("starts_at", 10**15),
+        ("ends_at", -1),
+        ("billing_cycle_anchor", "then"),
+        ("billing_cycle_anchor", 10**15),
+        ("proration_behavior", "half"),
+        ("version", 0),
+    ],
+)
+def test_values_that_are_none_are_refused(field: str, value: object) -> None:
+    refused(InvalidInputsError, field, attach, **{field: value})
+
+
+def test_an_update_has_something_to_do() -> None:
+    refused(InvalidInputsError, "input", update)
+    refused(InvalidInputsError, "cancel_action", update, cancel_action="stop")
+    refused(InvalidInputsError, "carry_over_usages", update, carry_over_usages={"enabled": True})
+    others: list[dict[str, object]] = [
+        {"version": 2},
+        {"customize": {"items": []}},
+        {"feature_quantities": []},
+    ]
+    for more in others:
+        refused(InvalidInputsError, "cancel_action", update, cancel_action="uncancel", **more)
+
+
+def test_items_are_replaced_or_patched() -> None:
+    both = {"items": [], "remove_items": [{"feature_id": "f"}]}
+    refused(InvalidInputsError, "customize.items", attach, customize=both)
+    trial = {"free_trial": {"duration_length": 7}}
+    refused(NotSupportedError, "customize.free_trial", attach, customize=trial)
+
+
+def test_a_plan_keeps_a_name() -> None:
+    with pytest.raises(InvalidInputsError, match="name: "):
+        rules.plan_update(CALL, PlanUpdateRequest(plan_id="pro", name=""))
+
+
+def test_operations_that_are_not_there_are_told_apart_from_unknown_ones() -> None:
+    for name in ("billing.setup_payment", "invoices.anything", "keys.mint"):
+        found = refusal(f"/v1/{name}")
+        assert found is not None
+        assert found.message.startswith(f"{name}: ")
+    assert refusal("/v1/billing.unheard_of") is None
+    assert refusal("/invoices.list") is None
