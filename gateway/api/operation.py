@@ -146,6 +146,7 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     """One request on its way through the shared steps; ``status`` is what a success answers,
     ``key`` the caller's idempotency key, and ``claim`` what it stands for. ``level`` is what a
     change must have reached, and ``degraded`` the part without which the answer was given.
+    ``restricted`` says that the key may only read, so that nothing may be created on the way.
     """
 
     request_id: str
@@ -158,6 +159,7 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     claim: Claim | None = None
     level: Level = Level.MEMORY
     degraded: str = ""
+    restricted: bool = False
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -180,7 +182,9 @@ _SQL_FIRST = ("features", "plans", "clock")
 
 
 class Operation(NamedTuple):
-    """One operation, ``POST /v1/<name>``."""
+    """One operation, ``POST /v1/<name>``; with ``@`` and a version after its name, the shapes it
+    has in that version.
+    """
 
     name: str
     summary: str
@@ -211,7 +215,7 @@ class Operation(NamedTuple):
     @property
     def resource(self) -> str:
         """The part before the dot."""
-        return self.name.partition(".")[0]
+        return self.name.partition("@")[0].partition(".")[0]
 
     @property
     def is_in_sql(self) -> bool:

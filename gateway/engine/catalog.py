@@ -88,7 +88,7 @@ class Catalog:
         self._monotonic = monotonic
         self._snapshot = take_snapshot(CatalogImage(-1, [], [], []))
         self.clock = EnvironmentClock(wall, lambda: self._snapshot.clock_offset_ms)
-        self._headers: dict[bytes, Principal] = {}
+        self._headers: dict[bytes | None, Principal] = {}
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -136,7 +136,7 @@ class Catalog:
             self._headers = {}
             self._used = set()
 
-    def known(self, authorization: bytes) -> Principal | None:
+    def known(self, authorization: bytes | None) -> Principal | None:
         """Return who a raw Authorization header belongs to, if it was seen before."""
         return self._headers.get(authorization)
 

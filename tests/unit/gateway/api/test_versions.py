@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.versions import NEWEST, Version, parse_version
+from gateway.api.versions import NEWEST, OlderVersionError, Version, parse_version
 from gateway.errors import InvalidVersionError
 
 
@@ -37,9 +37,9 @@ def test_a_version_is_known_or_newer(header: bytes | None, expected: Version) ->
     assert parse_version(header) is expected
 
 
-@pytest.mark.parametrize("header", [b"2.0", b"2.0.9", b"2", b"1.2", b"0.1", b"2026-03-16"])
+@pytest.mark.parametrize("header", [b"2.0", b"2.0.9", b"2", b"1.1", b"0.1", b"2026-03-16"])
 def test_an_older_version_is_named_as_such(header: bytes) -> None:
-    with pytest.raises(InvalidVersionError, match=r"the oldest one is 2\.1"):
+    with pytest.raises(InvalidVersionError, match=r"1\.2 and 2\.1 or later are"):
         parse_version(header)
 
 
@@ -49,5 +49,12 @@ def test_garbage_raises_only_the_named_error(header: bytes) -> None:
         assert isinstance(parse_version(header), Version)
 
 
+@pytest.mark.parametrize("header", [b"1.2", b"1.2.0", b"2025-05-05", b"2026-03-15"])
+def test_a_version_with_shapes_of_its_own_comes_as_an_error(header: bytes) -> None:
+    with pytest.raises(OlderVersionError) as raised:
+        parse_version(header)
+    assert raised.value.version is Version.V1_2
+
+
 def test_lists_are_paged_by_cursor_from_2_3_on() -> None:
-    assert [version.cursor_paging for version in Version] == [False, False, True]
+    assert [version.cursor_paging for version in Version] == [False, False, False, True]
