@@ -292,12 +292,22 @@ class Reader(BalanceReader, Protocol):
         """Return when SQL answers."""
 
 
+PUBLISHABLE_PREFIX = "am_pk_"
+"""How a key begins that stands in web pages."""
+
+
 class KeyRecord(NamedTuple):
-    """A live API key: only the SHA-256 of the secret is known."""
+    """An API key that is not revoked: of the secret its SHA-256 is known, and how it begins.
+
+    No scopes are all of them. ``expires_ms`` is of a key that was rotated; it may have passed.
+    """
 
     id: str
     env: str
     digest: str
+    prefix: str = ""
+    scopes: tuple[str, ...] = ()
+    expires_ms: int | None = None
 
 
 class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from gateway.api.exchange import Answers, ClientGoneError, request_id_of
 from gateway.api.health import Health, Probe
 from gateway.api.legacy.rest import PREFIX, find
 from gateway.api.operation import Operation
+from gateway.api.permits import is_public, preflight
 from gateway.errors import (
     GatewayError,
     MethodNotAllowedError,
@@ -69,6 +70,10 @@ def _operation_handler(
     answers: Answers, operation: Operation, body_bytes_max: int
 ) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
+        if scope["method"] == "OPTIONS" and is_public(operation):
+            await _write(send, preflight(("POST",)))
+            return
+
         async def read_body() -> bytes:
             return await _read_body(receive, body_bytes_max)
 
@@ -89,6 +94,10 @@ def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
         if not methods:
             raise NotFoundException
         route = methods.get(scope["method"])
+        public = [name for name, each in methods.items() if is_public(each.operation)]
+        if public and scope["method"] == "OPTIONS":
+            await _write(send, preflight(public))
+            return
         if route is None:
             await _write(send, _wrong_method(methods))
             return

@@ -20,6 +20,7 @@ import msgspec
 from gateway.api.decoding import decode_body
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
+from gateway.api.permits import READABLE, is_public, permitted
 from gateway.api.versions import OlderVersionError, Version, parse_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
@@ -105,12 +106,15 @@ class Exchange:
             if type(error) is GatewayError:
                 log.exception("request %s: %s failed", call.request_id, operation.name)
             reply = error_reply(error, call.env, repeatable=call.claim is not None)
+            call.public = is_public(operation)
         except ClientGoneError:
             raise
         except Exception:
             log.exception("request %s: %s failed", call.request_id, operation.name)
             reply = error_reply(GatewayError(), call.env)
         identity = (b"x-request-id", call.request_id.encode())
+        if call.public:
+            return Reply(reply.status, reply.body, (*reply.headers, identity, *READABLE))
         return Reply(reply.status, reply.body, (*reply.headers, identity))
 
     async def _admit(  # noqa: C901 - a part taken out would be one more call for every request
@@ -134,8 +138,10 @@ class Exchange:
             raise MethodNotAllowedError
         catalog = self._services.catalog
         principal = catalog.known(authorization)
+        access = None
         if principal is None:
             principal = await catalog.principal(authorization)
+            access = principal.access
         call.env = principal.env
         try:
             call.version = parse_version(version)
@@ -147,7 +153,7 @@ class Exchange:
         call.level = self._level
         if level is not None:
             await self._raise_level(call, level)
-        return operation
+        return operation if access is None else permitted(operation, call, access)
 
     def _in_older_shape(self, operation: Operation, error: OlderVersionError) -> Operation:
         older = self._older.get((operation.name, error.version))

@@ -35,7 +35,7 @@ async def test_a_wrong_key_is_a_401_that_repeats_only_its_beginning(api: Api) ->
 
 
 @pytest.mark.parametrize(
-    "header", ["Bearer hello", "Bearer ", "Bearer am_pk_test_x", "Basic abc", KEY, "Bearer \xe9"]
+    "header", ["Bearer hello", "Bearer ", "Bearer am_jwt_x", "Basic abc", KEY, "Bearer \xe9"]
 )
 async def test_another_kind_of_token_is_a_401(api: Api, header: str) -> None:
     response = await api.client.post(

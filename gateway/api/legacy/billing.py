@@ -41,6 +41,8 @@ async def attach(
     services: Services, call: Call, request: wire.ProductAttachRequest
 ) -> wire.ProductAttached:
     """``billing.attach``; of several products none is attached when one of them is not known."""
+    if not call.restricted:
+        request.customer_data = request.customer_data or CustomerData()
     attachments = _attachments(request)
     names = [
         (await services.catalog.plan(call.env, one.plan_id)).document.name for one in attachments
@@ -66,7 +68,7 @@ def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
             version=request.version,
             feature_quantities=request.options,
             free_trial=ABSENT if bytes(trial) in NO_ANSWER else trial,
-            customer_data=request.customer_data or CustomerData(),
+            customer_data=request.customer_data,
             entity_data=request.entity_data,
         )
         for plan_id in ([request.product_id] if request.product_id else chosen)

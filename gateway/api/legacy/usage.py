@@ -13,7 +13,12 @@ from gateway.api.operation import Call, Services
 from gateway.errors import InvalidInputsError
 from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged, given
-from gateway.messages.customers import CustomerCreateRequest, PurchaseView, SubscriptionView
+from gateway.messages.customers import (
+    CustomerCreateRequest,
+    CustomerGetRequest,
+    PurchaseView,
+    SubscriptionView,
+)
 from gateway.messages.entities import EntityGetRequest
 from gateway.messages.events import AggregateRequest, UsageBin
 from gateway.messages.grants import BalanceUpdateRequest, UsageSetRequest
@@ -53,7 +58,8 @@ def spends(request: old.CheckOf) -> bool:
 
 async def track(services: Services, call: Call, request: TrackRequest) -> old.TrackReceipt:
     """``balances.track``."""
-    request.customer_data = request.customer_data or CustomerData()
+    if not call.restricted:
+        request.customer_data = request.customer_data or CustomerData()
     response = await balances.track(services, call, request)
     return old.TrackReceipt(
         id=call.request_id,
@@ -146,10 +152,14 @@ async def _held(
         named = EntityGetRequest(entity_id=request.entity_id, customer_id=request.customer_id)
         entity = await engine.get_entity(call.env, named)
         return [*entity.subscriptions, *entity.purchases]
-    data = msgspec.structs.asdict(request.customer_data or CustomerData())
-    customer = await engine.get_or_create_customer(
-        call.env, CustomerCreateRequest(customer_id=request.customer_id, **data)
-    )
+    if request.customer_data is None:
+        known = CustomerGetRequest(customer_id=request.customer_id)
+        customer = await engine.get_customer(call.env, known)
+    else:
+        data = msgspec.structs.asdict(request.customer_data)
+        customer = await engine.get_or_create_customer(
+            call.env, CustomerCreateRequest(customer_id=request.customer_id, **data)
+        )
     return [*customer.subscriptions, *customer.purchases]
 
 

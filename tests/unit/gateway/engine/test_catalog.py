@@ -11,11 +11,10 @@ import pytest
 
 from gateway.engine.catalog import (
     ATTEMPTS_MAX,
-    HEADERS_MAX,
     MISSES_PER_SECOND_MAX,
     Catalog,
 )
-from gateway.engine.snapshot import Principal
+from gateway.engine.principals import HEADERS_MAX, Principal
 from gateway.errors import (
     EventNotFoundError,
     FeatureExistsError,
