@@ -62,7 +62,8 @@ async def track(services: Services, call: Call, request: TrackRequest) -> old.Tr
         request.customer_data = request.customer_data or CustomerData()
     response = await balances.track(services, call, request)
     return old.TrackReceipt(
-        id=call.request_id,
+        # A repeated call gets the first answer again, so its id has to be the same one.
+        id=call.request_id if call.claim is None else call.claim.key,
         customer_id=response.customer_id,
         entity_id=response.entity_id,
         feature_id=request.feature_id or msgspec.UNSET,
