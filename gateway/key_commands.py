@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from gateway.api.permits import SCOPES
+from gateway.api_keys import PUBLISHABLE_PREFIX
 from gateway.config import Settings
 from gateway.console import data_dir, database_url, read_settings, run, with_database
 from gateway.errors import InvalidInputsError, StartError
 from gateway.lifecycle.clock import DAY_MS, duration_ms
-from gateway.ports import PUBLISHABLE_PREFIX
 from gateway.wall import SystemClock
 from persistence.catalog import KeyInfo, SqlCatalog
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.api_keys import KeyRecord
 from gateway.listing import BalanceReader
 
 if TYPE_CHECKING:
@@ -290,24 +291,6 @@ class Reader(BalanceReader, Protocol):
 
     async def ping(self) -> None:
         """Return when SQL answers."""
-
-
-PUBLISHABLE_PREFIX = "am_pk_"
-"""How a key begins that stands in web pages."""
-
-
-class KeyRecord(NamedTuple):
-    """An API key that is not revoked: of the secret its SHA-256 is known, and how it begins.
-
-    No scopes are all of them. ``expires_ms`` is of a key that was rotated; it may have passed.
-    """
-
-    id: str
-    env: str
-    digest: str
-    prefix: str = ""
-    scopes: tuple[str, ...] = ()
-    expires_ms: int | None = None
 
 
 class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):

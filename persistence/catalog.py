@@ -31,13 +31,13 @@ from sqlalchemy import (
     update,
 )
 
+from gateway.api_keys import KeyRecord
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ids import new_id
 from gateway.ports import (
     CatalogChange,
     CatalogImage,
     FeatureRecord,
-    KeyRecord,
     PlanRecord,
     WallClock,
 )

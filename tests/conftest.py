@@ -14,9 +14,9 @@ import pytest
 for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
     del os.environ[_name]
 
-# Every module of the folder is a plugin, so a new one needs no second line here.
 collect_ignore = ["sdk"]  # the published clients bring tests of their own
 
+# Every module of the folder is a plugin, so a new one needs no second line here.
 pytest_plugins = [
     f"tests.fixtures.{path.stem}"
     for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))

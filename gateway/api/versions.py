@@ -1,9 +1,9 @@
 """The ``x-api-version`` header: which shapes an answer has.
 
 Published clients send versions this gateway has never heard of, so a newer one means the newest
-known. Version 1.2 has shapes of its own (``gateway.api.legacy``); it arrives as an exception, so
-that newer callers pay nothing for it. Whatever is older still, or in between, must be refused
-rather than answered in the wrong shape.
+known. Versions 1.2 and 2.1 have shapes of their own (``gateway.api.legacy``); they arrive as an
+exception, so that newer callers pay nothing for them. Whatever is older still, or in between, must
+be refused rather than answered in the wrong shape.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ _RELEASES = (
     (date(2026, 3, 17), Version.V2_1),
 )
 _NUMBERS = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?")
+_UNCHANGED = Version.V2_2
+"""The oldest version whose shapes are those of today."""
+
 _OLDEST = (2, 1)
 _LEGACY = 1, 2
 _LEGACY_DAYS = (date(2025, 5, 5), date(2026, 3, 16))
@@ -64,7 +67,10 @@ def parse_version(header: bytes | None) -> Version:
         return NEWEST
     known = _known.get(header)
     if known is None:
-        known = _parse(header.decode("latin-1").strip())
+        text = header.decode("latin-1").strip()
+        known = _parse(text)
+        if known < _UNCHANGED:
+            raise OlderVersionError(known, text)
         if len(_known) < _KNOWN_MAX:
             _known[header] = known
     return known
@@ -87,13 +93,13 @@ def _parse(text: str) -> Version:
         if day >= released:
             return version
     if _LEGACY_DAYS[0] <= day < _LEGACY_DAYS[1]:
-        raise OlderVersionError(Version.V1_2, text)
+        return Version.V1_2
     raise _too_old(text)
 
 
 def _from_numbers(text: str, major: int, minor: int) -> Version:
     if (major, minor) == _LEGACY:
-        raise OlderVersionError(Version.V1_2, text)
+        return Version.V1_2
     if (major, minor) < _OLDEST:
         raise _too_old(text)
     if major > _OLDEST[0]:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.api_keys import PUBLISHABLE_PREFIX
 from gateway.errors import (
     InvalidPublishableKeyError,
     InvalidSecretKeyError,
     InvalidTokenError,
     NoSecretKeyError,
 )
-from gateway.ports import PUBLISHABLE_PREFIX, KeyRecord
 
 if TYPE_CHECKING:
+    from gateway.api_keys import KeyRecord
     from gateway.ports import WallClock
 
 HEADERS_MAX = 10_000

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
+from gateway.api_keys import KeyRecord
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
-from gateway.ports import CatalogChange, CatalogStore, FeatureRecord, KeyRecord, PlanRecord
+from gateway.ports import CatalogChange, CatalogStore, FeatureRecord, PlanRecord
 from persistence.catalog import SqlCatalog
 from persistence.database import Database
 from tests.unit.persistence.entries import BASE_MS, StillClock

@@ -1,4 +1,5 @@
-"""The API as version 1.2 knows it: other words and other shapes for the same operations.
+"""The API as version 1.2 knows it: other words and other shapes for the same operations; and as 2.1
+does, whose answers leave no key out (``complete``).
 
 ``views`` and ``products`` turn answers into the old shapes, the other modules turn old requests
 into those of today and hand them to the same engine; ``OLDER`` in ``operations`` names which

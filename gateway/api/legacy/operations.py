@@ -1,4 +1,4 @@
-"""Which operation has which shape in 1.2, and the operations only 1.2 has."""
+"""Which operation has which shape in an older version, and the operations only 1.2 has."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gateway.api import rules
 from gateway.api.legacy import billing, products, subjects, usage
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import product_messages as wire
+from gateway.api.legacy.complete import completed
 from gateway.api.operation import Call, Example, Operation, Services
 from gateway.api.operations import OPERATIONS
 from gateway.api.versions import Version
@@ -148,6 +149,8 @@ _CHANGED = (
 )
 
 OLDER: dict[tuple[str, Version], Operation] = {
+    **{(each.name, Version.V2_1): completed(each) for each in OPERATIONS},
+    **{(each.name, Version.V2_1): each for each in OWN},
     **{(name, Version.V1_2): _TODAY[name] for name in _SAME},
     **{(each.name.removesuffix("@1.2"), Version.V1_2): each for each in _CHANGED},
     **{(each.name, Version.V1_2): each for each in OWN},
