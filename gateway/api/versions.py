@@ -77,7 +77,9 @@ def parse_version(header: bytes | None) -> Version:
 
 
 def is_known(header: bytes | None) -> bool:
-    """Whether a header asks for a version that was served before; one left out does."""
+    """Whether a header asks for a version of today's shapes that was served before; one left out
+    does.
+    """
     return header is None or header in _known
 
 

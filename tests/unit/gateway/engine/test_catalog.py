@@ -173,6 +173,21 @@ async def test_a_header_is_remembered_until_the_catalog_changes(
         await catalog.principal(HEADER)
 
 
+@pytest.mark.parametrize("bounds", [{"prefix": "am_pk_test_aaa"}, {"scopes": ("plans:read",)}])
+async def test_a_key_with_bounds_is_not_among_those_known_at_a_glance(
+    catalog: Catalog, store: ScriptedStore, bounds: dict[str, Any]
+) -> None:
+    (key,) = store.image.keys
+    store.change(keys=[key._replace(**bounds)])
+    await catalog.refresh()
+
+    first, second = await catalog.principal(HEADER), await catalog.principal(HEADER)
+
+    assert first is second
+    assert first.access is not None
+    assert catalog.known(HEADER) is None
+
+
 async def test_remembered_headers_are_bounded(catalog: Catalog) -> None:
     for number in range(HEADERS_MAX + 1):
         await catalog.principal(HEADER + b" " * number)
