@@ -1,5 +1,5 @@
 # Everything runs from .venv, which the targets make themselves from requirements.lock.
-# The only tools to have beforehand are make and Python 3.11 or newer.
+# The only tools to have beforehand are make and Python 3.11 or newer, and for the tests Node 20.
 
 # A distribution's own interpreter is built with optimisations that a locally compiled one mostly
 # lacks, worth 12 to 20 % of the throughput; it is taken when it is new enough and can make a venv.
@@ -17,18 +17,26 @@ PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
 LOCKED := .venv/locked.stamp
 INSTALLED := .venv/installed.stamp
 
+# The published clients that the tests drive: each Python one in a folder of its own, for two of
+# them are releases of one package.
+SDK := tests/sdk
+NODE_CLIENTS := $(SDK)/node_modules/installed.stamp
+PYTHON_CLIENTS := $(patsubst $(SDK)/requirements/%.txt,$(SDK)/installed/%/installed.stamp,\
+	$(wildcard $(SDK)/requirements/*.txt))
+CLIENTS := $(NODE_CLIENTS) $(PYTHON_CLIENTS)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast lint format lock wheel bench torture clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: $(INSTALLED) ## make .venv
+setup: $(INSTALLED) $(CLIENTS) ## make .venv, and install the clients the tests drive (needs Node)
 
 run: $(INSTALLED) ## start a gateway on port 8080; TALLYGATE_* variables are its settings
 	@exec $(BIN)/tallygate serve
 
-test: $(INSTALLED) ## run every test, on the real servers
+test: $(INSTALLED) $(CLIENTS) ## run every test, on the real servers
 	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-fast: $(INSTALLED) ## run the unit tests, and the scripts on a Redis in memory
@@ -48,6 +56,10 @@ lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+	@for file in $(SDK)/requirements/*.txt; do grep '^autumn' $$file | cut -d' ' -f1 | \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --output-file $$file -; done
 
 wheel: $(INSTALLED) ## build dist/tallygate-*.whl
 	@$(BIN)/python -m build --wheel --no-isolation >/dev/null
@@ -61,6 +73,7 @@ torture: $(INSTALLED) ## kill every process at random under load, compare all at
 
 clean: ## remove what the targets made; the data folder stays
 	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(SDK)/installed $(SDK)/node_modules
 	@find gateway lua persistence tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCKED): requirements.lock
@@ -74,4 +87,16 @@ $(LOCKED): requirements.lock
 $(INSTALLED): $(LOCKED) pyproject.toml
 	@echo "installing tallygate"
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(NODE_CLIENTS): $(SDK)/package-lock.json
+	@command -v npm >/dev/null || { echo "the tests need Node 20 or newer, with npm"; exit 1; }
+	@echo "installing the JavaScript clients"
+	@cd $(SDK) && npm ci --silent --no-audit --no-fund --ignore-scripts --omit=optional
+	@touch $@
+
+$(SDK)/installed/%/installed.stamp: $(SDK)/requirements/%.txt $(LOCKED)
+	@echo "installing $*"
+	@rm -rf $(@D)
+	@$(PIP) --require-hashes --target $(@D) -r $<
 	@touch $@

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from gateway.api.access import Noted
 from gateway.api.asgi import make_app
 from gateway.api.exchange import Answers, Exchange
+from gateway.api.legacy.operations import OLDER, OWN
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
 from gateway.api.plain import PlainCalls, PlainParts
@@ -206,12 +207,13 @@ def make_answers(runtime: Runtime) -> Noted:
         services,
         OPERATIONS,
         runtime.clock,
+        older=OLDER,
         conflict=conflict,
         durability=runtime.durability,
         backlog=runtime.backlog,
     )
     answers = exchange if runtime.tracing is None else runtime.tracing.around(exchange)
-    return Noted(answers, OPERATIONS, sample=runtime.settings.access_log_sample)
+    return Noted(answers, (*OPERATIONS, *OWN), sample=runtime.settings.access_log_sample)
 
 
 def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:

@@ -104,6 +104,18 @@ class InvalidSecretKeyError(GatewayError):
     code = "invalid_secret_key"
 
 
+class InvalidPublishableKeyError(InvalidSecretKeyError):
+    """The publishable key is not known."""
+
+    code = "invalid_publishable_key"
+
+
+class EndpointNotPublicError(GatewayError):
+    """A publishable key may not call this operation; use a secret key."""
+
+    code = "endpoint_not_public"
+
+
 class InvalidTokenError(GatewayError):
     """The Authorization header does not carry a secret key (am_sk_...)."""
 
@@ -111,9 +123,13 @@ class InvalidTokenError(GatewayError):
 
 
 class InsufficientScopesError(GatewayError):
-    """Only the sandbox's clock can be read and moved; use a sandbox key (am_sk_test_...)."""
+    """The key has not the scope this operation needs."""
 
     code = "insufficient_scopes"
+
+
+class SandboxOnlyError(InsufficientScopesError):
+    """Only the sandbox's clock can be read and moved; use a sandbox key (am_sk_test_...)."""
 
 
 class RouteNotFoundError(GatewayError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.api_keys import KeyRecord
 from gateway.holders import HolderReader
 from gateway.listing import BalanceReader
 
@@ -292,14 +293,6 @@ class Reader(BalanceReader, HolderReader, Protocol):
 
     async def ping(self) -> None:
         """Return when SQL answers."""
-
-
-class KeyRecord(NamedTuple):
-    """A live API key: only the SHA-256 of the secret is known."""
-
-    id: str
-    env: str
-    digest: str
 
 
 class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,13 +29,13 @@ from sqlalchemy import (
     update,
 )
 
+from gateway.api_keys import KeyRecord
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ids import new_id
 from gateway.ports import (
     CatalogChange,
     CatalogImage,
     FeatureRecord,
-    KeyRecord,
     PlanRecord,
     WallClock,
 )
@@ -54,7 +54,13 @@ class KeyInfo(NamedTuple):
     name: str
     prefix: str
     created_at: int
-    revoked_at: int | None
+    revoked_at: int | None = None
+    scopes: str = ""
+    expires_at: int | None = None
+
+    def is_live(self, now_ms: int) -> bool:
+        """Whether it works."""
+        return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
 
 class SqlCatalog:
@@ -86,7 +92,9 @@ class SqlCatalog:
             return True
         return await self._database.run(partial(_is_used, env, feature_id, precision))
 
-    async def create_key(self, env: str, name: str, secret: str) -> KeyInfo:
+    async def create_key(
+        self, env: str, name: str, secret: str, scopes: Sequence[str] = ()
+    ) -> KeyInfo:
         """Keep the digest of a secret. Raises ``InvalidRequestError`` for one that is known."""
         key = KeyInfo(
             id=new_id("key"),
@@ -94,11 +102,29 @@ class SqlCatalog:
             name=name,
             prefix=secret[:_PREFIX_CHARACTERS],
             created_at=self._clock.now_ms(),
-            revoked_at=None,
+            scopes=" ".join(scopes),
         )
-        digest = hashlib.sha256(secret.encode()).hexdigest()
-        await self._write(partial(_create_key, key, digest))
+        await self._write(partial(_create_key, key, _digest(secret)))
         return key
+
+    async def find_key(self, key_id: str) -> KeyInfo | None:
+        """Return a key that works."""
+        now_ms = self._clock.now_ms()
+        live = (key for key in await self.list_keys() if key.is_live(now_ms))
+        return next((key for key in live if key.id == key_id), None)
+
+    async def rotate_key(self, old: KeyInfo, secret: str, expires_at: int) -> KeyInfo | None:
+        """Keep a new secret in place of an old one, which works until then; None when it was
+        revoked or rotated meanwhile.
+        """
+        new = old._replace(
+            id=new_id("key"),
+            prefix=secret[:_PREFIX_CHARACTERS],
+            created_at=self._clock.now_ms(),
+            expires_at=None,
+        )
+        done = await self._write(partial(_rotate_key, old, expires_at, new, _digest(secret)))
+        return new if done else None
 
     async def list_keys(self) -> list[KeyInfo]:
         """Return every key, revoked ones included, oldest first."""
@@ -109,8 +135,9 @@ class SqlCatalog:
         return await self._write(partial(_revoke_key, key_id, self._clock.now_ms()))
 
     async def has_keys(self) -> bool:
-        """Return whether any key is live."""
-        return await self._database.run(_has_keys)
+        """Return whether any key works."""
+        now_ms = self._clock.now_ms()
+        return any(key.is_live(now_ms) for key in await self.list_keys())
 
     async def _write(
         self, change: Callable[[Connection], bool], *, revision: int | None = None
@@ -176,8 +203,12 @@ def _load_plans(connection: Connection) -> list[PlanRecord]:
 
 
 def _load_keys(connection: Connection) -> list[KeyRecord]:
-    live = select(ApiKey.id, ApiKey.env, ApiKey.digest).where(ApiKey.revoked_at.is_(None))
-    return [KeyRecord(*row) for row in connection.execute(live.order_by(ApiKey.id))]
+    names = (ApiKey.id, ApiKey.env, ApiKey.digest, ApiKey.prefix, ApiKey.scopes, ApiKey.expires_at)
+    live = select(*names).where(ApiKey.revoked_at.is_(None)).order_by(ApiKey.id)
+    return [
+        KeyRecord(key_id, env, digest, prefix, tuple(scopes.split()), expires_ms)
+        for key_id, env, digest, prefix, scopes, expires_ms in connection.execute(live)
+    ]
 
 
 def _feature_values(feature: FeatureRecord) -> dict[str, Any]:
@@ -308,6 +339,20 @@ def _create_key(key: KeyInfo, digest: str, connection: Connection) -> bool:
     return True
 
 
+def _rotate_key(
+    old: KeyInfo, expires_at: int, new: KeyInfo, digest: str, connection: Connection
+) -> bool:
+    live = update(ApiKey).where(
+        ApiKey.id == old.id, ApiKey.revoked_at.is_(None), ApiKey.expires_at.is_(None)
+    )
+    ended = connection.execute(live.values(expires_at=expires_at))
+    return _touched(ended) and _create_key(new, digest, connection)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 def _list_keys(engine: Engine) -> list[KeyInfo]:
     columns = [getattr(ApiKey, name) for name in KeyInfo._fields]
     statement = select(*columns).order_by(ApiKey.created_at, ApiKey.id)
@@ -318,9 +363,3 @@ def _list_keys(engine: Engine) -> list[KeyInfo]:
 def _revoke_key(key_id: str, now_ms: int, connection: Connection) -> bool:
     live = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
     return _touched(connection.execute(live.values(revoked_at=now_ms)))
-
-
-def _has_keys(engine: Engine) -> bool:
-    live = select(exists().where(ApiKey.revoked_at.is_(None)))
-    with read_transaction(engine) as connection:
-        return connection.scalars(live).one()

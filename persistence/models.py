@@ -54,7 +54,10 @@ class CatalogRevision(Base):
 
 
 class ApiKey(Base):
-    """A secret key, known by its SHA-256; ``prefix`` tells people which. Writer: ``catalog``."""
+    """A key, known by its SHA-256; ``prefix`` tells people which, and of what kind. No ``scopes``
+    (parted by blanks) are all of them; ``expires_at`` is set when it is rotated. Writer:
+    ``catalog``.
+    """
 
     __tablename__ = "api_keys"
 
@@ -65,6 +68,8 @@ class ApiKey(Base):
     prefix: Mapped[str]
     created_at: Mapped[int]
     revoked_at: Mapped[int | None]
+    scopes: Mapped[str] = mapped_column(server_default="")
+    expires_at: Mapped[int | None]
 
 
 class Feature(Base):

@@ -34,7 +34,10 @@ ROOT_NAMES = {
     "pyproject.toml",
     "requirements.lock",
 }
-FILE_TYPES = {".py", ".lua", ".md", ".mako", ".ini", ".json", ".jsonl", ".sql", ".typed"}
+FILE_TYPES = {".py", ".lua", ".md", ".mako", ".ini", ".json", ".jsonl", ".sql", ".typed"} | {
+    ".mjs",  # what drives the published JavaScript clients
+    ".txt",  # the Python ones, pinned
+}
 # A fixture beyond this is data that should be made by code, and a clone everybody pays for.
 FILE_BYTES_MAX = 262_144
 FILE_LINES_MAX = 400

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, asgi
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
@@ -22,7 +22,9 @@ from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.exchange import Answers, ClientGoneError, request_id_of
 from gateway.api.health import Health, Probe
+from gateway.api.legacy.rest import PREFIX, find
 from gateway.api.operation import Operation
+from gateway.api.permits import is_public, preflight
 from gateway.api.unsupported import refusal
 from gateway.errors import (
     GatewayError,
@@ -53,6 +55,7 @@ def make_app(
     return Litestar(
         route_handlers=[
             *handlers,
+            _rest_handler(answers, body_bytes_max),
             *_health_handlers(probe),
             _get("/metrics", _metrics_answer(page or _own_page)),
             *_page_handlers(document),
@@ -68,6 +71,10 @@ def _operation_handler(
     answers: Answers, operation: Operation, body_bytes_max: int
 ) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
+        if scope["method"] == "OPTIONS" and is_public(operation):
+            await _write(send, preflight(("POST",)))
+            return
+
         async def read_body() -> bytes:
             return await _read_body(receive, body_bytes_max)
 
@@ -80,6 +87,43 @@ def _operation_handler(
         await _write(send, reply)
 
     return _route(operation.path, handle)
+
+
+def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
+    async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
+        methods, named = find(scope["raw_path"])
+        if not methods:
+            raise NotFoundException
+        route = methods.get(scope["method"])
+        public = [name for name, each in methods.items() if is_public(each.operation)]
+        if public and scope["method"] == "OPTIONS":
+            await _write(send, preflight(public))
+            return
+        if route is None:
+            await _write(send, _wrong_method(methods))
+            return
+
+        async def read_body() -> bytes:
+            body = await _read_body(receive, body_bytes_max)
+            return route.body_of(named, scope["query_string"], body)
+
+        try:
+            reply = await answers.answer(
+                route.operation, "POST", scope["query_string"], scope["headers"], read_body
+            )
+        except ClientGoneError:
+            return
+        await _write(send, reply)
+
+    # Litestar loses the parameters of a path on the way to an ASGI handler, so it gets only the
+    # beginning to match.
+    return asgi(PREFIX, is_mount=True, copy_scope=False)(handle)
+
+
+def _wrong_method(allowed: Iterable[str]) -> Reply:
+    names = ", ".join(allowed)
+    refused = error_reply(MethodNotAllowedError(f"This route answers {names} only"), ENV_UNKNOWN)
+    return refused._replace(headers=(JSON, (b"allow", names.encode())))
 
 
 def _route(path: str, handle: Callable[[Scope, Receive, Send], Any]) -> ASGIRouteHandler:
@@ -127,9 +171,7 @@ async def _write(send: Send, reply: Reply) -> None:
 def _get(path: str, answer: Callable[[], Any]) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401, ARG001 - the names Litestar asks for
         if scope["method"] not in ("GET", "HEAD"):
-            error = MethodNotAllowedError("This route answers GET only")
-            refused = error_reply(error, ENV_UNKNOWN)
-            await _write(send, refused._replace(headers=(JSON, (b"allow", b"GET"))))
+            await _write(send, _wrong_method(("GET",)))
             return
         await _write(send, await answer())
 

@@ -25,7 +25,8 @@ from gateway.messages.balances import (
 _encode = msgspec.json.Encoder().encode
 
 
-async def _check(services: Services, call: Call, request: CheckRequest) -> CheckResponse:
+async def check(services: Services, call: Call, request: CheckRequest) -> CheckResponse:
+    """``balances.check``."""
     response = await services.engine.check(call.env, request, call.request_id, call.claim)
     if isinstance(response, StandIn):
         call.degraded = response.missing
@@ -37,7 +38,8 @@ async def _check(services: Services, call: Call, request: CheckRequest) -> Check
     return response
 
 
-async def _track(services: Services, call: Call, request: TrackRequest) -> TrackResponse:
+async def track(services: Services, call: Call, request: TrackRequest) -> TrackResponse:
+    """``balances.track``."""
     response = await services.engine.track(call.env, request, call.request_id, call.claim)
     if request.async_:
         # The usage is recorded all the same; the status and the missing balance are what a caller
@@ -60,7 +62,8 @@ async def _expand_feature(services: Services, call: Call, response: CheckRespons
             shown.feature = msgspec.Raw(_encode(feature_view(feature)))
 
 
-def _spends(request: CheckRequest) -> bool:
+def spends(request: CheckRequest) -> bool:
+    """Whether a check uses or holds units."""
     return bool(request.send_event) or request.lock is not None
 
 
@@ -96,13 +99,13 @@ OPERATIONS = (
         ),
         request=CheckRequest,
         response=CheckResponse,
-        handle=_check,
+        handle=check,
         rule=rules.check,
         errors=(*_LOOKUP, errors.LockExistsError, errors.IdempotencyKeyError),
         example=EXAMPLES["balances.check"],
-        claims=_spends,
+        claims=spends,
         hot=True,
-        reads=lambda request: not _spends(request),
+        reads=lambda request: not spends(request),
     ),
     Operation(
         name="balances.track",
@@ -117,7 +120,7 @@ OPERATIONS = (
         ),
         request=TrackRequest,
         response=TrackResponse,
-        handle=_track,
+        handle=track,
         rule=rules.track,
         errors=(
             *_LOOKUP,

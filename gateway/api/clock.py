@@ -26,12 +26,12 @@ async def _advance(services: Services, _: Call, request: ClockAdvanceRequest) ->
 
 def _sandbox_only(call: Call, _: ClockGetRequest) -> None:
     if call.env != SANDBOX:
-        raise errors.InsufficientScopesError
+        raise errors.SandboxOnlyError
 
 
 def _advance_rule(call: Call, request: ClockAdvanceRequest) -> None:
     if call.env != SANDBOX:
-        raise errors.InsufficientScopesError
+        raise errors.SandboxOnlyError
     request.to = shapes.whole(request.to, "to", 0, TO_MS_MAX)
 
 
@@ -50,7 +50,7 @@ OPERATIONS = (
         response=ClockView,
         handle=_advance,
         rule=_advance_rule,
-        errors=(errors.InsufficientScopesError,),
+        errors=(errors.SandboxOnlyError,),
         example=EXAMPLES["clock.advance"],
     ),
     Operation(
@@ -61,7 +61,7 @@ OPERATIONS = (
         response=ClockView,
         handle=_get,
         rule=_sandbox_only,
-        errors=(errors.InsufficientScopesError,),
+        errors=(errors.SandboxOnlyError,),
         example=EXAMPLES["clock.get"],
         reads=always,
     ),

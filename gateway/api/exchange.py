@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -20,7 +20,8 @@ import msgspec
 from gateway.api.decoding import decode_body
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
-from gateway.api.versions import parse_version
+from gateway.api.permits import READABLE, is_public, permitted
+from gateway.api.versions import OlderVersionError, Version, parse_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
 from gateway.engine.durability import Durability, Level, level_of, partitions_touched
@@ -74,6 +75,7 @@ class Exchange:
         operations: Iterable[Operation],
         clock: Clock,
         *,
+        older: Mapping[tuple[str, Version], Operation] | None = None,
         conflict: bool = False,
         durability: Durability | None = None,
         backlog: Backlog | None = None,
@@ -85,8 +87,10 @@ class Exchange:
         self._clock = clock
         self._conflict = conflict
         self._encode = msgspec.json.Encoder().encode
+        self._older = older or {}
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
-            operation.name: msgspec.json.Decoder(operation.request) for operation in operations
+            operation.name: msgspec.json.Decoder(operation.request)
+            for operation in (*operations, *self._older.values())
         }
 
     async def answer(
@@ -96,21 +100,27 @@ class Exchange:
         call = Call(request_id="", env=ENV_UNKNOWN, query=query, status=operation.status)
         REQUEST.set(call)
         try:
-            await self._admit(call, method, headers)
+            operation = await self._admit(operation, call, method, headers)
             reply = await self._run(operation, call, await read_body())
         except GatewayError as error:
             if type(error) is GatewayError:
                 log.exception("request %s: %s failed", call.request_id, operation.name)
             reply = error_reply(error, call.env, repeatable=call.claim is not None)
+            call.public = is_public(operation)
         except ClientGoneError:
             raise
         except Exception:
             log.exception("request %s: %s failed", call.request_id, operation.name)
             reply = error_reply(GatewayError(), call.env)
         identity = (b"x-request-id", call.request_id.encode())
+        if call.public:
+            return Reply(reply.status, reply.body, (*reply.headers, identity, *READABLE))
         return Reply(reply.status, reply.body, (*reply.headers, identity))
 
-    async def _admit(self, call: Call, method: str, headers: Headers) -> None:
+    async def _admit(  # noqa: C901 - a part taken out would be one more call for every request
+        self, operation: Operation, call: Call, method: str, headers: Headers
+    ) -> Operation:
+        """Return the operation as this caller may call it, in the shape of its version."""
         authorization = version = given_id = key = level = None
         for name, value in headers:
             if name == b"authorization":
@@ -127,16 +137,29 @@ class Exchange:
         if method != "POST":
             raise MethodNotAllowedError
         catalog = self._services.catalog
-        principal = None if authorization is None else catalog.known(authorization)
+        principal = catalog.known(authorization)
+        access = None
         if principal is None:
             principal = await catalog.principal(authorization)
+            access = principal.access
         call.env = principal.env
-        call.version = parse_version(version)
+        try:
+            call.version = parse_version(version)
+        except OlderVersionError as error:
+            operation = self._in_older_shape(operation, error)
+            call.version = error.version
         call.now_ms = self._clock.now_ms(call.env)
         call.key = None if key is None else idempotency_key(key)
         call.level = self._level
         if level is not None:
             await self._raise_level(call, level)
+        return operation if access is None else permitted(operation, call, access)
+
+    def _in_older_shape(self, operation: Operation, error: OlderVersionError) -> Operation:
+        older = self._older.get((operation.name, error.version))
+        if older is None:
+            raise error
+        return older
 
     async def _raise_level(self, call: Call, header: bytes) -> None:
         call.level = level_of(header)

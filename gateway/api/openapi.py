@@ -17,6 +17,7 @@ from gateway.api.examples import KEY
 from gateway.api.health import Health
 from gateway.api.operation import Operation, always
 from gateway.api.operations import COMMON_ERRORS
+from gateway.api.permits import is_public
 from gateway.engine.claims import KEY_MAX
 from gateway.engine.durability import LEVELS
 from gateway.errors import GatewayError
@@ -84,7 +85,12 @@ def document(operations: Iterable[Operation]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": f"A secret key such as `{KEY}`",
-                }
+                },
+                "publishableKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key for web pages (`am_pk_...`), which only reads",
+                },
             },
         },
     }
@@ -105,6 +111,7 @@ def _operation(operation: Operation) -> Json:
         "description": operation.description,
         "tags": [operation.resource],
         "parameters": _parameters(operation),
+        "security": [{"secretKey": []}, *([{"publishableKey": []}] * is_public(operation))],
         "requestBody": {
             "required": True,
             "content": _content(operation.request, operation.example.request),
@@ -153,7 +160,10 @@ def _version_parameter() -> Json:
     return {
         "name": "x-api-version",
         "in": "header",
-        "description": "2.1 or later, or a date; left out, or newer than known, is the newest",
+        "description": (
+            "2.1 or later, or a date; left out, or newer than known, is the newest. 1.2 has shapes "
+            "of its own"
+        ),
         "schema": {"type": "string"},
         "example": "2.3.0",
     }

@@ -169,6 +169,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     """One request on its way through the shared steps; ``status`` is what a success answers,
     ``key`` the caller's idempotency key, and ``claim`` what it stands for. ``level`` is what a
     change must have reached, and ``degraded`` the part without which the answer was given.
+    ``restricted`` says that the key may not create customers, so that none is created on the way;
+    ``public`` that the caller is a web page, which has to be allowed to read the answer.
     """
 
     request_id: str
@@ -181,6 +183,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     claim: Claim | None = None
     level: Level = Level.MEMORY
     degraded: str = ""
+    restricted: bool = False
+    public: bool = False
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -203,7 +207,9 @@ _SQL_FIRST = ("features", "plans", "clock")
 
 
 class Operation(NamedTuple):
-    """One operation, ``POST /v1/<name>``."""
+    """One operation, ``POST /v1/<name>``; with ``@`` and a version after its name, the shapes it
+    has in that version.
+    """
 
     name: str
     summary: str
@@ -232,9 +238,14 @@ class Operation(NamedTuple):
         return f"/v1/{self.name}"
 
     @property
+    def base(self) -> str:
+        """The name, whatever the version."""
+        return self.name.partition("@")[0]
+
+    @property
     def resource(self) -> str:
         """The part before the dot."""
-        return self.name.partition(".")[0]
+        return self.base.partition(".")[0]
 
     @property
     def is_in_sql(self) -> bool:

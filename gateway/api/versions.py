@@ -1,7 +1,9 @@
 """The ``x-api-version`` header: which shapes an answer has.
 
 Published clients send versions this gateway has never heard of, so a newer one means the newest
-known. An older one than is served must be refused rather than answered in the wrong shape.
+known. Versions 1.2 and 2.1 have shapes of their own (``gateway.api.legacy``); they arrive as an
+exception, so that newer callers pay nothing for them. Whatever is older still, or in between, must
+be refused rather than answered in the wrong shape.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from gateway.errors import InvalidVersionError
 class Version(IntEnum):
     """Versions with a shape of their own."""
 
+    V1_2 = 0
     V2_1 = 1
     V2_2 = 2
     V2_3 = 3
@@ -28,13 +31,28 @@ class Version(IntEnum):
 
 NEWEST = Version.V2_3
 
+
+class OlderVersionError(InvalidVersionError):
+    """The operation is not served in this version."""
+
+    def __init__(self, version: Version, text: str) -> None:
+        super().__init__(f"This operation is not served in API version {text}; 2.1 or later is")
+        self.version = version
+
+
 _RELEASES = (
     (date(2026, 5, 13), Version.V2_3),
     (date(2026, 3, 18), Version.V2_2),
     (date(2026, 3, 17), Version.V2_1),
 )
 _NUMBERS = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?")
+_UNCHANGED = Version.V2_2
+"""The oldest version whose shapes are those of today."""
+
 _OLDEST = (2, 1)
+_LEGACY = 1, 2
+_LEGACY_DAYS = (date(2025, 5, 5), date(2026, 3, 16))
+"""When 1.2 was released, and when the version after it was."""
 _SHOWN_CHARACTERS = 32
 _KNOWN_MAX = 1_000
 
@@ -42,19 +60,26 @@ _known: dict[bytes, Version] = {}
 
 
 def parse_version(header: bytes | None) -> Version:
-    """Return the version a header asks for. Raises ``InvalidVersionError``."""
+    """Return the version a header asks for. Raises ``InvalidVersionError``, and
+    ``OlderVersionError`` for one that has shapes of its own.
+    """
     if header is None:
         return NEWEST
     known = _known.get(header)
     if known is None:
-        known = _parse(header.decode("latin-1").strip())
+        text = header.decode("latin-1").strip()
+        known = _parse(text)
+        if known < _UNCHANGED:
+            raise OlderVersionError(known, text)
         if len(_known) < _KNOWN_MAX:
             _known[header] = known
     return known
 
 
 def is_known(header: bytes | None) -> bool:
-    """Whether a header asks for a version that was served before; one left out does."""
+    """Whether a header asks for a version of today's shapes that was served before; one left out
+    does.
+    """
     return header is None or header in _known
 
 
@@ -69,10 +94,14 @@ def _parse(text: str) -> Version:
     for released, version in _RELEASES:
         if day >= released:
             return version
+    if _LEGACY_DAYS[0] <= day < _LEGACY_DAYS[1]:
+        return Version.V1_2
     raise _too_old(text)
 
 
 def _from_numbers(text: str, major: int, minor: int) -> Version:
+    if (major, minor) == _LEGACY:
+        return Version.V1_2
     if (major, minor) < _OLDEST:
         raise _too_old(text)
     if major > _OLDEST[0]:
@@ -81,4 +110,4 @@ def _from_numbers(text: str, major: int, minor: int) -> Version:
 
 
 def _too_old(text: str) -> InvalidVersionError:
-    return InvalidVersionError(f"API version {text} is not served; the oldest one is 2.1")
+    return InvalidVersionError(f"API version {text} is not served; 1.2 and 2.1 or later are")

@@ -25,13 +25,11 @@ from typing import TypeVar
 import msgspec
 
 from gateway.engine.clock import EnvironmentClock
-from gateway.engine.snapshot import Principal, Snapshot, take_snapshot
+from gateway.engine.principals import Principal, Principals, secret_of, unknown_key
+from gateway.engine.snapshot import Snapshot, take_snapshot
 from gateway.errors import (
     EventNotFoundError,
     FeatureNotFoundError,
-    InvalidSecretKeyError,
-    InvalidTokenError,
-    NoSecretKeyError,
     PlanNotFoundError,
     UnavailableError,
 )
@@ -63,15 +61,8 @@ POLL_SECONDS = 0.5
 MISSES_PER_SECOND_MAX = 4
 """Look-ups in SQL for unknown ids; beyond it they are answered from memory."""
 
-HEADERS_MAX = 10_000
-"""Authorization headers remembered; beyond it the cache starts anew."""
-
 ATTEMPTS_MAX = 20
 """Tries of a change that others got in the way of; enough for four processes that do so at once."""
-
-_SCHEME = b"bearer "
-_SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
-_SHOWN_CHARACTERS = 14
 
 
 class Catalog:
@@ -90,7 +81,8 @@ class Catalog:
         self._monotonic = monotonic
         self._snapshot = take_snapshot(CatalogImage(-1, [], [], []))
         self.clock = EnvironmentClock(wall, lambda: self._snapshot.clock_offset_ms)
-        self._headers: dict[bytes, Principal] = {}
+        self._principals = Principals(wall)
+        self.known = self._principals.known
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -123,6 +115,7 @@ class Catalog:
 
     async def refresh(self) -> None:
         """Load the catalog again if its revision has moved. Raises ``UnavailableError``."""
+        self._principals.expire()
         async with self._refreshing:
             try:
                 if await self._store.revision() == self._snapshot.revision:
@@ -135,27 +128,19 @@ class Catalog:
             self._reachable = True
             self._snapshot = take_snapshot(image)
             # Whoever is still allowed is found again by the digest; whoever is not is gone.
-            self._headers = {}
+            self._principals.forget()
             self._used = set()
-
-    def known(self, authorization: bytes) -> Principal | None:
-        """Return who a raw Authorization header belongs to, if it was seen before."""
-        return self._headers.get(authorization)
 
     async def principal(self, authorization: bytes | None) -> Principal:
         """Return who an Authorization header belongs to. Raises one of the key errors."""
-        if authorization is None or not authorization.strip():
-            raise NoSecretKeyError
-        if known := self._headers.get(authorization):
+        if known := self.known(authorization) or self._principals.bound(authorization):
             return known
-        secret = _secret(authorization)
+        secret = secret_of(authorization)
         digest = hashlib.sha256(secret.encode()).hexdigest()
         found = await self._find(lambda now: now.principals.get(digest))
-        if found is None:
-            raise InvalidSecretKeyError(f"Invalid secret key: {secret[:_SHOWN_CHARACTERS]}***")
-        if len(self._headers) >= HEADERS_MAX:
-            self._headers = {}
-        self._headers[authorization] = found
+        if found is None or not self._principals.is_live(found):
+            raise unknown_key(secret)
+        self._principals.remember(authorization, found)
         return found
 
     def find_feature(self, env: str, feature_id: str) -> FeatureRecord | None:
@@ -365,15 +350,6 @@ class Catalog:
                     log.warning(
                         "catalog: SQL is unavailable, going on with what is known: %s", error
                     )
-
-
-def _secret(authorization: bytes) -> str:
-    if authorization[: len(_SCHEME)].lower() != _SCHEME:
-        raise InvalidTokenError("The Authorization header must read: Bearer am_sk_...")
-    secret = authorization[len(_SCHEME) :].strip().decode("latin-1")
-    if not secret.startswith(_SECRET_PREFIX):
-        raise InvalidTokenError("Invalid authorization token prefix; a secret key starts am_sk_")
-    return secret
 
 
 def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gateway.engine.principals import Principal, principal_of
 from gateway.lifecycle.catalog import CatalogView, StoredPlan, credit_ratio
 from gateway.lifecycle.prices import is_paid
 from gateway.messages.features import FeatureDocument, decode_feature_document
 from gateway.messages.plans import decode_plan_document
 from gateway.ports import CatalogImage, FeatureRecord
 from gateway.scripts import Pool
-
-
-class Principal(NamedTuple):
-    """Who asks."""
-
-    env: str
-    key_id: str
 
 
 class Snapshot(NamedTuple):
@@ -64,7 +58,7 @@ def take_snapshot(image: CatalogImage) -> Snapshot:
         credit_systems=systems,
         pools=pools,
         defaults={env: _defaults(view.plans.values()) for env, view in views.items()},
-        principals={key.digest: Principal(key.env, key.id) for key in image.keys},
+        principals={key.digest: principal_of(key) for key in image.keys},
         clock_offset_ms=image.clock_offset_ms,
     )
 

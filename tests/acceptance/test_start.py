@@ -148,10 +148,37 @@ def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
         listed = run("keys", "list", **folder).stdout
         assert key not in listed
         (line,) = [one for one in listed.splitlines() if key[:14] in one and KEY[:14] not in one]
-        assert run("keys", "revoke", line.split()[0], **folder).returncode == 0
+        rotated = run("keys", "rotate", line.split()[0], "--grace", "2s", **folder)
+        assert "works until" in rotated.stdout
+        wait_until(lambda: status() == 401, 10)
+        key = next(word for word in rotated.stdout.split() if word.startswith("am_sk_"))
+        headers["authorization"] = f"Bearer {key}"
+        assert status() == 200
+        assert run("keys", "revoke", rotated.stdout.split()[0], **folder).returncode == 0
         wait_until(lambda: status() == 401, 5)
     finally:
         gateway.stop()
+
+
+def test_keys_may_be_publishable_or_have_scopes(tmp_path: Path) -> None:
+    folder = {"TALLYGATE_DATA_DIR": str(tmp_path)}
+    assert run("migrate", **folder).returncode == 0
+    page = run("keys", "create", "--publishable", "--env", "live", **folder).stdout
+    run("keys", "create", "--scope", "balances:read", "--scope", "plans:write", **folder)
+    both = run("keys", "create", "--publishable", "--scope", "balances:read", **folder)
+    wrong = run("keys", "create", "--scope", "everything", **folder)
+    long = run("keys", "rotate", page.split()[0], "--grace", "91d", **folder)
+    successor = run("keys", "rotate", page.split()[0], **folder).stdout
+    twice = run("keys", "rotate", page.split()[0], **folder)
+
+    assert page.split()[1].startswith("am_pk_live_")
+    assert successor.split()[1].startswith("am_pk_live_")
+    listed = run("keys", "list", **folder).stdout
+    assert "balances:read plans:write" in listed
+    assert " until " in listed
+    for refused in (both, wrong, long, twice):
+        assert refused.returncode != 0
+        assert "Traceback" not in refused.stderr
 
 
 def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
+from gateway.api_keys import KeyRecord
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ports import CatalogChange, CatalogStore, FeatureRecord, PlanRecord
 from persistence.catalog import SqlCatalog
@@ -230,10 +231,27 @@ async def test_key_is_kept_as_a_digest(catalog: SqlCatalog, engine: Engine) -> N
     assert key.prefix == "am_sk_test_012"
     assert await catalog.has_keys()
     digest = hashlib.sha256(_SECRET.encode()).hexdigest()
-    assert (await catalog.load()).keys == [(key.id, "sandbox", digest)]
+    (kept,) = (await catalog.load()).keys
+    assert kept == KeyRecord(key.id, "sandbox", digest, key.prefix)
     with engine.connect() as connection:
         (stored,) = connection.execute(text("SELECT * FROM api_keys")).all()
     assert not any(_SECRET in str(value) for value in stored)
+
+
+async def test_scopes_of_a_key_are_kept(catalog: SqlCatalog) -> None:
+    await catalog.create_key("sandbox", "ci", _SECRET, ["balances:read", "plans:write"])
+    assert (await catalog.load()).keys[0].scopes == ("balances:read", "plans:write")
+
+
+async def test_a_rotated_key_ends_and_is_rotated_once(catalog: SqlCatalog) -> None:
+    old = await catalog.create_key("live", "app", _SECRET, ["plans:read"])
+    new = await catalog.rotate_key(old, "am_sk_live_" + "n" * 40, old.created_at)
+    assert await catalog.rotate_key(old, "am_sk_live_" + "m" * 40, old.created_at) is None
+    assert await catalog.find_key(old.id) is None
+    assert new is not None
+    assert await catalog.find_key(new.id) == new
+    assert (new.env, new.name, new.scopes) == ("live", "app", "plans:read")
+    assert [key.expires_ms is None for key in (await catalog.load()).keys].count(True) == 1
 
 
 async def test_revoked_key_is_listed_but_not_live(catalog: SqlCatalog) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.versions import NEWEST, Version, parse_version
+from gateway.api.versions import NEWEST, OlderVersionError, Version, parse_version
 from gateway.errors import InvalidVersionError
 
 
@@ -16,9 +16,6 @@ from gateway.errors import InvalidVersionError
     ("header", "expected"),
     [
         (None, NEWEST),
-        (b"2.1", Version.V2_1),
-        (b"2.1.0", Version.V2_1),
-        (b" 2.1.9 ", Version.V2_1),
         (b"2.2.0", Version.V2_2),
         (b"2.3", Version.V2_3),
         (b"2.4.0", NEWEST),
@@ -26,7 +23,6 @@ from gateway.errors import InvalidVersionError
         (b"3", NEWEST),
         (b"3.0", NEWEST),
         (b"9.9.9", NEWEST),
-        (b"2026-03-17", Version.V2_1),
         (b"2026-03-18", Version.V2_2),
         (b"2026-05-12", Version.V2_2),
         (b"2026-05-13", Version.V2_3),
@@ -37,9 +33,9 @@ def test_a_version_is_known_or_newer(header: bytes | None, expected: Version) ->
     assert parse_version(header) is expected
 
 
-@pytest.mark.parametrize("header", [b"2.0", b"2.0.9", b"2", b"1.2", b"0.1", b"2026-03-16"])
+@pytest.mark.parametrize("header", [b"2.0", b"2.0.9", b"2", b"1.1", b"0.1", b"2026-03-16"])
 def test_an_older_version_is_named_as_such(header: bytes) -> None:
-    with pytest.raises(InvalidVersionError, match=r"the oldest one is 2\.1"):
+    with pytest.raises(InvalidVersionError, match=r"1\.2 and 2\.1 or later are"):
         parse_version(header)
 
 
@@ -49,5 +45,26 @@ def test_garbage_raises_only_the_named_error(header: bytes) -> None:
         assert isinstance(parse_version(header), Version)
 
 
+@pytest.mark.parametrize(
+    ("header", "version"),
+    [
+        (b"1.2", Version.V1_2),
+        (b"1.2.0", Version.V1_2),
+        (b"2025-05-05", Version.V1_2),
+        (b"2026-03-15", Version.V1_2),
+        (b"2.1", Version.V2_1),
+        (b"2.1.0", Version.V2_1),
+        (b" 2.1.9 ", Version.V2_1),
+        (b"2026-03-17", Version.V2_1),
+    ],
+)
+def test_a_version_with_shapes_of_its_own_comes_as_an_error(
+    header: bytes, version: Version
+) -> None:
+    with pytest.raises(OlderVersionError) as raised:
+        parse_version(header)
+    assert raised.value.version is version
+
+
 def test_lists_are_paged_by_cursor_from_2_3_on() -> None:
-    assert [version.cursor_paging for version in Version] == [False, False, True]
+    assert [version.cursor_paging for version in Version] == [False, False, False, True]

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from gateway.api_keys import KeyRecord
 from gateway.errors import UnavailableError
-from gateway.ports import CatalogChange, CatalogImage, FeatureRecord, KeyRecord, PlanRecord
+from gateway.ports import CatalogChange, CatalogImage, FeatureRecord, PlanRecord
 
 SECRET = "am_sk_test_" + "s" * 40
 

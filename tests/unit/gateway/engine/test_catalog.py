@@ -11,11 +11,10 @@ import pytest
 
 from gateway.engine.catalog import (
     ATTEMPTS_MAX,
-    HEADERS_MAX,
     MISSES_PER_SECOND_MAX,
     Catalog,
 )
-from gateway.engine.snapshot import Principal
+from gateway.engine.principals import HEADERS_MAX, Principal
 from gateway.errors import (
     EventNotFoundError,
     FeatureExistsError,
@@ -172,6 +171,21 @@ async def test_a_header_is_remembered_until_the_catalog_changes(
     await catalog.refresh()
     with pytest.raises(InvalidSecretKeyError):
         await catalog.principal(HEADER)
+
+
+@pytest.mark.parametrize("bounds", [{"prefix": "am_pk_test_aaa"}, {"scopes": ("plans:read",)}])
+async def test_a_key_with_bounds_is_not_among_those_known_at_a_glance(
+    catalog: Catalog, store: ScriptedStore, bounds: dict[str, Any]
+) -> None:
+    (key,) = store.image.keys
+    store.change(keys=[key._replace(**bounds)])
+    await catalog.refresh()
+
+    first, second = await catalog.principal(HEADER), await catalog.principal(HEADER)
+
+    assert first is second
+    assert first.access is not None
+    assert catalog.known(HEADER) is None
 
 
 async def test_remembered_headers_are_bounded(catalog: Catalog) -> None:

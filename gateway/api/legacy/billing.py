@@ -1,0 +1,75 @@
+"""Products attached to a customer or an entity. What would need money is refused."""
+
+from __future__ import annotations
+
+from gateway.api import billing_rules, shapes
+from gateway.api.legacy import product_messages as wire
+from gateway.api.operation import Call, Services
+from gateway.errors import InvalidInputsError, NotSupportedError
+from gateway.messages.billing import AttachRequest
+from gateway.messages.common import ABSENT, given
+from gateway.messages.subjects import CustomerData
+
+ATTACHED = "new_product_attached"
+"""The code of an attach that is done."""
+
+NO_ANSWER = (b"", b"null", b"false")
+"""What a switch that is off looks like."""
+
+
+def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
+    """Refuse an attach of nothing, and one that needs a payment."""
+    named = [request.product_id is not None, bool(request.product_ids), bool(request.products)]
+    if sum(named) != 1:
+        raise InvalidInputsError(
+            "input: exactly one of product_id, product_ids and products must be provided"
+        )
+    for field in ("force_checkout", "invoice"):
+        if getattr(request, field):
+            raise NotSupportedError(f"{field}: there is no payment provider to ask")
+    if given(request.reward):
+        raise NotSupportedError("reward: rewards are not supported")
+    for index, product in enumerate(request.products or ()):
+        quantity = shapes.whole(product.quantity, f"products.{index}.quantity", 1, 1_000_000)
+        if quantity not in (None, 1):
+            raise NotSupportedError(f"products.{index}.quantity: a product is attached once")
+    for attachment in _attachments(request):
+        billing_rules.attach(call, attachment)
+
+
+async def attach(
+    services: Services, call: Call, request: wire.ProductAttachRequest
+) -> wire.ProductAttached:
+    """``billing.attach``; of several products none is attached when one of them is not known."""
+    if not call.restricted:
+        request.customer_data = request.customer_data or CustomerData()
+    attachments = _attachments(request)
+    names = [
+        (await services.catalog.plan(call.env, one.plan_id)).document.name for one in attachments
+    ]
+    for attachment in attachments:
+        await services.engine.attach(call.env, attachment)
+    return wire.ProductAttached(
+        customer_id=request.customer_id,
+        product_ids=[attachment.plan_id for attachment in attachments],
+        code=ATTACHED,
+        message=f"Successfully attached {', '.join(names)}",
+    )
+
+
+def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
+    chosen = request.product_ids or [one.product_id for one in request.products or ()]
+    trial = request.free_trial
+    return [
+        AttachRequest(
+            customer_id=request.customer_id,
+            plan_id=plan_id,
+            entity_id=request.entity_id,
+            version=request.version,
+            feature_quantities=request.options,
+            free_trial=ABSENT if bytes(trial) in NO_ANSWER else trial,
+            customer_data=request.customer_data,
+            entity_data=request.entity_data,
+        )
+        for plan_id in ([request.product_id] if request.product_id else chosen)
+    ]

@@ -1,0 +1,125 @@
+"""Version 2.1: the shapes of today, with every key they may have; what there is not is null.
+
+Its one published client, npm autumn-js 1.0, takes a missing key for an error when it runs with a
+zod of 4.4 or later, which is what an installation gets now, whatever its own types say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.api.operation import Call, Operation, Services
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Shape(NamedTuple):
+    """Keys an object always has, and the shapes of what it holds; ``each`` is of a map's values."""
+
+    keys: tuple[str, ...] = ()
+    holds: Mapping[str, Shape] = {}
+    each: Shape | None = None
+
+    def complete(self, value: Any) -> None:  # noqa: ANN401 - decoded JSON
+        """Add what is missing."""
+        if isinstance(value, list):
+            for item in value:
+                self.complete(item)
+        elif isinstance(value, dict):
+            for key in self.keys:
+                value.setdefault(key)
+            for key, shape in self.holds.items():
+                shape.complete(value.get(key))
+            if self.each is not None:
+                self.each.complete(list(value.values()))
+
+
+_FEATURE = Shape(("event_names", "credit_schema", "display"))
+_RESET = Shape(("interval_count",))
+_PRICE = ("amount", "tiers", "tier_behavior")
+_ITEM = Shape(
+    ("feature", "display", "rollover"),
+    {
+        "reset": _RESET,
+        "price": Shape((*_PRICE, "interval_count")),
+        "rollover": Shape(("expiry_duration_length",)),
+    },
+)
+_PLAN = Shape(
+    ("free_trial", "customer_eligibility"),
+    {"price": Shape(("interval_count", "display")), "items": _ITEM},
+)
+_BREAKDOWN = Shape((), {"reset": _RESET, "price": Shape(_PRICE)})
+_BALANCE = Shape(
+    ("feature", "breakdown", "rollovers"), {"feature": _FEATURE, "breakdown": _BREAKDOWN}
+)
+_FLAG = Shape(("feature",), {"feature": _FEATURE})
+_HELD = Shape(("plan",), {"plan": _PLAN})
+_CONTROLS = Shape(
+    ("auto_topups", "spend_limits"),
+    {
+        "auto_topups": Shape(("purchase_limit",)),
+        "spend_limits": Shape(("feature_id", "overage_limit")),
+    },
+)
+_HOLDINGS = {
+    "subscriptions": _HELD,
+    "purchases": _HELD,
+    "balances": Shape(each=_BALANCE),
+    "flags": Shape(each=_FLAG),
+    "billing_controls": _CONTROLS,
+}
+_CUSTOMER = Shape(("invoices", "entities", "trials_used", "referrals"), _HOLDINGS)
+_ENTITY = Shape(("billing_controls", "invoices"), _HOLDINGS)
+_BILLED = Shape(("entity_id", "invoice", "required_action"))
+
+
+def _listed(shape: Shape) -> Shape:
+    return Shape((), {"list": shape})
+
+
+_SHAPES = {
+    "balances.check": Shape(("required_balance", "preview"), {"balance": _BALANCE, "flag": _FLAG}),
+    "balances.track": Shape(
+        ("entity_id", "event_name", "balances"),
+        {"balance": _BALANCE, "balances": Shape(each=_BALANCE)},
+    ),
+    "customers.get_or_create": _CUSTOMER,
+    "customers.get": _CUSTOMER,
+    "customers.update": _CUSTOMER,
+    "customers.list": _listed(_CUSTOMER),
+    "entities.create": _ENTITY,
+    "entities.get": _ENTITY,
+    "entities.update": _ENTITY,
+    "entities.list": _listed(_ENTITY),
+    "features.create": _FEATURE,
+    "features.get": _FEATURE,
+    "features.update": _FEATURE,
+    "features.list": _listed(_FEATURE),
+    "plans.create": _PLAN,
+    "plans.get": _PLAN,
+    "plans.update": _PLAN,
+    "plans.list": _listed(_PLAN),
+    "billing.attach": _BILLED,
+    "billing.update": _BILLED,
+    "events.aggregate": _listed(Shape(("grouped_values",))),
+}
+
+
+def completed(operation: Operation) -> Operation:
+    """Return an operation as 2.1 knows it."""
+    shape = _SHAPES.get(operation.name)
+    if shape is None:
+        return operation
+
+    async def handle(services: Services, call: Call, request: Any) -> Any:  # noqa: ANN401 - as the operation's
+        value = _decode(msgspec.json.encode(await operation.handle(services, call, request)))
+        shape.complete(value)
+        return msgspec.Raw(_encode(value))
+
+    return operation._replace(name=f"{operation.name}@2.1", handle=handle)

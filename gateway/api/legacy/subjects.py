@@ -1,0 +1,154 @@
+"""Customers and entities."""
+
+from __future__ import annotations
+
+from gateway.api import rules, shapes
+from gateway.api.legacy import messages as old
+from gateway.api.legacy import views
+from gateway.api.operation import Call, Services
+from gateway.errors import EntityExistsError, EntityNotFoundError, InvalidInputsError
+from gateway.messages.customers import (
+    CustomerCreateRequest,
+    CustomerGetRequest,
+    CustomerListRequest,
+    CustomerUpdateRequest,
+)
+from gateway.messages.entities import (
+    EntityCreateRequest,
+    EntityGetRequest,
+    EntityListRequest,
+    EntityUpdateRequest,
+)
+
+
+async def get_or_create_customer(
+    services: Services, call: Call, request: CustomerCreateRequest
+) -> old.Customer:
+    """``customers.get_or_create``."""
+    view = await services.engine.get_or_create_customer(call.env, request)
+    return await views.customer(services.catalog, view)
+
+
+async def get_customer(services: Services, call: Call, request: CustomerGetRequest) -> old.Customer:
+    """``customers.get``."""
+    view = await services.engine.get_customer(call.env, request)
+    return await views.customer(services.catalog, view)
+
+
+async def update_customer(
+    services: Services, call: Call, request: CustomerUpdateRequest
+) -> old.Customer:
+    """``customers.update``."""
+    view = await services.engine.update_customer(call.env, request)
+    return await views.customer(services.catalog, view)
+
+
+async def list_customers(
+    services: Services, call: Call, request: CustomerListRequest
+) -> old.CustomerPage:
+    """``customers.list``."""
+    page = await services.engine.list_customers(call.env, request, cursor_paging=False)
+    return old.CustomerPage(
+        list=[await views.customer(services.catalog, view) for view in page.list],
+        has_more=page.has_more is True,
+        offset=page.offset or 0,
+        limit=page.limit or 0,
+        total=page.total or 0,
+    )
+
+
+def create_rule(call: Call, request: old.EntitiesCreateRequest) -> None:
+    """Refuse a request that names no entity, or one of them twice."""
+    if request.entities is None:
+        if request.entity_id is None:
+            raise InvalidInputsError("id: is required")
+        if request.feature_id is None:
+            raise InvalidInputsError("feature_id: is required")
+    for creation in _creations(request):
+        rules.entity_create(call, creation)
+    ids = [one.id for one in request.entities or ()]
+    if len(set(ids)) < len(ids):
+        raise InvalidInputsError("id: the same one is there twice")
+
+
+async def create_entities(
+    services: Services, call: Call, request: old.EntitiesCreateRequest
+) -> old.Entity | old.EntityPage:
+    """``entities.create``; several are created only if none of them is there yet."""
+    creations = _creations(request)
+    if len(creations) > 1:
+        for creation in creations:
+            await _refuse_existing(services, call, creation)
+    made = [
+        await views.entity(
+            services.catalog, await services.engine.create_entity(call.env, creation)
+        )
+        for creation in creations
+    ]
+    return made[0] if len(made) == 1 else old.EntityPage(list=made)
+
+
+async def get_entity(services: Services, call: Call, request: old.EntityGetOf) -> old.Entity:
+    """``entities.get``."""
+    view = await services.engine.get_entity(call.env, request)
+    return await views.entity(services.catalog, view, request.expand)
+
+
+async def update_entity(services: Services, call: Call, request: EntityUpdateRequest) -> old.Entity:
+    """``entities.update``."""
+    view = await services.engine.update_entity(call.env, request)
+    return await views.entity(services.catalog, view)
+
+
+async def list_entities(
+    services: Services, call: Call, request: EntityListRequest
+) -> old.EntityPage:
+    """``entities.list``."""
+    page = await services.engine.list_entities(call.env, request, cursor_paging=False)
+    return old.EntityPage(
+        list=[await views.entity(services.catalog, view) for view in page.list],
+        has_more=page.has_more,
+        offset=page.offset,
+        limit=page.limit,
+        total=page.total,
+    )
+
+
+def get_rule(call: Call, request: old.EntityGetOf) -> None:
+    """Refuse what names no entity."""
+    rules.entity_named(call, request)
+    shapes.length(request.expand, "expand")
+
+
+def _creations(request: old.EntitiesCreateRequest) -> list[EntityCreateRequest]:
+    given = request.entities
+    if given is None:
+        given = [
+            old.EntityFields(
+                id=request.entity_id or "",
+                feature_id=request.feature_id or "",
+                name=request.name,
+                billing_controls=request.billing_controls,
+            )
+        ]
+    return [
+        EntityCreateRequest(
+            customer_id=request.customer_id,
+            entity_id=one.id,
+            feature_id=one.feature_id,
+            name=one.name,
+            billing_controls=one.billing_controls,
+            customer_data=request.customer_data,
+        )
+        for one in given
+    ]
+
+
+async def _refuse_existing(services: Services, call: Call, creation: EntityCreateRequest) -> None:
+    await services.catalog.feature(call.env, creation.feature_id)
+    named = EntityGetRequest(entity_id=creation.entity_id, customer_id=creation.customer_id)
+    try:
+        await services.engine.get_entity(call.env, named)
+    except EntityNotFoundError:
+        return
+    raise EntityExistsError(f"Entity {creation.entity_id} already exists")

@@ -1,0 +1,182 @@
+"""Check, track, and balances. In 1.2 a check or a track creates the customer on the way, and an
+entity whose data is sent.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.api import balances, grant_rules, rules, shapes
+from gateway.api.legacy import messages as old
+from gateway.api.legacy import views
+from gateway.api.operation import Call, Services
+from gateway.errors import InvalidInputsError
+from gateway.messages.balances import TrackRequest
+from gateway.messages.common import ACKNOWLEDGED, Acknowledged, given
+from gateway.messages.customers import (
+    CustomerCreateRequest,
+    CustomerGetRequest,
+    PurchaseView,
+    SubscriptionView,
+)
+from gateway.messages.entities import EntityGetRequest
+from gateway.messages.events import AggregateRequest, UsageBin
+from gateway.messages.grants import BalanceUpdateRequest, UsageSetRequest
+from gateway.messages.subjects import CustomerData
+
+
+def check_rule(call: Call, request: old.CheckOf) -> None:
+    """Refuse a check of no feature or product, or of both."""
+    if bool(request.feature_id) == (request.product_id is not None):
+        raise InvalidInputsError("input: Either feature_id or product_id must be provided")
+    if given(request.required_quantity) and not given(request.required_balance):
+        request.required_balance = request.required_quantity
+    if request.product_id is None:
+        rules.check(call, request)
+        return
+    shapes.plan_id(request.product_id, "product_id")
+    named = msgspec.structs.replace(request, feature_id=request.product_id)
+    rules.check(call, named)
+
+
+async def check(
+    services: Services, call: Call, request: old.CheckOf
+) -> old.FeatureVerdict | old.ProductVerdict:
+    """``balances.check``."""
+    if not call.restricted:
+        request.customer_data = request.customer_data or CustomerData()
+    if request.product_id is not None:
+        return await _check_product(services, call, request, request.product_id)
+    response = await balances.check(services, call, request)
+    return views.verdict(response, request.feature_id)
+
+
+def spends(request: old.CheckOf) -> bool:
+    """Whether a check uses or holds units."""
+    return request.product_id is None and balances.spends(request)
+
+
+async def track(services: Services, call: Call, request: TrackRequest) -> old.TrackReceipt:
+    """``balances.track``."""
+    if not call.restricted:
+        request.customer_data = request.customer_data or CustomerData()
+    response = await balances.track(services, call, request)
+    return old.TrackReceipt(
+        # A repeated call gets the first answer again, so its id has to be the same one.
+        id=call.request_id if call.claim is None else call.claim.key,
+        customer_id=response.customer_id,
+        entity_id=response.entity_id,
+        feature_id=request.feature_id or msgspec.UNSET,
+        event_name=response.event_name,
+    )
+
+
+async def set_usage(services: Services, call: Call, request: UsageSetRequest) -> old.UsageReceipt:
+    """``usage``."""
+    await services.engine.set_usage(call.env, request, call.request_id)
+    return old.UsageReceipt(customer_id=request.customer_id, feature_id=request.feature_id)
+
+
+def grant_rule(call: Call, request: old.GrantOf) -> None:
+    """Let ``granted_balance`` mean ``included_grant``."""
+    if given(request.granted_balance):
+        if given(request.included_grant):
+            raise InvalidInputsError("granted_balance: excludes included_grant")
+        shapes.number(request.granted_balance, "granted_balance")
+        request.included_grant = request.granted_balance
+    grant_rules.create(call, request)
+
+
+def balances_rule(call: Call, request: old.BalancesRequest) -> None:
+    """Refuse what names no balance."""
+    if request.balances is None:
+        if request.feature_id is None:
+            raise InvalidInputsError("balances: is required")
+        grant_rules.set_usage(call, _usage(request, request.feature_id))
+        return
+    for index, one in enumerate(request.balances):
+        shapes.number(one.balance, f"balances.{index}.balance", required=True)
+        grant_rules.update(call, _update(request, one))
+
+
+async def set_balances(
+    services: Services, call: Call, request: old.BalancesRequest
+) -> Acknowledged:
+    """Set what is left of features, or what is used of one."""
+    engine = services.engine
+    if request.balances is None:
+        usage = _usage(request, request.feature_id or "")
+        await engine.set_usage(call.env, usage, call.request_id)
+        return ACKNOWLEDGED
+    for one in request.balances:
+        await services.catalog.feature(call.env, one.feature_id)
+    for index, one in enumerate(request.balances):
+        request_id = f"{call.request_id}-{index}"
+        await engine.update_balance(call.env, _update(request, one), request_id)
+    return ACKNOWLEDGED
+
+
+async def aggregate(services: Services, call: Call, request: AggregateRequest) -> old.UsageSeries:
+    """``events.aggregate``: values stand in the bin itself."""
+    response = await services.engine.aggregate_events(call.env, request)
+    return old.UsageSeries(
+        list=[_bin(one) for one in response.list],
+        total=msgspec.Raw(msgspec.json.encode(response.total)),
+    )
+
+
+def _bin(one: UsageBin) -> dict[str, object]:
+    grouped = one.grouped_values
+    return {"period": one.period, **(one.values if grouped is msgspec.UNSET else grouped)}
+
+
+async def _check_product(
+    services: Services, call: Call, request: old.CheckOf, product_id: str
+) -> old.ProductVerdict:
+    held = await _held(services, call, request)
+    found = next((one for one in held if one.plan_id == product_id), None)
+    status = None if found is None else views.status_of(found)
+    return old.ProductVerdict(
+        allowed=status not in (None, "scheduled"),
+        customer_id=request.customer_id,
+        product_id=product_id,
+        entity_id=request.entity_id or msgspec.UNSET,
+        status=status or msgspec.UNSET,
+    )
+
+
+async def _held(
+    services: Services, call: Call, request: old.CheckOf
+) -> list[SubscriptionView | PurchaseView]:
+    engine = services.engine
+    if request.entity_id is not None:
+        named = EntityGetRequest(entity_id=request.entity_id, customer_id=request.customer_id)
+        entity = await engine.get_entity(call.env, named)
+        return [*entity.subscriptions, *entity.purchases]
+    if request.customer_data is None:
+        known = CustomerGetRequest(customer_id=request.customer_id)
+        customer = await engine.get_customer(call.env, known)
+    else:
+        data = msgspec.structs.asdict(request.customer_data)
+        customer = await engine.get_or_create_customer(
+            call.env, CustomerCreateRequest(customer_id=request.customer_id, **data)
+        )
+    return [*customer.subscriptions, *customer.purchases]
+
+
+def _usage(request: old.BalancesRequest, feature_id: str) -> UsageSetRequest:
+    return UsageSetRequest(
+        customer_id=request.customer_id,
+        entity_id=request.entity_id,
+        feature_id=feature_id,
+        value=request.value,
+    )
+
+
+def _update(request: old.BalancesRequest, one: old.BalanceOf) -> BalanceUpdateRequest:
+    return BalanceUpdateRequest(
+        customer_id=request.customer_id,
+        entity_id=one.entity_id or request.entity_id,
+        feature_id=one.feature_id,
+        remaining=one.balance,
+    )

@@ -1,0 +1,115 @@
+"""What a key that is bound to something may call, and what a web page needs to call it.
+
+Only such keys come here: an operation is handed back with a rule in front of its own, so that keys
+that may do everything pay nothing. A publishable key stands in web pages, where anybody can read
+it: it may read what a page shows, and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.api.errors import Reply
+from gateway.api.operation import Call, Operation, Rule
+from gateway.engine.principals import Access
+from gateway.errors import EndpointNotPublicError, InsufficientScopesError, InvalidRequestError
+
+PUBLIC = frozenset({"balances.check", "customers.get", "plans.list"})
+"""What a publishable key may call."""
+
+RESOURCES = {
+    "balances": "balances",
+    "usage": "balances",
+    "customers": "customers",
+    "entities": "customers",
+    "features": "features",
+    "plans": "plans",
+    "billing": "billing",
+    "referrals": "billing",
+    "events": "analytics",
+    "clock": "organisation",
+}
+"""The resource of an operation, and what scopes call it."""
+
+ADMIN = "admin"
+"""The scope that is all of them."""
+
+SCOPES = (
+    *sorted(f"{name}:{right}" for name in set(RESOURCES.values()) for right in ("read", "write")),
+    ADMIN,
+)
+"""Every scope; write implies read."""
+
+READABLE = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-request-id, retry-after, x-tallygate-degraded"),
+)
+"""Headers that let a page of any origin read an answer."""
+
+PREFLIGHT_SECONDS = 86_400
+"""How long a browser may remember what it was told about a route."""
+
+_CHANGES = ("send_event", "lock", "customer_data", "entity_data")
+"""Fields of a check that make it change something."""
+
+
+def is_public(operation: Operation) -> bool:
+    """Whether publishable keys may call an operation."""
+    return operation.base in PUBLIC
+
+
+def permitted(operation: Operation, call: Call, access: Access) -> Operation:
+    """Return the operation as a bound key may call it. Raises ``EndpointNotPublicError``."""
+    if access.public:
+        if not is_public(operation):
+            raise EndpointNotPublicError
+        call.public = call.restricted = True
+        return operation._replace(rule=_harmless(operation))
+    if ADMIN in access.scopes:
+        return operation
+    call.restricted = "customers:write" not in access.scopes
+    return operation._replace(rule=_within(operation, access.scopes))
+
+
+def preflight(methods: Iterable[str]) -> Reply:
+    """Return the answer to a browser that asks whether a page may call a route."""
+    headers = (
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-methods", ", ".join(methods).encode()),
+        (
+            b"access-control-allow-headers",
+            b"authorization, content-type, x-api-version, x-request-id",
+        ),
+        (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
+    )
+    return Reply(204, b"", headers)
+
+
+def _harmless(operation: Operation) -> Rule:
+    def rule(call: Call, request: object) -> None:
+        for field in _CHANGES:
+            if getattr(request, field, None):
+                raise InvalidRequestError(f"{field}: a publishable key changes nothing")
+        operation.rule(call, request)
+
+    return rule
+
+
+def _within(operation: Operation, scopes: frozenset[str]) -> Rule:
+    resource = RESOURCES[operation.resource]
+
+    def rule(call: Call, request: object) -> None:
+        right = "read" if operation.reads(request) else "write"
+        _require(f"{resource}:{right}", scopes)
+        for one in request if isinstance(request, list) else (request,):
+            if getattr(one, "customer_data", None) or getattr(one, "entity_data", None):
+                _require("customers:write", scopes)
+        operation.rule(call, request)
+
+    return rule
+
+
+def _require(scope: str, scopes: frozenset[str]) -> None:
+    name, _, right = scope.partition(":")
+    if scope not in scopes and not (right == "read" and f"{name}:write" in scopes):
+        raise InsufficientScopesError(f"This key has not the scope {scope}")

@@ -1,0 +1,119 @@
+"""Who an Authorization header belongs to, and what its key may do.
+
+A header that was seen before costs one look-up. That look-up knows only keys without bounds, so
+that nobody else pays for those that have some: what restricts a key is found on the longer way.
+Keys that were rotated end at a time; whoever follows the catalog calls ``expire`` often enough for
+that to hold within a second, also while SQL is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.api_keys import PUBLISHABLE_PREFIX
+from gateway.errors import (
+    InvalidPublishableKeyError,
+    InvalidSecretKeyError,
+    InvalidTokenError,
+    NoSecretKeyError,
+)
+
+if TYPE_CHECKING:
+    from gateway.api_keys import KeyRecord
+    from gateway.ports import WallClock
+
+HEADERS_MAX = 10_000
+"""Authorization headers remembered; beyond it the cache starts anew."""
+
+_SCHEME = b"bearer "
+_SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
+_SHOWN_CHARACTERS = 14
+
+
+class Access(NamedTuple):
+    """What a key is bound to: ``public`` ones stand in web pages, others have ``scopes``."""
+
+    public: bool
+    scopes: frozenset[str]
+
+
+class Principal(NamedTuple):
+    """Who asks; ``access`` is None for a key that may do everything."""
+
+    env: str
+    key_id: str
+    access: Access | None = None
+    expires_ms: int | None = None
+
+
+def principal_of(key: KeyRecord) -> Principal:
+    """Return who a key belongs to."""
+    access = None
+    if key.prefix.startswith(PUBLISHABLE_PREFIX):
+        access = Access(public=True, scopes=frozenset())
+    elif key.scopes:
+        access = Access(public=False, scopes=frozenset(key.scopes))
+    return Principal(key.env, key.id, access, key.expires_ms)
+
+
+def secret_of(authorization: bytes | None) -> str:
+    """Return the key of an Authorization header. Raises one of the key errors."""
+    if authorization is None or not authorization.strip():
+        raise NoSecretKeyError
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise InvalidTokenError("The Authorization header must read: Bearer am_sk_...")
+    secret = authorization[len(_SCHEME) :].strip().decode("latin-1")
+    if not secret.startswith((_SECRET_PREFIX, PUBLISHABLE_PREFIX)):
+        raise InvalidTokenError("Invalid authorization token prefix; a secret key starts am_sk_")
+    return secret
+
+
+def unknown_key(secret: str) -> InvalidSecretKeyError:
+    """Return the error for a key that is not known, or not any more; it shows the beginning."""
+    shown = f"{secret[:_SHOWN_CHARACTERS]}***"
+    if secret.startswith(PUBLISHABLE_PREFIX):
+        return InvalidPublishableKeyError(f"Invalid publishable key: {shown}")
+    return InvalidSecretKeyError(f"Invalid secret key: {shown}")
+
+
+class Principals:
+    """Those who asked before, by the header they sent."""
+
+    def __init__(self, wall: WallClock) -> None:
+        """Keep the clock keys end by, which is that of the machine in every environment."""
+        self._wall = wall
+        self._free: dict[bytes | None, Principal] = {}
+        self._bound: dict[bytes | None, Principal] = {}
+        self._ends_ms: int | None = None
+
+    def known(self, authorization: bytes | None) -> Principal | None:
+        """Return who sent this header before, with a key that may do everything."""
+        return self._free.get(authorization)
+
+    def bound(self, authorization: bytes | None) -> Principal | None:
+        """Return who sent this header before, with a key that has bounds."""
+        return self._bound.get(authorization)
+
+    def remember(self, authorization: bytes | None, principal: Principal) -> None:
+        """Know this header from now on."""
+        kept = self._free if principal.access is None else self._bound
+        if len(kept) >= HEADERS_MAX:
+            kept.clear()
+        kept[authorization] = principal
+        ends = (principal.expires_ms, self._ends_ms)
+        self._ends_ms = min((one for one in ends if one is not None), default=None)
+
+    def forget(self) -> None:
+        """Know nobody any more: whoever is still allowed is found again."""
+        self._free.clear()
+        self._bound.clear()
+        self._ends_ms = None
+
+    def is_live(self, principal: Principal) -> bool:
+        """Whether the time of a key has not come."""
+        return principal.expires_ms is None or self._wall.now_ms() < principal.expires_ms
+
+    def expire(self) -> None:
+        """Forget everybody once a key that is remembered has ended."""
+        if self._ends_ms is not None and self._wall.now_ms() >= self._ends_ms:
+            self.forget()

@@ -1,0 +1,42 @@
+"""What the clients' tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.shop import define_shop, new_id
+from tests.fixtures.gateways import Gateway
+from tests.fixtures.sdks import Client
+
+
+@pytest.fixture(scope="session")
+def shop(shared_gateway: Gateway) -> Gateway:
+    """The shared gateway with the shop defined."""
+    define_shop(shared_gateway)
+    return shared_gateway
+
+
+@pytest.fixture
+def customer(shop: Gateway, sdk: Client) -> str:
+    """A customer with a hundred messages a month, made and attached by the client itself."""
+    customer_id = new_id("customer")
+    sdk.call("customers.get_or_create", customer_id=customer_id, name="Ada")
+    sdk.call("billing.attach", customer_id=customer_id, plan_id="sdk_pro")
+    return customer_id
+
+
+@pytest.fixture
+def team(shop: Gateway, sdk: Client) -> str:
+    """A customer with two seats of fifty notes each."""
+    customer_id = new_id("team")
+    sdk.call("customers.get_or_create", customer_id=customer_id)
+    sdk.call("billing.attach", customer_id=customer_id, plan_id="sdk_team")
+    for name in ("first", "second"):
+        sdk.call(
+            "entities.create",
+            customer_id=customer_id,
+            entity_id=f"{customer_id}-{name}",
+            feature_id="sdk_seats",
+            name=name,
+        )
+    return customer_id
