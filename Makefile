@@ -65,7 +65,7 @@ wheel: $(INSTALLED) ## build dist/tallygate-*.whl
 	@$(BIN)/python -m build --wheel --no-isolation >/dev/null
 	@ls dist/*.whl
 
-bench: $(INSTALLED) ## run the benches; BENCH_ARGS names one
+bench: $(INSTALLED) ## measure, in a short table; BENCH_ARGS="track --save run" one thing longer
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 torture: $(INSTALLED) ## kill every process at random under load, compare all at the end; SEED, MINUTES

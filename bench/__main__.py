@@ -1,50 +1,188 @@
-"""``python -m bench [NAME] [--smoke] [--json]``: run one bench, or all of them.
+"""``python -m bench``: the short table; ``python -m bench NAME``: one bench, longer.
 
-``--smoke`` runs each in a second or two, as the tests do; its figures mean nothing.
+``--smoke`` runs in a second or two, as the tests do; its figures mean nothing. ``--save STEM``
+keeps the run as ``STEM.json`` and as a page with plots, ``STEM.html``; ``python -m bench compare
+A.json B.json`` says what changed from one run to another. ``--url`` loads a running gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
+import httpx
 import msgspec
 
-from bench import exact_sums, http, lua_cost, memory, reports, writer
-
-Result = (
-    exact_sums.Result
-    | http.Result
-    | lua_cost.Result
-    | memory.Result
-    | reports.Result
-    | writer.Result
+from bench import (
+    any_gateway,
+    cold,
+    customers,
+    exact_sums,
+    http,
+    lag,
+    lua_cost,
+    memory,
+    reports,
+    soak,
+    traffic,
+    writer,
 )
+from bench.measure import FULL, SHORT, SMOKE, Effort
+from bench.page import page
+from bench.results import Outcome, Record, compare, figures_of, record
+from bench.stage import CallError
 
-BENCHES: dict[str, Callable[[bool], Coroutine[Any, Any, Result]]] = {
-    "exact_sums": exact_sums.run,
-    "http": http.run,
-    "lua_cost": lua_cost.run,
-    "memory": memory.run,
-    "reports": reports.run,
-    "writer": writer.run,
+
+class Bench(NamedTuple):
+    """Something that can be measured."""
+
+    run: Callable[..., Coroutine[Any, Any, Outcome]]
+    about: str
+    options: tuple[click.Option, ...] = ()
+
+
+def _traffic(name: str, about: str) -> Bench:
+    return Bench(partial(traffic.run, names=[name]), about)
+
+
+def _own(run: Callable[[bool], Awaitable[Any]], about: str) -> Bench:
+    """Take a bench that has a result of its own kind."""
+
+    async def measure(effort: Effort) -> Outcome:
+        result = await run(effort.is_smoke)
+        text = result.table().rpartition("\nanswers ")[0]
+        figures = list(figures_of(result))
+        bars = list(result.bars()) if hasattr(result, "bars") else []
+        return Outcome(about=about, answers=result.answers, figures=figures, bars=bars, text=text)
+
+    return Bench(measure, about)
+
+
+_MILLION = click.Option(["--million"], is_flag=True, help="A million customers; takes 3 GB.")
+_MINUTES = click.Option(["--minutes"], type=float, default=soak.MINUTES, show_default=True)
+
+BENCHES: dict[str, Bench] = {
+    "batch": _traffic("batch", "tracks in batches of 100"),
+    "check": _traffic("check", "checks, closed and open loop"),
+    "cold": Bench(cold.run, "the first call of a customer that only SQL knows"),
+    "customers": Bench(customers.run, "few and many customers, by Zipf's law", (_MILLION,)),
+    "entities": _traffic("entities", "1, 100 and 20,000 entities under a customer"),
+    "exact_sums": _own(exact_sums.run, "whether a million random decimals sum exactly"),
+    "hot": _traffic("hot", "one customer against many"),
+    "http": Bench(http.run, "the gateway against hello, Redis and the naive way"),
+    "lag": Bench(lag.run, "what durability costs, and how late SQL is"),
+    "locks": _traffic("locks", "tracks that lock, and their ends"),
+    "lua_cost": _own(lua_cost.run, "script time: few and many entities, and the least there is"),
+    "memory": _own(memory.run, "bytes of Redis of a customer and of an entity"),
+    "mixed": _traffic("mixed", "checks and tracks, half and half"),
+    "reports": _own(reports.run, "reports over ten million events"),
+    "soak": Bench(soak.run, "two gateways and a writer at full load", (_MINUTES,)),
+    "track": _traffic("track", "tracks, closed and open loop"),
+    "writer": _own(writer.run, "what the writer carries"),
 }
 
+SHORT_TABLE: dict[str, Callable[..., Coroutine[Any, Any, Outcome]]] = {
+    "traffic": traffic.run,
+    "cold": cold.run,
+    "lag": lag.run,
+}
 
-@click.command()
-@click.argument("name", type=click.Choice(sorted(BENCHES)), required=False)
-@click.option("--smoke", is_flag=True, help="A second each, for the tests.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def main(*, name: str | None, smoke: bool, as_json: bool) -> None:
-    """Measure what the gateway costs."""
-    for chosen in [name] if name else sorted(BENCHES):
-        result = asyncio.run(BENCHES[chosen](smoke))
-        if as_json:
-            click.echo(msgspec.json.encode(result).decode())
-        else:
-            click.echo(result.table())
+_SMOKE = click.option("--smoke", is_flag=True, help="A second or two; the figures mean nothing.")
+_SAVE = click.option(
+    "--save", metavar="STEM", help="Keep the run as STEM.json, and as a page, STEM.html."
+)
+
+
+@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@_SMOKE
+@_SAVE
+@click.option("--url", help="A running gateway to load, instead of one of ours.")
+@click.option("--key", help="Its secret key; needs every scope.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=10.0, help="Of each loop.")
+@click.option("--connections", type=click.IntRange(1), default=64)
+@click.option(
+    "--rate", type=click.FloatRange(0), default=0.0, help="Of the open loop; 0: half of the closed."
+)
+@click.pass_context
+def main(
+    context: click.Context,
+    *,
+    smoke: bool,
+    save: str | None,
+    url: str | None,
+    key: str | None,
+    seconds: float,
+    connections: int,
+    rate: float,
+) -> None:
+    """Measure what the gateway costs; without a NAME, in a short table."""
+    if context.invoked_subcommand:
+        return
+    if url:
+        if not key:
+            raise click.UsageError("--url needs --key")
+        if not url.startswith(("http://", "https://")):
+            raise click.UsageError("--url begins with http:// or https://")
+        load = any_gateway.run(
+            url.rstrip("/"), key, seconds=seconds, connections=connections, rate=rate
+        )
+        try:
+            outcome = asyncio.run(load)
+        except (CallError, httpx.HTTPError) as error:
+            raise click.ClickException(f"{url}: {error}") from error
+        _finish({"url": outcome}, save)
+        return
+    effort = SMOKE if smoke else SHORT
+    outcomes = {}
+    for name, run in SHORT_TABLE.items():
+        outcomes[name] = asyncio.run(run(effort))
+        click.echo(f"{name}: {outcomes[name].table()}\n")
+    _keep(outcomes, save)
+
+
+@main.command("compare")
+@click.argument("before", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("after", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def compare_runs(*, before: Path, after: Path) -> None:
+    """Print the ratios of two saved runs and say what changed beyond noise."""
+    runs = [msgspec.json.decode(path.read_bytes(), type=Record) for path in (before, after)]
+    for run in runs:
+        click.echo(f"{run.date}, commit {run.commit}, {run.machine}: {run.command}")
+    for line in compare(*runs):
+        click.echo(line)
+
+
+def _command(name: str, bench: Bench) -> click.Command:
+    @_SMOKE
+    @_SAVE
+    def command(*, smoke: bool, save: str | None, **options: object) -> None:
+        outcome = asyncio.run(bench.run(SMOKE if smoke else FULL, **options))
+        _finish({name: outcome}, save)
+
+    made = click.command(name, help=bench.about[0].upper() + bench.about[1:] + ".")(command)
+    made.params += bench.options
+    return made
+
+
+def _finish(outcomes: dict[str, Outcome], stem: str | None) -> None:
+    for outcome in outcomes.values():
+        click.echo(outcome.table())
+    _keep(outcomes, stem)
+
+
+def _keep(outcomes: dict[str, Outcome], stem: str | None) -> None:
+    if stem:
+        run = record(outcomes)
+        Path(f"{stem}.json").write_bytes(msgspec.json.format(msgspec.json.encode(run)))
+        Path(f"{stem}.html").write_text(page(run))
+
+
+for _name, _bench in BENCHES.items():
+    main.add_command(_command(_name, _bench))
 
 
 if __name__ == "__main__":

@@ -1,161 +1,354 @@
-"""Load from a process of its own: some connections, each asking again as soon as it has its answer.
+"""Load from a process of its own, closed or open loop.
 
-``python -m bench.load`` reads one JSON object from standard input, a ``Plan``, and prints one, a
-``Tally``. It speaks HTTP or Redis' protocol, on the level of the transport, so that it costs little
-beside what it measures; both ends still share the cores of the machine.
+Closed loop: some connections, each asking again as soon as it has its answer. Open loop: requests
+are due at a fixed rate whatever comes back, and each is timed from when it was due, so that one
+that had to wait for a free connection counts as late (no coordinated omission).
+
+``python -m bench.load`` reads a ``Plan`` from standard input and prints a ``Tally``, both as
+MessagePack. It speaks HTTP or Redis' protocol on the level of the transport, so that it costs
+little beside what it measures; both ends still share the cores of the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import re
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Iterator
+from functools import partial
 from typing import Literal, cast
 
 import hiredis
+import httptools
 import msgspec
 import uvloop
 
-_HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length: "
+NUMBER = b"number-goes-here"
+"""In a request of a plan: replaced by a number that no other turn of any connection has."""
+
+QUANTILES = [*(at / 100 for at in range(100)), 0.995, 0.999, 0.9999, 1.0]
+
+NO_ANSWER = 0
+"""Stands for a status where the connection was lost, or nothing came in time."""
+
+TICK_SECONDS_MIN = 0.00025
+"""Between two looks at what is due; more of them would be felt by what is measured."""
+
+GRACE_SECONDS = 10.0
+"""For the last answers, once nothing is asked any more."""
+
+RETRY_SECONDS = 0.1
 _NOTHING = object()
+_USAGE = re.compile(rb'"usage":(\d+)')
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What to ask whom; connection ``n`` asks ``requests[n % len(requests)]`` over and over."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask whom; connection ``n`` asks ``sequences[n % len(sequences)]`` in order."""
 
     address: tuple[str, int] | str
     """Host and port, or the path of a unix socket."""
-    requests: list[bytes]
-    connections: int
-    seconds: float
+    sequences: list[list[bytes]]
+    connections: int = 64
+    seconds: float = 1.0
+    """Of what counts."""
+    warm_up_seconds: float = 0.2
+    rate: float = 0.0
+    """Requests a second in open loop; 0 is closed loop."""
+    repeats: bool = True
+    """Begin a sequence again after its end; else it is asked once, and the last answer ends all."""
     protocol: Literal["http", "redis"] = "http"
+    tls: bool = False
+    tag: int = 0
+    """Part of the numbers, so that two runs have different ones."""
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What came of it; times are from the first answer of each connection on."""
+    """What came of it. ``statuses`` and usage are of everything; the rest is, after the warm-up, of
+    what was answered (closed loop) or due (open loop) within the time.
+    """
 
     answers: int
-    failures: int
     seconds: float
-    p50_us: float
-    p99_us: float
+    latency_us: list[float]
+    """At each of ``QUANTILES``."""
+    statuses: dict[int, int]
+    usage_sum: int
+    """Over the first ``usage`` of each answer."""
 
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return self.answers / self.seconds
+        return self.answers / self.seconds if self.seconds else 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many were not answered, or not with success."""
+        return sum(count for status, count in self.statuses.items() if not 200 <= status < 300)
+
+    def quantile_us(self, part: float) -> float:
+        """Return the latency at one of ``QUANTILES``."""
+        return self.latency_us[QUANTILES.index(part)]
+
+    @property
+    def p50_us(self) -> float:
+        """The median latency."""
+        return self.quantile_us(0.5)
+
+    @property
+    def p99_us(self) -> float:
+        """What one request in a hundred takes longer than."""
+        return self.quantile_us(0.99)
+
+
+class _Load:
+    """One plan being carried out."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.is_over = False
+        self.times: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self.usage_sum = 0
+        self.last = 0.0
+        self._free: deque[_Connection] = deque()
+        self._waiting: deque[float] = deque()
+        self._began = 0.0
+        self._due_count = 0
+
+    async def run(self) -> Tally:
+        plan = self.plan
+        self._began = time.perf_counter()
+        self._counts_from = self._began + plan.warm_up_seconds
+        self._until = self._counts_from + plan.seconds
+        loop = asyncio.get_running_loop()
+        keepers = [loop.create_task(self._keep(number)) for number in range(plan.connections)]
+        with self._ticking(loop) if plan.rate else contextlib.nullcontext():
+            limit = None if not plan.repeats else self._until - time.perf_counter() + GRACE_SECONDS
+            _, hung = await asyncio.wait(keepers, timeout=limit)
+        self.is_over = True
+        self.statuses[NO_ANSWER] += len(hung) + len(self._waiting)
+        for task in hung:
+            task.cancel()
+        end = self.last if not plan.repeats else self._until
+        times = sorted(self.times)
+        last = len(times) - 1
+        spread = [times[round(last * part)] * 1e6 if times else 0.0 for part in QUANTILES]
+        statuses = {status: count for status, count in self.statuses.items() if count}
+        return Tally(len(times), end - self._counts_from, spread, statuses, self.usage_sum)
+
+    @contextlib.contextmanager
+    def _ticking(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Look at what is due often; the timers of an event loop are a millisecond coarse."""
+        loop.add_signal_handler(signal.SIGALRM, self._ask_what_is_due)
+        every = max(TICK_SECONDS_MIN, 1 / self.plan.rate)
+        signal.setitimer(signal.ITIMER_REAL, every, every)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            loop.remove_signal_handler(signal.SIGALRM)
+
+    async def _keep(self, number: int) -> None:
+        """Have one connection, another when it is lost, until all is asked."""
+        plan = self.plan
+        loop = asyncio.get_running_loop()
+        kind = _HttpConnection if plan.protocol == "http" else _RedisConnection
+        words = _words(plan, number)
+        while not self.is_over:
+            connection = kind(self, words)
+            try:
+                if isinstance(plan.address, str):
+                    await loop.create_unix_connection(partial(_same, connection), plan.address)
+                else:
+                    ssl = True if plan.tls else None
+                    host, port = plan.address
+                    await loop.create_connection(partial(_same, connection), host, port, ssl=ssl)
+            except OSError:
+                self.statuses[NO_ANSWER] += 1
+                await asyncio.sleep(RETRY_SECONDS)
+                self.is_over = time.perf_counter() > self._until
+                continue
+            try:
+                await connection.ended.wait()
+            finally:
+                connection.close()
+            if connection.has_asked_all:
+                return
+
+    def ready(self, connection: _Connection) -> None:
+        """Give a connection that has nothing to do its next request."""
+        if not self.plan.rate:
+            now = time.perf_counter()
+            if now < self._until or not self.plan.repeats:
+                connection.ask(now)
+            else:
+                self.is_over = True
+                connection.close()
+        elif self._waiting:
+            connection.ask(self._waiting.popleft())
+        elif self.is_over:
+            connection.close()
+        else:
+            self._free.append(connection)
+
+    def _ask_what_is_due(self) -> None:
+        plan, now = self.plan, time.perf_counter()
+        total = round((plan.warm_up_seconds + plan.seconds) * plan.rate)
+        while self._due_count < total:
+            due = self._began + self._due_count / plan.rate
+            if due > now:
+                return
+            self._due_count += 1
+            while self._free and self._free[0].ended.is_set():
+                self._free.popleft()
+            if self._free:
+                self._free.popleft().ask(due)
+            else:
+                self._waiting.append(due)
+        if now >= self._until:
+            self.is_over = True
+            while self._free:
+                self._free.popleft().close()
+
+    def note(self, status: int, due: float, usage: bytes | None) -> None:
+        """Count an answer, or that there was none."""
+        self.last = now = time.perf_counter()
+        self.statuses[status] += 1
+        if usage:
+            self.usage_sum += int(usage)
+        moment = due if self.plan.rate else now
+        in_time = self._counts_from <= moment <= self._until or not self.plan.repeats
+        if status != NO_ANSWER and in_time:
+            self.times.append(now - due)
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float, done: Callable[[], None]) -> None:
-        self.times: list[float] = []
-        self.failures = 0
-        self._request = request
-        self._until = until
-        self._done = done
-        self._asked_at = 0.0
-        self._buffer = bytearray()
+    def __init__(self, load: _Load, words: Iterator[bytes]) -> None:
+        self.ended = asyncio.Event()
+        self.has_asked_all = False
+        self._load = load
+        self._words = words
+        self._due: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
-        self._ask()
+        self._load.ready(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._transport.is_closing() or exc is not None:
-            self.failures += 1
-        self._done()
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
+        if self._due is not None:
+            self._load.note(NO_ANSWER, self._due, None)
+        self.ended.set()
 
-    def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        self._transport.write(self._request)
+    def ask(self, due: float) -> None:
+        """Send the next request, which was due at a time."""
+        request = next(self._words, None)
+        if request is None:
+            self.has_asked_all = True
+            self.close()
+            return
+        self._due = due
+        self._transport.write(request)
 
-    def _answered(self, *, good: bool) -> None:
-        now = time.perf_counter()
-        if good:
-            self.times.append(now - self._asked_at)
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._transport.close()
+
+    def _answered(self, status: int, *, stays: bool = True, usage: bytes | None = None) -> None:
+        due, self._due = self._due, None
+        if due is None:
+            return
+        self._load.note(status, due, usage)
+        if stays:
+            self._load.ready(self)
         else:
-            self.failures += 1
-        if now < self._until:
-            self._ask()
-        else:
-            self._transport.close()
+            self.close()
 
 
 class _HttpConnection(_Connection):
+    def __init__(self, load: _Load, words: Iterator[bytes]) -> None:
+        super().__init__(load, words)
+        self._parser = httptools.HttpResponseParser(self)
+        self._body = b""
+
     def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        end = buffer.find(_HEAD_END)
-        if end < 0:
-            return
-        at = buffer.find(_LENGTH, 0, end) + len(_LENGTH)
-        length = int(buffer[at : buffer.find(b"\r", at)])
-        if len(buffer) >= end + len(_HEAD_END) + length:
-            good = buffer.startswith(b"HTTP/1.1 20")
-            buffer.clear()
-            self._answered(good=good)
+        self._parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece; mostly it is the only one."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Count the answer."""
+        found = _USAGE.search(self._body)
+        self._body = b""
+        stays = self._parser.should_keep_alive()
+        usage = found[1] if found else None
+        self._answered(self._parser.get_status_code(), stays=stays, usage=usage)
 
 
 class _RedisConnection(_Connection):
-    def __init__(self, request: bytes, until: float, done: Callable[[], None]) -> None:
-        super().__init__(request, until, done)
+    def __init__(self, load: _Load, words: Iterator[bytes]) -> None:
+        super().__init__(load, words)
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         reply = self._reader.gets()
         if reply is not _NOTHING:
-            self._answered(good=not isinstance(reply, Exception))
+            self._answered(500 if isinstance(reply, Exception) else 200)
+
+
+def _same(connection: _Connection) -> _Connection:
+    return connection
+
+
+def _words(plan: Plan, number: int) -> Iterator[bytes]:
+    """Yield the requests of one connection."""
+    sequence = plan.sequences[number % len(plan.sequences)]
+    if not plan.repeats:
+        return iter(sequence)
+    if not any(NUMBER in one for one in sequence):
+        return itertools.cycle(sequence)
+    return (
+        one.replace(NUMBER, b"%04x%04x%08x" % (plan.tag, number, turn))
+        for turn in itertools.count()
+        for one in sequence
+    )
 
 
 async def run(plan: Plan) -> Tally:
     """Put the load on."""
-    loop = asyncio.get_running_loop()
-    began = time.perf_counter()
-    until = began + plan.seconds
-    kind = _HttpConnection if plan.protocol == "http" else _RedisConnection
-    ends = []
-    connections = []
-    for at in range(plan.connections):
-        end = loop.create_future()
-        request = plan.requests[at % len(plan.requests)]
-        made = kind(request, until, lambda end=end: end.done() or end.set_result(None))  # type: ignore[misc]
-        connections.append(made)
-        ends.append(end)
-        if isinstance(plan.address, str):
-            await loop.create_unix_connection(lambda made=made: made, plan.address)  # type: ignore[misc]
-        else:
-            await loop.create_connection(lambda made=made: made, *plan.address)  # type: ignore[misc]
-    await asyncio.wait_for(asyncio.gather(*ends), plan.seconds + 30)
-    seconds = time.perf_counter() - began
-    times = sorted(taken for one in connections for taken in one.times)
-    failures = sum(one.failures for one in connections)
-    p50, p99 = (times[int(len(times) * part)] * 1e6 if times else 0.0 for part in (0.5, 0.99))
-    return Tally(len(times), failures, seconds, p50, p99)
+    return await _Load(plan).run()
 
 
 async def put_on(plan: Plan) -> Tally:
     """Put the load on from a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.load",
+        *(sys.executable, "-m", "bench.load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await process.communicate(msgspec.json.encode(plan))
+    try:
+        output, _ = await process.communicate(msgspec.msgpack.encode(plan))
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
     assert process.returncode == 0, "the load ended early"
-    return msgspec.json.decode(output, type=Tally)
+    return msgspec.msgpack.decode(output, type=Tally)
 
 
 def main() -> None:
     """Read a plan, put the load on, print the tally."""
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    plan = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Plan)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         tally = runner.run(run(plan))
-    sys.stdout.buffer.write(msgspec.json.encode(tally))
+    sys.stdout.buffer.write(msgspec.msgpack.encode(tally))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import hashlib
 import itertools
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from bench.least_scripts import least_library
+from bench.results import Bar
 from gateway.embedded import EmbeddedServer
 from gateway.keys import customer_keys, partition_of, reply_key
 from gateway.lifecycle.rules import Window
@@ -110,6 +111,16 @@ class Result(msgspec.Struct, frozen=True):
             for share in self.shares
         ]
         return "\n".join([*rows, f"answers {self.answers}"])
+
+    def bars(self) -> Iterator[Bar]:
+        """Hold the ratios against what they have to be."""
+        for line in self.lines:
+            name = f"6: {line.operation}, {self.entities:,} / 1 entities"
+            yield Bar(name, line.ratio, 1.2, 1.0)
+        for share in self.shares:
+            stretch = 1.2 if share.operation.startswith("check") else 1.25
+            for how, ratio in (("alone", share.alone_ratio), ("at once", share.burst_ratio)):
+                yield Bar(f"4: {share.operation} / the least, {how}", ratio, 1.5, stretch)
 
 
 Words = tuple[Any, ...]

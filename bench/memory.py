@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import httpx
 import msgspec
 from redis.asyncio import Redis
 
+from bench.results import Bar
 from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from gateway.embedded import EmbeddedServer
@@ -108,6 +110,18 @@ class Result(msgspec.Struct, frozen=True):
             name, *figures = msgspec.structs.astuple(line)
             rows.append(f"{name:<12}" + "".join(f"{figure:>12,.0f}" for figure in figures))
         return "\n".join([*rows, f"answers {self.answers}"])
+
+    def bars(self) -> Iterator[Bar]:
+        """Hold what the embedded server takes against the budgets."""
+        budgets = {
+            "customer": CUSTOMER_BYTES_MAX,
+            "resident": CUSTOMER_BYTES_MAX,
+            "few_used": ENTITY_BYTES_MAX,
+            "many_full": ENTITY_BYTES_MAX,
+            "many_used": ENTITY_BYTES_MAX,
+        }
+        for name, budget in budgets.items():
+            yield Bar(f"7: bytes, {name.replace('_', ', ')}", getattr(self.lines[0], name), budget)
 
 
 async def run(smoke: bool, customers: int = CUSTOMERS) -> Result:  # noqa: FBT001 - every bench takes this one switch
