@@ -9,7 +9,8 @@ faster, but a row that is there already makes it fail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Connection, Executable, MetaData, Table, delete, insert
@@ -45,9 +46,15 @@ def stage_of(target: Table, row: RowClass, **others: TypeEngine[Any]) -> Table:
     )
 
 
-def forget_stages(connection: Connection) -> None:
-    """After a rollback: the temporary tables of the transaction are gone."""
-    connection.info.pop(_STAGES, None)
+@contextmanager
+def forgetting_stages(connection: Connection) -> Iterator[None]:
+    """Take no temporary table for granted after a fault: a rollback takes those it made along."""
+    kept = connection.info  # A connection that was lost gives nothing away any more.
+    try:
+        yield
+    except BaseException:
+        kept.pop(_STAGES, None)
+        raise
 
 
 class Step:

@@ -24,10 +24,10 @@ from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
-from persistence.database import read_transaction, write_transaction
+from persistence.database import read_transaction, reason, write_transaction
 from persistence.leases import FREE, Tenure
 from persistence.merge import INSERTS, QUICK_STEPS, STEPS, CursorRow, table_of
-from persistence.staging import Runs, forget_stages
+from persistence.staging import Runs, forgetting_stages
 from persistence.stream_ids import BEGINNING
 
 _CURSORS = table_of(models.Cursor)
@@ -74,17 +74,13 @@ def _write(
     moves: Sequence[CursorRow],
     steps: Mapping[str, Runs],
 ) -> None:
-    with write_transaction(engine) as connection:
-        try:
-            if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(_PLAN_BY_INDEX)
-            _move_cursors(connection, steps["cursors"], moves)
-            for name, step in steps.items():
-                if name != "cursors":
-                    step.run(connection, getattr(batch, name))
-        except BaseException:
-            forget_stages(connection)
-            raise
+    with write_transaction(engine) as connection, forgetting_stages(connection):
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(_PLAN_BY_INDEX)
+        _move_cursors(connection, steps["cursors"], moves)
+        for name, step in steps.items():
+            if name != "cursors":
+                step.run(connection, getattr(batch, name))
 
 
 def open_cursors(engine: Engine, partitions: Iterable[int]) -> dict[int, str]:
@@ -149,7 +145,7 @@ def _named_faults() -> Iterator[None]:
     ) as error:
         raise BatchRefusedError(f"SQL refuses the batch: {_first_line(error)}") from error
     except (exc.DBAPIError, exc.TimeoutError, psycopg.Error) as error:
-        raise UnavailableError(f"SQL is unavailable: {_first_line(error)}") from error
+        raise UnavailableError(f"{reason(error)}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

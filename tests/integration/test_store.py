@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 
 from gateway.errors import StartError, UnavailableError
 from gateway.rows import Kind, RowDocument, decode_row
-from persistence import store
+from persistence import merge, store
 from persistence.batch import DeadLetterRow
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
@@ -46,6 +48,12 @@ def _carry(engine: Engine, history: History, *cuts: int) -> str:
         store.apply(engine, batch, expected={history.partition: cursor}, now_ms=BASE_MS)
         cursor = batch.cursors[0].stream_id
     return cursor
+
+
+def _rewind(engine: Engine) -> None:
+    """Put the cursors back to the beginning, as if what SQL has had never been carried."""
+    with write_transaction(engine) as connection:
+        connection.execute(text(f"UPDATE cursors SET applied = 0, stream_id = '{BEGINNING}'"))  # noqa: S608
 
 
 def _eventful() -> History:
@@ -96,8 +104,7 @@ def test_replay_from_an_old_cursor_changes_nothing(engine: Engine, cuts: tuple[i
     history = _eventful()
     _carry(engine, history, 3)
     before = contents(engine)
-    with write_transaction(engine) as connection:
-        connection.execute(text(f"UPDATE cursors SET applied = 0, stream_id = '{BEGINNING}'"))  # noqa: S608
+    _rewind(engine)
     _carry(engine, history, *cuts)
     assert contents(engine) == before
 
@@ -323,3 +330,78 @@ def test_alert_is_there_once_with_its_body(engine: Engine) -> None:
         found = [tuple(one) for one in connection.execute(select(*columns))]
     name = f"alr_p07_{BASE_MS + 1}-0"
     assert found == [(name, "sandbox", "acme", "seat_1", "usage_alert_triggered", body)]
+
+
+def _ends(urls: Sequence[str], known: int) -> list[dict[str, list[tuple[Any, ...]]]]:
+    """Return what each database has after a history, the beginning of which it had before."""
+    found = []
+    for url in urls:
+        engine = make_engine(url, EngineOptions())
+        history = _eventful()
+        if known:
+            store.open_cursors(engine, [7])
+            first = fold(history.entries[:known])
+            store.apply(engine, first, expected={7: BEGINNING}, now_ms=BASE_MS)
+            _rewind(engine)
+        _carry(engine, history)
+        found.append(contents(engine))
+        engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("plain", ["", "sqlite", "postgresql"])
+def test_quick_way_ends_as_the_plain_one(
+    migrated_sqlite: str, migrated_postgres: str, monkeypatch: pytest.MonkeyPatch, plain: str
+) -> None:
+    if plain:
+        monkeypatch.setitem(merge.QUICK_STEPS, plain, merge.STEPS[plain])
+    for name in {"sqlite", "postgresql"} - {plain}:
+        monkeypatch.setitem(merge.STEPS, name, {})  # The quick way needs no other.
+    found = _ends((migrated_sqlite, migrated_postgres), 0)
+    assert found[0] == found[1]
+    assert (len(found[0]["events"]), len(found[0]["deductions"])) == (6, 3)
+    assert len(found[0]["usage_daily"]) == 2
+
+
+@pytest.mark.parametrize("known", [1, 3, 4, 9])
+def test_batch_that_is_known_in_part_counts_each_event_once(
+    migrated_sqlite: str, migrated_postgres: str, known: int
+) -> None:
+    found = _ends((migrated_sqlite, migrated_postgres), known)
+    assert found[0] == found[1]
+    usage = {(row[3], row[4]): row[6:] for row in found[0]["usage_daily"]}
+    assert {key: count for key, (count, *_) in usage.items()} == {
+        ("messages", ""): 4,
+        ("seats", ""): 2,
+    }
+
+
+def test_temporary_tables_are_made_again_after_a_rollback(engine: Engine) -> None:
+    history = _eventful()
+    store.open_cursors(engine, [7])
+    for _ in range(2):
+        with pytest.raises(CursorMovedError):
+            store.apply(engine, fold(history.entries), expected={7: "5-5"}, now_ms=BASE_MS)
+    _carry(engine, history)
+    assert len(contents(engine)["events"]) == 6
+
+
+def test_connection_that_is_lost_within_a_batch_is_no_more_than_a_fault(
+    migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(migrated_postgres, EngineOptions())
+    history = _eventful()
+    store.open_cursors(engine, [7])
+
+    class Cut:
+        def run(self, connection: Connection, _rows: object) -> int:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            return 0
+
+    with monkeypatch.context() as patch:
+        patch.setitem(merge.QUICK_STEPS["postgresql"], "dead_letters", Cut())
+        with pytest.raises(UnavailableError):
+            store.apply(engine, fold(history.entries), expected={}, now_ms=BASE_MS)
+    _carry(engine, history)
+    assert len(contents(engine)["events"]) == 6
+    engine.dispose()
