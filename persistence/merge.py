@@ -113,25 +113,25 @@ def _steps(insert_into: _Insert) -> dict[str, Runs]:
     }
 
 
-class _NewEvents:
+class NewEvents:
     """Events none of which SQL has: they go in without a look, and their sums come from here."""
 
     def __init__(self, insert_into: _Insert) -> None:
-        self._events = (
+        self.events: Runs = (
             CopyStep(_EVENTS, batch.EventRow)
             if insert_into is postgresql.insert
             else RowStep(_values(insert_into, _EVENTS, batch.EventRow))
         )
-        self._usage = [
+        self.sums = [
             _row_step(insert_into, table, row, rollups.adding(table))
             for table, row in rollups.SUMMED.items()
         ]
 
     def run(self, connection: Connection, rows: Rows) -> int:
         """Add events and their sums. Raises ``IntegrityError`` if SQL has one of them."""
-        count = self._events.run(connection, rows)
+        count = self.events.run(connection, rows)
         sums: tuple[Rows, ...] = rollups.sum_up(rows)
-        for step, added in zip(self._usage, sums, strict=True):
+        for step, added in zip(self.sums, sums, strict=True):
             step.run(connection, added)
         return count
 
@@ -373,6 +373,6 @@ STEPS = {name: _steps(insert_into) for name, insert_into in INSERTS.items()}
 """The steps of any batch, also of one that SQL has parts of."""
 
 QUICK_STEPS = {
-    name: STEPS[name] | {"events": _NewEvents(insert_into)} for name, insert_into in INSERTS.items()
+    name: STEPS[name] | {"events": NewEvents(insert_into)} for name, insert_into in INSERTS.items()
 }
 """The steps of a batch none of whose events SQL has, as it is with all but a repeated one."""
