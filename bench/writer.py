@@ -1,10 +1,10 @@
-"""What the writer carries: rows a second into SQLite and PostgreSQL, the memory of a long backlog,
-and how late SQL is while one gateway process is as busy as it can be.
+"""What the writer carries: rows a second into SQLite and PostgreSQL by stage, the memory of a long
+backlog, and how late SQL is at 2,000 tracks a second and while one gateway is as busy as it can be.
 
-The backlog is made of entries like those of ``track``, over a thousand customers, written to a
-Redis of its own; then one writer drains it while the memory of the process is watched. The load is
-real: a gateway with no writer, a writer beside it, and connections that track without a pause. Late
-is the time from an entry's id to the moment its partition's cursor in SQL has passed it.
+Entries are those of ``bench.writer_stages``. The backlog lies in a Redis of its own and one writer
+drains it while the memory of the process is watched. The full load is real: a gateway with no
+writer, a writer beside it, and connections that track without a pause. Late is the time from an
+entry's id to the moment its partition's cursor in SQL has passed it.
 
 ``python -m bench.writer --entries 2000000`` takes another backlog, ``--seconds 60`` a longer load.
 """
@@ -29,12 +29,22 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from bench.load import Plan, put_on
 from bench.servers import postgres
+from bench.writer_stages import (
+    BATCH,
+    CUSTOMERS,
+    PARTITIONS,
+    Stage,
+    measure_stages,
+    received,
+    track_entry,
+)
 from gateway.embedded import EmbeddedServer
 from gateway.keys import outbox_key, partition_of
-from gateway.outbox import FIELD, join
-from gateway.rows import Kind, Row, encode_row
+from gateway.outbox import FIELD
 from gateway.stream_ids import place
+from gateway.tasks import WRITER_CACHE_MIB
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.migrate import upgrade
@@ -45,11 +55,12 @@ ENTRIES = 200_000
 SMOKE_ENTRIES = 2_000
 SECONDS = 20.0
 SMOKE_SECONDS = 1.0
-CUSTOMERS = 1_000
-PARTITIONS = 64
 PIPELINE = 1_000
 CONNECTIONS = 64
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.01
+PACED = 2_000
+"""Tracks a second of the load that is no more than asked for."""
+PACE_SECONDS = 0.02
 KEY = "am_sk_test_0123456789abcdefghij"
 MIB = 1024 * 1024
 
@@ -71,6 +82,7 @@ class Load(msgspec.Struct, frozen=True):
     """How late SQL was while tracks came as fast as one gateway answers."""
 
     sql: str
+    load: str
     tracks_per_second: float
     late_p50_ms: float
     late_p99_ms: float
@@ -79,25 +91,34 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Both, for each SQL."""
+    """All of it, for each SQL."""
 
+    stages: list[Stage]
     drains: list[Drain]
     loads: list[Load]
     answers: str
 
     def table(self) -> str:
         """Return the result as text."""
-        lines = ["| backlog into | entries | entries/s | rows/s | memory MiB | growth MiB |"]
+        lines = [f"| stage, batches of {BATCH:,} | rows | rows/s | us of CPU a row |"]
+        lines.append("|---|---|---|---|")
+        for part in self.stages:
+            speed = f"{part.rows / part.seconds:,.0f} | {part.cpu_us:.1f}"
+            lines.append(f"| {part.sql}: {part.name} | {part.rows:,} | {speed} |")
+        lines.append("\n| backlog into | entries | entries/s | rows/s | memory MiB | growth MiB |")
         lines.append("|---|---|---|---|---|---|")
         for one in self.drains:
             speeds = f"{one.entries / one.seconds:,.0f} | {one.rows / one.seconds:,.0f}"
             memory = f"{one.memory_mib:.0f} | {one.growth_mib:.0f}"
             lines.append(f"| {one.sql} | {one.entries:,} | {speeds} | {memory} |")
-        lines.append("\n| load into | tracks/s | late p50 ms | late p99 ms | last one after s |")
-        lines.append("|---|---|---|---|---|")
+        lines.append(
+            "\n| load into | load | tracks/s | late p50 ms | late p99 ms | all there after s |"
+        )
+        lines.append("|---|---|---|---|---|---|")
         for load in self.loads:
             late = f"{load.late_p50_ms:.0f} | {load.late_p99_ms:.0f} | {load.drained_seconds:.2f}"
-            lines.append(f"| {load.sql} | {load.tracks_per_second:,.0f} | {late} |")
+            tracks = f"{load.load} | {load.tracks_per_second:,.0f}"
+            lines.append(f"| {load.sql} | {tracks} | {late} |")
         return "\n".join([*lines, f"answers {self.answers}"])
 
 
@@ -109,16 +130,20 @@ async def run(
     """Drain a backlog, then carry the load of a gateway, on each SQL."""
     if smoke:
         entries, seconds = SMOKE_ENTRIES, SMOKE_SECONDS
-    drains, loads = [], []
+    stages, drains, loads = [], [], []
     hashed = hashlib.sha256()
     for name in ("sqlite", "postgresql"):
+        with _sql(name) as url:
+            stages += measure_stages(name, url, BATCH * (3 if smoke else 20))
         with _sql(name) as url:
             drain, sums = await _drain(name, url, entries)
         drains.append(drain)
         hashed.update(sums.encode())
         with _sql(name) as url:
-            loads.append(await _load(name, url, seconds))
-    return Result(drains, loads, hashed.hexdigest()[:12])
+            loads.append(await _load(name, url, seconds, paced=True))
+        with _sql(name) as url:
+            loads.append(await _load(name, url, seconds, paced=False))
+    return Result(stages, drains, loads, hashed.hexdigest()[:12])
 
 
 @contextlib.contextmanager
@@ -146,7 +171,9 @@ async def _redis() -> AsyncIterator[tuple[str, Redis]]:
 
 
 async def _drain(name: str, url: str, entries: int) -> tuple[Drain, str]:
-    engine = make_engine(url, EngineOptions(pool_size=2, statement_timeout_ms=60_000))
+    engine = make_engine(
+        url, EngineOptions(pool_size=2, statement_timeout_ms=60_000, cache_mib=WRITER_CACHE_MIB)
+    )
     database = Database(engine, threads=2, answer_ms=None)
     async with _redis() as (_, client):
         await _fill(client, entries)
@@ -186,23 +213,8 @@ async def _fill(client: Redis, entries: int) -> None:
             for number in range(first, min(first + PIPELINE, entries)):
                 customer, turn = number % CUSTOMERS, number // CUSTOMERS
                 key = outbox_key(partition_of("sandbox", f"cus_{customer}", PARTITIONS))
-                pipe.execute_command("XADD", key, "*", FIELD, _entry(customer, turn))
+                pipe.execute_command("XADD", key, "*", FIELD, track_entry(customer, turn))
             await pipe.execute()
-
-
-def _entry(customer: int, turn: int) -> bytes:
-    name, used = f"cus_{customer}", turn + 1
-    at_ms = 1_795_132_800_000 + turn
-    lines = [join("E", "messages", "", "", 1, 1, at_ms, '{"region":"eu","model":"small"}')]
-    if turn == 0:
-        row = encode_row(Row(id=f"bal_{name}", kind=Kind.SHARED, grant=10**9, rank="1"))
-        lines[:0] = [
-            join("C", f'{{"created_at":{at_ms}}}'),
-            join("B", "messages", "", 0, 1, 0, row),
-        ]
-    lines.append(join("D", "messages", f"bal_{name}", "", 1, 1, used, used))
-    header = ("track", "sandbox", name, f"int_{name}", str(used), str(at_ms), f"req_{turn}")
-    return "\n".join(("\t".join(header), *lines)).encode()
 
 
 def _memory_mib() -> float:
@@ -210,24 +222,60 @@ def _memory_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
-async def _load(name: str, url: str, seconds: float) -> Load:
+async def _load(name: str, url: str, seconds: float, *, paced: bool) -> Load:
     async with _redis() as (redis_url, client), _processes(redis_url, url) as base:
-        await _prepare(base)
+        await _prepare(base, customers=0 if paced else CONNECTIONS)
         engine = make_engine(url, EngineOptions())
         database = Database(engine, threads=1, answer_ms=None)
         watch = _Watch(client, SqlReader(database))
         watching = asyncio.create_task(watch.run())
-        began = time.perf_counter()
-        async with httpx.AsyncClient(timeout=30) as http:
-            calls = (_track(http, base, at, began + seconds) for at in range(CONNECTIONS))
-            tracks = sum(await asyncio.gather(*calls))
-        took = time.perf_counter() - began
+        rate = await (_pace(client, seconds) if paced else _saturate(base, seconds))
         drained = await watch.finish()
         await watching
         await database.close()
     late = sorted(watch.late_ms)
     p50, p99 = (late[int(len(late) * part)] for part in (0.5, 0.99))
-    return Load(name, tracks / took, p50, p99, drained)
+    load = f"entries of {PACED:,}/s" if paced else "a gateway, flat out"
+    return Load(name, load, rate, p50, p99, drained)
+
+
+async def _pace(client: Redis, seconds: float) -> float:
+    """Write entries as a gateway would, so many a second; return how many it were."""
+    clock = asyncio.get_running_loop().time
+    began, written = clock(), 0
+    while (passed := clock() - began) < seconds:
+        async with client.pipeline(transaction=False) as pipe:
+            for number in range(written, int(passed * PACED)):
+                key = outbox_key(received(number).partition)
+                entry = track_entry(number % CUSTOMERS, number // CUSTOMERS)
+                pipe.execute_command("XADD", key, "*", FIELD, entry)
+            await pipe.execute()
+        written = max(written, int(passed * PACED))
+        await asyncio.sleep(PACE_SECONDS)
+    return written / seconds
+
+
+async def _saturate(base: str, seconds: float) -> float:
+    """Track without a pause; return how many a second were acknowledged."""
+    host, _, port = base.removeprefix("http://").rstrip("/").partition(":")
+    plan = Plan(
+        address=(host, int(port)),
+        sequences=[[_request(at)] for at in range(CONNECTIONS)],
+        connections=CONNECTIONS,
+        seconds=seconds,
+    )
+    tally = await put_on(plan)
+    assert tally.failures == 0, f"{tally.failures} tracks failed"
+    return tally.rate
+
+
+def _request(at: int) -> bytes:
+    body = msgspec.json.encode({"customer_id": f"cus_{at}", "feature_id": "messages", "value": 1})
+    head = (
+        "POST /v1/balances.track HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 @contextlib.asynccontextmanager
@@ -254,7 +302,7 @@ async def _processes(redis_url: str, database_url: str) -> AsyncIterator[str]:
             await process.communicate()
 
 
-async def _prepare(base: str) -> None:
+async def _prepare(base: str, *, customers: int) -> None:
     async with httpx.AsyncClient(timeout=30, base_url=base) as http:
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -264,7 +312,7 @@ async def _prepare(base: str) -> None:
         feature = {"feature_id": "messages", "name": "Messages", "type": "metered"}
         feature |= {"consumable": True}  # type: ignore[dict-item]
         await _call(http, "features.create", feature)
-        for at in range(CONNECTIONS):
+        for at in range(customers):
             await _call(http, "customers.get_or_create", {"customer_id": f"cus_{at}"})
             await _call(
                 http,
@@ -273,19 +321,8 @@ async def _prepare(base: str) -> None:
             )
 
 
-async def _track(http: httpx.AsyncClient, base: str, at: int, until: float) -> int:
-    """Track one unit after the other; return how many were acknowledged."""
-    body = {"customer_id": f"cus_{at}", "feature_id": "messages", "value": 1}
-    acknowledged = 0
-    while time.perf_counter() < until:
-        await _call(http, f"{base}/v1/balances.track", body)
-        acknowledged += 1
-    return acknowledged
-
-
 async def _call(http: httpx.AsyncClient, name: str, body: dict[str, Any]) -> None:
-    url = name if name.startswith("http") else f"/v1/{name}"
-    answer = await http.post(url, json=body, headers={"authorization": f"Bearer {KEY}"})
+    answer = await http.post(f"/v1/{name}", json=body, headers={"authorization": f"Bearer {KEY}"})
     assert answer.is_success, answer.text
 
 

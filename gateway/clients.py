@@ -71,13 +71,19 @@ def _client(
 
 
 def make_database(
-    settings: Settings, *, threads: int, answer_ms: int | None, statement_ms: int
+    settings: Settings,
+    *,
+    threads: int,
+    answer_ms: int | None,
+    statement_ms: int,
+    cache_mib: int = 4,
 ) -> Database:
     """Return SQL with its threads; the writer's waits as long as a statement may take."""
     options = EngineOptions(
         pool_size=threads,
         statement_timeout_ms=statement_ms,
         lock_timeout_ms=statement_ms,
+        cache_mib=cache_mib,
     )
     engine = make_engine(settings.resolved_database_url, options)
     return Database(engine, threads=threads, answer_ms=answer_ms)

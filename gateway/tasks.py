@@ -25,6 +25,10 @@ WRITER_STATEMENT_MS = 60_000
 """Of one statement over a whole batch; a batch that times out would time out for ever."""
 
 
+WRITER_CACHE_MIB = 64
+"""Of SQLite: a batch of thousands of customers changes as many pages of several tables."""
+
+
 class WebhookTask:
     """The deliverer of webhooks with what it needs, as a task of this process."""
 
@@ -60,7 +64,11 @@ class WriterTask:
         self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
         # The second thread beats while the first is in a long batch.
         self._database = make_database(
-            settings, threads=2, answer_ms=None, statement_ms=WRITER_STATEMENT_MS
+            settings,
+            threads=2,
+            answer_ms=None,
+            statement_ms=WRITER_STATEMENT_MS,
+            cache_mib=WRITER_CACHE_MIB,
         )
         self._writer = Writer(
             self._client,

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+HOUR_MS = 3_600_000
+"""What ``applied_hour`` is counted in."""
+
 
 class EventRow(NamedTuple):
     """A row of ``events``."""
@@ -82,6 +85,7 @@ class CustomerRow(NamedTuple):
     counter: int
     number_max: int
     applied_ms: int
+    applied_hour: int
 
 
 class CustomerChange(NamedTuple):
@@ -93,6 +97,7 @@ class CustomerChange(NamedTuple):
     counter: int
     number_max: int
     applied_ms: int
+    applied_hour: int
 
 
 class EntityRow(NamedTuple):

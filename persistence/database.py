@@ -28,6 +28,9 @@ _READ_ONLY = ("25006", "SQLITE_READONLY")
 """Codes of PostgreSQL and SQLite."""
 
 _SWITCH_PAUSE_SECONDS = 0.01
+_CHECKPOINT_PAGES = 4_000
+"""16 MiB: what several batches change is carried from the log into the file once. More makes the
+batch that does it late."""
 _DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -45,6 +48,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     lock_timeout_ms: int = 5_000
     """Of PostgreSQL how long to wait for a row, of SQLite for the file."""
     recycle_s: int = 1_800
+    cache_mib: int = 4
+    """Of SQLite, for each connection. A batch that touches more pages than fit writes some of them
+    to the log several times."""
 
 
 def parse_url(text: str) -> URL:
@@ -81,6 +87,8 @@ def make_engine(text: str, options: EngineOptions) -> Engine:
     )
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, options)
+    else:
+        _prepare_postgresql(engine)
     return engine
 
 
@@ -101,6 +109,15 @@ def _connect_arguments(url: URL, options: EngineOptions) -> dict[str, Any]:
     }
 
 
+def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "checkin")
+    def forget(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's
+        # After a reading transaction SQLAlchemy asks for READ WRITE by name, which would write into
+        # a database whose owner has set it to read-only.
+        if connection is not None:
+            connection.read_only = None
+
+
 def _prepare_sqlite(engine: Engine, options: EngineOptions) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -108,7 +125,13 @@ def _prepare_sqlite(engine: Engine, options: EngineOptions) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={options.lock_timeout_ms}")
         _write_ahead(connection, options.lock_timeout_ms / 1000)
-        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in (
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            f"cache_size=-{options.cache_mib * 1024}",
+            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -131,9 +154,11 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
             return
 
 
-def _reason(error: exc.DBAPIError | exc.TimeoutError) -> str:
-    """Return what an operator has to know of a fault, and nothing a caller may not."""
-    driver = getattr(error, "orig", None)
+def reason(error: Exception) -> str:
+    """Return what an operator has to know of a fault of SQLAlchemy or of a driver, and nothing a
+    caller may not.
+    """
+    driver = getattr(error, "orig", None) or error
     code = str(getattr(driver, "sqlstate", "") or getattr(driver, "sqlite_errorname", ""))
     if code.startswith(_FULL):
         return "SQL cannot write: its disk is full or does not work"
@@ -193,7 +218,7 @@ class Database:
         except TimeoutError as error:
             raise UnavailableError("SQL did not answer in time; try again") from error
         except (exc.DBAPIError, exc.TimeoutError) as error:
-            raise UnavailableError(f"{_reason(error)}; try again") from error
+            raise UnavailableError(f"{reason(error)}; try again") from error
 
     def _leave(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1

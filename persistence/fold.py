@@ -12,7 +12,8 @@ folds its entries one by one to find which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -36,11 +37,14 @@ from persistence.batch import (
     WindowRow,
 )
 from persistence.fold_state import Balance, CursorMoves, CustomerState, DenialCounts
-from persistence.stream_ids import place
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
 _subscription_decoder = msgspec.json.Decoder(Subscription)
+
+
+# What a customer tracks comes by the thousand; made by hand, a row costs half.
+_new = tuple.__new__
 
 
 def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] = ()) -> Batch:
@@ -49,16 +53,17 @@ def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] 
     states: dict[str, CustomerState] = {}
     moves, denials = CursorMoves(), DenialCounts()
     for entry in entries:
-        moves.add(entry.partition, entry.stream_id)
+        applied_ms = moves.add(entry.partition, entry.stream_id)
         if entry.kind is outbox.EntryKind.DENIALS:
             denials.add(entry)
             continue
         state = states.get(entry.internal_id)
         if state is None:
             state = states[entry.internal_id] = CustomerState(entry.internal_id, entry.env)
+        state.applied_ms = applied_ms
         try:
             _Step(batch, state, entry).apply()
-        except (ValueError, IndexError, TypeError, msgspec.MsgspecError) as error:
+        except (ValueError, LookupError, TypeError, msgspec.MsgspecError) as error:
             where = f"outbox entry {entry.stream_id} of partition {entry.partition}"
             raise outbox.OutboxError(f"{where} holds what is not readable: {error}") from error
     for letter in dead_letters:
@@ -87,114 +92,83 @@ class _Step:
         entry, state = self._entry, self._state
         state.customer_id = entry.customer_id
         state.seq = entry.seq
-        state.applied_ms = place(entry.stream_id)[0]
         ends: list[outbox.Change] = []
         for change in entry.changes:
+            kind = type(change)
             # An end takes what the same entry moved along, wherever its line stands.
-            if isinstance(change, (outbox.EntityDeleted, outbox.CustomerDeleted)):
+            if kind in _ENDS:
                 ends.append(change)
             else:
-                self._take(change)
+                _TAKE[kind](self, change)
         for change in ends:
-            self._take(change)
+            _TAKE[type(change)](self, change)
 
-    def _take(self, change: outbox.Change) -> None:  # noqa: C901, PLR0912 - one arm for each line
-        match change:
-            case outbox.Event():
-                self._add_event(change)
-            case outbox.Deduction():
-                self._deduct(change)
-            case outbox.Reset():
-                self._reset(change)
-            case outbox.RowAdded():
-                self._add_row(change)
-            case outbox.RowUpdated():
-                self._update_row(change)
-            case outbox.WindowSet():
-                self._set_window(change)
-            case outbox.LockSet():
-                self._set_lock(change)
-            case outbox.AlertRaised():
-                self._add_alert(change)
-            case outbox.RowEnded():
-                balance = self._state.balance(change.balance_id, self._entry.seq)
-                balance.ended_at = self._entry.at_ms
-            case outbox.SubscriptionSet():
-                self._set_subscription(change)
-            case outbox.CustomerSet():
-                document = _customer_decoder.decode(change.document)
-                self._state.document = (document, change.document)
-            case outbox.EntitySet():
-                self._set_entity(change)
-            case outbox.EntityDeleted():
-                self._end_entity(change.entity_id)
-            case outbox.CustomerDeleted():
-                self._end_customer()
-
-    def _add_event(self, event: outbox.Event) -> None:
+    def add_event(self, event: outbox.Event) -> None:
         entry = self._entry
-        self._event_id = f"evt_{self._name}" + (f"-{self._events}" if self._events else "")
+        self._event_id = f"evt_{self._name}"
+        if self._events:
+            self._event_id += f"-{self._events}"
         self._events += 1
-        self._batch.events.append(
-            EventRow(
-                id=self._event_id,
-                env=entry.env,
-                internal_id=entry.internal_id,
-                customer_id=entry.customer_id,
-                entity_id=event.entity_id,
-                feature_id=event.feature_id,
-                event_name=event.event_name,
-                kind=entry.kind.value,
-                value=event.value,
-                applied=event.applied,
-                properties=event.properties,
-                timestamp_ms=event.timestamp_ms,
-                recorded_at_ms=entry.at_ms,
-                request_id=entry.request_id,
-                seq=entry.seq,
-            ),
+        feature_id, event_name, entity_id, value, applied, timestamp_ms, properties = event
+        columns = (
+            self._event_id,
+            entry.env,
+            entry.internal_id,
+            entry.customer_id,
+            entity_id,
+            feature_id,
+            event_name,
+            str(entry.kind),
+            value,
+            applied,
+            properties,
+            timestamp_ms,
+            entry.at_ms,
+            entry.request_id,
+            entry.seq,
         )
+        self._batch.events.append(_new(EventRow, columns))
 
-    def _deduct(self, move: outbox.Deduction) -> None:
+    def deduct(self, move: outbox.Deduction) -> None:
         entry, state = self._entry, self._state
-        balance = state.balance(move.balance_id, entry.seq)
-        resets_at = state.due.get((move.balance_id, move.period))
+        feature_id, balance_id, entity_id, period, delta, used, total = move
+        balance = state.balance(balance_id, entry.seq)
+        resets_at = state.due.get((balance_id, period))
         if resets_at is None and balance.period is None:
             resets_at = balance.due_ms  # of the period SQL knows, if it changed in this batch
-        self._batch.deductions.append(
-            DeductionRow(
-                self._event_id,
-                self._next_position(),
-                entry.internal_id,
-                move.balance_id,
-                move.entity_id,
-                move.feature_id,
-                move.period,
-                move.delta,
-                move.used,
-                move.total,
-                resets_at,
-                entry.at_ms,
-                entry.seq,
-            ),
+        columns = (
+            self._event_id,
+            self._next_position(),
+            entry.internal_id,
+            balance_id,
+            entity_id,
+            feature_id,
+            period,
+            delta,
+            used,
+            total,
+            resets_at,
+            entry.at_ms,
+            entry.seq,
         )
-        state.counter = max(state.counter, move.period)
+        self._batch.deductions.append(_new(DeductionRow, columns))
+        state.counter = max(state.counter, period)
         # Of a row that is one number, total and used are the same.
-        balance.used, balance.used_in = move.total, move.period
-        if move.entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
-            slots = state.slots.setdefault(move.entity_id, {})
-            slots[move.balance_id] = SlotRow(
+        balance.used, balance.used_in = total, period
+        if entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
+            slots = state.slots.setdefault(entity_id, {})
+            slots[balance_id] = SlotRow(
                 entry.internal_id,
-                move.entity_id,
-                move.balance_id,
-                move.feature_id,
-                move.period,
-                move.used,
+                entity_id,
+                balance_id,
+                feature_id,
+                period,
+                used,
                 entry.seq,
                 certain=balance.row is not None,
             )
 
-    def _reset(self, reset: outbox.Reset) -> None:
+    def reset(self, reset: outbox.Reset) -> None:
         entry = self._entry
         self._batch.resets.append(
             ResetRow(
@@ -213,7 +187,7 @@ class _Step:
         balance.used = 0
         self._begin_period(balance, reset.balance_id, reset.period, reset.due_ms)
 
-    def _add_row(self, added: outbox.RowAdded) -> None:
+    def add_row(self, added: outbox.RowAdded) -> None:
         row = decode_row(added.row)
         balance = self._state.balance(row.id, self._entry.seq)
         if balance.row is None:
@@ -257,7 +231,7 @@ class _Step:
         self._state.counter = max(self._state.counter, period)
         self._state.due[balance_id, period] = due_ms
 
-    def _update_row(self, updated: outbox.RowUpdated) -> None:
+    def update_row(self, updated: outbox.RowUpdated) -> None:
         row = decode_row(updated.row)
         balance = self._state.balance(row.id, self._entry.seq)
         if balance.row is None:
@@ -268,17 +242,17 @@ class _Step:
         if balance.period is not None:
             self._state.due[row.id, balance.period] = updated.due_ms
 
-    def _set_window(self, change: outbox.WindowSet) -> None:
+    def set_window(self, change: outbox.WindowSet) -> None:
         entry = self._entry
         window = WindowRow(entry.internal_id, *change, entry.seq)
-        self._state.windows[change[:3]] = window
+        self._state.rest.windows[change[:3]] = window
 
-    def _set_lock(self, change: outbox.LockSet) -> None:
+    def set_lock(self, change: outbox.LockSet) -> None:
         entry, state = self._entry, self._state
-        known = state.locks.get(change.lock_id)
+        known = state.rest.locks.get(change.lock_id)
         if change.state is outbox.LockState.OPEN:
-            state.lock_ends.pop(change.lock_id, None)
-            state.locks[change.lock_id] = LockRow(
+            state.rest.lock_ends.pop(change.lock_id, None)
+            state.rest.locks[change.lock_id] = LockRow(
                 internal_id=entry.internal_id,
                 lock_id=change.lock_id,
                 feature_id=change.feature_id,
@@ -301,11 +275,11 @@ class _Step:
             entry.seq,
         )
         if known is None:
-            state.lock_ends[change.lock_id] = end
+            state.rest.lock_ends[change.lock_id] = end
         else:
-            state.locks[change.lock_id] = known._replace(**end._asdict())
+            state.rest.locks[change.lock_id] = known._replace(**end._asdict())
 
-    def _add_alert(self, alert: outbox.AlertRaised) -> None:
+    def add_alert(self, alert: outbox.AlertRaised) -> None:
         entry = self._entry
         alert_id = f"alr_{self._name}" + (f"-{self._alerts}" if self._alerts else "")
         self._alerts += 1
@@ -323,9 +297,9 @@ class _Step:
             )
         )
 
-    def _set_subscription(self, change: outbox.SubscriptionSet) -> None:
+    def set_subscription(self, change: outbox.SubscriptionSet) -> None:
         subscription = _subscription_decoder.decode(change.document)
-        self._state.subscriptions[subscription.id] = SubscriptionRow(
+        self._state.rest.subscriptions[subscription.id] = SubscriptionRow(
             internal_id=self._entry.internal_id,
             id=subscription.id,
             entity_id=change.entity_id,
@@ -339,10 +313,16 @@ class _Step:
             seq=self._entry.seq,
         )
 
-    def _set_entity(self, change: outbox.EntitySet) -> None:
+    def end_row(self, ended: outbox.RowEnded) -> None:
+        self._state.balance(ended.balance_id, self._entry.seq).ended_at = self._entry.at_ms
+
+    def set_customer(self, change: outbox.CustomerSet) -> None:
+        self._state.document = (_customer_decoder.decode(change.document), change.document)
+
+    def set_entity(self, change: outbox.EntitySet) -> None:
         document = _entity_decoder.decode(change.document)
         self._state.number_max = max(self._state.number_max, change.number)
-        self._state.entities[change.number] = EntityRow(
+        self._state.rest.entities[change.number] = EntityRow(
             internal_id=self._entry.internal_id,
             number=change.number,
             env=self._entry.env,
@@ -355,39 +335,39 @@ class _Step:
             seq=self._entry.seq,
         )
 
-    def _end_entity(self, entity_id: str) -> None:
-        entry, state = self._entry, self._state
+    def end_entity(self, deleted: outbox.EntityDeleted) -> None:
+        entry, state, entity_id = self._entry, self._state, deleted.entity_id
         # Rows of earlier batches end with the first delete; a later one ends rows of this batch.
         end = EntityEnd(entry.internal_id, entry.env, entity_id, entry.at_ms, entry.seq)
-        state.entity_ends.setdefault(entity_id, end)
+        state.rest.entity_ends.setdefault(entity_id, end)
         state.slots.pop(entity_id, None)
-        for window in [one for one in state.windows if one[1] == entity_id]:
-            del state.windows[window]
+        for window in [one for one in state.rest.windows if one[1] == entity_id]:
+            del state.rest.windows[window]
         self._end_held(entity_id)
 
-    def _end_customer(self) -> None:
+    def end_customer(self, _: outbox.CustomerDeleted) -> None:
         entry, state = self._entry, self._state
         state.deleted_at = entry.at_ms
         state.end = CustomerEnd(entry.internal_id, entry.at_ms, entry.seq)
         state.slots.clear()
-        state.windows.clear()
-        for lock_id, lock in state.locks.items():
+        state.rest.windows.clear()
+        for lock_id, lock in state.rest.locks.items():
             if lock.ended_at is None:
                 released = outbox.LockState.RELEASED.value
-                state.locks[lock_id] = lock._replace(state=released, ended_at=entry.at_ms)
+                state.rest.locks[lock_id] = lock._replace(state=released, ended_at=entry.at_ms)
         self._end_held(None)
 
     def _end_held(self, entity_id: str | None) -> None:
         """End what the batch holds of an entity; of the whole customer when it is None."""
         state, at_ms = self._state, self._entry.at_ms
-        for number, entity in state.entities.items():
+        for number, entity in state.rest.entities.items():
             if entity.deleted_at is None and entity_id in {None, entity.entity_id}:
-                state.entities[number] = entity._replace(deleted_at=at_ms)
-        for key, subscription in state.subscriptions.items():
+                state.rest.entities[number] = entity._replace(deleted_at=at_ms)
+        for key, subscription in state.rest.subscriptions.items():
             if subscription.status != EXPIRED and entity_id in {None, subscription.entity_id}:
                 ended_at = subscription.ended_at or at_ms
                 ended = subscription._replace(status=EXPIRED, ended_at=ended_at, due_at=None)
-                state.subscriptions[key] = ended
+                state.rest.subscriptions[key] = ended
         for balance in state.balances.values():
             whole = balance.row is not None and balance.ended_at is None
             if whole and entity_id in {None, balance.owner[1]}:
@@ -396,3 +376,22 @@ class _Step:
     def _next_position(self) -> int:
         self._position += 1
         return self._position - 1
+
+
+_TAKE: dict[type[outbox.Change], Callable[[_Step, Any], None]] = {
+    outbox.Event: _Step.add_event,
+    outbox.Deduction: _Step.deduct,
+    outbox.Reset: _Step.reset,
+    outbox.RowAdded: _Step.add_row,
+    outbox.RowUpdated: _Step.update_row,
+    outbox.RowEnded: _Step.end_row,
+    outbox.WindowSet: _Step.set_window,
+    outbox.LockSet: _Step.set_lock,
+    outbox.AlertRaised: _Step.add_alert,
+    outbox.SubscriptionSet: _Step.set_subscription,
+    outbox.CustomerSet: _Step.set_customer,
+    outbox.EntitySet: _Step.set_entity,
+    outbox.EntityDeleted: _Step.end_entity,
+    outbox.CustomerDeleted: _Step.end_customer,
+}
+_ENDS = {outbox.EntityDeleted, outbox.CustomerDeleted}

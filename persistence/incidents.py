@@ -21,6 +21,7 @@ from gateway.ids import new_id
 from gateway.installation import Incident, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import leases, models
+from persistence.batch import HOUR_MS
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.merge import INSERTS, table_of
 
@@ -53,7 +54,7 @@ class SqlInstallation:
         return await self._database.run(partial(_fence, partitions))
 
     async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
-        """Return customers SQL has entries of from that time on, in order, after a place."""
+        """Return customers SQL has entries of from that time on, by the hour, after a place."""
         return await self._database.run(partial(_touched, since_ms, after, limit))
 
     async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
@@ -104,11 +105,14 @@ def _fence(partitions: Sequence[int], engine: Engine) -> Past:
 
 
 def _touched(since_ms: int, after: Touched | None, limit: int, engine: Engine) -> Sequence[Touched]:
-    order = (_CUSTOMERS.c.applied_ms, _CUSTOMERS.c.internal_id)
-    statement = select(*order, _CUSTOMERS.c.env, _CUSTOMERS.c.id)
-    statement = statement.where(_CUSTOMERS.c.applied_ms >= since_ms)
+    columns = _CUSTOMERS.c
+    order = (columns.applied_hour, columns.internal_id)
+    statement = select(columns.applied_ms, columns.internal_id, columns.env, columns.id).where(
+        columns.applied_hour >= since_ms // HOUR_MS, columns.applied_ms >= since_ms
+    )
     if after is not None:
-        statement = statement.where(tuple_(*order) > tuple_(after.applied_ms, after.internal_id))
+        reached = tuple_(after.applied_ms // HOUR_MS, after.internal_id)
+        statement = statement.where(tuple_(*order) > reached)
     with read_transaction(engine) as connection:
         return [
             Touched(*row) for row in connection.execute(statement.order_by(*order).limit(limit))

@@ -1,30 +1,28 @@
 """The statements that merge a batch into the tables, made once for each SQL engine.
 
-Rows travel through temporary tables, filled by COPY on PostgreSQL and by one prepared insert on
-SQLite, so that both engines run the same merge. Every merge lets the higher ``seq`` win, and none
+``persistence.staging`` has the ways rows travel. Every merge lets the higher ``seq`` win, and none
 of them moves anything that is not in the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Boolean,
-    Column,
     ColumnElement,
     Connection,
     Executable,
-    MetaData,
+    Select,
     Table,
     Text,
     and_,
-    bindparam,
     case,
     delete,
     func,
-    insert,
+    literal_column,
     or_,
     select,
     true,
@@ -32,12 +30,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateTable
-from sqlalchemy.types import TypeEngine
 
 from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import batch, models, rollups
+from persistence.staging import CopyStep, RowClass, Rows, RowStep, Runs, Step, stage_of
 
 _Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
 
@@ -58,6 +55,9 @@ _SLOTS = table_of(models.Slot)
 _WINDOWS = table_of(models.UsageWindow)
 _LOCKS = table_of(models.Lock)
 _DEAD_LETTERS = table_of(models.DeadLetter)
+_EVENTS = table_of(models.Event)
+
+_RISING = {"counter", "number_max", "applied_ms", "applied_hour"}
 
 INSERTS: dict[str, _Insert] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
@@ -71,122 +71,116 @@ class CursorRow(NamedTuple):
     expected: str
     owner: str
     epoch: int
+    updated_at_ms: int
 
 
-def _stage(target: Table, row: Any, **others: TypeEngine[Any]) -> Table:  # noqa: ANN401 - a class
-    """Return the temporary table of a row class; ``others`` are columns the target has not."""
-    types = {column.name: column.type for column in target.c} | others
-    return Table(
-        f"stage_{row.__name__.lower()}",
-        MetaData(),
-        *(Column(name, types[name], nullable=True) for name in row._fields),
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DELETE ROWS",
-    )
-
-
-class Step:
-    """A temporary table and the statements that merge it."""
-
-    def __init__(self, stage: Table, *merges: Executable) -> None:
-        self._merges = merges
-        self._create = CreateTable(stage, if_not_exists=True)
-        self._empty = delete(stage)
-        names = [column.name for column in stage.c]
-        self._fill = str(insert(stage).compile(dialect=sqlite.dialect(paramstyle="qmark")))
-        self._copy = f"COPY {stage.name} ({', '.join(names)}) FROM STDIN".encode()
-
-    def run(
-        self,
-        connection: Connection,
-        rows: Sequence[tuple[Any, ...]],
-        values: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Merge rows; return how many rows the last statement touched."""
-        if not rows:
-            return 0
-        connection.execute(self._create)
-        if connection.dialect.name == "postgresql":
-            self._copy_in(connection, rows)
-        else:
-            connection.execute(self._empty)  # SQLite has no ON COMMIT DELETE ROWS.
-            connection.exec_driver_sql(self._fill, list(rows))
-        touched = 0
-        for merge in self._merges:
-            touched = connection.execute(merge, values).rowcount
-        return touched
-
-    def _copy_in(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(self._copy) as copy:
-            for row in rows:
-                copy.write_row(row)
-
-
-def _steps(insert_into: _Insert) -> dict[str, Step]:
+def _steps(insert_into: _Insert) -> dict[str, Runs]:
     """Return the steps in the order a batch needs, each named after its list in the batch.
 
     Ends come before the rows of the same batch: they concern what earlier batches wrote. Deductions
     and slots come before balances, because they ask for a balance as it was before the batch.
     """
-    events = _stage(table_of(models.Event), batch.EventRow)
-    resets = _stage(table_of(models.Reset), batch.ResetRow)
-    letters = _stage(_DEAD_LETTERS, batch.DeadLetterRow)
-    entities = _stage(_ENTITIES, batch.EntityRow)
-    subscriptions = _stage(_SUBSCRIPTIONS, batch.SubscriptionRow)
-    balances = _stage(_BALANCES, batch.BalanceRow)
-    windows = _stage(_WINDOWS, batch.WindowRow)
-    locks = _stage(_LOCKS, batch.LockRow)
-    alerts = _stage(table_of(models.Alert), batch.AlertRow)
-    denials = _stage(
+    events = stage_of(_EVENTS, batch.EventRow)
+    denials = stage_of(
         table_of(models.DailyDenials), batch.DenialRow, day_ms=_CURSORS.c.updated_at_ms.type
     )
+    resets, alerts = table_of(models.Reset), table_of(models.Alert)
     return {
         "cursors": _cursor_step(),
         "events": Step(
             events,
             *rollups.usage_merges(insert_into, events),
-            _insert_new(insert_into, events, table_of(models.Event)),
+            _insert_new(insert_into, _EVENTS, select(*events.c).where(true())),
         ),
         "denials": Step(denials, rollups.denial_merge(insert_into, denials)),
         "deductions": _deduction_step(insert_into),
-        "resets": Step(resets, _insert_new(insert_into, resets, table_of(models.Reset))),
+        "resets": _new_step(insert_into, resets, batch.ResetRow),
         "entity_ends": _entity_end_step(),
         "customer_ends": _customer_end_step(),
         "slots": _slot_step(insert_into),
-        "windows": Step(windows, _upsert(insert_into, windows, _WINDOWS)),
-        "locks": Step(locks, _upsert(insert_into, locks, _LOCKS)),
+        "windows": _upsert_step(insert_into, _WINDOWS, batch.WindowRow),
+        "locks": _upsert_step(insert_into, _LOCKS, batch.LockRow),
         "lock_ends": _lock_end_step(),
-        "alerts": Step(alerts, _insert_new(insert_into, alerts, table_of(models.Alert))),
+        "alerts": _new_step(insert_into, alerts, batch.AlertRow),
         # A deleted customer leaves its id to the next one before that one is inserted.
         "customer_changes": _customer_change_step(),
-        "customers": _customer_step(insert_into),
-        "balances": Step(balances, _upsert(insert_into, balances, _BALANCES, {"created_at"})),
+        "customers": _upsert_step(insert_into, _CUSTOMERS, batch.CustomerRow, rising=_RISING),
+        "balances": _upsert_step(insert_into, _BALANCES, batch.BalanceRow, keep={"created_at"}),
         "balance_changes": _balance_change_step(),
-        "entities": Step(entities, _upsert(insert_into, entities, _ENTITIES)),
-        "subscriptions": Step(subscriptions, _upsert(insert_into, subscriptions, _SUBSCRIPTIONS)),
-        "dead_letters": Step(letters, _insert_new(insert_into, letters, _DEAD_LETTERS)),
+        "entities": _upsert_step(insert_into, _ENTITIES, batch.EntityRow),
+        "subscriptions": _upsert_step(insert_into, _SUBSCRIPTIONS, batch.SubscriptionRow),
+        "dead_letters": _new_step(insert_into, _DEAD_LETTERS, batch.DeadLetterRow),
     }
 
 
-def _insert_new(insert_into: _Insert, stage: Table, target: Table) -> Executable:
-    # Without a WHERE, SQLite reads ON CONFLICT as the ON of a join.
-    rows = select(*stage.c).where(true())
-    names = [column.name for column in stage.c]
-    return insert_into(target).from_select(names, rows).on_conflict_do_nothing()
+class NewEvents:
+    """Events none of which SQL has: they go in without a look, and their sums come from here."""
+
+    def __init__(self, insert_into: _Insert) -> None:
+        self.events: Runs = (
+            CopyStep(_EVENTS, batch.EventRow)
+            if insert_into is postgresql.insert
+            else RowStep(_values(insert_into, _EVENTS, batch.EventRow))
+        )
+        self.sums = [
+            _row_step(insert_into, table, row, rollups.adding(table))
+            for table, row in rollups.SUMMED.items()
+        ]
+
+    def run(self, connection: Connection, rows: Rows) -> int:
+        """Add events and their sums. Raises ``IntegrityError`` if SQL has one of them."""
+        count = self.events.run(connection, rows)
+        sums: tuple[Rows, ...] = rollups.sum_up(rows)
+        for step, added in zip(self.sums, sums, strict=True):
+            step.run(connection, added)
+        return count
 
 
-def _upsert(
+def _values(
+    insert_into: _Insert, target: Table, row: RowClass
+) -> postgresql.Insert | sqlite.Insert:
+    """Return the insert of one row of SQLite, its parameters in the order of its columns."""
+    names: Sequence[str] = row._fields
+    values: dict[str, Any] = {name: literal_column(f"?{at}") for at, name in enumerate(names, 1)}
+    return insert_into(target).inline().values(values)
+
+
+def _row_step(
     insert_into: _Insert,
-    stage: Table,
     target: Table,
+    row: RowClass,
+    merged: Callable[[Any], Any],
+) -> Runs:
+    """Return what inserts rows; ``merged`` adds what becomes of those that are there."""
+    if insert_into is sqlite.insert:
+        return RowStep(merged(_values(insert_into, target, row)))
+    stage = stage_of(target, row)
+    rows = select(*stage.c).where(true())
+    return Step(stage, merged(insert_into(target).from_select(list(row._fields), rows)))
+
+
+def _new_step(insert_into: _Insert, target: Table, row: RowClass) -> Runs:
+    return _row_step(insert_into, target, row, lambda into: into.on_conflict_do_nothing())
+
+
+def _upsert_step(
+    insert_into: _Insert,
+    target: Table,
+    row: RowClass,
+    *,
     keep: Iterable[str] = (),
     rising: Iterable[str] = (),
-) -> Executable:
+) -> Runs:
     """Return an upsert that a smaller ``seq`` loses; ``rising`` columns never fall."""
-    names = [column.name for column in stage.c]
-    into = insert_into(target).from_select(names, select(*stage.c).where(true()))
-    return _on_conflict(into, target, {*keep}, {*rising}, names)
+    names = row._fields
+    merged = partial(_on_conflict, target=target, keep={*keep}, rising={*rising}, names=names)
+    return _row_step(insert_into, target, row, merged)
+
+
+def _insert_new(insert_into: _Insert, target: Table, rows: Select[Any]) -> Executable:
+    # Without a WHERE, SQLite reads ON CONFLICT as the ON of a join.
+    names = list(rows.selected_columns.keys())
+    return insert_into(target).from_select(names, rows).on_conflict_do_nothing()
 
 
 def _on_conflict(
@@ -212,7 +206,7 @@ def _higher(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement
 
 
 def _cursor_step() -> Step:
-    stage = _stage(_CURSORS, CursorRow, expected=Text())
+    stage = stage_of(_CURSORS, CursorRow, expected=Text())
     move = (
         update(_CURSORS)
         .where(
@@ -224,7 +218,7 @@ def _cursor_step() -> Step:
         .values(
             stream_id=stage.c.stream_id,
             applied=_CURSORS.c.applied + stage.c.applied,
-            updated_at_ms=bindparam("now_ms"),
+            updated_at_ms=stage.c.updated_at_ms,
         )
     )
     return Step(stage, move)
@@ -232,7 +226,7 @@ def _cursor_step() -> Step:
 
 def _deduction_step(insert_into: _Insert) -> Step:
     target = table_of(models.Deduction)
-    stage = _stage(target, batch.DeductionRow, seq=_BALANCES.c.seq.type)
+    stage = stage_of(target, batch.DeductionRow, seq=_BALANCES.c.seq.type)
     same_period = and_(
         _BALANCES.c.internal_id == stage.c.internal_id,
         _BALANCES.c.id == stage.c.balance_id,
@@ -254,7 +248,7 @@ def _deduction_step(insert_into: _Insert) -> Step:
 
 
 def _slot_step(insert_into: _Insert) -> Step:
-    stage = _stage(_SLOTS, batch.SlotRow, certain=Boolean())
+    stage = stage_of(_SLOTS, batch.SlotRow, certain=Boolean())
     names = [column.name for column in _SLOTS.c]
     same = and_(
         _BALANCES.c.internal_id == stage.c.internal_id, _BALANCES.c.id == stage.c.balance_id
@@ -266,14 +260,8 @@ def _slot_step(insert_into: _Insert) -> Step:
     return Step(stage, _on_conflict(into, _SLOTS, set(), set(), names))
 
 
-def _customer_step(insert_into: _Insert) -> Step:
-    stage = _stage(_CUSTOMERS, batch.CustomerRow)
-    rising = {"counter", "number_max", "applied_ms"}
-    return Step(stage, _upsert(insert_into, stage, _CUSTOMERS, rising=rising))
-
-
 def _customer_change_step() -> Step:
-    stage = _stage(_CUSTOMERS, batch.CustomerChange)
+    stage = stage_of(_CUSTOMERS, batch.CustomerChange)
     change = (
         update(_CUSTOMERS)
         .where(_CUSTOMERS.c.internal_id == stage.c.internal_id, _CUSTOMERS.c.seq < stage.c.seq)
@@ -283,13 +271,14 @@ def _customer_change_step() -> Step:
             counter=_higher(stage.c.counter, _CUSTOMERS.c.counter),
             number_max=_higher(stage.c.number_max, _CUSTOMERS.c.number_max),
             applied_ms=_higher(stage.c.applied_ms, _CUSTOMERS.c.applied_ms),
+            applied_hour=_higher(stage.c.applied_hour, _CUSTOMERS.c.applied_hour),
         )
     )
     return Step(stage, change)
 
 
 def _balance_change_step() -> Step:
-    stage = _stage(_BALANCES, batch.BalanceChange)
+    stage = stage_of(_BALANCES, batch.BalanceChange)
     changed = ("used", "period", "due_ms", "ended_at")
     text_of_row = stage.c.line.is_not(None)
     change = (
@@ -312,7 +301,7 @@ def _balance_change_step() -> Step:
 
 
 def _lock_end_step() -> Step:
-    stage = _stage(_LOCKS, batch.LockEnd)
+    stage = stage_of(_LOCKS, batch.LockEnd)
     changed = ("state", "units", "ended_at", "seq")
     of_lock = [_LOCKS.c.lock_id == stage.c.lock_id, *_ended(_LOCKS, stage)]
     change = update(_LOCKS).where(*of_lock).values({name: stage.c[name] for name in changed})
@@ -320,7 +309,7 @@ def _lock_end_step() -> Step:
 
 
 def _entity_end_step() -> Step:
-    stage = _stage(_ENTITIES, batch.EntityEnd, at_ms=_CURSORS.c.updated_at_ms.type)
+    stage = stage_of(_ENTITIES, batch.EntityEnd, at_ms=_CURSORS.c.updated_at_ms.type)
     # By env as well, because the index of live entities begins with it.
     of_entity = [_ENTITIES.c.env == stage.c.env, _ENTITIES.c.entity_id == stage.c.entity_id]
     return Step(
@@ -334,7 +323,7 @@ def _entity_end_step() -> Step:
 
 
 def _customer_end_step() -> Step:
-    stage = _stage(_CUSTOMERS, batch.CustomerEnd, at_ms=_CURSORS.c.updated_at_ms.type)
+    stage = stage_of(_CUSTOMERS, batch.CustomerEnd, at_ms=_CURSORS.c.updated_at_ms.type)
     return Step(
         stage,
         _delete(_SLOTS, stage),
@@ -381,3 +370,9 @@ def _end_entities(stage: Table, *where: ColumnElement[bool]) -> Executable:
 
 
 STEPS = {name: _steps(insert_into) for name, insert_into in INSERTS.items()}
+"""The steps of any batch, also of one that SQL has parts of."""
+
+QUICK_STEPS = {
+    name: STEPS[name] | {"events": NewEvents(insert_into)} for name, insert_into in INSERTS.items()
+}
+"""The steps of a batch none of whose events SQL has, as it is with all but a repeated one."""

@@ -1,15 +1,19 @@
 """The statements that keep the sums by day, and the SQL of a day.
 
-They run in the transaction that moves the cursor, so a batch counts once or not at all. Usage is
-summed from the rows that are about to become events and are not there yet: whatever is carried
-again, ``usage_daily`` is what a recount of ``events`` gives. Late events change the day they
-happened on. Denials have no row of their own; the cursor alone keeps them from counting twice.
+They run in the transaction that moves the cursor, so a batch counts once or not at all. Events that
+are all new are summed before they are sent (``sum_up``); where some may be there already, SQL sums
+those that are not (``usage_merges``). Whatever is carried again, ``usage_daily`` is what a recount
+of ``events`` gives. Late events change the day they happened on. Denials have no row of their own;
+the cursor alone keeps them from counting twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from functools import lru_cache, partial
+from operator import add
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,6 +41,9 @@ _LAST_MS = 253_402_300_799_999
 """The end of the year 9999; neither SQLite nor Python has a later day."""
 
 
+_FIRST_DAY = date(1970, 1, 1).toordinal()
+
+
 class day_of(GenericFunction[Any]):  # noqa: N801 - reads as the function it is in SQL
     """The day in UTC of Unix milliseconds that are not negative."""
 
@@ -54,6 +61,96 @@ def _day_in_postgresql(element: day_of, compiler: SQLCompiler, **options: Any) -
 def _day_in_sqlite(element: day_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
     at_ms = compiler.process(element.clauses, **options)
     return f"date(min({at_ms}, {_LAST_MS}) / 1000, 'unixepoch')"
+
+
+class UsageRow(NamedTuple):
+    """What the events of a batch add to a row of ``usage_daily``."""
+
+    customer_id: str
+    env: str
+    day: str
+    feature_id: str
+    internal_id: str
+    entity_id: str
+    events: int
+    requested_high: int
+    requested_low: int
+    applied_high: int
+    applied_low: int
+
+
+class TotalRow(NamedTuple):
+    """What they add to a row of ``usage_daily_totals``."""
+
+    customer_id: str
+    env: str
+    day: str
+    feature_id: str
+    internal_id: str
+    events: int
+    requested_high: int
+    requested_low: int
+    applied_high: int
+    applied_low: int
+
+
+_Sums = dict[tuple[str, ...], list[int]]
+
+SUMMED: dict[Table, type[UsageRow | TotalRow]] = {
+    Base.metadata.tables[DailyUsage.__tablename__]: UsageRow,
+    Base.metadata.tables[DailyTotal.__tablename__]: TotalRow,
+}
+"""The tables of sums, and what ``sum_up`` returns for each of them."""
+
+
+def sum_up(events: Iterable[Sequence[Any]]) -> tuple[list[UsageRow], list[TotalRow]]:
+    """Return what events (``batch.EventRow``) add to the sums of their days. Pure."""
+    by_entity: _Sums = {}
+    totals: _Sums = {}
+    for event in events:
+        (
+            _,
+            env,
+            internal_id,
+            customer_id,
+            entity_id,
+            feature_id,
+            _,
+            _,
+            value,
+            applied,
+            _,
+            at_ms,
+            *_,
+        ) = event
+        owner = (customer_id, env, _day(at_ms // DAY_MS), feature_id, internal_id)
+        high, low = divmod(value, PART)
+        applied_high, applied_low = divmod(applied, PART)
+        sums = by_entity.get((*owner, entity_id))
+        if sums is None:
+            by_entity[*owner, entity_id] = [1, high, low, applied_high, applied_low]
+        else:
+            sums[0] += 1
+            sums[1] += high
+            sums[2] += low
+            sums[3] += applied_high
+            sums[4] += applied_low
+    for key, sums in by_entity.items():
+        known = totals.get(key[:5])
+        totals[key[:5]] = sums if known is None else list(map(add, known, sums))
+    usage = [UsageRow._make((*key, *sums)) for key, sums in by_entity.items()]
+    return usage, [TotalRow._make((*key, *sums)) for key, sums in totals.items()]
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    """Return a day as both databases spell it, given how many passed since 1970."""
+    return date.fromordinal(_FIRST_DAY + min(number, _LAST_MS // DAY_MS)).isoformat()
+
+
+def adding(target: Table) -> Callable[[Any], Any]:
+    """Return what makes an insert add to the sums that are there."""
+    return partial(_on_conflict_add, target)
 
 
 def usage_merges(insert_into: Insert, source: FromClause) -> list[Executable]:
@@ -102,9 +199,11 @@ def _add(
     where: ColumnElement[bool],
 ) -> Executable:
     target = Base.metadata.tables[model.__tablename__]
-    names: Sequence[str] = [*keys, *sums]
     rows = select(*keys.values(), *sums.values()).where(where).group_by(*keys.values())
-    into = insert_into(target).from_select(names, rows)
-    added = {name: target.c[name] + into.excluded[name] for name in sums}
+    return _on_conflict_add(target, insert_into(target).from_select([*keys, *sums], rows))
+
+
+def _on_conflict_add(target: Table, into: postgresql.Insert | sqlite.Insert) -> Executable:
     key = [column.name for column in target.primary_key]
+    added = {one.name: one + into.excluded[one.name] for one in target.c if one.name not in key}
     return into.on_conflict_do_update(index_elements=key, set_=added)

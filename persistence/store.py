@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 from sqlalchemy import Connection, Engine, exc, func, select
@@ -23,9 +24,10 @@ from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
-from persistence.database import read_transaction, write_transaction
+from persistence.database import read_transaction, reason, write_transaction
 from persistence.leases import FREE, Tenure
-from persistence.merge import INSERTS, STEPS, CursorRow, Step, table_of
+from persistence.merge import INSERTS, QUICK_STEPS, STEPS, CursorRow, table_of
+from persistence.staging import Runs, forgetting_stages
 from persistence.stream_ids import BEGINNING
 
 _CURSORS = table_of(models.Cursor)
@@ -56,11 +58,26 @@ def apply(
     Raises ``CursorMovedError``, ``BatchRefusedError`` or ``UnavailableError``; nothing was written
     then, except that a lost connection leaves it open whether the commit arrived.
     """
-    steps = STEPS[engine.dialect.name]
-    with _named_faults(), write_transaction(engine) as connection:
+    write = partial(_write, engine, batch, _moves(batch, expected, now_ms, tenure))
+    with _named_faults():
+        try:
+            write(QUICK_STEPS[engine.dialect.name])
+        except (exc.IntegrityError, psycopg.IntegrityError):
+            # Nothing was written. SQL may have events of it under an older cursor; what it cannot
+            # have is refused again.
+            write(STEPS[engine.dialect.name])
+
+
+def _write(
+    engine: Engine,
+    batch: Batch,
+    moves: Sequence[CursorRow],
+    steps: Mapping[str, Runs],
+) -> None:
+    with write_transaction(engine) as connection, forgetting_stages(connection):
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(_PLAN_BY_INDEX)
-        _move_cursors(connection, steps["cursors"], _moves(batch, expected, tenure), now_ms)
+        _move_cursors(connection, steps["cursors"], moves)
         for name, step in steps.items():
             if name != "cursors":
                 step.run(connection, getattr(batch, name))
@@ -128,27 +145,28 @@ def _named_faults() -> Iterator[None]:
     ) as error:
         raise BatchRefusedError(f"SQL refuses the batch: {_first_line(error)}") from error
     except (exc.DBAPIError, exc.TimeoutError, psycopg.Error) as error:
-        raise UnavailableError(f"SQL is unavailable: {_first_line(error)}") from error
+        raise UnavailableError(f"{reason(error)}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
-def _moves(batch: Batch, expected: Mapping[int, str], tenure: Tenure) -> list[CursorRow]:
+def _moves(
+    batch: Batch, expected: Mapping[int, str], now_ms: int, tenure: Tenure
+) -> list[CursorRow]:
     return [
         CursorRow(
             *move,
             expected=expected.get(move.partition, BEGINNING),
             owner=tenure.owner,
             epoch=tenure.epochs.get(move.partition, 0),
+            updated_at_ms=now_ms,
         )
         for move in batch.cursors
     ]
 
 
-def _move_cursors(
-    connection: Connection, step: Step, rows: Sequence[CursorRow], now_ms: int
-) -> None:
-    if step.run(connection, rows, {"now_ms": now_ms}) != len(rows):
+def _move_cursors(connection: Connection, step: Runs, moves: Sequence[CursorRow]) -> None:
+    if step.run(connection, moves) != len(moves):
         raise CursorMovedError

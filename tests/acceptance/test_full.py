@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from tests.acceptance.test_start import refused
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.redis_processes import MakeRedis
 from tests.waiting import wait_until
@@ -106,8 +107,32 @@ def test_a_read_only_database_stops_the_writer_and_nothing_else(
             gateway.call("balances.track", **TRACK)
         line = "SQL cannot write: the database is read-only"
         wait_until(lambda: line in log_of(gateway), SQL_SECONDS)
+        feature = {"feature_id": "sso", "name": "SSO", "type": "boolean"}
+        says(gateway.post("features.create", feature), line)
+        gateway.call("customers.get_or_create", customer_id="eve")
         assert used(gateway) == 50
     wait_until(lambda: events_in(migrated_postgres) == 50, SQL_SECONDS)
+    gateway.call("features.create", **feature)
+    gateway.call("balances.track", **TRACK)
+    wait_until(lambda: events_in(migrated_postgres) == 51, SQL_SECONDS)
+    assert used(gateway) == 51
+
+
+def test_a_gateway_starts_on_no_read_only_database_and_then_carries_what_waits(
+    stopped: Callable[..., Gateway], make_redis: MakeRedis, migrated_postgres: str
+) -> None:
+    options = ("--redis-url", make_redis(appendonly="yes").url, "--database-url", migrated_postgres)
+    gateway = stopped(*options).start()
+    open_shop(gateway)
+    with read_only(migrated_postgres):
+        for _ in range(20):
+            gateway.call("balances.track", **TRACK)
+        gateway.kill()
+        line = refused("serve", *options, TALLYGATE_DATA_DIR=str(gateway.folder))
+        assert "SQL cannot write: the database is read-only" in line
+    gateway.start()
+    wait_until(lambda: events_in(migrated_postgres) == 20, SQL_SECONDS)
+    assert used(gateway) == 20
 
 
 def count_events(gateway: Gateway) -> int:

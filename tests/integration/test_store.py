@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 
 from gateway.errors import StartError, UnavailableError
 from gateway.rows import Kind, RowDocument, decode_row
 from persistence import store
 from persistence.batch import DeadLetterRow
-from persistence.database import EngineOptions, make_engine, write_transaction
+from persistence.database import EngineOptions, make_engine
 from persistence.fold import fold
 from persistence.models import Alert, Balance, Cursor, Customer, Deduction, Lock, Slot, UsageWindow
 from persistence.store import BatchRefusedError, CursorMovedError
@@ -37,7 +37,7 @@ from tests.unit.persistence.entries import (
 )
 
 
-def _carry(engine: Engine, history: History, *cuts: int) -> str:
+def carry(engine: Engine, history: History, *cuts: int) -> str:
     """Apply a history in the batches the cuts make; return the last cursor."""
     cursor = store.open_cursors(engine, [history.partition])[history.partition]
     edges = [0, *cuts, len(history.entries)]
@@ -48,7 +48,7 @@ def _carry(engine: Engine, history: History, *cuts: int) -> str:
     return cursor
 
 
-def _eventful() -> History:
+def eventful() -> History:
     history = History()
     history.add(
         customer("Ac\tme\n\\N", "a@b.c"),
@@ -74,7 +74,7 @@ def test_engines_end_the_same(migrated_sqlite: str, migrated_postgres: str) -> N
     found = []
     for url in (migrated_sqlite, migrated_postgres):
         engine = make_engine(url, EngineOptions())
-        _carry(engine, _eventful(), 1, 3, 5)
+        carry(engine, eventful(), 1, 3, 5)
         found.append(contents(engine))
         engine.dispose()
     assert found[0] == found[1]
@@ -83,22 +83,11 @@ def test_engines_end_the_same(migrated_sqlite: str, migrated_postgres: str) -> N
 
 
 def test_same_batch_again_is_refused_and_changes_nothing(engine: Engine) -> None:
-    history = _eventful()
-    _carry(engine, history)
+    history = eventful()
+    carry(engine, history)
     before = contents(engine)
     with pytest.raises(CursorMovedError):
         store.apply(engine, fold(history.entries), expected={7: BEGINNING}, now_ms=BASE_MS)
-    assert contents(engine) == before
-
-
-@pytest.mark.parametrize("cuts", [(), (2, 4), (1, 2, 3, 4, 5, 6, 7, 8)])
-def test_replay_from_an_old_cursor_changes_nothing(engine: Engine, cuts: tuple[int, ...]) -> None:
-    history = _eventful()
-    _carry(engine, history, 3)
-    before = contents(engine)
-    with write_transaction(engine) as connection:
-        connection.execute(text(f"UPDATE cursors SET applied = 0, stream_id = '{BEGINNING}'"))  # noqa: S608
-    _carry(engine, history, *cuts)
     assert contents(engine) == before
 
 
@@ -107,7 +96,7 @@ def test_smaller_seq_never_wins(engine: Engine) -> None:
     history.add(customer("new"), row(used=5), entity(name="new"), seq=9)
     history.add(customer("old"), row(used=1), entity(name="old"), seq=8)
     history.add(deduct(used=2), seq=7)
-    _carry(engine, history, 1, 2)
+    carry(engine, history, 1, 2)
     with engine.connect() as connection:
         assert connection.scalars(select(Customer.name)).all() == ["new"]
         assert connection.scalars(select(Balance.used)).all() == [5]
@@ -127,8 +116,8 @@ def test_one_moved_cursor_keeps_every_partition_back(engine: Engine) -> None:
 
 
 def test_cursor_counts_what_it_passed(engine: Engine) -> None:
-    history = _eventful()
-    last = _carry(engine, history, 2)
+    history = eventful()
+    last = carry(engine, history, 2)
     with engine.connect() as connection:
         (found,) = connection.execute(
             select(Cursor.stream_id, Cursor.applied, Cursor.updated_at_ms)
@@ -137,7 +126,7 @@ def test_cursor_counts_what_it_passed(engine: Engine) -> None:
 
 
 def test_open_cursors_keep_what_is_there(engine: Engine) -> None:
-    last = _carry(engine, _eventful())
+    last = carry(engine, eventful())
     assert store.open_cursors(engine, [6, 7]) == {6: BEGINNING, 7: last}
 
 
@@ -146,7 +135,7 @@ def test_customer_that_returns_takes_the_id_within_one_batch(engine: Engine) -> 
     history.add(customer("first"), internal_id="cus_1")
     history.add(DELETED, internal_id="cus_1")
     history.add(customer("second"), internal_id="cus_2")
-    _carry(engine, history, 1)
+    carry(engine, history, 1)
     with engine.connect() as connection:
         live = select(Customer.name).where(Customer.deleted_at.is_(None))
         assert connection.scalars(live).all() == ["second"]
@@ -156,7 +145,7 @@ def test_resets_at_comes_from_the_period_of_the_move(engine: Engine) -> None:
     history = History()
     history.add(row(period=1, due_ms=50))
     history.add(deduct(period=1), reset(period=2, due_ms=0), deduct(period=2))
-    _carry(engine, history, 1)
+    carry(engine, history, 1)
     with engine.connect() as connection:
         found = connection.scalars(select(Deduction.resets_at).order_by(Deduction.position))
         assert found.all() == [50, None]
@@ -166,7 +155,7 @@ def test_entity_of_an_entity_held_row_is_no_slot(engine: Engine) -> None:
     history = History()
     history.add(row(entity="seat_1"), row("p", kind=Kind.PER_ENTITY))
     history.add(deduct(entity="seat_1"), deduct("p", entity="seat_1"))
-    _carry(engine, history, 1)
+    carry(engine, history, 1)
     with engine.connect() as connection:
         assert connection.scalars(select(Slot.balance_id)).all() == ["p"]
 
@@ -177,7 +166,7 @@ def test_moves_of_a_balance_add_up_to_its_used(engine: Engine) -> None:
     for used in (3, 5, 4):
         history.add(deduct(used=used, delta=used - {3: 0, 5: 3, 4: 5}[used], period=1))
     history.add(reset(period=2), deduct(used=7, delta=7, period=2))
-    _carry(engine, history, 2, 4)
+    carry(engine, history, 2, 4)
     with engine.connect() as connection:
         used, period = connection.execute(select(Balance.used, Balance.period)).one()
         deltas = connection.scalars(select(Deduction.delta).where(Deduction.period == period))
@@ -200,7 +189,7 @@ def test_second_live_customer_with_an_id_is_refused(engine: Engine) -> None:
     history.add(customer(), internal_id="cus_1")
     history.add(customer(), internal_id="cus_2")
     with pytest.raises(BatchRefusedError):
-        _carry(engine, history)
+        carry(engine, history)
 
 
 def test_dead_letter_keeps_every_byte(engine: Engine) -> None:
@@ -233,7 +222,7 @@ def test_usage_a_row_brings_along_is_explained(engine: Engine) -> None:
     history.add(deduct(used=4, delta=4))
     history.add(row(used=9))
     history.add(row("carried", used=-3, period=2))
-    _carry(engine, history, 1, 2, 3)
+    carry(engine, history, 1, 2, 3)
     with engine.connect() as connection:
         moves = select(Deduction.balance_id, Deduction.delta).order_by(Deduction.event_id)
         found = [tuple(move) for move in connection.execute(moves)]
@@ -246,7 +235,7 @@ def test_new_text_of_a_row_reaches_its_columns_and_leaves_its_numbers(engine: En
     history.add(customer(), row(used=4, period=1, due_ms=50, document=document))
     history.add(updated(grant=7, flags="u", due_ms=60), kind="balance")
     history.add(deduct(used=5))
-    _carry(engine, history, 1, 2)
+    carry(engine, history, 1, 2)
     with engine.connect() as connection:
         found = connection.execute(select(Balance)).one()
         moves = connection.scalars(select(Deduction.resets_at).order_by(Deduction.event_id)).all()
@@ -261,7 +250,7 @@ def test_change_without_a_text_keeps_every_column_of_it(engine: Engine) -> None:
     history = History()
     history.add(customer(), row(document=RowDocument(plan_id="pro"), flags="u"))
     history.add(deduct())
-    _carry(engine, history, 1)
+    carry(engine, history, 1)
     with engine.connect() as connection:
         found = connection.execute(select(Balance)).one()
     assert (found.plan_id, found.unlimited, found.granted) == ("pro", True, 100)
@@ -273,7 +262,7 @@ def test_usage_window_has_its_last_count_and_ends_with_its_entity(engine: Engine
     history.add(window(4, BASE_MS + 9), window(2, key="0a1b2c3d"))
     history.add(window(9), seq=1)
     history.add(deleted_entity(), seq=4)
-    _carry(engine, history, 1, 2, 3)
+    carry(engine, history, 1, 2, 3)
     with engine.connect() as connection:
         columns = (UsageWindow.entity_id, UsageWindow.key, UsageWindow.ends_at, UsageWindow.used)
         found = [tuple(one) for one in connection.execute(select(*columns).order_by(*columns))]
@@ -285,7 +274,7 @@ def test_lock_that_ends_in_a_later_batch_keeps_when_it_began(engine: Engine) -> 
     history.add(customer(), lock(at_ms=900, entity="seat_1"))
     history.add(lock(state="confirmed", units=2, at_ms=700, receipt=""), kind="lock")
     history.add(lock(state="expired", at_ms=900), seq=2)
-    _carry(engine, history, 1, 2)
+    carry(engine, history, 1, 2)
     with engine.connect() as connection:
         found = connection.execute(select(Lock)).one()
     assert (found.state, found.units, found.receipt) == ("confirmed", 2, "receipt")
@@ -296,7 +285,7 @@ def test_lock_that_ends_in_a_later_batch_keeps_when_it_began(engine: Engine) -> 
 def test_end_of_a_lock_nobody_knows_holds_nothing_up(engine: Engine) -> None:
     history = History()
     history.add(customer(), lock(state="released"))
-    _carry(engine, history)
+    carry(engine, history)
     assert contents(engine)["locks"] == []
 
 
@@ -305,7 +294,7 @@ def test_customer_that_ends_leaves_no_window_and_no_open_lock(engine: Engine) ->
     history.add(customer(), window(3), lock(), lock("done"))
     history.add(lock("done", "confirmed", at_ms=5), kind="lock")
     history.add(DELETED)
-    _carry(engine, history, 1)
+    carry(engine, history, 1)
     with engine.connect() as connection:
         states = select(Lock.state, Lock.ended_at).order_by(Lock.lock_id)
         found = [tuple(one) for one in connection.execute(states)]
@@ -317,7 +306,7 @@ def test_alert_is_there_once_with_its_body(engine: Engine) -> None:
     history = History()
     body = '{"name":"half\\tfull","threshold":50,"threshold_type":"usage"}'
     history.add(customer(), alert("usage_alert_triggered", body, entity="seat_1"))
-    _carry(engine, history)
+    carry(engine, history)
     columns = (Alert.id, Alert.env, Alert.customer_id, Alert.entity_id, Alert.kind, Alert.body)
     with engine.connect() as connection:
         found = [tuple(one) for one in connection.execute(select(*columns))]
