@@ -9,8 +9,9 @@ order, held and rolled the sums over what entities hold and over their rollovers
 --@include format_live
 --@include format_held
 --@include join_lines
+--@include rows_left
 local function describe_feature(state, untouched)
-  local counts, slots, rows, own = {}, {}, state.rows, state.own
+  local counts, slots, rows, own = {}, {}, rows_left(state.rows), rows_left(state.own)
   local owner = state.entity
   for at = 1, #rows do
     local row = rows[at]
