@@ -6,8 +6,8 @@ order are those of ``gateway.messages``; filling it in costs a few numbers. Form
 when their text is seen first, and remembered by it.
 
 Plain are the rows that customers, entities or slots hold, with or without a reset or a price. What
-is not (flags, unlimited rows, rollovers, controls, holds, sums over entities, rows that have
-expired) is left to ``gateway.engine.verdicts``, whose bytes these are otherwise: a property test
+is not (flags, unlimited rows, rollovers, controls, holds, rows that have expired) is left to
+``gateway.engine.verdicts``, whose bytes these are otherwise: a property test
 compares them.
 """
 
@@ -104,8 +104,20 @@ class Rows(NamedTuple):
 _NO_ROWS = Rows()
 
 
-Shown = tuple[Source, int, int]
-"""A source with what was used of it, and when it resets next (0: never)."""
+Shown = tuple[Source, int, int, int]
+"""A source with what was used of it and what is left, and when it resets next (0: never)."""
+
+
+class Together(NamedTuple):
+    """What entities hold themselves, as the customer's level adds it up, and in how many rows."""
+
+    granted: int = 0
+    remaining: int = 0
+    usage: int = 0
+    rows: int = 0
+
+
+_NOTHING = Together()
 
 
 class Pieces:
@@ -116,6 +128,7 @@ class Pieces:
         self.precision = precision
         self._scale = 10**precision
         self._known: dict[bytes, Rows | None] = {}
+        self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
         self._balance = _form(
             Balance(
                 feature_id=feature_id,
@@ -176,35 +189,41 @@ class Pieces:
 
         ``seen`` has the texts of a ``gateway.scripts.Description``, in its order.
         """
-        _, text, live, held, _, own_text, own_live, slots = seen[:8]
+        _, text, live, held, counts, own_text, own_live, slots = seen[:8]
         rules, extras, own_rules, own_extras, rolled = seen[8:]
-        # What entities hold together, and the holds of all, the customer's level alone shows.
-        if rules or (own_rules or own_extras if entity_level else held or extras or rolled):
+        # The holds of all, and what rolled over of entities, the customer's level alone shows.
+        if rules or (own_rules or own_extras if entity_level else extras or _some(rolled)):
             return None
         own = self._rows(own_text)
         rows = self._rows(text)
         if own is None or rows is None:
             return None
-        shown, shared = _zipped(own.sources, own_live), _zipped(rows.sources, live)
-        if rows.has_slots:
-            if not entity_level:
-                return None
-            shown += _slots(shared, slots)
-            shared = [one for one in shared if not one[0].is_slot]
-        if len(shown) > 1:
-            shown.sort(key=_rank)
-        shown += shared
         is_special = own.is_special or rows.is_special
-        if not shown or (is_special and any(0 < one.expires_ms <= now_ms for one, _, _ in shown)):
+        if entity_level:
+            shown, shared = _singles(own.sources, own_live), _singles(rows.sources, live)
+            if rows.has_slots:
+                shown += _slots(shared, slots)
+                shared = [one for one in shared if not one[0].is_slot]
+            if len(shown) > 1:
+                shown.sort(key=_rank)
+            shown += shared
+            together: Together | None = _NOTHING
+        else:
+            sources = self._multiplied(text, counts) if rows.has_slots else rows.sources
+            shown = _all(sources, live) if rows.has_slots else _singles(sources, live)
+            together = _together(held)
+        if is_special and any(0 < one.expires_ms <= now_ms for one, _, _, _ in shown):
             return None
-        return self._written(shown, is_special=is_special)
+        if together is None or not (shown or together.rows):
+            return None
+        return self._written(shown, together, is_special=is_special)
 
-    def _written(self, shown: Iterable[Shown], *, is_special: bool) -> bytes:
+    def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
         number = self.number
-        granted = remaining = usage = next_reset = 0
+        granted, remaining, usage, _ = together
+        next_reset = 0
         items = []
-        for source, used, due in shown:
-            left = max(0, source.grant - used)
+        for source, used, left, due in shown:
             granted += source.grant
             remaining += left
             usage += used
@@ -216,8 +235,8 @@ class Pieces:
                 items.append(source.item % (number(left), number(used)))
         overage, cap = b"false", b"null"
         if is_special:
-            overage = b"true" if any(one.overage for one, _, _ in shown) else b"false"
-            caps = [one.cap for one, _, _ in shown if one.is_priced]
+            overage = b"true" if any(one.overage for one, _, _, _ in shown) else b"false"
+            caps = [one.cap for one, _, _, _ in shown if one.is_priced]
             known = [one for one in caps if one is not None]
             if known and len(known) == len(caps):
                 cap = number(sum(known))
@@ -243,17 +262,33 @@ class Pieces:
         self._known[text] = rows
         return rows
 
+    def _multiplied(self, text: bytes, counts: bytes) -> tuple[Source, ...]:
+        """Return the rows as the customer sees them: a slot for each of its entities."""
+        try:
+            return self._copied[text, counts]
+        except KeyError:
+            rows = decode_rows(text.decode())
+        sources = tuple(
+            self._source(row, int(count) if row.kind is Kind.PER_ENTITY else 1)
+            for row, count in zip(rows, counts.split(), strict=True)
+        )
+        if len(self._copied) >= TEXTS_MAX:
+            self._copied = {}
+        self._copied[text, counts] = sources
+        return sources
+
     def _read(self, text: bytes) -> Rows | None:
         rows = decode_rows(text.decode())
         if any(row.kind is Kind.FLAG or row.unlimited or row.roll for row in rows):
             return None
-        sources = tuple(map(self._source, rows))
+        sources = tuple(self._source(row, 1) for row in rows)
         special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
         return Rows(sources, any(one.is_slot for one in sources), special)
 
-    def _source(self, row: Row) -> Source:
+    def _source(self, row: Row, copies: int) -> Source:
         document = row.document
-        item = breakdown_of(Part(row, 1, 0, 0, 0), self.precision)
+        cap = document.max_purchase
+        item = breakdown_of(Part(row, copies, 0, 0, 0), self.precision)
         item.remaining = item.usage = _OPEN
         reset = reset_of(document.interval, document.interval_count, _OPEN)
         item.reset = reset
@@ -266,32 +301,63 @@ class Pieces:
         )
         return Source(
             is_slot=row.kind is Kind.PER_ENTITY,
-            grant=row.grant,
+            grant=row.grant * copies,
             rank=row.rank,
             expires_ms=row.expires_ms,
             overage=row.overage,
             is_priced=document.price is not None,
-            cap=document.max_purchase,
+            cap=None if cap is None else cap * copies,
             resets=reset is not None,
             item=_form(item),
             deduction=_form(deduction),
         )
 
 
-def _zipped(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
+def _singles(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
+    """Return rows that are one number each."""
     numbers = live.split()
     return [
-        (source, int(numbers[at]), int(numbers[at + 4]))
+        (source, used := int(numbers[at]), max(0, source.grant - used), int(numbers[at + 4]))
+        for source, at in zip(sources, range(0, len(numbers), _LIVE), strict=True)
+    ]
+
+
+def _all(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
+    """Return rows of which some are the sum of slots, each of them floored at zero."""
+    numbers = live.split()
+    return [
+        (
+            source,
+            used := int(numbers[at]),
+            source.grant - used + int(numbers[at + 1])
+            if source.is_slot
+            else max(0, source.grant - used),
+            int(numbers[at + 4]),
+        )
         for source, at in zip(sources, range(0, len(numbers), _LIVE), strict=True)
     ]
 
 
 def _slots(rows: list[Shown], slots: bytes) -> list[Shown]:
+    """Return the slots of one entity."""
     return [
-        (source, int(used), due)
-        for (source, _, due), used in zip(rows, slots.split(), strict=True)
-        if source.is_slot and used != b"-"
+        (source, used := int(text), max(0, source.grant - used), due)
+        for (source, _, _, due), text in zip(rows, slots.split(), strict=True)
+        if source.is_slot and text != b"-"
     ]
+
+
+def _together(held: bytes) -> Together | None:
+    """Return what entities hold; None where some of it is unlimited."""
+    if not held:
+        return _NOTHING
+    _, granted, used, over, _, rows, unlimited, _ = map(int, held.split())
+    return None if unlimited else Together(granted, granted - used + over, used, rows)
+
+
+def _some(rolled: bytes) -> bool:
+    """Whether entities have anything that rolled over."""
+    return bool(rolled) and rolled.split()[5] != b"0"
 
 
 def _rank(shown: Shown) -> str:
