@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import hashlib
 import signal
 import socket
@@ -95,10 +94,6 @@ def writer(**given: object) -> None:
     settings = read_settings(**given)
     if settings.is_embedded:
         raise StartError("the embedded server has its writer inside tallygate serve")
-    # A batch is some ten thousand small objects that leave together; looking through all there is
-    # for cycles every few hundred of them cost as much as decoding and folding them.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
     with _shown_metrics(settings):
         run(_write(settings))
 
