@@ -223,7 +223,9 @@ def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[b
     """Answer what never reached a handler: an unknown route, or a fault on the way to one."""
     request_id = request_id_of(request.headers.get("x-request-id", "").encode("latin-1"))
     if isinstance(error, HTTPException) and error.status_code == 404:
-        failure: GatewayError = refusal(request.url.path) or RouteNotFoundError()
+        # Not the path of the URL: that of a mounted handler begins after its prefix.
+        path = request.scope["raw_path"].decode("latin-1")
+        failure: GatewayError = refusal(path) or RouteNotFoundError()
     elif isinstance(error, HTTPException) and error.status_code == 405:
         failure = MethodNotAllowedError()
     else:

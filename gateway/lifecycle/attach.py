@@ -28,7 +28,16 @@ from gateway.lifecycle.plan_rows import (
     packs,
 )
 from gateway.lifecycle.prices import billing_cycle, is_one_off, is_upgrade
-from gateway.lifecycle.scope import Change, Scope, after, in_order, join, leave, swap
+from gateway.lifecycle.scope import (
+    Change,
+    Scope,
+    after,
+    in_order,
+    join,
+    leave,
+    rows_without,
+    swap,
+)
 from gateway.messages.billing import SCHEDULES
 
 if TYPE_CHECKING:
@@ -130,7 +139,8 @@ def begin(
     subscription = msgspec.structs.replace(
         subscription, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms
     )
-    left = leave(scope, [replaced] if replaced else [], at_ms)
+    leavers = [replaced] if replaced else []
+    left = leave(scope, leavers, at_ms)
     quantities = {
         item.feature_id: quantity
         for item in document.items
@@ -142,7 +152,7 @@ def begin(
         if item.feature_id in quantities
     }
     maker = RowMaker(offer, subscription, scope.entity_id, making.make_id, making.keeps_overage)
-    rows = dict(left.rows)
+    rows = rows_without(scope, leavers)
     dues: dict[str, int] = {}
     for position, item in enumerate(document.items):
         row = maker.row(item, position, quantities.get(item.feature_id))

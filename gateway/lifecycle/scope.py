@@ -104,18 +104,25 @@ def revived(subscription: Subscription) -> Subscription:
 
 
 def leave(scope: Scope, leavers: Sequence[Subscription], now_ms: int) -> Change:
-    """Return the scope without some subscriptions and their rows."""
+    """Return the scope without some subscriptions, their rows, and what rolled over of those."""
     gone = {one.id for one in leavers}
-    rows = {
+    return Change(
+        [one for one in scope.subscriptions if one.id not in gone],
+        [ended(one, now_ms) for one in leavers],
+        in_order(scope, rows_without(scope, leavers), {}),
+    )
+
+
+def rows_without(scope: Scope, leavers: Sequence[Subscription]) -> dict[str, list[Row]]:
+    """Return the rows of every feature that loses some, without those of some subscriptions; what
+    rolled over of them is still there for ``in_order`` to hand on.
+    """
+    gone = {one.id for one in leavers}
+    return {
         feature: [row for row in held if row.document.subscription_id not in gone]
         for feature, held in scope.rows.items()
         if any(row.document.subscription_id in gone for row in held)
     }
-    return Change(
-        [one for one in scope.subscriptions if one.id not in gone],
-        [ended(one, now_ms) for one in leavers],
-        in_order(scope, rows, {}),
-    )
 
 
 def swap(change: Change, *changed: Subscription) -> Change:

@@ -58,10 +58,9 @@ def test_properties_no_client_could_read_back_are_refused(world: World, value: s
 @pytest.mark.parametrize(
     "given",
     [
-        {"carry_over_usages": {"enabled": True}},
-        {"starts_at": 1},
-        {"plan_schedule": "end_of_cycle"},
-        {"customize": {"price": None}},
+        {"remove_plan_ids": ["plan"]},
+        {"discounts": [{"reward_id": "half"}]},
+        {"free_trial": {"duration_length": 7}},
     ],
 )
 def test_an_attach_that_cannot_be_done_as_asked_is_refused(world: World, given: Json) -> None:

@@ -233,6 +233,7 @@ def test_ctrl_c_stops_all_of_them_after_the_last_answer(workers: Gateway) -> Non
     found = children(workers)
     os.kill(workers.pid, signal.SIGINT)
     psutil.wait_procs(found, START_SECONDS)
+    assert workers.ended() == 0
     # The writer is the last to end, so that SQL has everything.
     assert workers.sql("SELECT count(*) FROM events WHERE feature_id = 'c'") == [(50,)]
 

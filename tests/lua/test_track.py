@@ -8,7 +8,7 @@ import pytest
 
 from gateway.amounts import UNITS_MAX
 from gateway.outbox import Deduction, EntryKind, Event, Reset
-from gateway.rows import Kind
+from gateway.rows import Kind, decode_rows
 from gateway.scripts import Part, Status
 from tests.lua.world import CUSTOMER, ENV, HOUR_MS, NOW_MS, World, hourly, row
 
@@ -214,3 +214,19 @@ async def test_what_a_reset_moves_is_told_before_any_event(world: World) -> None
     changes = (await world.entry()).changes
     assert [type(one) for one in changes[:2]] == [Reset, Deduction]
     assert [type(one) for one in changes[2:]] == [Event, Deduction, Event, Deduction]
+
+
+async def test_a_refusal_shows_no_rollover_that_a_newer_one_leaves_no_room_for(
+    world: World,
+) -> None:
+    await world.create(calls=[hourly("a", 400, roll="30:1")])
+    world.now_ms += HOUR_MS
+    await world.track("calls", 0)
+    world.now_ms += HOUR_MS
+    refused = await world.track("calls", 1_000, mode="reject")
+    assert refused.status is Status.DENIED
+    ((seen,),) = refused.descriptions
+    rows = decode_rows(seen.rows)
+    assert [(one.rollover, one.grant) for one in rows] == [(True, 30), (False, 400)]
+    assert len(seen.live.split()) == 6 * len(rows)
+    assert len(seen.slots.split()) == len(seen.counts.split()) == len(rows)

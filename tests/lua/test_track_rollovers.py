@@ -55,22 +55,6 @@ async def test_what_is_left_becomes_a_row_that_is_spent_first(world: World) -> N
     assert await world.used() == {made.id: 20, "a": 0}
 
 
-async def test_a_refusal_shows_no_rollover_that_a_newer_one_leaves_no_room_for(
-    world: World,
-) -> None:
-    await world.create(calls=[hourly("a", 400, roll="30:1")])
-    world.now_ms += HOUR_MS
-    await world.track("calls", 0)
-    world.now_ms += HOUR_MS
-    refused = await world.track("calls", 1_000, mode="reject")
-    assert refused.status is Status.DENIED
-    ((seen,),) = refused.descriptions
-    rows = decode_rows(seen.rows)
-    assert [(one.rollover, one.grant) for one in rows] == [(True, 30), (False, 400)]
-    assert len(seen.live.split()) == 6 * len(rows)
-    assert len(seen.slots.split()) == len(seen.counts.split()) == len(rows)
-
-
 @pytest.mark.parametrize(
     ("roll", "left"), [(":1", 150), ("100:1", 100), ("0:1", 0), ("150:0", 150), ("900:12", 150)]
 )
