@@ -23,6 +23,7 @@ from tests.property.plans import (
     entity_features,
     feature_rows,
     first_plans,
+    fitting,
     in_order,
     make_row,
     plans,
@@ -118,7 +119,10 @@ class Lives(Stage):
         return {
             feature: in_order(
                 [one for at, one in enumerate(held.get(feature, ())) if keep >> at & 1],
-                [make_row(draft, self.number(), scope, self.now_ms) for draft in drafts],
+                [
+                    make_row(fitting(feature, one), self.number(), scope, self.now_ms)
+                    for one in drafts
+                ],
                 self.now_ms,
             )
             for feature, drafts in plan.items()

@@ -109,6 +109,13 @@ controls = st.builds(
 )
 
 
+def fitting(feature: str, draft: Draft) -> Draft:
+    """Return a draft as a plan may have it: what counts entities is not consumable, and what is not
+    consumable does not roll over (cold-path section 2.3).
+    """
+    return draft._replace(roll="") if feature == "seats" else draft
+
+
 def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
     """Return the row of a draft. Continuous use neither resets nor expires."""
     flags = draft.flags.replace(_CAPPED, "")
