@@ -37,7 +37,7 @@ run: $(INSTALLED) ## start a gateway on port 8080; TALLYGATE_* variables are its
 	@exec $(BIN)/tallygate serve
 
 test: $(INSTALLED) $(CLIENTS) ## run every test, on the real servers
-	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-fast: $(INSTALLED) ## run the unit tests, and the scripts on a Redis in memory
 	@$(BIN)/python -m pytest -q --redis=fake tests/unit tests/lua $(PYTEST_ARGS)
