@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.clients.shop import define_shop, new_id
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.sdks import Client
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway of their own: what other tests give every new customer would show here."""
+    started = Gateway(tmp_path_factory.mktemp("clients") / "data")
+    try:
+        yield started.start()
+    finally:
+        started.stop()
 
 
 @pytest.fixture(scope="session")
