@@ -321,9 +321,9 @@ class PlainCalls:
 
 def _units(amount: bytes, feature: Feature) -> int:
     """Return the units of an amount. Raises ``InvalidInputsError``."""
-    if amount.isdigit():
+    if amount.isdigit() and len(amount) < _DIGITS_MAX:  # Python reads no number of 4,301 digits
         units = int(amount) * feature.one
-        if units <= UNITS_MAX and len(amount) < _DIGITS_MAX:
+        if units <= UNITS_MAX:
             return units
     elif amount in (b"", b"null"):
         return feature.one

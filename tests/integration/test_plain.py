@@ -129,6 +129,7 @@ LONGER = {
         body_of(required_balance="1"),
         body_of(required_balance=1e300),
         body_of(required_balance=1e-30),
+        body_of().replace(b"}", b', "required_balance": %b}' % (b"9" * 5_000)),
         b"",
         b"{",
         b"[1]",
@@ -138,6 +139,7 @@ LONGER = {
     "balances.track": [
         body_of(event_name="calls"),
         body_of(value=1, dry_run=True),
+        body_of().replace(b"}", b', "value": %b}' % (b"9" * 5_000)),
         body_of(value=1, properties=[1]),
         body_of(value=1, properties={"a": "\x00"}),
         body_of(value=1, properties={"a": "x" * 20_000}),
