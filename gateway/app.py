@@ -23,16 +23,16 @@ from gateway.api.plain import PlainCalls, PlainParts
 from gateway.breaker import Breaker
 from gateway.clients import make_database, make_guard, make_redis
 from gateway.config import Settings
+from gateway.engine import locks, switches
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
 from gateway.engine.durability import LEVELS, Durability, Level
 from gateway.engine.engine import Engine
-from gateway.engine.locks import LockKeeper
 from gateway.engine.outage import Outage, Policy
 from gateway.engine.replies import Replies
 from gateway.engine.subject import Subjects
-from gateway.engine.switches import PlanKeeper
+from gateway.engine.sweeper import Sweeper
 from gateway.errors import InvalidRequestError, StartError, UnavailableError
 from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
@@ -107,8 +107,10 @@ class Runtime:
             trust=self.guard,
         )
         self.engine = self._make_engine()
-        self.keeper = LockKeeper(self.engine)
-        self.plan_keeper = PlanKeeper(self.engine)
+        self.sweepers = (
+            Sweeper("expired locks", self.engine.expire, locks.SWEEP_SECONDS),
+            Sweeper("plans that are due", self.engine.switch_due, switches.SWEEP_SECONDS),
+        )
         self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
         self.probe = self._make_probe()
 
@@ -157,13 +159,14 @@ class Runtime:
             with contextlib.suppress(RedisError):
                 await self.pipe.call("PING")  # so that the first caller does not wait for it
             await self.catalog.start()
-            await self.plan_keeper.start()
+            await self.engine.look_ahead()  # before the first call
         except RedisError as error:
             raise StartError(f"Redis refused at start: {error}") from error
         except (InvalidRequestError, UnavailableError) as error:
             raise StartError(error.message) from error
         self.guard.start()
-        self.keeper.start()
+        for sweeper in self.sweepers:
+            sweeper.start()
         self.backlog.start()
         self.engine.denials.start()
         if self.writer is not None:
@@ -171,8 +174,8 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let the writer finish and close every client; safe after a failed start."""
-        await self.keeper.stop()
-        await self.plan_keeper.stop()
+        for sweeper in self.sweepers:
+            await sweeper.stop()
         await self.backlog.stop()
         await self.engine.denials.stop()
         if self.writer is not None:

@@ -192,40 +192,6 @@ class Locks(Creation):
             await self._end(env, lock, Ending(lock_id, "forget", KEEP_MS), feature)
 
 
-class LockKeeper:
-    """Ends expired locks as long as the process runs; several processes may do so at once, since
-    each end is one script.
-    """
-
-    def __init__(self, locks: Locks) -> None:
-        """Keep the operations."""
-        self._locks = locks
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._sweep(), name="locks")
-
-    async def stop(self) -> None:
-        """Stop once the sweep that is under way has ended; its calls have time limits."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
-            self._task = None
-
-    async def _sweep(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._locks.expire()
-            except GatewayError as error:
-                log.warning("expired locks wait: %s", error)
-            except Exception:
-                log.exception("expired locks wait")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
-
-
 def lock_of(receipt: str) -> Lock:
     """Return what the text of a receipt says (``lua/include/keep_lock.lua``)."""
     first = receipt.split("\n", 1)[0].split("\t")

@@ -8,7 +8,6 @@ it was due. Several processes may sweep at once, since each change happens exact
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -73,36 +72,3 @@ class Switches(Creation):
             log.warning("a plan that is due waits: %s", error)
         except Exception:
             log.exception("a plan that is due waits")
-
-
-class PlanKeeper:
-    """Carries out what is due as long as the process runs."""
-
-    def __init__(self, switches: Switches) -> None:
-        """Keep the operations."""
-        self._switches = switches
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Learn what is due before the first call, and begin. Raises ``UnavailableError``."""
-        await self._switches.look_ahead()
-        self._task = asyncio.create_task(self._sweep(), name="plans")
-
-    async def stop(self) -> None:
-        """Stop once the sweep that is under way has ended; its calls have time limits."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
-            self._task = None
-
-    async def _sweep(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._switches.switch_due()
-            except GatewayError as error:
-                log.warning("plans that are due wait: %s", error)
-            except Exception:
-                log.exception("plans that are due wait")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)

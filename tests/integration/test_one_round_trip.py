@@ -85,7 +85,8 @@ async def till(
             await define(client)
             # That a feature is in use is learned once, and within half a second in any case.
             await runtime.catalog.refresh()
-            for part in (runtime.keeper, runtime.backlog, runtime.engine.denials, runtime.guard):
+            others = (runtime.backlog, runtime.engine.denials, runtime.guard)
+            for part in (*runtime.sweepers, *others):
                 await part.stop()
             async with watcher.monitor() as monitor:
                 yield Till(client, watcher, monitor)

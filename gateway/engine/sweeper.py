@@ -1,0 +1,50 @@
+"""Work that nobody asks for, done again and again as long as the process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from gateway.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Does one kind of work; several processes may do the same at once, and a sweep that fails is
+    not the last.
+    """
+
+    def __init__(self, work: str, sweep: Callable[[], Awaitable[object]], seconds: float) -> None:
+        """Keep the parts; ``work`` is what waits when a sweep fails, ``seconds`` the pause after
+        each.
+        """
+        self._work = work
+        self._sweep = sweep
+        self._seconds = seconds
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name=self._work)
+
+    async def stop(self) -> None:
+        """Stop once the sweep that is under way has ended; its calls have time limits."""
+        self._stopping.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._sweep()
+            except GatewayError as error:
+                log.warning("%s wait: %s", self._work, error)
+            except Exception:
+                log.exception("%s wait", self._work)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._seconds)
