@@ -7,6 +7,7 @@ limit is a smell, not a law: a file that has one reason to change may say so and
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -125,6 +126,12 @@ def used_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, alias.name
 
 
+@functools.cache
+def names_used_in(path: Path) -> list[tuple[int, str]]:
+    """The names of one file, which is read once for all bans."""
+    return list(used_names(ast.parse(path.read_text())))
+
+
 def test_the_root_holds_only_what_is_expected() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in FILES} <= ROOT_NAMES
 
@@ -146,7 +153,7 @@ def test_banned_names_are_not_used(ban: Ban) -> None:
         for path in PYTHON_FILES
         if short(path).startswith(tuple(f"{folder}/" for folder in ban.inside))
         and not (ban.unless and short(path).startswith(ban.unless))
-        for line, name in used_names(ast.parse(path.read_text()))
+        for line, name in names_used_in(path)
         if name == ban.name or name.endswith(f".{ban.name}")
     ]
     assert found == []
