@@ -23,7 +23,9 @@ SDK := tests/sdk
 NODE_CLIENTS := $(SDK)/node_modules/installed.stamp
 PYTHON_CLIENTS := $(patsubst $(SDK)/requirements/%.txt,$(SDK)/installed/%/installed.stamp,\
 	$(wildcard $(SDK)/requirements/*.txt))
-CLIENTS := $(NODE_CLIENTS) $(PYTHON_CLIENTS)
+# The browser their pages are shown in; it comes packed with the JavaScript ones.
+CHROMIUM := $(SDK)/installed/chromium/installed.stamp
+CLIENTS := $(NODE_CLIENTS) $(CHROMIUM) $(PYTHON_CLIENTS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast lint format lock wheel bench torture clean
@@ -31,7 +33,7 @@ CLIENTS := $(NODE_CLIENTS) $(PYTHON_CLIENTS)
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: $(INSTALLED) $(CLIENTS) ## make .venv, and install the clients the tests drive (needs Node)
+setup: $(INSTALLED) $(CLIENTS) ## make .venv, and install the clients the tests drive and their browser (needs Node)
 
 run: $(INSTALLED) ## start a gateway on port 8080; TALLYGATE_* variables are its settings
 	@exec $(BIN)/tallygate serve
@@ -73,7 +75,7 @@ torture: $(INSTALLED) ## kill every process at random under load, compare all at
 
 clean: ## remove what the targets made; the data folder stays
 	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@rm -rf $(SDK)/installed $(SDK)/node_modules
+	@rm -rf $(SDK)/installed $(SDK)/node_modules tests/screenshots
 	@find gateway lua persistence tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCKED): requirements.lock
@@ -92,7 +94,12 @@ $(INSTALLED): $(LOCKED) pyproject.toml
 $(NODE_CLIENTS): $(SDK)/package-lock.json
 	@command -v npm >/dev/null || { echo "the tests need Node 20 or newer, with npm"; exit 1; }
 	@echo "installing the JavaScript clients"
-	@cd $(SDK) && npm ci --silent --no-audit --no-fund --ignore-scripts --omit=optional
+	@cd $(SDK) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(CHROMIUM): $(NODE_CLIENTS) $(SDK)/pages/unpack.mjs
+	@echo "unpacking Chromium"
+	@cd $(SDK) && node pages/unpack.mjs installed/chromium
 	@touch $@
 
 $(SDK)/installed/%/installed.stamp: $(SDK)/requirements/%.txt $(LOCKED)

@@ -37,6 +37,7 @@ ROOT_NAMES = {
 }
 FILE_TYPES = {".py", ".lua", ".md", ".mako", ".ini", ".json", ".jsonl", ".sql", ".typed"} | {
     ".mjs",  # what drives the published JavaScript clients
+    ".jsx",  # the pages with their React hooks
     ".txt",  # the Python ones, pinned
 }
 # A fixture beyond this is data that should be made by code, and a clone everybody pays for.

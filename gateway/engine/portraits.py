@@ -36,6 +36,11 @@ LIMIT_DEFAULT = 50
 LIMIT_DEFAULT_OFFSET = 10
 """Page size of lists before version 2.3."""
 
+FLAG_FEATURES = frozenset({"flags.feature", "balances.feature"})
+"""Expansions that add its feature to a flag. The React hooks ask for that of balances alone, and
+throw at the first flag of a customer who has no balance.
+"""
+
 _customers = msgspec.json.Decoder(CustomerDocument)
 _entities = msgspec.json.Decoder(EntityDocument)
 _subscriptions = msgspec.json.Decoder(list[Subscription])
@@ -170,7 +175,7 @@ async def holdings(
             parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
             flag = flag_of(feature.id, parts)
             if flag is not None:
-                if "flags.feature" in expand:
+                if expand & FLAG_FEATURES:
                     flag.feature = Raw(msgspec.json.encode(feature_view(feature)))
                 flags[feature.id] = flag
             continue

@@ -1,4 +1,4 @@
-"""Each example of the seeds, in the style of its own client."""
+"""Each example of the seeds, in the style of its own client; ``test_react.py`` has the pages."""
 
 from __future__ import annotations
 

@@ -269,3 +269,19 @@ async def test_a_catalog_story_on_the_real_engine(live_api: Api) -> None:
     assert checked.body["allowed"] is True
     assert checked.body["balance"]["granted"] == 50
     assert checked.body["balance"]["feature"]["id"] == "reports"
+
+
+@pytest.mark.parametrize("asked", ["balances.feature", "flags.feature"])
+async def test_a_flag_brings_its_feature_where_balances_do(live_api: Api, asked: str) -> None:
+    await live_api.call("features.create", feature_id="sso", name="SSO", type="boolean")
+    item = {"feature_id": "sso"}
+    await live_api.call("plans.create", plan_id="sso", name="SSO", items=[item])
+    ada = {"customer_id": "ada"}
+    await live_api.call("customers.get_or_create", **ada)
+    await live_api.call("billing.attach", **ada, plan_id="sso")
+
+    expanded = await live_api.call("customers.get_or_create", **ada, expand=[asked])
+    plain = await live_api.call("customers.get_or_create", **ada)
+
+    assert expanded.body["flags"]["sso"]["feature"]["name"] == "SSO"
+    assert "feature" not in plain.body["flags"]["sso"]
