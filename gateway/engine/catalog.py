@@ -9,7 +9,8 @@ decided on, or decided anew.
 
 Failure. SQL gone: what is known stays known and goes on working; unknown ids answer
 ``UnavailableError`` until SQL is back, for they may exist by now. Keys revoked meanwhile keep
-working until then. A burst of unknown ids costs SQL a few look-ups a second, not one each.
+working until then. A burst of unknown ids costs SQL ten looks a second, not one each: whoever asks
+for one waits for the next look, which all who wait share.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from gateway.engine.clock import EnvironmentClock
+from gateway.engine.looks import Looks
 from gateway.engine.principals import Principal, Principals, secret_of, unknown_key
 from gateway.engine.snapshot import Snapshot, take_snapshot
 from gateway.errors import (
@@ -58,9 +59,6 @@ Decided = TypeVar("Decided")
 POLL_SECONDS = 0.5
 """How late another process sees a change it did not ask for; a revoked key too."""
 
-MISSES_PER_SECOND_MAX = 4
-"""Look-ups in SQL for unknown ids; beyond it they are answered from memory."""
-
 ATTEMPTS_MAX = 20
 """Tries of a change that others got in the way of; enough for four processes that do so at once."""
 
@@ -74,11 +72,9 @@ class Catalog:
         wall: WallClock,
         *,
         poll_seconds: float = POLL_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._poll_seconds = poll_seconds
-        self._monotonic = monotonic
         self._snapshot = take_snapshot(CatalogImage(-1, [], [], []))
         self.clock = EnvironmentClock(wall, lambda: self._snapshot.clock_offset_ms)
         self._principals = Principals(wall)
@@ -86,7 +82,7 @@ class Catalog:
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
         self._changing = asyncio.Lock()
-        self._misses: list[float] = []
+        self._looks = Looks(self.refresh)
         self._reachable = False
         self._task: asyncio.Task[None] | None = None
 
@@ -319,20 +315,10 @@ class Catalog:
 
     async def _find(self, look: Callable[[Snapshot], Found | None]) -> Found | None:
         found = look(self._snapshot)
-        if found is None and await self._refresh_on_miss():
+        if found is None:
+            await self._looks.another()
             found = look(self._snapshot)
         return found
-
-    async def _refresh_on_miss(self) -> bool:
-        now = self._monotonic()
-        self._misses = [at for at in self._misses if at > now - 1]
-        if len(self._misses) < MISSES_PER_SECOND_MAX:
-            self._misses.append(now)
-            await self.refresh()
-            return True
-        if not self._reachable:
-            raise UnavailableError
-        return False
 
     async def _refresh_own_change(self) -> None:
         # The change is stored; that it is not visible here yet is what the next poll repairs.
