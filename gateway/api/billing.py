@@ -35,31 +35,23 @@ async def _preview_update(
     return await services.engine.preview_update(call.env, request)
 
 
-_ATTACH = (
+_EITHER = (
     errors.CustomerNotFoundError,
     errors.EntityNotFoundError,
     errors.PlanNotFoundError,
     errors.FeatureNotFoundError,
+    errors.InvalidItemError,
+    errors.InvalidPriceError,
+    errors.InvalidRequestError,
+    errors.NotSupportedError,
+)
+_ATTACH = (
+    *_EITHER,
     errors.PlanAttachedError,
     errors.SubscriptionExistsError,
     errors.FeatureLimitError,
-    errors.InvalidItemError,
-    errors.InvalidPriceError,
-    errors.InvalidRequestError,
-    errors.NotSupportedError,
 )
-_UPDATE = (
-    errors.CustomerNotFoundError,
-    errors.EntityNotFoundError,
-    errors.SubscriptionNotFoundError,
-    errors.PlanNotFoundError,
-    errors.FeatureNotFoundError,
-    errors.InvalidItemError,
-    errors.InvalidPriceError,
-    errors.InvalidOptionsError,
-    errors.InvalidRequestError,
-    errors.NotSupportedError,
-)
+_UPDATE = (*_EITHER, errors.SubscriptionNotFoundError, errors.InvalidOptionsError)
 
 OPERATIONS = (
     Operation(

@@ -8,6 +8,7 @@ from gateway.api.billing_examples import BILLING_EXAMPLES
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Call, Operation, Services, always
 from gateway.documents import EXPIRED
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged, integer
 from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
@@ -29,12 +30,15 @@ async def _get(services: Services, call: Call, request: PlanGetRequest) -> PlanV
     return plan_view(await services.catalog.plan(call.env, request.plan_id, version))
 
 
-async def _list(services: Services, call: Call, request: PlanListRequest) -> PlanListResponse:
+async def listed(services: Services, call: Call, request: PlanListRequest) -> list[StoredPlan]:
+    """Return the plans a list shows."""
     await services.catalog.refresh()
     plans = services.catalog.plans(call.env, all_versions=bool(request.all_versions))
-    views = [
-        plan_view(plan) for plan in plans if request.include_archived or not plan.record.archived
-    ]
+    return [plan for plan in plans if request.include_archived or not plan.record.archived]
+
+
+async def _list(services: Services, call: Call, request: PlanListRequest) -> PlanListResponse:
+    views = [plan_view(plan) for plan in await listed(services, call, request)]
     if request.customer_id is not None:
         found = await services.engine.eligibilities(call.env, request)
         for view in views:
@@ -42,12 +46,16 @@ async def _list(services: Services, call: Call, request: PlanListRequest) -> Pla
     return PlanListResponse(list=views)
 
 
-async def _update(services: Services, call: Call, request: PlanUpdateRequest) -> PlanView:
+async def update(services: Services, call: Call, request: PlanUpdateRequest) -> StoredPlan:
+    """Change a plan, as another version of it where customers hold the one before."""
     statuses = await services.engine.plan_statuses(call.env, request.plan_id)
-    plan = await services.catalog.update_plan(
+    return await services.catalog.update_plan(
         call.env, request, is_held=not statuses <= {EXPIRED}, was_held=bool(statuses)
     )
-    return plan_view(plan)
+
+
+async def _update(services: Services, call: Call, request: PlanUpdateRequest) -> PlanView:
+    return plan_view(await update(services, call, request))
 
 
 async def _delete(services: Services, call: Call, request: PlanDeleteRequest) -> Acknowledged:

@@ -20,17 +20,29 @@ OPERATIONS = frozenset(
         "billing.preview_multi_update",
         "billing.setup_payment",
         "billing.verify",
-        "customers.list_purchases",
-        "customers.list_subscriptions",
+        "customers.advance_test_clock",
         "keys.mint",
         "keys.refresh",
         "keys.revoke",
         "logs.search",
         "plans.create_variant",
+        "purchases.list",
+        "subscriptions.list",
     ]
 )
 
-RESOURCES = frozenset(("invoices", "licenses", "platform", "referrals", "rewards", "sandboxes"))
+RESOURCES = frozenset(
+    [
+        "invoices",
+        "licenses",
+        "platform",
+        "referral_programs",
+        "referrals",
+        "rewards",
+        "sandboxes",
+        "webhooks",
+    ]
+)
 """Those of which no operation is there."""
 
 

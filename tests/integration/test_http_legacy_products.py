@@ -86,3 +86,74 @@ async def test_credits_show_what_they_pay_for(old: Old, live_api: Api) -> None:
     assert shown["credit_schema"] == [{"feature_id": "meeting_summaries", "credit_amount": 2.5}]
     assert (shown["type"], shown["interval"]) == ("single_use", "lifetime")
     assert (check["feature_id"], check["required_balance"], check["balance"]) == ("credits", 5, 100)
+
+
+async def test_a_product_is_changed_in_place_until_it_is_held(old: Old) -> None:
+    item = {"feature_id": "meeting_summaries", "included_usage": 10, "interval": "month"}
+    price = {"price": 20, "interval": "month"}
+    await old.post("/products", id="pro", name="Pro", group="pro", items=[price, item])
+    renamed = await old.post("/products/pro", name="Pro plus")
+    dearer = await old.post("/products/pro", items=[{**price, "price": 30}, item])
+    await old.post("/attach", customer_id="ada", product_id="pro")
+    free = await old.post("/products/pro", items=[item], free_trial={"length": 7})
+    first = await old.get("/products/pro?version=1")
+
+    assert (renamed["name"], renamed["items"][0]["price"]) == ("Pro plus", 20)
+    assert (dearer["version"], dearer["items"][0]["price"]) == (1, 30)
+    assert (free["version"], free["properties"]["is_free"]) == (2, True)
+    assert free["free_trial"]["length"] == 7
+    assert first == {**dearer, "is_default": first["is_default"]}
+    assert (await old.post("/products/pro", free_trial=None))["free_trial"] is None
+
+
+async def test_a_product_gets_another_id_until_a_customer_has_it(old: Old) -> None:
+    await old.post("/products", id="draft", name="Draft")
+    assert (await old.post("/products/draft", id="final"))["id"] == "final"
+    await old.post("/attach", customer_id="ada", product_id="final")
+
+    assert await old.refused("GET", "/products/draft") == (404, "product_not_found")
+    assert await old.refused("POST", "/products/final", {"id": "other"}) == (400, "invalid_request")
+    assert await old.refused("DELETE", "/products/final") == (400, "invalid_request")
+
+
+async def test_a_product_that_cannot_be_is_refused_and_changes_nothing(old: Old) -> None:
+    before = await old.get("/products/team")
+    for items, named in (
+        ([{"interval": "month"}], "items.0: needs a feature_id or a price"),
+        ([{"price": 1}, {"price": 2}], "items.1"),
+        ([{"feature_id": "nothing"}], "nothing"),
+        ([{"feature_id": "seats", "price": 1, "usage_model": "x"}], "items.0.usage_model"),
+    ):
+        _, answer = await old.send("POST", "/products/team", {"items": items})
+        assert named in answer["message"]
+    assert await old.refused("POST", "/products/none", {"name": "x"}) == (404, "product_not_found")
+    assert await old.get("/products/team") == before
+
+
+async def test_a_product_is_canceled_for_one_entity(old: Old) -> None:
+    await attach_team(old, "bob", "eve")
+    item = {"feature_id": "meeting_summaries", "included_usage": 5, "interval": "month"}
+    await old.post("/products", id="more", name="More", group="more", items=[item])
+    for name in ("bob", "eve"):
+        await old.post("/attach", customer_id="org_123", entity_id=name, product_id="more")
+    named = {"customer_id": "org_123", "product_id": "more"}
+
+    await old.post("/cancel", **named, entity_id="bob", cancel_immediately=True, prorate=False)
+
+    assert await old.refused("POST", "/cancel", named) == (404, "cus_product_not_found")
+    seats = {name: await old.get(f"/customers/org_123/entities/{name}") for name in ("bob", "eve")}
+    shown = {name: [one["id"] for one in seat["products"]] for name, seat in seats.items()}
+    assert shown == {"bob": ["team"], "eve": ["more", "team"]}
+
+
+async def test_a_cancel_names_what_is_wrong(old: Old) -> None:
+    await attach_team(old)
+    for body, field in (
+        ({"product_id": "team"}, "customer_id"),
+        ({"customer_id": "org_123"}, "product_id"),
+        ({"customer_id": "org_123", "product_id": "no such"}, "product_id"),
+        ({"customer_id": "org_123", "product_id": "team", "cancel_immediately": 1}, "cancel_imm"),
+    ):
+        status, answer = await old.send("POST", "/cancel", body)
+        assert (status, answer["code"]) == (400, "invalid_inputs")
+        assert field in answer["message"]

@@ -6,7 +6,7 @@ from gateway.api import billing_rules, shapes
 from gateway.api.legacy import product_messages as wire
 from gateway.api.operation import Call, Services
 from gateway.errors import InvalidInputsError, NotSupportedError
-from gateway.messages.billing import AttachRequest
+from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
 from gateway.messages.common import ABSENT, given
 from gateway.messages.subjects import CustomerData
 
@@ -54,6 +54,30 @@ async def attach(
         product_ids=[attachment.plan_id for attachment in attachments],
         code=ATTACHED,
         message=f"Successfully attached {', '.join(names)}",
+    )
+
+
+def cancel_rule(call: Call, request: wire.CancelRequest) -> None:
+    """Refuse a cancel of what cannot be the id of a product."""
+    shapes.plan_id(request.product_id, "product_id")
+    billing_rules.update(call, _cancellation(request))
+
+
+async def cancel(
+    services: Services, call: Call, request: wire.CancelRequest
+) -> wire.ProductCanceled:
+    """``billing.update`` with a ``cancel_action``."""
+    await services.engine.update_subscription(call.env, _cancellation(request))
+    return wire.ProductCanceled(customer_id=request.customer_id, product_id=request.product_id)
+
+
+def _cancellation(request: wire.CancelRequest) -> SubscriptionUpdateRequest:
+    return SubscriptionUpdateRequest(
+        customer_id=request.customer_id,
+        plan_id=request.product_id,
+        entity_id=request.entity_id,
+        cancel_action="cancel_immediately" if request.cancel_immediately else "cancel_end_of_cycle",
+        proration_behavior="none" if request.prorate is False else None,
     )
 
 

@@ -77,6 +77,17 @@ _HOLDINGS = {
 _CUSTOMER = Shape(("invoices", "entities", "trials_used", "referrals"), _HOLDINGS)
 _ENTITY = Shape(("billing_controls", "invoices"), _HOLDINGS)
 _BILLED = Shape(("entity_id", "invoice", "required_action"))
+_LINE = Shape(("discounts", "period"))
+_MOVED = Shape(("plan",), {"plan": _PLAN})
+_PREVIEW = Shape(
+    ("next_cycle", "expand"),
+    {
+        "line_items": _LINE,
+        "next_cycle": Shape((), {"line_items": _LINE, "usage_line_items": _LINE}),
+        "incoming": _MOVED,
+        "outgoing": _MOVED,
+    },
+)
 
 
 def _listed(shape: Shape) -> Shape:
@@ -107,6 +118,8 @@ _SHAPES = {
     "plans.list": _listed(_PLAN),
     "billing.attach": _BILLED,
     "billing.update": _BILLED,
+    "billing.preview_attach": _PREVIEW,
+    "billing.preview_update": _PREVIEW,
     "events.aggregate": _listed(Shape(("grouped_values",))),
 }
 

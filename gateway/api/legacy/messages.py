@@ -205,24 +205,23 @@ Customers = list[Customer]  # a field named list hides the builtin from its own 
 Entities = list[Entity]
 
 
-class CustomerPage(msgspec.Struct, kw_only=True):
-    """One page of customers."""
-
-    list: Customers
-    has_more: bool
-    offset: int
-    limit: int
-    total: int
-
-
-class EntityPage(msgspec.Struct, kw_only=True):
-    """One page of entities, or all that were created together."""
-
-    list: Entities
+class _Page(msgspec.Struct, kw_only=True):
     has_more: bool | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+
+
+class CustomerPage(_Page, kw_only=True):
+    """One page of customers."""
+
+    list: Customers
+
+
+class EntityPage(_Page, kw_only=True):
+    """One page of entities, or all that were created together, which have no page."""
+
+    list: Entities
 
 
 class EntityFields(msgspec.Struct, kw_only=True):

@@ -27,6 +27,7 @@ _SAME = (
     "customers.delete",
     "entities.delete",
     "features.delete",
+    "plans.delete",
     "events.list",
     "clock.advance",
     "clock.get",
@@ -69,14 +70,29 @@ SET_BALANCES = Operation(
     example=Example({}, {}),
 )
 
+CANCEL = Operation(
+    name="billing.cancel@1.2",
+    summary="Cancel a product",
+    description=(
+        "Ends a product at the end of its billing cycle or, with `cancel_immediately`, at once."
+    ),
+    request=wire.CancelRequest,
+    response=wire.ProductCanceled,
+    handle=billing.cancel,
+    rule=billing.cancel_rule,
+    errors=_TODAY["billing.update"].errors,
+    example=Example(
+        {"customer_id": "cus_123", "product_id": "pro", "cancel_immediately": True},
+        {"success": True, "customer_id": "cus_123", "product_id": "pro"},
+    ),
+)
+
 CHECKOUT = _refused("billing.checkout", _PAYMENT)
 SETUP_PAYMENT = _refused("billing.setup_payment", _PAYMENT)
 PORTAL = _refused("billing.open_customer_portal", _PAYMENT)
-CANCEL = _refused("billing.cancel", "cancelling a product is not supported")
 TRANSFER = _refused("billing.transfer", "moving a product between entities is not supported")
 REFERRALS = _refused("referrals", "referrals are not supported")
 PRICING_TABLE = _refused("plans.pricing_table", "pricing tables are not supported")
-PRODUCT_CHANGE = _refused("plans.change", "changing a product is not supported")
 
 OWN = (
     SET_BALANCES,
@@ -87,7 +103,6 @@ OWN = (
     TRANSFER,
     REFERRALS,
     PRICING_TABLE,
-    PRODUCT_CHANGE,
 )
 """What 1.2 has and later versions have not."""
 
@@ -138,6 +153,13 @@ _CHANGED = (
         handle=products.create,
     ),
     _changed("plans.get", response=wire.Product, handle=products.get),
+    _changed(
+        "plans.update",
+        request=wire.ProductUpdateRequest,
+        response=wire.Product,
+        rule=products.update_rule,
+        handle=products.update,
+    ),
     _changed("plans.list", response=wire.ProductPage, handle=products.list_all),
     _changed(
         "billing.attach",

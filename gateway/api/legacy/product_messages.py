@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.billing import FeatureQuantity
 from gateway.messages.common import Integer, Json, Number
@@ -102,7 +102,15 @@ class ProductCreateRequest(msgspec.Struct, kw_only=True):
     is_add_on: bool | None = None
     is_default: bool | None = None
     items: Annotated[list[ProductItem], Meta(max_length=ITEMS_MAX)] | None = None
-    free_trial: Trial | None = None
+    free_trial: Trial | UnsetType | None = UNSET
+
+
+class ProductUpdateRequest(ProductCreateRequest, kw_only=True):
+    """Change the given fields; ``items`` replaces all of them, a null ``free_trial`` removes it."""
+
+    new_plan_id: str | None = None
+    version: Integer | None = None
+    archived: bool | None = None
 
 
 class ProductFacts(msgspec.Struct, kw_only=True):
@@ -175,3 +183,21 @@ class ProductAttached(msgspec.Struct, kw_only=True):
     product_ids: list[str]
     code: str
     message: str
+
+
+class CancelRequest(msgspec.Struct, kw_only=True):
+    """End a product: when its cycle does, or at once."""
+
+    customer_id: str
+    product_id: str
+    entity_id: str | None = None
+    cancel_immediately: bool | None = None
+    prorate: bool | None = None
+
+
+class ProductCanceled(msgspec.Struct, kw_only=True):
+    """The product has ended, or will."""
+
+    success: bool = True
+    customer_id: str
+    product_id: str

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from msgspec import UNSET
 
-from gateway.api import rules
+from gateway.api import billing_rules, plans, rules
 from gateway.api.legacy import product_messages as wire
 from gateway.api.legacy.items import base_price, feature_type, item_views, plan_item
 from gateway.api.operation import Call, Services
 from gateway.engine.catalog import Catalog
-from gateway.errors import InvalidInputsError, NotSupportedError, PlanNotFoundError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.lifecycle.catalog import StoredPlan, feature_view
 from gateway.lifecycle.prices import is_one_off, is_paid
-from gateway.messages.common import given
-from gateway.messages.features import (
-    FeatureGetRequest,
-    FeatureListRequest,
-    FeatureView,
-)
+from gateway.messages.common import given, integer
+from gateway.messages.features import FeatureGetRequest, FeatureListRequest, FeatureView
+from gateway.messages.plan_changes import PlanUpdateRequest
 from gateway.messages.plans import (
     FreeTrialRequest,
     PlanCreateRequest,
@@ -44,35 +41,42 @@ async def list_features(services: Services, call: Call, _: FeatureListRequest) -
 
 def create_rule(call: Call, request: wire.ProductCreateRequest) -> None:
     """Refuse a product whose items cannot be those of a plan."""
-    rules.plan_create(call, _plan(request, request.items or (), {}))
-    for index, item in enumerate(request.items or ()):
-        if item.feature_id is None and not given(item.price):
-            raise InvalidInputsError(f"items.{index}: needs a feature_id or a price")
+    rules.plan_create(call, _plan(request, {}))
+    _check_items(request)
 
 
 async def create(
     services: Services, call: Call, request: wire.ProductCreateRequest
 ) -> wire.Product:
     """``plans.create``."""
-    named = {item.feature_id for item in request.items or () if item.feature_id}
-    features = {one: await services.catalog.feature(call.env, one) for one in named}
-    plan = _plan(request, request.items or (), features)
+    plan = _plan(request, await _features(services, call, request))
     return await product(services.catalog, await services.catalog.create_plan(call.env, plan))
+
+
+def update_rule(call: Call, request: wire.ProductUpdateRequest) -> None:
+    """Refuse items that cannot be those of a plan."""
+    billing_rules.plan_update(call, _changes(request, {}))
+    _check_items(request)
+
+
+async def update(
+    services: Services, call: Call, request: wire.ProductUpdateRequest
+) -> wire.Product:
+    """``plans.update``."""
+    changes = _changes(request, await _features(services, call, request))
+    return await product(services.catalog, await plans.update(services, call, changes))
 
 
 async def get(services: Services, call: Call, request: PlanGetRequest) -> wire.Product:
     """``plans.get``."""
-    plan = await services.catalog.plan(call.env, request.plan_id)
-    if request.version not in (None, plan.record.version):
-        raise PlanNotFoundError(f"Plan {request.plan_id} has no version {request.version}")
+    version = integer(request.version, field="version")
+    plan = await services.catalog.plan(call.env, request.plan_id, version)
     return await product(services.catalog, plan)
 
 
 async def list_all(services: Services, call: Call, request: PlanListRequest) -> wire.ProductPage:
     """``plans.list``."""
-    await services.catalog.refresh()
-    plans = services.catalog.plans(call.env)
-    shown = [plan for plan in plans if request.include_archived or not plan.record.archived]
+    shown = await plans.listed(services, call, request)
     return wire.ProductPage(list=[await product(services.catalog, plan) for plan in shown])
 
 
@@ -124,15 +128,46 @@ def _feature(view: FeatureView) -> wire.FeatureShape:
     )
 
 
+def _check_items(request: wire.ProductCreateRequest) -> None:
+    for index, item in enumerate(request.items or ()):
+        if item.feature_id is None and not given(item.price):
+            raise InvalidInputsError(f"items.{index}: needs a feature_id or a price")
+
+
+async def _features(
+    services: Services, call: Call, request: wire.ProductCreateRequest
+) -> dict[str, FeatureRecord]:
+    named = {item.feature_id for item in request.items or () if item.feature_id}
+    return {one: await services.catalog.feature(call.env, one) for one in named}
+
+
+def _changes(
+    request: wire.ProductUpdateRequest, features: dict[str, FeatureRecord]
+) -> PlanUpdateRequest:
+    plan = _plan(request, features)
+    return PlanUpdateRequest(
+        plan_id=request.plan_id,
+        new_plan_id=request.new_plan_id,
+        version=request.version,
+        name=request.name,
+        group=request.group,
+        add_on=request.is_add_on,
+        auto_enable=request.is_default,
+        archived=request.archived,
+        price=UNSET if request.items is None else plan.price,
+        items=None if request.items is None else plan.items,
+        free_trial=UNSET if request.free_trial is UNSET else plan.free_trial,
+    )
+
+
 def _plan(
-    request: wire.ProductCreateRequest,
-    items: Sequence[wire.ProductItem],
-    features: dict[str, FeatureRecord],
+    request: wire.ProductCreateRequest, features: dict[str, FeatureRecord]
 ) -> PlanCreateRequest:
+    items = request.items or ()
     prices = [index for index, item in enumerate(items) if item.feature_id is None]
     if len(prices) > 1:
         raise NotSupportedError(f"items.{prices[1]}: a product has one fixed price")
-    trial = request.free_trial
+    trial = request.free_trial or None
     return PlanCreateRequest(
         plan_id=request.plan_id,
         name=request.name or request.plan_id,

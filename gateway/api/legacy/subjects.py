@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
 from gateway.api import rules, shapes
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
-from gateway.api.operation import Call, Services
+from gateway.api.operation import Call, Engine, Handler, Services
 from gateway.errors import EntityExistsError, EntityNotFoundError, InvalidInputsError
-from gateway.messages.customers import (
-    CustomerCreateRequest,
-    CustomerGetRequest,
-    CustomerListRequest,
-    CustomerUpdateRequest,
-)
+from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
 from gateway.messages.entities import (
     EntityCreateRequest,
     EntityGetRequest,
     EntityListRequest,
+    EntityListResponse,
     EntityUpdateRequest,
 )
 
 
-async def get_or_create_customer(
-    services: Services, call: Call, request: CustomerCreateRequest
-) -> old.Customer:
-    """``customers.get_or_create``."""
-    view = await services.engine.get_or_create_customer(call.env, request)
-    return await views.customer(services.catalog, view)
+def _customer(act: Callable[[Engine, str, Any], Awaitable[CustomerView]]) -> Handler:
+    async def handle(services: Services, call: Call, request: msgspec.Struct) -> old.Customer:
+        view = await act(services.engine, call.env, request)
+        return await views.customer(services.catalog, view)
+
+    return handle
 
 
-async def get_customer(services: Services, call: Call, request: CustomerGetRequest) -> old.Customer:
-    """``customers.get``."""
-    view = await services.engine.get_customer(call.env, request)
-    return await views.customer(services.catalog, view)
-
-
-async def update_customer(
-    services: Services, call: Call, request: CustomerUpdateRequest
-) -> old.Customer:
-    """``customers.update``."""
-    view = await services.engine.update_customer(call.env, request)
-    return await views.customer(services.catalog, view)
+get_or_create_customer = _customer(
+    lambda engine, env, request: engine.get_or_create_customer(env, request)
+)
+get_customer = _customer(lambda engine, env, request: engine.get_customer(env, request))
+update_customer = _customer(lambda engine, env, request: engine.update_customer(env, request))
 
 
 async def list_customers(
@@ -50,10 +44,7 @@ async def list_customers(
     page = await services.engine.list_customers(call.env, request, cursor_paging=False)
     return old.CustomerPage(
         list=[await views.customer(services.catalog, view) for view in page.list],
-        has_more=page.has_more is True,
-        offset=page.offset or 0,
-        limit=page.limit or 0,
-        total=page.total or 0,
+        **_paging(page),
     )
 
 
@@ -107,11 +98,12 @@ async def list_entities(
     page = await services.engine.list_entities(call.env, request, cursor_paging=False)
     return old.EntityPage(
         list=[await views.entity(services.catalog, view) for view in page.list],
-        has_more=page.has_more,
-        offset=page.offset,
-        limit=page.limit,
-        total=page.total,
+        **_paging(page),
     )
+
+
+def _paging(page: CustomerListResponse | EntityListResponse) -> dict[str, Any]:
+    return {name: getattr(page, name) for name in ("has_more", "offset", "limit", "total")}
 
 
 def get_rule(call: Call, request: old.EntityGetOf) -> None:
