@@ -8,7 +8,27 @@ import pytest
 
 from tests.clients.shop import define_shop, new_id
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.sdks import Client
+from tests.fixtures.sdks import Client, OldClient, Process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "calls(*methods): the methods a test is a case of, in clients that have them"
+    )
+
+
+@pytest.fixture(autouse=True)
+def calls_what_it_says(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A case of a method has called it."""
+    marker = request.node.get_closest_marker("calls")
+    if marker is None:
+        yield
+        return
+    (name,) = {"sdk", "js", "autumn_py"}.intersection(request.fixturenames)
+    client: Client = request.getfixturevalue(name)
+    client.called.clear()
+    yield
+    assert client.methods.intersection(marker.args) <= client.called
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +46,12 @@ def shop(shared_gateway: Gateway) -> Gateway:
     """The shared gateway with the shop defined."""
     define_shop(shared_gateway)
     return shared_gateway
+
+
+@pytest.fixture(scope="session")
+def js(node: Process, shop: Gateway) -> OldClient:
+    """The npm client of 1.2, autumn-js 0.1."""
+    return OldClient("js-0.1", node)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ _numbers = itertools.count(1)
 
 MONTHLY = {"interval": "month"}
 
+LADDER = ("sdk_basic", "sdk_plus")
+"""Two plans of one group, ten and fifty messages for 10 and 30 a month."""
+
 
 def define_shop(gateway: Gateway) -> None:
     """Define everything once."""
@@ -45,6 +48,23 @@ def define_shop(gateway: Gateway) -> None:
     }
     for plan_id, items in plans.items():
         gateway.call("plans.create", plan_id=plan_id, name=plan_id, group=plan_id, items=items)
+    for plan_id, amount, included in zip(LADDER, (10, 30), (10, 50), strict=True):
+        gateway.call(
+            "plans.create",
+            plan_id=plan_id,
+            name=plan_id,
+            group="sdk_ladder",
+            price={"amount": amount, **MONTHLY},
+            items=[{"feature_id": "sdk_messages", "included": included, "reset": MONTHLY}],
+        )
+    price = {"amount": 1, **MONTHLY, "billing_units": 100, "billing_method": "prepaid"}
+    gateway.call(
+        "plans.create",
+        plan_id="sdk_prepaid",
+        name="sdk_prepaid",
+        add_on=True,
+        items=[{"feature_id": "sdk_messages", "price": price}],
+    )
 
 
 def new_id(kind: str) -> str:

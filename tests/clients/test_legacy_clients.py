@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
-from tests.clients.shop import new_id
+from tests.clients.shop import LADDER, new_id
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.sdks import Client, Json, Process, RefusedError
+from tests.fixtures.sdks import Client, Json, OldClient, RefusedError
 
 MESSAGES = {"feature_id": "sdk_messages"}
 NOTES = {"feature_id": "sdk_notes"}
 
+_PRO = {"customer_id": "x", "product_id": "sdk_pro"}
+_PLANS = {"customer_id": "x", "plans": [{"plan_id": "sdk_pro"}]}
 
-class Old(NamedTuple):
-    """npm autumn-js 0.1: it never throws, so an answer has ``data`` or ``error``."""
+JAVASCRIPT_REFUSED: dict[str, list[Json]] = {
+    "checkout": [_PRO],
+    "setupPayment": [{"customer_id": "x"}],
+    "customers.billingPortal": ["x"],
+    "entities.transfer": ["x", {"to_entity_id": "e", "product_id": "sdk_pro"}],
+    "referrals.createCode": [{"customer_id": "x", "program_id": "p"}],
+    "referrals.redeemCode": [{"customer_id": "x", "code": "c"}],
+    "v2.billing.multiAttach": [_PLANS],
+    "v2.billing.previewMultiAttach": [_PLANS],
+    "v2.billing.setupPayment": [{"customer_id": "x"}],
+}
+"""What needs money or comes later, and arguments a client takes."""
 
-    process: Process
-
-    def call(self, method: str, *arguments: Json) -> Json:
-        answer = self.process.ask(client="0.1", method=method, args=list(arguments))
-        assert answer["error"] is None, answer
-        return answer["data"]
-
-    def refused(self, method: str, *arguments: Json) -> tuple[int, str]:
-        answer = self.process.ask(client="0.1", method=method, args=list(arguments))
-        assert answer["data"] is None, answer
-        return answer["statusCode"], answer["error"]["code"]
-
-
-@pytest.fixture
-def js(node: Process, shop: Gateway) -> Old:
-    return Old(node)
+PYTHON_REFUSED: dict[str, Json] = {
+    "checkout": _PRO,
+    "customers.get_billing_portal": {"customer_id": "x"},
+    "customers.pricing_table": {"customer_id": "x"},
+    "entities.transfer": {
+        "customer_id": "x",
+        "from_entity_id": "d",
+        "to_entity_id": "e",
+        "product_id": "sdk_pro",
+    },
+    "products.get_referral_code": {"customer_id": "x", "program_id": "p"},
+    "products.redeem_referral_code": {"code": "c", "customer_id": "x", "reward_id": "r"},
+}
 
 
-def test_javascript_lives_a_team_s_life(js: Old) -> None:
+@pytest.mark.calls(
+    "customers.create",
+    "customers.get",
+    "attach",
+    "track",
+    "check",
+    "entities.create",
+    "entities.get",
+    "entities.delete",
+)
+def test_javascript_lives_a_team_s_life(js: OldClient) -> None:
     team = new_id("team")
     js.call("customers.create", {"id": team, "name": "Team", "expand": ["entities"]})
     attached = js.call("attach", {"customer_id": team, "product_id": "sdk_team"})
@@ -60,7 +77,7 @@ def test_javascript_lives_a_team_s_life(js: Old) -> None:
     assert customer["products"][0]["status"] == "active"
 
 
-def test_javascript_creates_who_is_checked_and_tracked(js: Old) -> None:
+def test_javascript_creates_who_is_checked_and_tracked(js: OldClient) -> None:
     customer, seat = new_id("customer"), {"feature_id": "sdk_seats", "name": "Seat"}
     js.call(
         "check",
@@ -72,7 +89,10 @@ def test_javascript_creates_who_is_checked_and_tracked(js: Old) -> None:
     assert js.call("entities.get", customer, "seat")["name"] == "Seat"
 
 
-def test_javascript_changes_customers(js: Old) -> None:
+@pytest.mark.calls(
+    "customers.update", "customers.update_balances", "usage", "customers.list", "customers.delete"
+)
+def test_javascript_changes_customers(js: OldClient) -> None:
     customer = new_id("customer")
     js.call("customers.create", {"id": customer})
     changed = js.call("customers.update", customer, {"name": "Ada", "email": "a@example.com"})
@@ -90,7 +110,10 @@ def test_javascript_changes_customers(js: Old) -> None:
     assert (len(listed["list"]), listed["limit"], gone["success"]) == (1, 1, True)
 
 
-def test_javascript_reads_the_catalog(js: Old) -> None:
+@pytest.mark.calls(
+    "products.create", "products.get", "products.list", "features.list", "features.get"
+)
+def test_javascript_reads_the_catalog(js: OldClient) -> None:
     product_id = new_id("product")
     made = js.call(
         "products.create",
@@ -115,7 +138,8 @@ def test_javascript_reads_the_catalog(js: Old) -> None:
     assert feature["type"] == "continuous_use"
 
 
-def test_javascript_reads_events(js: Old) -> None:
+@pytest.mark.calls("query", "events.aggregate", "events.list")
+def test_javascript_reads_events(js: OldClient) -> None:
     customer = new_id("customer")
     js.call("attach", {"customer_id": customer, "product_id": "sdk_pro"})
     js.call("track", {"customer_id": customer, **MESSAGES, "value": 5})
@@ -129,7 +153,10 @@ def test_javascript_reads_events(js: Old) -> None:
     assert (listed["total"], listed["list"][0]["value"]) == (1, 5)
 
 
-def test_javascript_gives_balances_and_ends_locks_in_their_newer_form(js: Old) -> None:
+@pytest.mark.calls(
+    "balances.create", "v2.balances.update", "v2.balances.finalize", "v2.billing.attach"
+)
+def test_javascript_gives_balances_and_ends_locks_in_their_newer_form(js: OldClient) -> None:
     customer, lock = new_id("customer"), new_id("lock")
     js.call("customers.create", {"id": customer})
     named = {"customer_id": customer, **MESSAGES}
@@ -143,26 +170,69 @@ def test_javascript_gives_balances_and_ends_locks_in_their_newer_form(js: Old) -
     assert js.call("check", named)["balance"] == 15
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments"),
-    [
-        ("checkout", [{"customer_id": "x", "product_id": "sdk_pro"}]),
-        ("setupPayment", [{"customer_id": "x"}]),
-        ("customers.billingPortal", ["x"]),
-        ("entities.transfer", ["x", {"to_entity_id": "e", "product_id": "sdk_pro"}]),
-        ("referrals.createCode", [{"customer_id": "x", "program_id": "p"}]),
-        ("referrals.redeemCode", [{"customer_id": "x", "code": "c"}]),
-    ],
-)
-def test_javascript_is_told_what_needs_money(js: Old, method: str, arguments: list[Json]) -> None:
+@pytest.mark.parametrize(("method", "arguments"), JAVASCRIPT_REFUSED.items())
+def test_javascript_is_told_what_needs_money(
+    js: OldClient, method: str, arguments: list[Json]
+) -> None:
     assert js.refused(method, *arguments) == (400, "not_supported")
 
 
-def test_javascript_reads_refusals(js: Old) -> None:
+@pytest.mark.calls("cancel", "products.delete", "v2.billing.update")
+def test_javascript_cancels_and_deletes_products(js: OldClient) -> None:
+    customer, product = new_id("customer"), new_id("product")
+    price = {"price": 20, "interval": "month"}
+    js.call("products.create", {"id": product, "name": "Paid", "group": product, "items": [price]})
+    named = {"customer_id": customer, "product_id": product}
+    js.call("attach", named)
+    canceled = js.call("cancel", named)
+    (ending,) = js.call("customers.get", customer)["products"]
+    js.call(
+        "v2.billing.update",
+        {"customer_id": customer, "plan_id": product, "cancel_action": "uncancel"},
+    )
+    (going_on,) = js.call("customers.get", customer)["products"]
+    js.call("cancel", {**named, "cancel_immediately": True})
+
+    assert canceled == {"success": True, **named}
+    assert (ending["status"], going_on["canceled_at"]) == ("active", None)
+    assert ending["canceled_at"] is not None
+    assert js.call("customers.get", customer)["products"] == []
+    assert js.refused("cancel", named)[0] == 404
+    assert js.refused("products.delete", product) == (400, "invalid_request")
+    fresh = new_id("product")
+    js.call("products.create", {"id": fresh, "name": "Fresh"})
+    assert js.call("products.delete", fresh) == {"success": True}
+    assert js.refused("products.get", fresh) == (404, "product_not_found")
+
+
+@pytest.mark.calls("v2.billing.preview_attach", "v2.billing.preview_update")
+def test_javascript_previews_in_its_newer_form(js: OldClient) -> None:
+    customer = {"customer_id": new_id("customer")}
+    js.call("customers.create", {"id": customer["customer_id"]})
+    named = {**customer, "plan_id": LADDER[0]}
+    coming = js.call("v2.billing.previewAttach", named)
+    js.call("v2.billing.attach", named)
+    going = js.call("v2.billing.previewUpdate", {**named, "cancel_action": "cancel_immediately"})
+
+    assert (coming["total"], coming["incoming"][0]["plan_id"]) == (10, LADDER[0])
+    assert going["intent"] == "cancel_immediately"
+
+
+def test_javascript_reads_refusals(js: OldClient) -> None:
     assert js.refused("customers.get", "nobody") == (404, "customer_not_found")
     assert js.refused("check", {"customer_id": "x"}) == (400, "invalid_inputs")
 
 
+@pytest.mark.calls(
+    "customers.create",
+    "customers.get",
+    "attach",
+    "track",
+    "check",
+    "entities.create",
+    "entities.get",
+    "entities.delete",
+)
 def test_python_lives_a_team_s_life(autumn_py: Client, shop: Gateway) -> None:
     team = new_id("team")
     autumn_py.call("customers.create", id=team, name="Team")
@@ -185,6 +255,14 @@ def test_python_lives_a_team_s_life(autumn_py: Client, shop: Gateway) -> None:
     assert customer["products"][0]["id"] == "sdk_team"
 
 
+@pytest.mark.calls(
+    "customers.update",
+    "features.set_balances",
+    "features.set_usage",
+    "customers.list",
+    "query",
+    "customers.delete",
+)
 def test_python_changes_customers_and_balances(autumn_py: Client, shop: Gateway) -> None:
     customer = new_id("customer")
     autumn_py.call("track", customer_id=customer, **MESSAGES)  # which creates it
@@ -204,6 +282,7 @@ def test_python_changes_customers_and_balances(autumn_py: Client, shop: Gateway)
     assert sum(each["sdk_messages"] for each in query["list"]) == 1
 
 
+@pytest.mark.calls("products.create", "products.get", "products.list")
 def test_python_reads_and_writes_products(autumn_py: Client, shop: Gateway) -> None:
     product_id = new_id("product")
     item = {"feature_id": "sdk_messages", "included_usage": 10, "interval": "month"}
@@ -214,6 +293,49 @@ def test_python_reads_and_writes_products(autumn_py: Client, shop: Gateway) -> N
     assert made == read
     assert read["items"][0]["included_usage"] == 10
     assert product_id in [each["id"] for each in listed["list"]]
+
+
+@pytest.mark.calls("cancel", "products.update", "products.delete")
+def test_python_changes_cancels_and_deletes_products(autumn_py: Client, shop: Gateway) -> None:
+    customer, product = new_id("customer"), new_id("product")
+
+    def items(included: int) -> list[Json]:
+        return [{**MESSAGES, "included_usage": included, "interval": "month"}]
+
+    named = {"customer_id": customer, "product_id": product}
+    autumn_py.call("products.create", id=product, name="Pro", items=items(10))
+    autumn_py.call("customers.create", id=customer)
+    autumn_py.call("products.update", id=product, name="Pro 2", items=items(20))
+    edited = autumn_py.call("products.get", id=product)
+    autumn_py.call("attach", **named)
+    autumn_py.call("products.update", id=product, name="Pro 3", items=items(30))
+    second = autumn_py.call("products.get", id=product)
+    kept = autumn_py.call("check", customer_id=customer, **MESSAGES)
+    canceled = autumn_py.call("cancel", **named, cancel_immediately=True)
+    gone = autumn_py.call("customers.get", customer_id=customer)
+    with pytest.raises(RefusedError) as refused:
+        autumn_py.call("products.delete", id=product)
+    fresh = new_id("product")
+    autumn_py.call("products.create", id=fresh, name="Fresh")
+    autumn_py.call("products.delete", id=fresh)
+
+    assert (edited["version"], edited["name"], second["version"]) == (1, "Pro 2", 2)
+    assert (edited["items"][0]["included_usage"], kept["balance"]) == (20, 20)
+    assert second["items"][0]["included_usage"] == 30
+    assert canceled == {"success": True, **named}
+    assert gone["products"] == []
+    assert (refused.value.status, refused.value.code) == (400, "invalid_request")
+    assert shop.refusal("plans.get", plan_id=fresh) == (404, "product_not_found")
+
+
+@pytest.mark.parametrize(("method", "fields"), PYTHON_REFUSED.items())
+def test_python_is_told_what_needs_money(
+    autumn_py: Client, shop: Gateway, method: str, fields: Json
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        autumn_py.call(method, **fields)
+
+    assert (refused.value.status, refused.value.code) == (400, "not_supported")
 
 
 def test_python_reads_refusals(autumn_py: Client, shop: Gateway) -> None:

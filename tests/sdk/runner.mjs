@@ -1,17 +1,18 @@
 // Calls the published JavaScript clients as they are: one JSON line in, one JSON line out.
 //
-// In: {client, method, args, times?}; method is a path such as "entities.create". With times the
-// call is made that often at once, and the answers are an array. Out: {value} or {error}.
+// In: {client, method, args, version?, times?}; method is a path such as "entities.create", version
+// another x-api-version than the client's own. With times the call is made that often at once, and
+// the answers are an array. Out: {value} or {error}.
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
 import * as seeds from './seeds.mjs';
 
 const { GATEWAY_URL: url, GATEWAY_KEY: secretKey } = process.env;
 
-async function rpc(name) {
+async function rpc(name, xApiVersion) {
   const { Autumn } = await import(name);
   // Failing open would hide what the gateway answered.
-  return new Autumn({ serverURL: url, secretKey, failOpen: false });
+  return new Autumn({ serverURL: url, secretKey, failOpen: false, xApiVersion });
 }
 
 async function rest() {
@@ -19,24 +20,45 @@ async function rest() {
   return new Autumn({ url: `${url}/v1`, secretKey, logLevel: 'fatal' });
 }
 
+function* methodsOf(target, path = '') {
+  const names = new Set();
+  for (let level = target; level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const name of Object.getOwnPropertyNames(level)) names.add(name);
+  }
+  for (const name of names) {
+    if (name === 'constructor' || name.startsWith('_') || name === 'logger') continue;
+    const value = target[name];
+    if (typeof value === 'function') yield path + name;
+    else if (value && typeof value === 'object') yield* methodsOf(value, `${path}${name}.`);
+  }
+}
+
+const methods = {
+  of: async (name) => [...methodsOf(await made(name))],
+};
+
 const versions = {
   of: (name) => createRequire(import.meta.url)(`${name}/package.json`).version,
 };
 
 const makers = {
-  '1.3': () => rpc('autumn-js-1.3'),
-  '1.0': () => rpc('autumn-js-1.0'),
+  '1.3': (version) => rpc('autumn-js-1.3', version),
+  '1.0': (version) => rpc('autumn-js-1.0', version),
   '0.1': rest,
   seeds: () => seeds.examples(url, secretKey),
+  methods: () => methods,
   versions: () => versions,
 };
 const clients = {};
 
-async function call({ client, method, args }) {
-  clients[client] ??= makers[client]();
+function made(client, version) {
+  return (clients[`${client}@${version ?? ''}`] ??= makers[client](version ?? undefined));
+}
+
+async function call({ client, method, args, version }) {
   const path = method.split('.');
   const name = path.pop();
-  let target = await clients[client];
+  let target = await made(client, version);
   for (const part of path) target = target[part];
   return target[name](...args);
 }
