@@ -276,6 +276,27 @@ def test_events_are_listed_and_summed(sdk: Client, customer: str) -> None:
             {"customer_id": "nobody", "plan_id": "sdk_pro"},
             (404, "customer_not_found"),
         ),
+        (
+            "billing.attach",
+            {"customer_id": "x", "plan_id": "sdk_pro", "discounts": [{"promotion_code": "half"}]},
+            (400, "not_supported"),
+        ),
+        (
+            "billing.update",
+            {"customer_id": "nobody", "plan_id": "sdk_pro", "cancel_action": "uncancel"},
+            (404, "customer_not_found"),
+        ),
+        (
+            "balances.update",
+            {"customer_id": "nobody", **MESSAGES, "remaining": 1},
+            (404, "customer_not_found"),
+        ),
+        (
+            "entities.create",
+            {"customer_id": "nobody", "entity_id": "e", **MESSAGES},
+            (400, "invalid_request"),
+        ),
+        ("plans.create", {"plan_id": "sdk_pro", "name": "Pro"}, (400, "product_already_exists")),
     ],
 )
 def test_a_refusal_can_be_read(
@@ -284,7 +305,7 @@ def test_a_refusal_can_be_read(
     with pytest.raises(RefusedError) as refused:
         sdk.call(method, **fields)
 
-    assert refused.value.refusal == refusal
+    assert (refused.value.name, refused.value.refusal) == ("AutumnDefaultError", refusal)
 
 
 def test_two_hundred_tracks_at_once_are_all_answered(node: Process, shop: Gateway) -> None:
