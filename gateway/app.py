@@ -15,11 +15,13 @@ from redis.exceptions import RedisError
 
 from gateway.api.access import Noted
 from gateway.api.asgi import make_app
+from gateway.api.counted import CountedCalls
 from gateway.api.exchange import Answers, Exchange
 from gateway.api.legacy.operations import OLDER, OWN
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
 from gateway.api.plain import PlainCalls, PlainParts
+from gateway.api.rates import Rates
 from gateway.breaker import Breaker
 from gateway.clients import make_database, make_guard, make_redis
 from gateway.config import Settings
@@ -40,6 +42,7 @@ from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
 from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
+from gateway.scripts.rates import Limits, limit_of
 from gateway.start_checks import check_redis, check_sql
 from gateway.tasks import WriterTask
 from gateway.telemetry import make_tracing
@@ -60,6 +63,11 @@ class Runtime:
             raise StartError("no Redis is set; tallygate serve starts one, or set redis_url")
         self.settings = settings
         self.wall: WallClock = clock or SystemClock()
+        self.limits = Limits(
+            limit_of("key", settings.rate_limit_key),
+            limit_of("publishable_key", settings.rate_limit_publishable_key),
+            limit_of("customer", settings.rate_limit_customer),
+        )
         self.database = make_database(
             settings,
             threads=SQL_THREADS,
@@ -214,6 +222,7 @@ def make_answers(runtime: Runtime) -> Noted:
         conflict=conflict,
         durability=runtime.durability,
         backlog=runtime.backlog,
+        rates=Rates(runtime.scripts, runtime.limits) if any(runtime.limits) else None,
     )
     answers = exchange if runtime.tracing is None else runtime.tracing.around(exchange)
     return Noted(answers, (*OPERATIONS, *OWN), sample=runtime.settings.access_log_sample)
@@ -229,9 +238,14 @@ def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:
         runtime.scripts,
         runtime.clock,
         runtime.backlog,
-        Packer(runtime.scripts.functions, runtime.settings.partitions),
+        Packer(
+            runtime.scripts.functions,
+            runtime.settings.partitions,
+            runtime.scripts.counted,
+            runtime.limits,
+        ),
     )
-    return PlainCalls(parts, longer)
+    return (CountedCalls if parts.packer.limits else PlainCalls)(parts, longer)
 
 
 def build_app(

@@ -23,12 +23,17 @@ PREFIX = "TALLYGATE_"
 _KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
 _REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
 _HTTP_PATTERN = r"^(https?://.+)?\Z"
+_RATE_PATTERN = r"^([1-9][0-9]{0,6}/(second|minute))?\Z"
 _DATABASE_PATTERN = r"^((sqlite|postgres|postgresql|postgresql\+psycopg)://.+)?\Z"
 
 
 def _text(meaning: str, allowed: str, pattern: str, *, secret: bool = False) -> Meta:
     extra = {"allowed": allowed, "secret": secret}
     return Meta(pattern=pattern, description=meaning, extra=extra)
+
+
+def _rate(meaning: str) -> Meta:
+    return _text(f"{meaning}; empty is any.", "such as 100/second or 3000/minute", _RATE_PATTERN)
 
 
 def _number(meaning: str, lowest: int, highest: int) -> Meta:
@@ -154,6 +159,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds_max: Annotated[
         int, _number("Age SQL may lag behind before changes are refused; 0: any.", 0, 31_536_000)
     ] = 3600
+    rate_limit_key: Annotated[str, _rate("Calls of one secret key")] = ""
+    rate_limit_publishable_key: Annotated[str, _rate("Calls of one publishable key")] = ""
+    rate_limit_customer: Annotated[str, _rate("Checks and tracks of one customer")] = ""
     evict_idle_seconds: Annotated[
         int,
         _number("Time after which an unused customer leaves Redis; 0: never.", 0, 31_536_000),

@@ -300,6 +300,12 @@ class NotSupportedError(GatewayError):
     code = "not_supported"
 
 
+class RateLimitError(GatewayError):
+    """Too many calls; nothing was changed. Try again later."""
+
+    code = "rate_limit_exceeded"
+
+
 class UnavailableError(GatewayError):
     """A store is unavailable; nothing was changed. Try again."""
 

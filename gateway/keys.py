@@ -28,6 +28,9 @@ tg:{pNN}:E:holds        zset    ``E<tab>C<tab>lock id`` by when the lock expires
                                 ended, by when to forget it
 tg:{pNN}:denials:N      string  the last count of denials that process ``N`` put into the outbox
 tg:{pNN}:E:reply:H:C    string  the reply of a call with an idempotency key, ``H`` its digest
+tg:{pNN}:E:calls:C      string  when a window of the customer's rate limit ends, and the calls
+                                counted in it
+tg:calls:K              string  the same of the API key with the id ``K``, whoever it asks about
 tg:{pNN}:seal           string  identity of the installation, once the partition was compared with
                                 SQL: a Redis that was emptied is known by the seals it lost
 tg:installation         hash    identity and partition count of this installation
@@ -101,6 +104,16 @@ def reply_key(env: str, customer_id: str, partition: int, claim: str) -> Key:
     """
     digest = sha256(claim.encode()).hexdigest()[:32]
     return Key(f"tg:{{p{partition:02d}}}:{env}:reply:{digest}:{customer_id}")
+
+
+def calls_key(customer: Key) -> Key:
+    """Return where calls are counted of the customer whose hash a key is."""
+    return Key(customer.replace(":customer:", ":calls:", 1))
+
+
+def key_calls_key(key_id: str) -> Key:
+    """Return where calls with an API key are counted."""
+    return Key(f"tg:calls:{key_id}")
 
 
 def denials_key(partition: int, process: str) -> Key:

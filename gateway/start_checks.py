@@ -47,6 +47,8 @@ async def check_redis(client: Redis, settings: Settings) -> None:
     facts = facts_of(server)
     if facts.fault:
         raise StartError(facts.fault)
+    if server.get("redis_mode") == "cluster":
+        _check_limits(settings)
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
     found = int(await client.hget(INSTALLATION, "partitions") or settings.partitions)
@@ -55,6 +57,17 @@ async def check_redis(client: Redis, settings: Settings) -> None:
             f"Redis was set up with {found} partitions, not {settings.partitions}; "
             f"set TALLYGATE_PARTITIONS={found}"
         )
+
+
+def _check_limits(settings: Settings) -> None:
+    # The counter of an API key would have to share the slot of every customer it asks about.
+    for name in ("rate_limit_key", "rate_limit_publishable_key"):
+        if getattr(settings, name):
+            raise StartError(
+                f"TALLYGATE_{name.upper()} cannot be counted on a Redis Cluster, where a key's "
+                "calls and a customer are not in one place: leave it empty, or use one server; "
+                "TALLYGATE_RATE_LIMIT_CUSTOMER works on both"
+            )
 
 
 async def check_sql(settings: Settings, database: Database) -> None:

@@ -17,6 +17,7 @@ Returns {status, allowed, answering, required, descriptions, explanation}: 1 don
 answers, required the amount in its units (hot-path section 2.3); descriptions as describe_feature, explanation as
 explain_plan
 ]]
+--@counted
 --@no-writes
 --@include read_parts
 --@include make_plan

@@ -11,6 +11,7 @@ ARGV[2] entity    entity id, empty for the customer level
 Returns {status, id, revision, document, subscriptions, entity, descriptions}: 1 done, 2 customer missing, 3 entity
 missing, 5 entity-held rows are due (settle first); entity is its text in KEYS[2]; descriptions as describe_feature
 ]]
+--@counted
 --@no-writes
 --@include read_feature
 --@include describe_feature

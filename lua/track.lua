@@ -33,6 +33,7 @@ missing, 3 entity missing, 4 denied (nothing written; descriptions of what there
 9 a balance would leave the exact range, 11 the lock exists, 13 replayed (the second value is the packed reply), 14 the
 idempotency key belongs to another call (nothing written for any of these)
 ]]
+--@counted
 --@include read_parts
 --@include make_plan
 --@include decide_part

@@ -65,6 +65,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.SubscriptionExistsError: 409,
     errors.BalanceExistsError: 409,
     errors.BalancePricedError: 409,
+    errors.RateLimitError: 429,
     errors.UnavailableError: 503,
     errors.RedisUnavailableError: 503,
     errors.BacklogError: 503,

@@ -21,6 +21,7 @@ from gateway.api.decoding import decode_body
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
 from gateway.api.permits import READABLE, is_public, permitted
+from gateway.api.rates import Rates, rate_headers
 from gateway.api.versions import OlderVersionError, Version, parse_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
@@ -79,7 +80,9 @@ class Exchange:
         conflict: bool = False,
         durability: Durability | None = None,
         backlog: Backlog | None = None,
+        rates: Rates | None = None,
     ) -> None:
+        self._rates = rates
         self._durability = durability
         self._level = durability.level if durability is not None else Level.MEMORY
         self._backlog = backlog
@@ -112,10 +115,12 @@ class Exchange:
         except Exception:
             log.exception("request %s: %s failed", call.request_id, operation.name)
             reply = error_reply(GatewayError(), call.env)
-        identity = (b"x-request-id", call.request_id.encode())
+        headers = (*reply.headers, (b"x-request-id", call.request_id.encode()))
+        if call.ticket is not None and call.ticket.standing is not None:
+            headers = (*headers, *rate_headers(call.ticket.standing))
         if call.public:
-            return Reply(reply.status, reply.body, (*reply.headers, identity, *READABLE))
-        return Reply(reply.status, reply.body, (*reply.headers, identity))
+            headers = (*headers, *READABLE)
+        return Reply(reply.status, reply.body, headers)
 
     async def _admit(  # noqa: C901 - a part taken out would be one more call for every request
         self, operation: Operation, call: Call, method: str, headers: Headers
@@ -149,6 +154,8 @@ class Exchange:
             operation = self._in_older_shape(operation, error)
             call.version = error.version
         call.now_ms = self._clock.now_ms(call.env)
+        if self._rates is not None:
+            call.ticket = self._rates.ticket(principal, call.now_ms)
         call.key = None if key is None else idempotency_key(key)
         call.level = self._level
         if level is not None:
@@ -171,6 +178,8 @@ class Exchange:
         operation.rule(call, request)
         if self._backlog is not None and self._backlog.is_full:
             self._refuse_changes(self._backlog, operation, request)
+        if self._rates is not None:
+            await self._rates.count(operation, call, request)
         if call.level and self._durability is not None:
             return await self._confirmed(self._durability, operation, call, request)
         return await self._carry_out(operation, call, request)

@@ -66,6 +66,7 @@ from gateway.messages.grants import (
     UsageSetRequest,
 )
 from gateway.messages.plans import Eligibility, PlanListRequest
+from gateway.scripts.rates import Ticket
 
 
 class Engine(Protocol):
@@ -170,7 +171,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     ``key`` the caller's idempotency key, and ``claim`` what it stands for. ``level`` is what a
     change must have reached, and ``degraded`` the part without which the answer was given.
     ``restricted`` says that the key may not create customers, so that none is created on the way;
-    ``public`` that the caller is a web page, which has to be allowed to read the answer.
+    ``public`` that the caller is a web page, which has to be allowed to read the answer. ``ticket``
+    is what the request is counted by, where calls are limited.
     """
 
     request_id: str
@@ -185,6 +187,7 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     degraded: str = ""
     restricted: bool = False
     public: bool = False
+    ticket: Ticket | None = None
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]

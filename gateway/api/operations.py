@@ -40,6 +40,7 @@ COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (
     errors.MethodNotAllowedError,
     errors.BodyTooLargeError,
     errors.GatewayError,
+    errors.RateLimitError,
     errors.UnavailableError,
     errors.RedisUnavailableError,
     errors.BacklogError,

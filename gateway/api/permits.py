@@ -40,9 +40,14 @@ SCOPES = (
 )
 """Every scope; write implies read."""
 
+_EXPOSED = (
+    b"x-request-id, retry-after, x-tallygate-degraded, "
+    b"ratelimit-limit, ratelimit-remaining, ratelimit-reset"
+)
+
 READABLE = (
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"x-request-id, retry-after, x-tallygate-degraded"),
+    (b"access-control-expose-headers", _EXPOSED),
 )
 """Headers that let a page of any origin read an answer."""
 

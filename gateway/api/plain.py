@@ -31,6 +31,7 @@ from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
+from gateway.engine.principals import Principal
 from gateway.engine.snapshot import Snapshot
 from gateway.engine.verdicts import PlainUse
 from gateway.errors import GatewayError, InvalidInputsError, UnavailableError
@@ -38,9 +39,13 @@ from gateway.messages.common import ABSENT, Json, Number, given
 from gateway.ports import Clock, FeatureRecord
 from gateway.scripts import Scripts, Status, check_reply, track_reply
 from gateway.scripts.packed import Head, Packer, check_command, track_command
+from gateway.scripts.rates import TICKET
 from gateway.stepping import Ask, Done
 
 log = logging.getLogger(__name__)
+
+Told = tuple[str, str, bytes, float]
+"""Operation, environment, request id and beginning of a call."""
 
 _LONGER = frozenset({b"idempotency-key", b"x-durability"})
 """Headers that ask for more than units."""
@@ -133,19 +138,25 @@ class PlainCalls:
         except GatewayError as error:
             return await longer(partial(_raise, error))
         reply = await Ask(partial(self._ask, operation, headers, body))
-        return reply or await longer(partial(_return, body))
+        if isinstance(reply, Reply):
+            return reply
+        TICKET.set(reply)
+        return await longer(partial(_return, body))
 
     def _ask(
         self,
         operation: Operation,
         headers: Headers,
         body: bytes,
-        receiver: Callable[[Reply | None], None],
+        receiver: Callable[[Any], None],
     ) -> None:
         def done(reply: Reply | None, _: BaseException | None) -> None:
             receiver(reply)
 
-        self.begin(operation, headers, body, done, partial(receiver, None))
+        def otherwise() -> None:
+            receiver(TICKET.get())  # whoever waits has a context of its own
+
+        self.begin(operation, headers, body, done, otherwise)
 
     def begin(
         self,
@@ -163,19 +174,19 @@ class PlainCalls:
         if admitted is None or self._backlog.is_full:
             otherwise()
             return
-        env, request_id = admitted
-        told = (operation.name, env, request_id, began)
+        principal, request_id = admitted
+        told = (operation.name, principal.env, request_id, began)
         tell = partial(self._tell, done, otherwise, told)
         ask = self._check if operation.name == "balances.check" else self._track
         try:
-            is_asked = ask(env, request_id, body, tell)
+            is_asked = ask(principal, request_id, body, tell)
         except (msgspec.DecodeError, InvalidInputsError, RecursionError, UnicodeDecodeError):
             is_asked = False  # the longer way says what is wrong with it
         if not is_asked:
             otherwise()
 
-    def _admitted(self, headers: Headers) -> tuple[str, bytes] | None:
-        """Return the environment and the request id of a call whose headers are plain."""
+    def _admitted(self, headers: Headers) -> tuple[Principal, bytes] | None:
+        """Return who asks and the request id of a call whose headers are plain."""
         authorization = version = given_id = None
         for name, value in headers:
             if name == b"authorization":
@@ -191,38 +202,46 @@ class PlainCalls:
         principal = self._catalog.known(authorization)
         if principal is None:
             return None
-        return principal.env, request_id_of(given_id).encode()
+        return principal, request_id_of(given_id).encode()
 
-    def _check(self, env: str, request_id: bytes, body: bytes, tell: Callable[..., None]) -> bool:
+    def _check(
+        self, principal: Principal, request_id: bytes, body: bytes, tell: Callable[..., None]
+    ) -> bool:
         del request_id  # of a check nothing is kept
         asked = self._decode_check(body)
-        use = self._use(env, asked, asked.required_balance)
+        use = self._use(principal, asked, asked.required_balance)
         if use is None:
             return False
-        now_ms = self._clock.now_ms(env)
+        now_ms = self._clock.now_ms(use.env)
         entity = use.entity_id.encode()
         command = check_command(use.head, now_ms, entity, use.feature.name, use.units)
         return self._scripts.begin(command, partial(tell, partial(self._checked, use, now_ms)))
 
-    def _track(self, env: str, request_id: bytes, body: bytes, tell: Callable[..., None]) -> bool:
+    def _track(
+        self, principal: Principal, request_id: bytes, body: bytes, tell: Callable[..., None]
+    ) -> bool:
         asked = self._decode_track(body)
         properties = _properties(asked.properties)
-        use = self._use(env, asked, asked.value)
+        use = self._use(principal, asked, asked.value)
         if use is None or properties is None:
             return False
-        now_ms = self._clock.now_ms(env)
+        now_ms = self._clock.now_ms(use.env)
         entity, name = use.entity_id.encode(), use.feature.name
         command = track_command(use.head, (request_id, now_ms, entity, properties), name, use.units)
         return self._scripts.begin(command, partial(tell, partial(self._tracked, use, now_ms)))
 
-    def _use(self, env: str, asked: PlainCheck | PlainTrack, amount: msgspec.Raw) -> Use | None:
+    def _use(
+        self, principal: Principal, asked: PlainCheck | PlainTrack, amount: msgspec.Raw
+    ) -> Use | None:
+        env = principal.env
         feature = self._feature(env, asked.feature_id)
         if feature is None or (self._agenda.known and self._is_due(env, asked.customer_id)):
             return None
-        head = self._packer.known(env, asked.customer_id)
+        key_id = principal.key_id if self._packer.is_by_key else ""
+        head = self._packer.known(env, asked.customer_id, key_id)
         if head is None:
             shapes.customer_id(asked.customer_id)
-            head = self._packer.head(env, asked.customer_id)
+            head = self._packer.head(env, asked.customer_id, key_id)
         customer = b'"%b"' % asked.customer_id.encode()
         if asked.entity_id is None:
             entity_id, scope = "", Scope(customer)
@@ -301,7 +320,7 @@ class PlainCalls:
         self,
         done: Done,
         otherwise: Callable[[], Any],
-        told: tuple[str, str, bytes, float],
+        told: Told,
         answer: Callable[[Any], Reply | None],
         reply: Any,  # noqa: ANN401 - as above
     ) -> None:

@@ -149,6 +149,8 @@ class Balances(Creation):
     ) -> CheckResponse:
         self.backlog.admit()
         found, now_ms = asked.features[0], self.clock.now_ms(subject.env)
+        if not found.in_use:
+            await self.scripts.admit(subject.keys.customer)
         feature = await self.catalog.use_feature(found)
         if feature is not found:
             amount = request.required_balance
@@ -199,6 +201,8 @@ class Balances(Creation):
             named = (await self.catalog.feature(env, request.feature_id),)
         else:
             named = await self.catalog.features_by_event(env, request.event_name or "")
+        if not all(feature.in_use for feature in named):
+            await self.scripts.admit(self.subjects.subject(env, request.customer_id).keys.customer)
         features = [await self.catalog.use_feature(feature) for feature in named]
         asked = [self._asked(env, feature, request.value, "value") for feature in features]
         counted = any(feature.type != "boolean" for feature in features)

@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.messages.common import given
 from gateway.messages.grants import BatchFailure, BatchTrackResponse
+from gateway.scripts.rates import count_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ class Batches(Balances):
                     request = requests[index]
                     key = request.idempotency_key
                     claim = claim_of(key, "balances.track", request) if key else None
+                    count_apart()
                     await self.track(env, request, f"{request_id}-{index}", claim)
                 except GatewayError as error:
                     errors[index] = error

@@ -33,6 +33,7 @@ class Status(IntEnum):
     REPLAYED = 13
     MISMATCH = 14
     FENCED = 15
+    LIMITED = 16
 
 
 class Description(NamedTuple):

@@ -13,6 +13,7 @@ from gateway.scripts.calls import (
     description_of,
     track_reply,
 )
+from gateway.scripts.rates import TICKET
 from gateway.scripts.server import Server
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ class Scripts(Server):
     """Of the partitions that were compared with SQL; empty, nobody compares, and none is asked
     for.
     """
+
+    async def admit(self, customer: Key | None = None) -> None:
+        """Run ``admit`` for the request this is part of, unless it has been counted; with the hash
+        of a customer it counts for that customer too. Raises ``RateLimitError``.
+        """
+        ticket = TICKET.get()
+        terms = None if ticket is None else ticket.take(customer)
+        if ticket is not None and terms is not None:
+            reply = await self._change("admit", terms.keys, (ticket.argument(terms),))
+            ticket.settle(terms, reply)
 
     async def check(
         self,

@@ -33,6 +33,7 @@ from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeEr
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.pipe import PipeUnsentError
+from gateway.scripts.rates import TICKET
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -59,7 +60,9 @@ _UNSENT = re.compile(rf" connecting to |{_CROWDED.pattern}")
 """How redis-py words a fault before anything was sent; it has no class of its own for it."""
 
 _HOT = frozenset({"check", "track"})
-"""Scripts in front of every request of somebody's backend."""
+"""Scripts in front of every request of somebody's backend; their first key is a customer, whose
+calls they are.
+"""
 
 
 class Server:
@@ -89,6 +92,11 @@ class Server:
     def functions(self) -> dict[str, str]:
         """The function each script became."""
         return self._library.functions
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """The functions of those that can count the call first."""
+        return self._library.counted
 
     async def load(self) -> None:
         """Hand the library to the server, unless it has it."""
@@ -264,10 +272,27 @@ class Server:
     async def _run(
         self, command: str, name: str, keys: Sequence[Key], values: Sequence[str | int]
     ) -> Any:  # noqa: ANN401 - a reply is what its script says
+        call = self._hot if name in _HOT else self._call
+        ticket = TICKET.get()
+        counted = None if ticket is None else self._library.counted.get(name)
+        if ticket is not None and counted is not None:
+            terms = ticket.take(keys[0] if name in _HOT else None)
+            if terms is not None:
+                words = (*keys, *terms.keys), (*values, ticket.argument(terms))
+                return ticket.settle(terms, await self._ask(call, "FCALL", counted, *words))
+        return await self._ask(call, command, self._library.functions[name], keys, values)
+
+    async def _ask(
+        self,
+        call: Callable[..., Awaitable[Any]],
+        command: str,
+        function: str,
+        keys: Sequence[Key],
+        values: Sequence[str | int],
+    ) -> Any:  # noqa: ANN401 - a reply is what its script says
         if self._breaker.is_open:
             self._admit()
-        call = self._hot if name in _HOT else self._call
-        function, loads = self._library.functions[name], self._loads
+        loads = self._loads
         try:
             try:
                 reply = await call(command, function, len(keys), *keys, *values)

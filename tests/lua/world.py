@@ -236,11 +236,11 @@ class World:
         """Check what has to hold after any call: nothing left over, nothing the outbox omits."""
         await self.entries()
         state = await self.state()
-        replies = {name for name in state.names if ":reply:" in name}
-        state = state._replace(names=state.names - replies)
+        passing = {name for name in state.names if ":reply:" in name or ":calls:" in name}
+        state = state._replace(names=state.names - passing)
         assert_consistent(state, KEYS)
         assert {await self.client.ttl(name) for name in state.names} <= {-1}
-        assert all([await self.client.ttl(name) > 0 for name in replies])
+        assert all([await self.client.ttl(name) > 0 for name in passing])
         assert self.history.seq == int(state.customer.get("seq", 0))
         counted = extras_of(state)
         assert {place: found for place, found in counted.items() if place[2] != "k"} == {

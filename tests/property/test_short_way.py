@@ -124,7 +124,7 @@ def variant(name: str, marker: str, line: str) -> Library:
     digest = library.functions["check"].split("_")[1]
     text = library.text.replace(marker, marker + line).replace(f"tallygate_{digest}", name)
     functions = {script: f"{name}_{script}" for script in library.functions}
-    return Library(text, functions)
+    return library._replace(text=text, functions=functions)
 
 
 class Copies:

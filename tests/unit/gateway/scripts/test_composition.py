@@ -78,3 +78,21 @@ def test_a_script_that_only_reads_is_marked(tree: Path) -> None:
     flags = re.findall(r"flags = \{ (.*?) \}", compose().text)
     assert flags == ["'no-writes'", ""]
     assert "header" not in compose().text
+
+
+def test_a_script_that_is_counted_stands_there_twice(tree: Path) -> None:
+    (tree / "run_a.lua").write_text("--[[\nA header.\n]]\n--@counted\n--@no-writes\nreturn 1\n")
+    (tree / "run_b.lua").write_text("--[[\nA header.\n]]\n--@counted\nreturn 1\n")
+    (tree / "run_c.lua").write_text("--[[\nA header.\n]]\nreturn 1\n")
+    library = compose()
+    assert library.counted == {
+        name: f"{library.functions[name]}_counted" for name in ("run_a", "run_b")
+    }
+    flags = dict(re.findall(r"function_name = '\w+?_(run_\w+)', flags = \{ (.*?) \}", library.text))
+    assert flags == {
+        "run_a": "'no-writes'",
+        "run_a_counted": "'allow-oom'",
+        "run_b": "",
+        "run_b_counted": "",
+        "run_c": "",
+    }

@@ -13,31 +13,40 @@ from gateway.keys import customer_keys
 from gateway.scripts import Context, Part, Scripts, Status, Use
 from gateway.scripts import packed as module
 from gateway.scripts.packed import Packer, check_command, track_command
+from gateway.scripts.rates import TICKET, Limit, Limits, Ticket
 
-ENV, PARTITIONS = "sandbox", 64
+ENV, PARTITIONS, KEY_ID = "sandbox", 64, "key_1"
 
 ids = st.from_regex(r"[a-zA-Z0-9_:-]{1,40}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
 units = st.integers(-(2**53), 2**53)
 times = st.integers(0, 10**14)
+rates = st.builds(Limit, st.just("key"), st.integers(1, 10**7), st.sampled_from((1_000, 60_000)))
+limited = st.builds(
+    Limits, key=st.none() | rates, publishable_key=st.none(), customer=st.none() | rates
+)
+"""What binds calls with a secret key."""
 
 
 class Told(Redis):
     """A client that keeps what it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: bool) -> None:
         super().__init__()
+        self.counts = counts
         self.words: tuple[Any, ...] = ()
 
     async def execute_command(self, *words: Any, **_: Any) -> Any:  # noqa: ANN401 - as inherited
         self.words = words
-        return [int(Status.CUSTOMER_MISSING), [], [], []]
+        missing = [int(Status.CUSTOMER_MISSING), [], [], []]
+        return [int(Status.DONE), [1, 1, 1, 1], missing] if self.counts else missing
 
 
 def finish(coroutine: Any) -> None:  # noqa: ANN401 - a coroutine that waits for nothing
     try:
         coroutine.send(None)
     except StopIteration:
+        TICKET.set(None)
         return
     raise AssertionError("it waits")
 
@@ -46,15 +55,29 @@ def packed_by_hiredis(client: Told) -> bytes:
     return cast("bytes", hiredis.pack_command(client.words))
 
 
-@given(customer=ids, entity=texts | st.just(""), feature=texts, amount=units, now_ms=times)
-def test_a_check_is_packed_as_the_coroutine_sends_it(
-    customer: str, entity: str, feature: str, amount: int, now_ms: int
+def counting(scripts: Scripts, limits: Limits, now_ms: int) -> Packer:
+    """Return a packer for what the next coroutine is to send, within limits."""
+    TICKET.set(Ticket(limits, KEY_ID, now_ms, public=False))
+    return Packer(scripts.functions, PARTITIONS, scripts.counted, limits)
+
+
+@given(
+    customer=ids,
+    entity=texts | st.just(""),
+    feature=texts,
+    amount=units,
+    now_ms=times,
+    limits=limited,
+)
+def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for each argument
+    customer: str, entity: str, feature: str, amount: int, now_ms: int, limits: Limits
 ) -> None:
-    client = Told()
+    client = Told(any(limits))
     scripts = Scripts(client)
+    packer = counting(scripts, limits, now_ms)
     keys = customer_keys(ENV, customer, PARTITIONS)
     finish(scripts.check(keys, now_ms, entity, Part(feature, amount)))
-    head = Packer(scripts.functions, PARTITIONS).head(ENV, customer)
+    head = packer.head(ENV, customer, KEY_ID)
     command = check_command(head, now_ms, entity.encode(), feature.encode(), amount)
     assert command == packed_by_hiredis(client)
 
@@ -67,6 +90,7 @@ def test_a_check_is_packed_as_the_coroutine_sends_it(
     feature=texts,
     amount=units,
     now_ms=times,
+    limits=limited,
 )
 def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for each argument
     customer: str,
@@ -76,13 +100,15 @@ def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     feature: str,
     amount: int,
     now_ms: int,
+    limits: Limits,
 ) -> None:
-    client = Told()
+    client = Told(any(limits))
     scripts = Scripts(client)
+    packer = counting(scripts, limits, now_ms)
     keys = customer_keys(ENV, customer, PARTITIONS)
     use = Use(entity, [Part(feature, amount)], now_ms, properties=properties)
     finish(scripts.track(Context(keys, ENV, customer, request_id, now_ms), use))
-    head = Packer(scripts.functions, PARTITIONS).head(ENV, customer)
+    head = packer.head(ENV, customer, KEY_ID)
     told = (request_id.encode(), now_ms, entity.encode(), properties.encode())
     assert track_command(head, told, feature.encode(), amount) == packed_by_hiredis(client)
 
@@ -98,3 +124,21 @@ def test_heads_are_remembered_by_environment_and_bounded(monkeypatch: Any) -> No
     packer.head(ENV, "eve")
     assert packer.known(ENV, "ada") is None
     assert packer.known(ENV, "eve") is not None
+
+
+def test_heads_differ_by_key_only_where_calls_of_keys_are_counted() -> None:
+    functions = {"check": "c", "track": "t"}
+    counted = {"check": "cc", "track": "tt"}
+    by_customer = Limits(customer=Limit("customer", 5, 1_000))
+    by_key = Limits(key=Limit("key", 5, 1_000), publishable_key=Limit("publishable_key", 5, 1_000))
+    public = Limits(publishable_key=Limit("publishable_key", 5, 1_000))
+    assert [
+        Packer(functions, PARTITIONS, counted, limits).is_by_key
+        for limits in (by_customer, by_key, public)
+    ] == [False, True, False]
+    packer = Packer(functions, PARTITIONS, counted, by_key)
+    assert packer.head(ENV, "ada", "key_1") != packer.head(ENV, "ada", "key_2")
+    assert packer.known(ENV, "ada", "key_1") != packer.known(ENV, "ada", "key_2")
+    # A secret key is not bound by what is set for publishable ones.
+    free = Packer(functions, PARTITIONS).head(ENV, "ada")
+    assert Packer(functions, PARTITIONS, counted, public).head(ENV, "ada") == free
