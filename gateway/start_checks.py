@@ -47,7 +47,7 @@ async def check_redis(client: Redis, settings: Settings) -> None:
     facts = facts_of(server)
     if facts.fault:
         raise StartError(facts.fault)
-    if server.get("redis_mode") == "cluster":
+    if "cluster" in {server.get("redis_mode"), server.get("server_mode")}:  # Redis, Valkey
         _check_limits(settings)
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)

@@ -33,6 +33,7 @@ _REASONS = {
     405: "The route answers another method",
     409: "It exists already, or is in use",
     413: "The body is too large",
+    429: "Too many calls, where calls are limited; try again later",
     500: "A fault of the gateway",
     503: "A store is unavailable; try again",
 }
@@ -205,7 +206,7 @@ def _summary(error: type[GatewayError]) -> str:
 
 
 def _retry_header(status: int) -> Json:
-    if status != 503:
+    if status not in {429, 503}:
         return {}
     schema = {"type": "integer"}
     return {"headers": {"Retry-After": {"description": "Seconds to wait", "schema": schema}}}
