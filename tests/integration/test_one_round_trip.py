@@ -21,6 +21,7 @@ USE = {"customer_id": "ada", "feature_id": "calls"}
 SEAT = USE | {"entity_id": "desk"}
 EVENT = {"customer_id": "ada", "event_name": "used"}
 LIMITS = [{"feature_id": "calls", "limit": 1000, "interval": "day"}]
+RATES = {"rate_limit_key": "9999999/minute", "rate_limit_customer": "9999999/minute"}
 
 
 async def call(client: httpx.AsyncClient, operation: str, /, **body: Any) -> None:  # noqa: ANN401 - JSON
@@ -34,6 +35,8 @@ class Till(NamedTuple):
     client: httpx.AsyncClient
     watcher: Redis
     monitor: Monitor
+    reading: str
+    """The command a check is."""
 
     async def commands_of(
         self, name: str, *bodies: dict[str, Any], **headers: str
@@ -60,26 +63,28 @@ class Till(NamedTuple):
                 commands.append(seen["command"].split(" ")[0])
 
 
-@pytest.fixture(params=["lane", "asgi"])
+@pytest.fixture(params=[("lane", {}), ("asgi", {}), ("lane", RATES)], ids=["lane", "asgi", "rates"])
 async def till(
     request: pytest.FixtureRequest, valkey: str, migrated_sqlite: str
 ) -> AsyncIterator[Till]:
     with redis.Redis.from_url(valkey) as empty:
         empty.flushall()
         empty.config_set("maxmemory-policy", "noeviction")
+    tier, rates = request.param
     settings = Settings(
         redis_url=valkey,
         database_url=migrated_sqlite,
         partitions=4,
         hot_timeout_ms=10_000,
         writer=False,
+        **rates,
     )
     async with started(Runtime(settings)) as runtime, Redis.from_url(valkey) as watcher:
         await runtime.store.create_key("sandbox", "test", KEY)
         await runtime.catalog.refresh()
         headers = {"authorization": f"Bearer {KEY}"}
         async with (
-            serving(runtime, request.param) as url,
+            serving(runtime, tier) as url,
             httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=60) as client,
         ):
             await define(client)
@@ -89,7 +94,7 @@ async def till(
             for part in (*runtime.sweepers, *others):
                 await part.stop()
             async with watcher.monitor() as monitor:
-                yield Till(client, watcher, monitor)
+                yield Till(client, watcher, monitor, "FCALL" if rates else "FCALL_RO")
 
 
 async def define(client: httpx.AsyncClient) -> None:
@@ -164,7 +169,7 @@ async def test_a_window_and_a_due_reset_cost_no_command(till: Till) -> None:
             await call(till.client, "clock.advance", by="25h")
         (checked,), reading = await till.commands_of("balances.check", USE)
         (tracked,), writing = await till.commands_of("balances.track", USE)
-        assert (reading, writing) == (["FCALL_RO"], ["FCALL"]), days
+        assert (reading, writing) == ([till.reading], ["FCALL"]), days
         used = [answer.json()["balance"]["usage"] for answer in (checked, tracked)]
         assert used == ([0, 1] if days else [1, 2])
 
