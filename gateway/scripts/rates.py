@@ -1,9 +1,9 @@
 """How many calls are allowed of whom, and what one request is counted by.
 
 A limit is so many calls in each second or minute of the clock. A counter is a window's end and the
-calls counted in it, under a key of its own that expires after two windows: nothing grows with
-calls. It is read before a script decides anything, by the same command (``include/count_call``), so
-a refused call has changed nothing, and no process counts apart from others.
+calls counted in it, under a key of its own that expires two windows after the first: nothing grows
+with calls. It is read before a script decides anything, by the same command
+(``include/count_call``), so a refused call has changed nothing, and no process counts apart.
 
 The first script of a request that can count takes its ticket; whatever comes after it in the same
 request is not counted again.

@@ -2,7 +2,7 @@
 Count a call against each of its limits or, where it is over one of them, against none.
 
 A window is a second or a minute of the callers' clocks. One that another caller has begun already is gone on with, so
-that clocks that differ add no calls to it; what is written of it expires after two.
+that clocks that differ add no calls to it; it is forgotten two windows after its first call.
 
 count_call(keys, values): the keys and arguments of a script, with one more key for each limit at the end, and one more
 argument: now_ms, then ' calls/window_ms' for each; they are taken off. A key holds 'end of its window, calls in it'.
@@ -19,8 +19,10 @@ local function count_call(keys, values)
   for at, count in ipairs(counts) do
     local key = keys[place + at]
     local stop, calls = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
-    count.stop, count.calls = now - now % count.span + count.span, 0
-    if stop and tonumber(stop) >= count.stop then count.stop, count.calls = tonumber(stop), tonumber(calls) end
+    count.stop, count.calls, count.begun = now - now % count.span + count.span, 0, false
+    if stop and tonumber(stop) >= count.stop then
+      count.stop, count.calls, count.begun = tonumber(stop), tonumber(calls), true
+    end
     over = over or count.calls >= count.most
   end
   for at, count in ipairs(counts) do
@@ -28,7 +30,12 @@ local function count_call(keys, values)
     keys[place + at] = nil
     if not over then
       count.calls = count.calls + 1
-      redis.call('SET', key, string.format('%d %d', count.stop, count.calls), 'PX', 2 * count.span)
+      local text = string.format('%d %d', count.stop, count.calls)
+      if count.begun then
+        redis.call('SET', key, text, 'KEEPTTL')
+      else
+        redis.call('SET', key, text, 'PX', 2 * count.span)
+      end
     end
     told[#told + 1] = math.max(count.most - count.calls, 0)
     told[#told + 1] = math.min(count.stop - now, count.span)

@@ -34,8 +34,9 @@ class Store:
     def call(self, command: str, key: str, *words: object) -> str:
         if command == "GET":
             return self.get(key)
-        text, _, keep_ms = words
-        self._held[key] = (str(text), self.now_ms + int(str(keep_ms)))
+        text, how, *keep_ms = words
+        kept = self._held[key][1] if how == "KEEPTTL" else self.now_ms + int(str(*keep_ms))
+        self._held[key] = (str(text), kept)
         return "OK"
 
 
