@@ -12,10 +12,10 @@ ARGV[3] properties  JSON, for windows with a filter
 ARGV[4] explain     1: say what decided
 ARGV[5...] part     one, as read_parts; its amount is what is required, may be zero or negative
 
-Returns {status, allowed, answering, required, descriptions, explanation}: 1 done, 2 customer missing, 3 entity missing,
-5 rows are due (settle first); allowed is 1 when it may be, else 0; answering is the place of the feature whose balance
-answers, required the amount in its units (hot-path section 2.3); descriptions as describe_feature, explanation as
-explain_plan
+Returns {status, allowed, answering, required, descriptions, explanation} as one text (pack_reply), or the status alone
+where it is not 1: 1 done, 2 customer missing, 3 entity missing, 5 rows are due (settle first); allowed is 1 when it may
+be, else 0; answering is the place of the feature whose balance answers, required the amount in its units (hot-path
+section 2.3); descriptions as describe_feature, explanation as explain_plan
 ]]
 --@counted
 --@no-writes
@@ -25,25 +25,28 @@ explain_plan
 --@include to_pool
 --@include describe_feature
 --@include explain_plan
+--@include pack_reply
 --@include plain_part
 --@include plain_row
 --@include read_fields
 
 local now, entity, explain = tonumber(ARGV[1]), ARGV[2], ARGV[4] == '1'
-local feature, required = plain_part(ARGV, 5)
+local feature, required, text = plain_part(ARGV, 5)
 local read, held
 if feature and not explain then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
   local seen, left, overdraws = plain_row(read, held, feature, now)
   local allowed = seen and (required <= 0 or required <= left)
-  if allowed or seen and not overdraws then return { 1, allowed and 1 or 0, 1, required, { seen }, {} } end
+  if allowed or seen and not overdraws then
+    return (allowed and '1\0011\0011\1' or '1\0010\0011\1') .. text .. '\1' .. table.concat(seen, '\4') .. '\1'
+  end
 end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
 local parts, obstacle = read_parts(keys, ARGV, 5, entity, now, read, held)
-if not parts then return { obstacle, 0, 1, 0, {}, {} } end
+if not parts then return obstacle end
 local states, amount = parts[1].states, parts[1].amount
 for _, state in ipairs(states) do
-  if state.rolls then return { 5, 0, 1, 0, {}, {} } end -- else what rolls over would depend on who looked when
+  if state.rolls then return 5 end -- else what rolls over would depend on who looked when
 end
 local plan = make_plan(states, parts[1].ratios, now, ARGV[3])
 
@@ -68,4 +71,4 @@ end
 local allowed = amount <= 0 or decide(plan, amount, 'reject') == 0
 local described = {}
 for at, state in ipairs(states) do described[at] = describe_feature(state, true) end
-return { 1, allowed and 1 or 0, answering, required, described, explain and explain_plan(plan) or {} }
+return pack_reply({ 1, allowed and 1 or 0, answering, required, described, explain and explain_plan(plan) or {} })

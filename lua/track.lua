@@ -27,11 +27,12 @@ ARGV[11] fingerprint  empty, or what identifies the call under its idempotency k
 ARGV[12] keep_ms    how long the reply is kept
 ARGV[13...] parts   as read_parts
 
-Returns {status, applied units of each part, descriptions, moves}: descriptions has for each part one of each of its
-pools; moves has for each part lists of feature, row line, units moved (consumed > 0), next reset; 1 done, 2 customer
-missing, 3 entity missing, 4 denied (nothing written; descriptions of what there is), 5 rows are due (settle first),
-9 a balance would leave the exact range, 11 the lock exists, 13 replayed (the second value is the packed reply), 14 the
-idempotency key belongs to another call (nothing written for any of these)
+Returns {status, applied units of each part, descriptions, moves} as one text (pack_reply), or the status alone where
+there is no more to say: descriptions has for each part one of each of its pools; moves has for each part lists of
+feature, row line, units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity missing, 4 denied
+(nothing written; descriptions of what there is), 5 rows are due (settle first), 9 a balance would leave the exact
+range, 11 the lock exists, 13 replayed (the rest is that of the first reply), 14 the idempotency key belongs to another
+call (nothing written for any of these)
 ]]
 --@counted
 --@include read_parts
@@ -49,6 +50,7 @@ idempotency key belongs to another call (nothing written for any of these)
 --@include append_entry
 --@include entry_text
 --@include keep_reply
+--@include pack_reply
 --@include plain_part
 --@include plain_row
 --@include read_fields
@@ -61,8 +63,8 @@ local lock_id, expires = string.match(ARGV[10], '^(.*)\t(%d+)$')
 if fingerprint ~= '' then
   local kept = redis.call('GET', KEYS[9])
   if kept then
-    if string.sub(kept, 1, #fingerprint + 1) ~= fingerprint .. '\n' then return { 14, '' } end
-    return { 13, string.sub(kept, #fingerprint + 2) }
+    if string.sub(kept, 1, #fingerprint + 1) ~= fingerprint .. '\n' then return 14 end
+    return '13' .. string.sub(kept, #fingerprint + 3)
   end
 end
 local moment = tonumber(now)
@@ -79,7 +81,8 @@ if feature and amount > 0 and not dry and not lock_id then
     redis.call('XADD', KEYS[6], '*', 'e', entry_text('track', head, read[1], seq, now, request_id, '\nE\t' .. feature
       .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t' .. ARGV[7] .. '\t' .. properties
       .. '\n' .. line))
-    local reply = { 1, { amount }, { { seen } }, { { { feature, row.line, amount, row.due } } } }
+    local reply = '1\1' .. text .. '\1' .. table.concat(seen, '\4')
+      .. '\1' .. feature .. '\4' .. row.line .. '\4' .. text .. '\4' .. row.due
     return keep_reply(KEYS[9], fingerprint, reply, ARGV[12])
   end
 end
@@ -89,33 +92,33 @@ local keys = {
   locks = KEYS[7], holds = KEYS[8],
 }
 local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment, read, held)
-if not parts then return { obstacle, {}, {}, {} } end
+if not parts then return obstacle end
 if lock_id then
   local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
   local owner, id = string.match(redis.call('HGET', keys.locks, env .. '\t' .. lock_id) or '',
     '^([^\t]+)\t[^\t]*\t[^\t]*\t%-?%d+\t%d+\t%d+\t([^\t]*)\t')
   local outlived = owner == customer and id ~= parts[1].states[1].id -- the customer was deleted since
-  if owner and not outlived then return { 11, {}, {}, {} } end
+  if owner and not outlived then return 11 end
 end
 if dry or #parts > 1 then -- all of them can be applied, or none is
   local reply = { 1, {}, {}, {} }
   for _, part in ipairs(parts) do
     obstacle = decide_part(part, mode, moment, properties) or obstacle
-    if obstacle == 9 then return { 9, {}, {}, {} } end
+    if obstacle == 9 then return 9 end
     preview_plan(part.plan, part.applied, dry and keys)
     add_answer(reply, part)
   end
   leave_answers(reply, parts)
-  if dry and not obstacle then return reply end
+  if dry and not obstacle then return pack_reply(reply) end
   parts = read_parts(keys, ARGV, 13, entity, moment)
 else
   obstacle = decide_part(parts[1], mode, moment, properties)
-  if obstacle == 9 then return { 9, {}, {}, {} } end
+  if obstacle == 9 then return 9 end
 end
 if obstacle == 4 then
   local reply = { 4, {}, {}, {} }
   for _, part in ipairs(parts) do add_answer(reply, part) end
-  return { 4, {}, reply[3], {} }
+  return pack_reply({ 4, {}, reply[3], {} })
 end
 
 local first = parts[1].states[1]
@@ -144,4 +147,4 @@ for _, part in ipairs(parts) do
 end
 leave_answers(reply, parts)
 append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
-return keep_reply(KEYS[9], fingerprint, reply, ARGV[12])
+return keep_reply(KEYS[9], fingerprint, pack_reply(reply), ARGV[12])

@@ -150,32 +150,39 @@ class Pieces:
             return format_units(units, self.precision).encode()
         return b"%d" % whole
 
-    def checked(self, scope: Scope, reply: Sequence[Any], now_ms: int) -> bytes | None:
-        """Return the answer to a check that was carried out; None when it is not plain."""
+    def checked(self, scope: Scope, reply: Sequence[bytes], now_ms: int) -> bytes | None:
+        """Return the answer to a check that was carried out; None when it is not plain.
+
+        ``reply`` has the texts of a ``gateway.scripts.CheckReply``, here and below.
+        """
         _, allowed, _, required, described, _ = reply
-        balance = self.balance(described[0], now_ms, entity_level=bool(scope.entity))
+        balance = self.balance(described, now_ms, entity_level=bool(scope.entity))
         if balance is None:
             return None
-        verdict = b"true" if allowed == 1 else b"false"
+        verdict = b"true" if allowed == b"1" else b"false"
+        wanted = self.number(int(required))
         if scope.entity:
-            return _CHECK_ENTITY % (verdict, *scope, self.number(required), balance)
-        return _CHECK % (verdict, scope.customer, self.number(required), balance)
+            return _CHECK_ENTITY % (verdict, *scope, wanted, balance)
+        return _CHECK % (verdict, scope.customer, wanted, balance)
 
-    def tracked(self, scope: Scope, units: int, reply: Sequence[Any], now_ms: int) -> bytes | None:
+    def tracked(
+        self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
+    ) -> bytes | None:
         """Return the answer to a track of so many units; None when it is not plain."""
-        _, _, ((seen,),), (moves,) = reply
-        balance = self.balance(seen, now_ms, entity_level=bool(scope.entity))
+        _, _, described, moved = reply
+        balance = self.balance(described, now_ms, entity_level=bool(scope.entity))
         if balance is None:
             return None
         deductions = []
-        for _, line, delta, due in moves:
+        for move in moved.split(b"\x03") if moved else ():
+            _, line, delta, due = move.split(b"\x04")
             rows = self._rows(line)
             if rows is None:
                 return None
             source = rows.sources[0]
-            value = self.number(delta)
+            value = self.number(int(delta))
             deductions.append(
-                source.deduction % (_time(due), value)
+                source.deduction % (_time(int(due)), value)
                 if source.resets
                 else source.deduction % value
             )
@@ -184,11 +191,9 @@ class Pieces:
             return _TRACK_ENTITY % (*scope, *told)
         return _TRACK % (scope.customer, *told)
 
-    def balance(self, seen: Sequence[bytes], now_ms: int, *, entity_level: bool) -> bytes | None:
-        """Return the balance a description shows; None where it is not plain, or none is there.
-
-        ``seen`` has the texts of a ``gateway.scripts.Description``, in its order.
-        """
+    def balance(self, described: bytes, now_ms: int, *, entity_level: bool) -> bytes | None:
+        """Return the balance a description shows; None where it is not plain, or none is there."""
+        seen = described.split(b"\x04")
         _, text, live, held, counts, own_text, own_live, slots = seen[:8]
         rules, extras, own_rules, own_extras, rolled = seen[8:]
         # The holds of all, and what rolled over of entities, the customer's level alone shows.

@@ -37,7 +37,7 @@ from gateway.engine.verdicts import PlainUse
 from gateway.errors import GatewayError, InvalidInputsError, UnavailableError
 from gateway.messages.common import ABSENT, Json, Number, given
 from gateway.ports import Clock, FeatureRecord
-from gateway.scripts import Scripts, Status, check_reply, track_reply
+from gateway.scripts import Scripts, check_reply, track_reply
 from gateway.scripts.packed import Head, Packer, check_command, track_command
 from gateway.scripts.rates import TICKET
 from gateway.stepping import Ask, Done
@@ -284,12 +284,13 @@ class PlainCalls:
         if isinstance(reply, Exception):
             return self._failed_check(use, reply)
         self._scripts.heard()
-        if reply[0] != Status.DONE:
+        if isinstance(reply, int):  # a status alone: it was not carried out
             return None
-        body = use.feature.pieces.checked(use.scope, reply, now_ms)
+        told = reply.split(b"\x01")
+        body = use.feature.pieces.checked(use.scope, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
-        if reply[1] != 1:
+        if told[1] != b"1":
             self._engine.denials.count(use.env, use.customer_id, use.feature.record.id, "check")
         return Reply(200, body, (JSON,))
 
@@ -309,9 +310,10 @@ class PlainCalls:
             error = self._scripts.outcome(reply, changes=True)
             return None if error is None else error_reply(error, use.env)
         self._scripts.heard()
-        if reply[0] != Status.DONE:
+        if isinstance(reply, int):
             return None
-        body = use.feature.pieces.tracked(use.scope, use.units, reply, now_ms)
+        told = reply.split(b"\x01")
+        body = use.feature.pieces.tracked(use.scope, use.units, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
         return Reply(200, body, (JSON,))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,58 +222,47 @@ class Context(NamedTuple):
         return f"{self.env}\t{self.customer_id}"
 
 
-def description_of(parts: Sequence[bytes]) -> Description:
-    return Description(*(part.decode() for part in parts))
+def description_of(text: bytes) -> Description:
+    return Description(*text.decode().split("\x04"))
 
 
-def check_reply(reply: Sequence[Any]) -> CheckReply:
-    """Return what ``check`` said."""
-    status = Status(reply[0])
-    if status is not Status.DONE:
-        return CheckReply(status)
+def check_reply(reply: bytes | int) -> CheckReply:
+    """Return what ``check`` said, a text as ``pack_reply`` writes it or a status alone."""
+    if isinstance(reply, int):
+        return CheckReply(Status(reply))
+    status, allowed, answering, required, described, explained = reply.split(b"\x01")
     return CheckReply(
-        status,
-        reply[1] == 1,
-        reply[2] - 1,
-        reply[3],
-        [description_of(item) for item in reply[4]],
-        [text.decode() for text in reply[5]],
+        Status(int(status)),
+        allowed == b"1",
+        int(answering) - 1,
+        int(required),
+        [description_of(text) for text in described.split(b"\x02")],
+        explained.decode().split("\x02") if explained else [],
     )
 
 
-def track_reply(reply: Sequence[Any]) -> TrackReply:
-    """Return what ``track`` said; a reply that is replayed has status REPLAYED and is whole."""
-    status = Status(reply[0])
-    if status is Status.MISMATCH:
-        return TrackReply(status, [], [], [])
-    if status is Status.REPLAYED:
-        reply = unpack(reply[1])
+def track_reply(reply: bytes | int) -> TrackReply:
+    """Return what ``track`` said, as above; a reply that is replayed is whole but for its status,
+    REPLAYED.
+    """
+    if isinstance(reply, int):
+        return TrackReply(Status(reply), [], [], [])
+    status, applied, described, moved = reply.split(b"\x01")
     return TrackReply(
-        status,
-        [int(units) for units in reply[1]],
-        [[description_of(item) for item in part] for part in reply[2]],
+        Status(int(status)),
+        [int(units) for units in applied.split(b"\x02") if units],
         [
-            [
-                Move(feature.decode(), line.decode(), int(delta), int(due))
-                for feature, line, delta, due in part
-            ]
-            for part in reply[3]
-        ],
-    )
-
-
-def unpack(text: bytes) -> list[Any]:
-    """Return a reply as ``pack_reply`` wrote it: four levels of lists."""
-    status, applied, described, moved = text.split(b"\x01")
-    return [
-        status,
-        applied.split(b"\x02"),
-        [
-            [pool.split(b"\x04") for pool in part.split(b"\x03")]
+            [description_of(pool) for pool in part.split(b"\x03")]
             for part in described.split(b"\x02")
         ],
         [
-            [move.split(b"\x04") for move in part.split(b"\x03") if move]
+            [_move_of(move) for move in part.split(b"\x03") if move]
             for part in moved.split(b"\x02")
+            if applied
         ],
-    ]
+    )
+
+
+def _move_of(text: bytes) -> Move:
+    feature, line, delta, due = text.decode().split("\x04")
+    return Move(feature, line, int(delta), int(due))

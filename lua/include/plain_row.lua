@@ -9,9 +9,9 @@ It applies when no controls bind the feature on either level, and all that is in
 not unlimited, no rollover, not due, not expired, used not below zero, and the sums far from the end of the exact range.
 
 plain_row(read, held, feature, now_ms, spending): read and held as read_fields returns them.
-Returns nil, or seen (as describe_feature), left (units above zero), overdraws (pay per use) and, for spending, where
-more use changes no index, a table: kind, id, line, period, due, used, total (of all that moves with it), before and
-after (the text around that number).
+Returns nil, or seen (the list describe_feature joins), left (units above zero), overdraws (pay per use) and, for
+spending, where more use changes no index, a table: kind, id, line, period, due, used, total (of all that moves with
+it), before and after (the text around that number).
 ]]
 local function plain_row(read, held, feature, now, spending)
   local line, live, kind = read[4], read[5], 'c'
@@ -54,7 +54,7 @@ local function plain_row(read, held, feature, now, spending)
     feature, line, live, read[6] or '', '0', '', '', slot, '', read[9] or '', '', held and held[6] or '', read[7] or '',
   }
   return seen, left, string.find(flags, 'o', 1, true), spending and begun and {
-    kind = kind, id = id, line = line, period = period, due = tonumber(due), used = used, total = total,
+    kind = kind, id = id, line = line, period = period, due = due, used = used, total = total,
     before = before, after = rest,
   }
 end

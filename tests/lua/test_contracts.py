@@ -103,8 +103,9 @@ def test_arguments_are_those_the_header_documents(name: str) -> None:
 def test_every_verdict_is_named_and_has_its_twin(name: str) -> None:
     text = source(name)
     named = named_statuses(header_of(text))
-    returned = {int(number) for number in re.findall(r"(?:return|reply =) \{ (\d+)", body_of(text))}
-    if "return { obstacle, " in body_of(text):  # what stands in the way of reading
+    returns = r"(?:return|reply =) (?:pack_reply\()?(?:\{ |\(.+'|')?(\d+)"
+    returned = {int(number) for number in re.findall(returns, body_of(text))}
+    if re.search(r"return (\{ )?obstacle\b", body_of(text)):  # what stands in the way of reading
         parts = body_of(source("include/read_parts"))
         returned |= named & {int(number) for number in re.findall(r"return nil, (\d+)", parts)}
     assert returned == named

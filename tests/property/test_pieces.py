@@ -99,8 +99,9 @@ def seen(draw: st.DrawFn, row: st.SearchStrategy[Row], *, entity_level: bool) ->
 def both_checks(
     text: list[bytes], precision: int, units: int, *, allowed: bool, entity_level: bool
 ) -> tuple[bytes | None, bytes]:
-    reply = [1, int(allowed), 1, units, [text], []]
-    written = Pieces("calls", precision).checked(scope_of(entity_level), reply, NOW_MS)
+    reply = b"1\x01%d\x011\x01%d\x01%b\x01" % (allowed, units, b"\x04".join(text))
+    told = reply.split(b"\x01")
+    written = Pieces("calls", precision).checked(scope_of(entity_level), told, NOW_MS)
     asked = Asked([feature_of(precision)], Part("calls", units))
     full = checked(subject_of(entity_level), asked, check_reply(reply), NOW_MS)
     return written, _encode(full)
@@ -109,8 +110,10 @@ def both_checks(
 def both_tracks(
     text: list[bytes], precision: int, units: int, moves: list[Any], *, entity_level: bool
 ) -> tuple[bytes | None, bytes]:
-    reply = [1, [units], [[text]], [moves]]
-    written = Pieces("calls", precision).tracked(scope_of(entity_level), units, reply, NOW_MS)
+    moved = b"\x03".join(b"%b\x04%b\x04%d\x04%d" % tuple(move) for move in moves)
+    reply = b"1\x01%d\x01%b\x01%b" % (units, b"\x04".join(text), moved)
+    told = reply.split(b"\x01")
+    written = Pieces("calls", precision).tracked(scope_of(entity_level), units, told, NOW_MS)
     asked = Asked([feature_of(precision)], Part("calls", units))
     subject = subject_of(entity_level)
     use = Use(subject.entity_id, [asked.part], NOW_MS)

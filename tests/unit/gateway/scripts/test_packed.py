@@ -38,7 +38,7 @@ class Told(Redis):
 
     async def execute_command(self, *words: Any, **_: Any) -> Any:  # noqa: ANN401 - as inherited
         self.words = words
-        missing = [int(Status.CUSTOMER_MISSING), [], [], []]
+        missing = int(Status.CUSTOMER_MISSING)
         return [int(Status.DONE), [1, 1, 1, 1], missing] if self.counts else missing
 
 

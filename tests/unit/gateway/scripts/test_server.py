@@ -27,6 +27,9 @@ from gateway.scripts.pipe import Pipe, PipeLostError, PipeUnsentError, Receiver
 
 KEYS = customer_keys("sandbox", "ada", 64)
 
+CHECKED = b"\x01".join((b"1", b"1", b"1", b"1", b"\x04" * 12, b""))
+"""A reply of ``check``."""
+
 
 class Broken(Redis):
     """A client whose first commands fail as told; what it is asked is kept."""
@@ -40,7 +43,7 @@ class Broken(Redis):
         self.asked.append(words[0])
         if self._failures:
             raise self._failures.pop(0)
-        return cast("Any", [int(Status.DONE), 1, 1, 1, [[b""] * 13], []])
+        return CHECKED if words[0] == "FCALL_RO" else [int(Status.DONE)]
 
 
 async def change(client: Redis) -> Status:
@@ -122,7 +125,7 @@ class Shared(Pipe):
 
     async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - as inherited
         self.asked.append(words[0])
-        return [int(Status.CUSTOMER_MISSING)]
+        return int(Status.CUSTOMER_MISSING)
 
     def send(self, command: bytes, receiver: Receiver) -> None:
         if self._is_full:
@@ -202,7 +205,7 @@ class Restarted(Redis):
         if words[0] == "FCALL_RO" and not had_it:
             await self._callers.wait()
             raise ResponseError("Function not found")
-        return cast("Any", [int(Status.CUSTOMER_MISSING)])
+        return int(Status.CUSTOMER_MISSING)
 
 
 async def test_of_all_calls_that_miss_the_library_one_brings_it() -> None:
