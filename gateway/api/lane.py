@@ -6,6 +6,9 @@ scope, the task and the messages of ASGI are not made. Whatever is unusual (anot
 ``Expect``, an upgrade, HTTP/1.0) goes on to ASGI as if the lane were not there, and the answers are
 the same bytes either way: both come from ``Exchange``.
 
+A request that arrives whole, on a connection that waits for one, and whose head is known
+(``gateway.api.heads``) needs no parser either.
+
 It relies on uvicorn's internals, which is why that is pinned to one minor release.
 """
 
@@ -21,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import Reply
 from gateway.api.exchange import Answers, ClientGoneError
+from gateway.api.heads import Head, Heads
 from gateway.api.operation import Operation
 from gateway.api.plain import PlainCalls
 from gateway.stepping import drive
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _CLOSE: Final = b"connection: close\r\n"
 _BUSY: Final = math.inf
+_HEAD_END: Final = b"\r\n\r\n"
 
 
 class _NoEvent:
@@ -46,7 +51,6 @@ class _HotCall:
 
     __slots__ = (
         "_protocol",
-        "_size",
         "body",
         "disconnected",
         "headers",
@@ -55,6 +59,7 @@ class _HotCall:
         "more_body",
         "operation",
         "response_complete",
+        "size",
     )
 
     def __init__(
@@ -66,7 +71,7 @@ class _HotCall:
         keep_alive: bool,
     ) -> None:
         self._protocol = protocol
-        self._size = 0
+        self.size = 0
         self.operation = operation
         self.headers = headers
         self.keep_alive = keep_alive
@@ -78,8 +83,8 @@ class _HotCall:
 
     def take(self, data: bytes) -> None:
         """Keep a part of the body, or only count it once there is too much."""
-        self._size += len(data)
-        if self._size <= self._protocol.body_bytes_max:
+        self.size += len(data)
+        if self.size <= self._protocol.body_bytes_max:
             self.body += data
         else:
             self.body.clear()
@@ -87,7 +92,11 @@ class _HotCall:
     @property
     def is_endless(self) -> bool:
         """Whether so much came that not even a refusal is worth reading the rest."""
-        return self._size > self._protocol.body_bytes_max + DRAIN_BYTES_MAX
+        return self.size > self._protocol.body_bytes_max + DRAIN_BYTES_MAX
+
+    def filled(self, rest: int) -> bool:
+        """Whether so many bytes behind the head are its body as it is, and more may follow it."""
+        return self.keep_alive and not self.more_body and self.size == rest
 
     def begin(self) -> None:
         """Answer; the body is complete."""
@@ -95,7 +104,7 @@ class _HotCall:
         if protocol.transport.is_closing():
             # Behind a request that was the last one, nothing is carried out.
             return
-        if protocol.plain is None or self._size > protocol.body_bytes_max:
+        if protocol.plain is None or self.size > protocol.body_bytes_max:
             self._begin_longer()
         else:
             body = bytes(self.body)
@@ -108,7 +117,7 @@ class _HotCall:
         drive(answer, self._end, cast("Any", self._protocol.tasks))
 
     async def _read_body(self) -> bytes:
-        if self._size > self._protocol.body_bytes_max:
+        if self.size > self._protocol.body_bytes_max:
             raise body_too_large(self._protocol.body_bytes_max)
         return bytes(self.body)
 
@@ -147,11 +156,38 @@ class FastLane(HttpToolsProtocol):
     """Uvicorn's protocol with a shorter way for hot routes; ``make_lane`` binds it to them."""
 
     hot: ClassVar[dict[bytes, Operation]]
+    heads: ClassVar[Heads]
     exchange: ClassVar[Answers]
     plain: ClassVar[PlainCalls | None]
     body_bytes_max: ClassVar[int]
 
     _idle_since = _BUSY
+    knows_heads = True
+    """False when every request has to go through the parser."""
+    _is_between = True
+    """Whether the parser waits for the beginning of a request."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came: a whole request with a head that is known, or anything else."""
+        before = cast("Any", self.cycle)
+        waits = self._is_between and (before is None or before.response_complete)
+        if not waits or not self.knows_heads:
+            super().data_received(data)
+            return
+        end = data.find(_HEAD_END) + len(_HEAD_END)
+        head = self.heads.known.get(data[:end])
+        if head is None or len(data) != end + head.body_bytes:
+            super().data_received(data)
+            call = cast("Any", self.cycle)
+            if call is not before and isinstance(call, _HotCall) and call.filled(len(data) - end):
+                self.heads.remember(data[:end], Head(call.operation, call.headers, call.size))
+            return
+        self._idle_since = _BUSY
+        call = _HotCall(self, head.operation, head.headers, keep_alive=True)
+        self.cycle = cast("Any", call)
+        call.take(data[end:])
+        call.more_body = False
+        call.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -195,6 +231,7 @@ class FastLane(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._is_between = False
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
@@ -235,6 +272,7 @@ class FastLane(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer a hot call whose turn it is."""
+        self._is_between = True
         call = cast("Any", self.cycle)
         if not isinstance(call, _HotCall):
             super().on_message_complete()
@@ -245,7 +283,8 @@ class FastLane(HttpToolsProtocol):
                 call.begin()
 
     def _waits(self, call: _HotCall) -> bool:
-        return any(waiting is call for waiting, _ in cast("Any", self.pipeline))
+        pipeline = cast("Any", self.pipeline)
+        return bool(pipeline) and any(waiting is call for waiting, _ in pipeline)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - a cycle or a call
         if isinstance(cycle, _HotCall):
@@ -268,6 +307,7 @@ def make_lane(
         """The lane of one application."""
 
     Lane.hot = {operation.path.encode(): operation for operation in operations if operation.hot}
+    Lane.heads = Heads()
     Lane.exchange = exchange
     Lane.plain = plain
     Lane.body_bytes_max = body_bytes_max

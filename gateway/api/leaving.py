@@ -21,6 +21,7 @@ def leave(connection: HttpToolsProtocol) -> None:
     held = cast("Any", connection)
     if held.parser is not None and not isinstance(held.parser, _LastRequest):
         held.parser = _LastRequest(held)
+        held.knows_heads = False  # of the fast lane: a head it knows says that it is kept
 
 
 class _LastRequest:
