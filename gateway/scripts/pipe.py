@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -108,6 +108,7 @@ class Pipe:
         self._is_closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._watch_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +124,30 @@ class Pipe:
         """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
         return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
 
+    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Return the replies to commands that leave together. Raises the first fault among them."""
+        if not commands:
+            return []
+        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
+        replies = cast("list[Any]", await Ask(partial(self._send_all, packed)))
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
+        if self.in_flight + len(commands) > self._in_flight_max:
+            raise PipeUnsentError("Too many calls wait for Redis")
+        replies: list[Any] = []
+
+        def take(reply: object) -> None:
+            replies.append(reply)
+            if len(replies) == len(commands):
+                receiver(replies)
+
+        for command in commands:
+            self.send(command, take)
+
     def send(self, command: bytes, receiver: Receiver) -> None:
         """Ask, without a coroutine: ``receiver`` is called once, later, with what came.
 
@@ -132,7 +157,7 @@ class Pipe:
             raise PipeUnsentError("the connection is closed")
         if self.in_flight >= self._in_flight_max:
             raise PipeUnsentError("Too many calls wait for Redis")
-        loop = asyncio.get_running_loop()
+        loop = self._loop or self._take_loop()
         slot = _Slot(receiver, loop.time() + self._timeout_s)
         self._waiting.append((command, slot))
         if not self._is_flushing:
@@ -158,6 +183,11 @@ class Pipe:
         """Close the connection; calls in flight fail, the next one opens another."""
         if self._wire is not None:
             self._wire.close()
+
+    def _take_loop(self) -> asyncio.AbstractEventLoop:
+        # To be asked for the loop costs Python a system call each time.
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def _flush(self) -> None:
         self._is_flushing = False
@@ -250,7 +280,8 @@ class _Wire(asyncio.Protocol):
         self, transport: asyncio.Transport, lost: Callable[[_Wire, Exception | None], None]
     ) -> None:
         self.slots: deque[_Slot] = deque()
-        self.heard_at = asyncio.get_running_loop().time()
+        self._time = asyncio.get_running_loop().time
+        self.heard_at = self._time()
         self._transport = transport
         self._lost = lost
         self._is_lost = False
@@ -288,7 +319,7 @@ class _Wire(asyncio.Protocol):
         self._end(None)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._time()
         reader, slots = self._reader, self.slots
         try:
             reader.feed(data)

@@ -83,6 +83,18 @@ async def test_an_error_reply_is_the_callers_own(pipe: Pipe) -> None:
     assert isinstance(answers[1], ResponseError)
 
 
+async def test_commands_that_are_asked_together_are_answered_in_their_order(pipe: Pipe) -> None:
+    await pipe.call("PING")
+    between = asyncio.create_task(pipe.call("ECHO", "other"))
+    echoes = [("ECHO", str(number)) for number in range(100)]
+    assert await pipe.call_all(echoes) == [b"%d" % number for number in range(100)]
+    assert await between == b"other"
+    assert await pipe.call_all([]) == []
+    with pytest.raises(ResponseError):
+        await pipe.call_all([("ECHO", "a"), ("GET",), ("ECHO", "b")])
+    assert await pipe.call("ECHO", "next") == b"next"
+
+
 async def test_a_cancelled_call_shifts_no_reply(pipe: Pipe) -> None:
     await pipe.call("PING")
     tasks = [asyncio.create_task(pipe.call("ECHO", str(number))) for number in range(100)]
@@ -203,6 +215,9 @@ async def test_no_more_calls_wait_than_may(tmp_path: Path) -> None:
         await until(lambda: pipe.in_flight == 3)
         with pytest.raises(PipeUnsentError, match="Too many"):
             await pipe.call("PING")
+        with pytest.raises(PipeUnsentError, match="Too many"):
+            await pipe.call_all([("PING",)])
+        assert pipe.in_flight == 3
         free.set()
         assert await asyncio.gather(*waiting) == [b"PONG"] * 3
 
