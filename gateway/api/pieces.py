@@ -205,7 +205,8 @@ class Pieces:
             return None
         is_special = own.is_special or rows.is_special
         if entity_level:
-            shown, shared = _singles(own.sources, own_live), _singles(rows.sources, live)
+            shown = _singles(own.sources, own_live) if own_text else []
+            shared = _singles(rows.sources, live) if text else []
             if rows.has_slots:
                 shown += _slots(shared, slots)
                 shared = [one for one in shared if not one[0].is_slot]

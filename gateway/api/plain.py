@@ -50,6 +50,9 @@ Told = tuple[str, str, bytes, float]
 _LONGER = frozenset({b"idempotency-key", b"x-durability"})
 """Headers that ask for more than units."""
 
+WHOM_MAX = 20_000
+"""Customers and entities remembered, about 1 KiB each; beyond it the memory starts anew."""
+
 _DIGITS_MAX = len(str(UNITS_MAX))
 _NULL = b"\\u0000"
 
@@ -83,21 +86,29 @@ class Feature(NamedTuple):
     pieces: Pieces
 
 
+class Whom(NamedTuple):
+    """A customer, or one of its entities, ready to be sent and shown."""
+
+    customer_id: str
+    entity_id: str
+    entity: bytes
+    head: Head
+    scope: Scope
+
+
 class Use(NamedTuple):
-    """What is asked, ready to be sent and shown."""
+    """What is asked."""
 
     env: str
     feature: Feature
-    customer_id: str
-    entity_id: str
+    whom: Whom
     units: int
-    head: Head
-    scope: Scope
 
     @property
     def plain(self) -> PlainUse:
         """What the engine needs to answer."""
-        return PlainUse(self.env, self.customer_id, self.entity_id, self.feature.record, self.units)
+        record, whom = self.feature.record, self.whom
+        return PlainUse(self.env, whom.customer_id, whom.entity_id, record, self.units)
 
 
 class PlainParts(NamedTuple):
@@ -119,6 +130,7 @@ class PlainCalls:
         self._agenda = self._engine.planner.agenda
         self._longer = longer
         self._features: dict[tuple[str, str], Feature | None] = {}
+        self._known: dict[tuple[str, str, str, str | None], Whom] = {}
         self._snapshot: Snapshot | None = None
         self._encode = msgspec.json.Encoder().encode
         self._decode_check = msgspec.json.Decoder(PlainCheck).decode
@@ -213,8 +225,8 @@ class PlainCalls:
         if use is None:
             return False
         now_ms = self._clock.now_ms(use.env)
-        entity = use.entity_id.encode()
-        command = check_command(use.head, now_ms, entity, use.feature.name, use.units)
+        whom = use.whom
+        command = check_command(whom.head, now_ms, whom.entity, use.feature.name, use.units)
         return self._scripts.begin(command, partial(tell, partial(self._checked, use, now_ms)))
 
     def _track(
@@ -226,8 +238,9 @@ class PlainCalls:
         if use is None or properties is None:
             return False
         now_ms = self._clock.now_ms(use.env)
-        entity, name = use.entity_id.encode(), use.feature.name
-        command = track_command(use.head, (request_id, now_ms, entity, properties), name, use.units)
+        whom = use.whom
+        told = (request_id, now_ms, whom.entity, properties)
+        command = track_command(whom.head, told, use.feature.name, use.units)
         return self._scripts.begin(command, partial(tell, partial(self._tracked, use, now_ms)))
 
     def _use(
@@ -238,19 +251,25 @@ class PlainCalls:
         if feature is None or (self._agenda.known and self._is_due(env, asked.customer_id)):
             return None
         key_id = principal.key_id if self._packer.is_by_key else ""
-        head = self._packer.known(env, asked.customer_id, key_id)
+        key = (env, key_id, asked.customer_id, asked.entity_id)
+        whom = self._known.get(key) or self._meet(*key)
+        return Use(env, feature, whom, _units(bytes(amount), feature))
+
+    def _meet(self, env: str, key_id: str, customer_id: str, entity_id: str | None) -> Whom:
+        """Remember a customer or an entity; its ids must be such."""
+        head = self._packer.known(env, customer_id, key_id)
         if head is None:
-            shapes.customer_id(asked.customer_id)
-            head = self._packer.head(env, asked.customer_id, key_id)
-        customer = b'"%b"' % asked.customer_id.encode()
-        if asked.entity_id is None:
-            entity_id, scope = "", Scope(customer)
-        else:
-            entity_id = asked.entity_id
+            shapes.customer_id(customer_id)
+            head = self._packer.head(env, customer_id, key_id)
+        scope = Scope(b'"%b"' % customer_id.encode())
+        if entity_id is not None:
             shapes.text_id(entity_id, "entity_id")
-            scope = Scope(customer, self._encode(entity_id))
-        units = _units(bytes(amount), feature)
-        return Use(env, feature, asked.customer_id, entity_id, units, head, scope)
+            scope = Scope(scope.customer, self._encode(entity_id))
+        whom = Whom(customer_id, entity_id or "", (entity_id or "").encode(), head, scope)
+        if len(self._known) >= WHOM_MAX:
+            self._known = {}
+        self._known[env, key_id, customer_id, entity_id] = whom
+        return whom
 
     def _is_due(self, env: str, customer_id: str) -> bool:
         """Whether a plan of the customer is to begin or end before anything else is decided."""
@@ -287,11 +306,13 @@ class PlainCalls:
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
         told = reply.split(b"\x01")
-        body = use.feature.pieces.checked(use.scope, told, now_ms)
+        body = use.feature.pieces.checked(use.whom.scope, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
         if told[1] != b"1":
-            self._engine.denials.count(use.env, use.customer_id, use.feature.record.id, "check")
+            self._engine.denials.count(
+                use.env, use.whom.customer_id, use.feature.record.id, "check"
+            )
         return Reply(200, body, (JSON,))
 
     def _failed_check(self, use: Use, fault: Exception) -> Reply | None:
@@ -313,7 +334,7 @@ class PlainCalls:
         if isinstance(reply, int):
             return None
         told = reply.split(b"\x01")
-        body = use.feature.pieces.tracked(use.scope, use.units, told, now_ms)
+        body = use.feature.pieces.tracked(use.whom.scope, use.units, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
         return Reply(200, body, (JSON,))
