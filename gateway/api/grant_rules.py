@@ -37,7 +37,7 @@ TIME_MS_MAX = 10**13 - 1
 LISTED_MAX = 200
 """Balances of one page; each may cost a read of its owner."""
 
-_BALANCE_ID = re.compile(rf"[a-zA-Z0-9_:.-]{{1,{ID_MAX}}}")
+BALANCE_ID = re.compile(rf"[a-zA-Z0-9_:.-]{{1,{ID_MAX}}}")
 _TARGETS = ("remaining", "add_to_balance", "usage")
 
 
@@ -140,7 +140,7 @@ def _names(request: BalanceCreateRequest | BalanceUpdateRequest | BalanceDeleteR
 
 
 def _new_balance_id(balance_id: str) -> None:
-    if _BALANCE_ID.fullmatch(balance_id) is None:
+    if BALANCE_ID.fullmatch(balance_id) is None:
         raise InvalidInputsError(
             f"balance_id: must be 1 to {ID_MAX} letters, digits, underscores, hyphens, colons "
             "or dots"

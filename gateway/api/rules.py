@@ -48,6 +48,9 @@ VERSION_MAX = 1_000_000
 QUERY_MAX = 1_024
 """Characters of a search text or a cursor."""
 
+LIMIT_MAX = 5_000
+"""Rows of a page that is asked for by cursor."""
+
 OFFSET_MAX = 10_000_000
 """Rows an offset may skip; SQL reads them all."""
 
@@ -329,7 +332,7 @@ def _versions(versions: object, field: str) -> None:
 
 def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
     """Refuse a page that is too large for its version, or begins too far away."""
-    most = 5_000 if call.version.cursor_paging else 1_000
+    most = LIMIT_MAX if call.version.cursor_paging else 1_000
     request.limit = shapes.whole(request.limit, "limit", 1, most)
     request.offset = shapes.whole(request.offset, "offset", 0, OFFSET_MAX)
     shapes.name(request.start_cursor, "start_cursor", most=QUERY_MAX)

@@ -29,16 +29,16 @@ DOCUMENT_DEPTH_MAX = 64
 LIST_MAX = 100
 """Elements of a list in a request that states no other maximum."""
 
-_CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
-_PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
-_TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
+PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
+TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
+EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _WHITE = re.compile(rb"[\n\r\t]")
 
 
 def customer_id(value: str, field: str = "customer_id") -> None:
     """Refuse what is no customer id."""
-    if _CUSTOMER_ID.fullmatch(value) is None:
+    if CUSTOMER_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} letters, digits, underscores, hyphens or colons"
         )
@@ -46,7 +46,7 @@ def customer_id(value: str, field: str = "customer_id") -> None:
 
 def plan_id(value: str, field: str = "plan_id") -> None:
     """Refuse what is no plan id."""
-    if _PLAN_ID.fullmatch(value) is None:
+    if PLAN_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} letters, digits, underscores or hyphens"
         )
@@ -54,7 +54,7 @@ def plan_id(value: str, field: str = "plan_id") -> None:
 
 def text_id(value: str, field: str) -> None:
     """Refuse what is no id of a feature, an event or an entity."""
-    if _TEXT_ID.fullmatch(value) is None:
+    if TEXT_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} characters, none of them a control character"
         )
@@ -75,7 +75,7 @@ def name(value: str | None, field: str, *, least: int = 0, most: int = NAME_MAX)
 
 def email(value: str | None, field: str) -> None:
     """Refuse what cannot be an address; whether it exists is nobody's business here."""
-    if value and _EMAIL.fullmatch(value) is None:
+    if value and EMAIL.fullmatch(value) is None:
         raise InvalidInputsError(f"{field}: must be an email address")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import errors
 from gateway.api.errors import status_of
+from gateway.api.legacy.rest import PREFIX, ROUTES
 from gateway.api.operations import COMMON_ERRORS, OPERATIONS
 from tests.fixtures.app import Api
 
@@ -68,12 +69,25 @@ async def document(api: Api) -> Json:
     return body
 
 
-async def test_every_operation_is_in_the_document(document: Json) -> None:
-    posts = {path for path, methods in document["paths"].items() if "post" in methods}
+async def test_every_route_that_is_served_is_in_the_document(api: Api, document: Json) -> None:
+    """But the files of the API page, which mean nothing to anybody else."""
+    shown = {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+    operations = {("POST", operation.path) for operation in OPERATIONS}
+    rest = {(route.method, route.path) for route in ROUTES}
+    served = {route.path for route in api.app.routes} - {path for _, path in operations}
+    pages = {path for path in served - {PREFIX} if not path.startswith("/docs/")}
 
     assert document["openapi"] == "3.1.0"
-    assert posts == {operation.path for operation in OPERATIONS}
-    assert {"/health", "/ready"} == set(document["paths"]) - posts
+    assert shown == operations | rest | {("GET", path) for path in pages}
+    assert {"/health", "/ready", "/metrics", "/openapi.json", "/docs"} == pages
+
+
+async def test_no_operation_has_the_id_of_another(document: Json) -> None:
+    ids = [shown["operationId"] for path in document["paths"].values() for shown in path.values()]
+
+    assert len(set(ids)) == len(ids)
 
 
 async def test_operations_are_described(document: Json) -> None:

@@ -203,6 +203,7 @@ class Entity(msgspec.Struct, kw_only=True):
 
 Customers = list[Customer]  # a field named list hides the builtin from its own annotation
 Entities = list[Entity]
+Bins = list[JsonObject]
 
 
 class _Page(msgspec.Struct, kw_only=True):
@@ -256,7 +257,7 @@ class EntityGetOf(EntityGetRequest, kw_only=True):
 class UsageSeries(msgspec.Struct, kw_only=True):
     """Usage in bins: each with its ``period`` and a value for every feature, or for every group."""
 
-    list: list[JsonObject]
+    list: Bins
     total: Json
 
 

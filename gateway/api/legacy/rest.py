@@ -45,7 +45,7 @@ def _switch(values: list[str]) -> object:
     return {"true": True, "false": False}.get(values[-1], values[-1])
 
 
-_QUERY: dict[str, Callable[[list[str]], object]] = {
+QUERY: dict[str, Callable[[list[str]], object]] = {
     "expand": _texts,
     "limit": _number,
     "offset": _number,
@@ -94,9 +94,9 @@ class Route(NamedTuple):
 def _query_fields(query: bytes) -> Fields:
     values: dict[str, list[str]] = {}
     for name, value in parse_qsl(query.decode("latin-1")):
-        if name in _QUERY:
+        if name in QUERY:
             values.setdefault(name, []).append(value)
-    return {name: Raw(_encode(_QUERY[name](sent))) for name, sent in values.items()}
+    return {name: Raw(_encode(QUERY[name](sent))) for name, sent in values.items()}
 
 
 _TODAY = {operation.name: operation for operation in OPERATIONS}

@@ -1,0 +1,78 @@
+"""Headers and queries that calls may send, and the versions a caller may name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api.operation import Operation, always
+from gateway.api.permits import is_public
+from gateway.engine.claims import KEY_MAX
+from gateway.engine.durability import LEVELS
+
+Json = dict[str, Any]
+
+_DAY = r"-(0[1-9]|[12]\d|3[01])"
+_TODAY = (
+    r"2\.([2-9]|[1-9]\d{1,3})(\.\d{1,4})?|([3-9]|[1-9]\d{1,3})(\.\d{1,4}){0,2}"
+    rf"|2026-(03-(1[89]|2\d|3[01])|(0[4-9]|1[0-2]){_DAY})"
+    rf"|20(2[7-9]|[3-9]\d)-(0[1-9]|1[0-2]){_DAY}"
+)
+"""Versions that have the shapes of today, and days since they are served."""
+
+PARAMETERS: dict[str, Json] = {
+    "ApiVersion": {
+        "name": "x-api-version",
+        "in": "header",
+        "description": (
+            "2.2 or later, or a day since 2026-03-18; left out, or newer than known, is the "
+            "newest. 2.1 is served too, and shows `null` for what is left out here; so is 1.2, "
+            "with the shapes of its REST routes"
+        ),
+        "schema": {"type": "string", "pattern": f"^({_TODAY})$"},
+        "example": "2.3.0",
+    },
+    "AnyVersion": {
+        "name": "x-api-version",
+        "in": "header",
+        "description": "1.2 has shapes of its own; left out, the shapes are those of the newest",
+        "schema": {"type": "string", "pattern": f"^(1\\.2|{_TODAY})$"},
+        "example": "1.2",
+    },
+    "IdempotencyKey": {
+        "name": "idempotency-key",
+        "in": "header",
+        "description": "The same call sent again under it is carried out once, and replayed",
+        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
+    },
+    "Durability": {
+        "name": "x-durability",
+        "in": "header",
+        "description": "What the change must have reached before the answer; never less than set",
+        "schema": {"type": "string", "enum": list(LEVELS)},
+    },
+}
+"""What several operations take."""
+
+_EXPAND: Json = {
+    "name": "expand",
+    "in": "query",
+    "description": "`balance.feature` adds the feature to the balance",
+    "schema": {"type": "string"},
+    "example": "balance.feature",
+}
+
+
+def parameters(operation: Operation, version: str = "ApiVersion") -> list[Json]:
+    """Return what an operation takes beside its body."""
+    names = [version]
+    if operation.reads is not always:
+        names += ["IdempotencyKey", "Durability"]
+    taken: list[Json] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    if operation.base == "balances.check":
+        taken.append(_EXPAND)
+    return taken
+
+
+def security(operation: Operation) -> list[Json]:
+    """Return the kinds of keys that may call an operation."""
+    return [{"secretKey": []}, *([{"publishableKey": []}] * is_public(operation))]
