@@ -28,7 +28,7 @@ CHROMIUM := $(SDK)/installed/chromium/installed.stamp
 CLIENTS := $(NODE_CLIENTS) $(CHROMIUM) $(PYTHON_CLIENTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format lock wheel bench torture clean
+.PHONY: help setup run test test-fast lint format lock wheel bench torture fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -72,6 +72,10 @@ bench: $(INSTALLED) ## measure, in a short table; BENCH_ARGS="track --save run" 
 
 torture: $(INSTALLED) ## kill every process at random under load, compare all at the end; SEED, MINUTES
 	@$(BIN)/python -m tests.torture $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
+
+fuzz: $(INSTALLED) ## call every operation with what the API document allows and what not; SEED, MINUTES
+	@SCHEMATHESIS_SECONDS=$$(( 60 * $(MINUTES) )) $(if $(SEED),SCHEMATHESIS_SEED=$(SEED)) \
+		$(BIN)/python -m pytest -q -n 0 tests/acceptance/test_schemathesis.py
 
 clean: ## remove what the targets made; the data folder stays
 	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -93,7 +93,7 @@ class Durability:
         self._arrivals = Arrivals(reader)
         self._timeout_seconds = timeout_ms / 1000
         self.trust: Trust = trust or OneRedis()
-        self._has_file = False
+        self._possible = {Level.MEMORY, Level.SQL}
 
     async def available(self, asked: Level) -> Level:
         """Return the level of a call that asks for one.
@@ -106,15 +106,19 @@ class Durability:
 
     async def require(self, level: Level) -> None:
         """Raise ``InvalidRequestError`` if Redis can never say that this level is reached."""
-        if level is not Level.AOF or self._has_file:
+        if level in self._possible:
             return
-        if reason := await self._barrier.refusal():
-            msg = (
+        reason = None
+        if level is Level.REPLICA and (reason := await self._barrier.replica_refusal()):
+            reason = f"durability replica needs a server that can have replicas; {reason}"
+        elif level is Level.AOF and (reason := await self._barrier.refusal()):
+            reason = (
                 "durability aof needs Redis 7.2 or Valkey with appendonly yes; "
                 f"this server answers: {reason}"
             )
-            raise InvalidRequestError(msg)
-        self._has_file = True
+        if reason:
+            raise InvalidRequestError(reason)
+        self._possible.add(level)
 
     async def confirm(self, level: Level, generation: int, partitions: Sequence[int]) -> None:
         """Return once what was written to these partitions has reached a level, and that of the

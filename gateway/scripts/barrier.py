@@ -56,6 +56,20 @@ class Barrier:
             raise unavailable(error) from error
         return None
 
+    async def replica_refusal(self) -> str | None:
+        """Return why this server can never have a replica; None when it may have one.
+
+        Raises ``RedisUnavailableError`` when it does not say.
+        """
+        try:
+            ports = await self._client.config_get("port", "tls-port")
+        except ResponseError:  # where settings may not be read, there may be replicas
+            return None
+        except RedisError as error:
+            raise unavailable(error) from error
+        # The embedded server is such a one.
+        return "this one listens on a unix socket only" if {*ports.values()} == {"0"} else None
+
     async def _round(self, *words: str | int) -> bool:
         try:
             async with self._client.pipeline(transaction=False) as pipe:

@@ -25,10 +25,10 @@ SEED = int(os.environ.get("SCHEMATHESIS_SEED", random.randrange(2**32)))
 PATIENCE = {"TALLYGATE_SQL_TIMEOUT_MS": "10000", "TALLYGATE_DURABILITY_TIMEOUT_MS": "30000"}
 
 
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+@pytest.fixture
+def stocked(tmp_path: Path) -> Iterator[Gateway]:
     """A gateway with something of everything that ``schemathesis.toml`` names."""
-    gateway = Gateway(tmp_path_factory.mktemp("gateway") / "data", environment=PATIENCE)
+    gateway = Gateway(tmp_path / "data", environment=PATIENCE)
     try:
         _stock(gateway.start())
         yield gateway
@@ -63,7 +63,8 @@ def _stock(gateway: Gateway) -> None:
         {"feature_id": "sso"},
     ]
     gateway.call("plans.create", plan_id="team", name="Team", items=items)
-    gateway.call("plans.create", plan_id="pro", name="Pro", items=items, price={"amount": 20, **month})
+    price = {"amount": 20, **month}
+    gateway.call("plans.create", plan_id="pro", name="Pro", items=items, price=price)
     for customer_id in ("cus_123", "acme"):
         gateway.call("customers.get_or_create", customer_id=customer_id)
         gateway.call("billing.attach", customer_id=customer_id, plan_id="team")
@@ -72,23 +73,27 @@ def _stock(gateway: Gateway) -> None:
         )
 
 
-@pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing,stateful"])
-def test_no_answer_contradicts_the_document(stocked: Gateway, phases: str, tmp_path: Path) -> None:
-    ran = subprocess.run(
+def test_no_answer_contradicts_the_document(stocked: Gateway, tmp_path: Path) -> None:
+    # The first phases go through what they know once; the others go on until their time is up.
+    for phases in ("examples,coverage", "fuzzing,stateful"):
+        ran = _run(stocked, phases, tmp_path)
+        assert ran.returncode == 0, f"SCHEMATHESIS_SEED={SEED}\n{ran.stdout}\n{ran.stderr}"
+    assert "Traceback" not in (stocked.folder / "stdout.log").read_text()
+
+
+def _run(gateway: Gateway, phases: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
-            *("run", f"{stocked.url}/openapi.json", "--header", f"Authorization: Bearer {KEY}"),
+            *("run", f"{gateway.url}/openapi.json", "--header", f"Authorization: Bearer {KEY}"),
             *("--checks", "all", "--phases", phases, "--max-time", str(SECONDS // 2)),
             *("--seed", str(SEED), "--suppress-health-check", "all", "--warnings", "off"),
             # Nothing of a test is secret, and a command line has to work as it is.
             *("--output-sanitize", "false", "--no-color", "--generation-database", "none"),
         ],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=SECONDS + 120,
     )
-
-    assert ran.returncode == 0, f"SCHEMATHESIS_SEED={SEED}\n{ran.stdout}\n{ran.stderr}"
-    assert "Traceback" not in (stocked.folder / "stdout.log").read_text()

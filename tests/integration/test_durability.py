@@ -118,7 +118,7 @@ async def test_a_level_that_is_not_reached_is_a_503_and_a_retry_counts_once(
 async def test_an_unconfirmed_call_without_a_key_suggests_no_retry(
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:
-    server = make_redis()
+    server = make_redis(port=free_port())
     async with gateway(server.url, migrated_sqlite, durability_timeout_ms=50) as place:
         answer = await place.track("replica")
         assert answer.error == (503, "durability_unconfirmed")
@@ -154,6 +154,9 @@ async def test_a_wrong_level_is_a_400_that_names_the_header_and_changes_nothing(
         answer = await place.track("aof")
         assert answer.error == (400, "invalid_request")
         assert "appendonly yes" in answer.body["message"]
+        answer = await place.track("replica")
+        assert answer.error == (400, "invalid_request")
+        assert "listens on a unix socket only" in answer.body["message"]
         assert await place.used() == 0
 
 
@@ -197,9 +200,22 @@ async def test_a_server_that_is_gone_confirms_nothing(make_redis: MakeRedis) -> 
         assert not await barrier.flushed()
         with pytest.raises(RedisUnavailableError):
             await barrier.refusal()
+        with pytest.raises(RedisUnavailableError):
+            await barrier.replica_refusal()
 
 
 async def test_a_server_without_a_file_says_that_it_never_can(make_redis: MakeRedis) -> None:
     server = make_redis()
     async with Redis(unix_socket_path=str(server.socket)) as client:
         assert "appendonly" in (await Barrier(client, ROUND_MS).refusal() or "")
+
+
+async def test_only_a_server_that_replicas_can_reach_may_have_one(make_redis: MakeRedis) -> None:
+    closed, opened = make_redis(), make_redis(port=free_port())
+    async with Redis(unix_socket_path=str(closed.socket)) as client:
+        assert "unix socket only" in (await Barrier(client, ROUND_MS).replica_refusal() or "")
+    async with Redis(unix_socket_path=str(opened.socket)) as client:
+        assert await Barrier(client, ROUND_MS).replica_refusal() is None
+        # Where its settings may not be read, nothing is known of it.
+        await client.acl_setuser("default", commands=["-config"])
+        assert await Barrier(client, ROUND_MS).replica_refusal() is None

@@ -29,7 +29,7 @@ _REASONS = {
     405: "The route answers another method",
     409: "It exists already, or is in use",
     413: "The body is too large",
-    429: "Too many requests; wait before the next",
+    429: "Too many calls, where calls are limited; try again later",
     500: "A fault of the gateway",
     503: "A store is unavailable; try again",
 }
@@ -55,15 +55,20 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
     "retry-after": {"description": "Seconds to wait", "schema": _WHOLE},
-    "ratelimit-limit": {"description": "Requests a window may have", "schema": _WHOLE},
-    "ratelimit-remaining": {"description": "Requests left in the window", "schema": _WHOLE},
+    "ratelimit-limit": {
+        "description": "Calls of a window, if they are limited",
+        "schema": _WHOLE,
+    },
+    "ratelimit-remaining": {"description": "Calls left in the window", "schema": _WHOLE},
     "ratelimit-reset": {"description": "Seconds until the window ends", "schema": _WHOLE},
 }
 """Every header of an answer that means something to its caller."""
 
+_RATES = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
+
 _HEADERS_OF = {
     405: ("allow",),
-    429: ("retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
+    429: ("retry-after", *_RATES),
     503: ("retry-after",),
 }
 
@@ -112,7 +117,7 @@ def headers(*names: str) -> Json:
 
 
 def _success(operation: Operation, description: str, kinds: tuple[Any, ...], example: Any) -> Json:  # noqa: ANN401 - any JSON value
-    names = ["x-request-id"]
+    names = ["x-request-id", *_RATES]
     if operation.reads is not always:
         names.append("idempotency-replayed")
     if operation.base == CHECK:

@@ -11,13 +11,13 @@ from gateway.engine.durability import LEVELS
 
 Json = dict[str, Any]
 
-_DAY = r"-(0[1-9]|[12]\d|3[01])"
+_DAY = r"-(0[1-9]|1\d|2[0-8])"
 _TODAY = (
     r"2\.([2-9]|[1-9]\d{1,3})(\.\d{1,4})?|([3-9]|[1-9]\d{1,3})(\.\d{1,4}){0,2}"
     rf"|2026-(03-(1[89]|2\d|3[01])|(0[4-9]|1[0-2]){_DAY})"
     rf"|20(2[7-9]|[3-9]\d)-(0[1-9]|1[0-2]){_DAY}"
 )
-"""Versions that have the shapes of today, and days since they are served."""
+"""Versions that have the shapes of today, and days since then but for the last of some months."""
 
 PARAMETERS: dict[str, Json] = {
     "ApiVersion": {

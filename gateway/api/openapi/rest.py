@@ -16,7 +16,6 @@ from gateway.api.openapi import answers, links
 from gateway.api.openapi.parameters import parameters, security
 from gateway.api.operation import Operation
 from gateway.api.versions import Version
-from gateway.errors import NotSupportedError
 
 Json = dict[str, Any]
 
@@ -62,7 +61,7 @@ def _shapes(route: Route) -> list[Operation]:
 def _answered(route: Route) -> list[Any]:
     kinds: list[Any] = []
     for shape in _shapes(route):
-        if NotSupportedError not in shape.errors[:1]:
+        if shape.request is not old.UnsupportedRequest:
             kinds += _SEVERAL.get(shape.name, (shape.response,))
     return kinds
 
