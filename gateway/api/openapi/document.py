@@ -81,11 +81,13 @@ def document(operations: Iterable[Operation]) -> Json:
 
 def _schemas(operations: tuple[Operation, ...]) -> Json:
     requests = [operation.request for operation in operations] + rest.requests()
-    types: list[Any] = [ErrorBody, Health, *requests, *rest.responses()]
-    types += [operation.response for operation in operations]
+    responses = [operation.response for operation in operations]
+    types = [ErrorBody, Health, *requests, *rest.responses(), *responses]
     _, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
     _, asked = msgspec.json.schema_components(requests, ref_template=REFERENCE)
+    _, answered = msgspec.json.schema_components(responses, ref_template=REFERENCE)
     limits.narrow(components, asked)
+    limits.complete(components, answered)
     return components
 
 

@@ -136,12 +136,23 @@ _APART: dict[tuple[str, str], Json] = {
 
 def narrow(schemas: Json, requests: Iterable[str]) -> None:
     """Say in the schemas of these requests, and of what is in them, what their rules ask."""
+    requests = tuple(requests)
     for name in _reached(schemas, requests):
         schema = schemas[name]
         for field, shown in schema.get("properties", {}).items():
             _simplify(shown)
             limit = _APART.get((name, field), _FIELDS.get(field, {}))
             _limit(shown, limit)
+    complete(schemas, requests)
+
+
+def complete(schemas: Json, names: Iterable[str]) -> None:
+    """Say in these schemas, and in those they hold, that null stands for what is left out: a
+    caller may send it, and version 2.1 answers it.
+    """
+    for name in _reached(schemas, names):
+        schema = schemas[name]
+        for field, shown in schema.get("properties", {}).items():
             if field not in schema.get("required", ()) and "default" not in shown:
                 schema["properties"][field] = _or_null(shown)
 
@@ -180,7 +191,6 @@ def _limit(schema: Json, limit: Json) -> None:
 
 
 def _or_null(schema: Json) -> Json:
-    """What need not be sent may be null, which says the same."""
     if not schema or _NULL in schema.get("anyOf", ()):
         return schema
     return {"anyOf": [*schema.get("anyOf", [schema]), _NULL]}

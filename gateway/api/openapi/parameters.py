@@ -13,8 +13,8 @@ Json = dict[str, Any]
 
 _DAY = r"-(0[1-9]|1\d|2[0-8])"
 _TODAY = (
-    r"2\.([2-9]|[1-9]\d{1,3})(\.\d{1,4})?|([3-9]|[1-9]\d{1,3})(\.\d{1,4}){0,2}"
-    rf"|2026-(03-(1[89]|2\d|3[01])|(0[4-9]|1[0-2]){_DAY})"
+    r"2\.([1-9]|[1-9]\d{1,3})(\.\d{1,4})?|([3-9]|[1-9]\d{1,3})(\.\d{1,4}){0,2}"
+    rf"|2026-(03-(1[789]|2\d|3[01])|(0[4-9]|1[0-2]){_DAY})"
     rf"|20(2[7-9]|[3-9]\d)-(0[1-9]|1[0-2]){_DAY}"
 )
 """Versions that have the shapes of today, and days since then but for the last of some months."""
@@ -24,9 +24,9 @@ PARAMETERS: dict[str, Json] = {
         "name": "x-api-version",
         "in": "header",
         "description": (
-            "2.2 or later, or a day since 2026-03-18; left out, or newer than known, is the "
-            "newest. 2.1 is served too, and shows `null` for what is left out here; so is 1.2, "
-            "with the shapes of its REST routes"
+            "2.1 or later, or a day since 2026-03-17; left out, or newer than known, is the "
+            "newest. 2.1 shows `null` for what later versions leave out; 1.2 is served too, with "
+            "the shapes of its REST routes"
         ),
         "schema": {"type": "string", "pattern": f"^({_TODAY})$"},
         "example": "2.3.0",

@@ -69,6 +69,14 @@ def test_answers_stay_as_they_are(schemas: Json) -> None:
     assert field(schemas, "CheckResponse", "entity_id") == {"type": "string"}
 
 
+def test_what_an_answer_leaves_out_may_be_null(schemas: Json) -> None:
+    limits.complete(schemas, ["CheckResponse"])
+
+    assert {"type": "null"} in field(schemas, "CheckResponse", "entity_id")["anyOf"]
+    assert field(schemas, "CheckResponse", "customer_id") == {"type": "string"}
+    assert field(schemas, "Balance", "held")["anyOf"] == [{"type": "number"}, {"type": "null"}]
+
+
 def test_a_body_is_required_unless_an_empty_object_says_enough() -> None:
     assert limits.is_required(CheckRequest)
     assert limits.is_required(BatchTrackRequest)
