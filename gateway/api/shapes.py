@@ -82,6 +82,8 @@ def email(value: str | None, field: str) -> None:
 def number(value: msgspec.Raw, field: str, *, required: bool = False) -> None:
     """Refuse what is no JSON number; its range is the engine's to check."""
     raw = bytes(value)
+    if required and not raw:
+        raise InvalidInputsError(f"{field}: is required")
     if (required or given(value)) and raw[:1] not in b"-0123456789":
         raise InvalidInputsError(f"{field}: must be a number (received {json_type(raw)})")
 

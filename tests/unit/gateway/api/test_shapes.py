@@ -47,6 +47,11 @@ def test_another_type_is_no_number(raw: bytes) -> None:
         shapes.number(msgspec.Raw(raw), "value")
 
 
+def test_a_number_that_is_required_is_missed_by_name() -> None:
+    with pytest.raises(InvalidInputsError, match="value: is required"):
+        shapes.number(msgspec.Raw(), "value", required=True)
+
+
 def test_a_whole_number_may_arrive_with_a_point() -> None:
     assert shapes.whole(2.0, "limit", 1, 5) == 2
     assert shapes.whole(None, "limit", 1, 5) is None
