@@ -134,7 +134,9 @@ class Entities(Creation):
     async def list_entities(
         self, env: str, request: EntityListRequest, *, cursor_paging: bool
     ) -> EntityListResponse:
-        """Return one page of entities, newest first."""
+        """Return one page of entities, newest first. Raises ``CustomerNotFoundError`` when there are
+        none because there is no such customer.
+        """
         partitions = None
         if request.customer_id:
             partitions = [self.subjects.subject(env, request.customer_id).partition]
@@ -146,6 +148,8 @@ class Entities(Creation):
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_entities(query)
+        if not page.items and request.customer_id:
+            await self.read(self.subjects.subject(env, request.customer_id))
         views = await self.together(
             (
                 self._listed_entity(env, customer_id, entity_id)

@@ -111,3 +111,10 @@ def test_the_entity_of_an_unknown_customer_is_an_unknown_entity(world: World) ->
     named = {"customer_id": "nobody", "entity_id": "seat_1"}
     for operation in ("entities.get", "entities.update", "entities.delete"):
         assert world.gateway.refusal(operation, **named) == (404, "entity_not_found")
+
+
+def test_a_list_of_entities_of_an_unknown_customer_is_a_404(world: World) -> None:
+    world.gateway.call("customers.get_or_create", customer_id=world.name("empty"))
+    assert world.gateway.call("entities.list", customer_id=world.name("empty"))["list"] == []
+    unknown = world.gateway.refusal("entities.list", customer_id=world.name("nobody"))
+    assert unknown == (404, "customer_not_found")
