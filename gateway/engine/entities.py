@@ -134,8 +134,8 @@ class Entities(Creation):
     async def list_entities(
         self, env: str, request: EntityListRequest, *, cursor_paging: bool
     ) -> EntityListResponse:
-        """Return one page of entities, newest first. Raises ``CustomerNotFoundError`` when there are
-        none because there is no such customer.
+        """Return one page of entities, newest first. Raises ``CustomerNotFoundError`` when there
+        are none because there is no such customer.
         """
         partitions = None
         if request.customer_id:

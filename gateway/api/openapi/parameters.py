@@ -62,11 +62,13 @@ _EXPAND: Json = {
 }
 
 
-def parameters(operation: Operation, version: str = "ApiVersion") -> list[Json]:
-    """Return what an operation takes beside its body."""
+def parameters(
+    operation: Operation, version: str = "ApiVersion", *, is_keyed: bool = True
+) -> list[Json]:
+    """Return what an operation takes beside its body; without ``is_keyed`` no idempotency key."""
     names = [version]
     if operation.reads is not always:
-        names += ["IdempotencyKey", "Durability"]
+        names += [*(["IdempotencyKey"] * is_keyed), "Durability"]
     taken: list[Json] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     if operation.base == "balances.check":
         taken.append(_EXPAND)

@@ -81,7 +81,8 @@ def _operation(route: Route, schemas: Json) -> Json:
         "tags": [TAG],
         "parameters": [
             *(_place(one, fields.get(one, _TEXT)) for one in named),
-            *parameters(route.operation, "AnyVersion"),
+            # Deleting twice is deleting once, and a replayed answer would delete nothing.
+            *parameters(route.operation, "AnyVersion", is_keyed=route.method != "DELETE"),
             *(_query(one, fields[one]) for one in queried),
         ],
         "security": security(route.operation),
