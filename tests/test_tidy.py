@@ -39,6 +39,7 @@ FILE_TYPES = {".py", ".lua", ".md", ".mako", ".ini", ".json", ".jsonl", ".sql", 
     ".mjs",  # what drives the published JavaScript clients
     ".jsx",  # the pages with their React hooks
     ".txt",  # the Python ones, pinned
+    ".toml",  # what schemathesis calls with
 }
 # A fixture beyond this is data that should be made by code, and a clone everybody pays for.
 FILE_BYTES_MAX = 262_144
