@@ -93,7 +93,7 @@ class Route(NamedTuple):
 
 def _query_fields(query: bytes) -> Fields:
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query.decode("latin-1")):
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in QUERY:
             values.setdefault(name, []).append(value)
     return {name: Raw(_encode(QUERY[name](sent))) for name, sent in values.items()}

@@ -19,7 +19,7 @@ def _body(method: str, path: str, query: bytes = b"", body: bytes = b"") -> obje
     [
         ("POST", "/v1/check", b"", b'{"customer_id": "a"}', {"customer_id": "a"}),
         ("GET", "/v1/customers/a", b"", b"", {"customer_id": "a"}),
-        ("GET", "/v1/customers/a/", b"expand=", b"", {"customer_id": "a"}),
+        ("GET", "/v1/customers/a/", b"expand=", b"", {"customer_id": "a", "expand": []}),
         (
             "GET",
             "/v1/customers/a",
@@ -62,6 +62,10 @@ def test_path_query_and_body_are_one(
     method: str, path: str, query: bytes, body: bytes, expected: object
 ) -> None:
     assert _body(method, path, query, body) == expected
+
+
+def test_a_query_that_says_nothing_is_not_passed_over() -> None:
+    assert _body("GET", "/v1/products", b"entity_id=&expand=") == {"entity_id": "", "expand": []}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff", b"[" * 5_000])
