@@ -103,15 +103,15 @@ def granted(request: BalanceCreateRequest, feature: FeatureRecord) -> Decimal:
             if is_sent:
                 raise InvalidInputsError(f"{field}: a boolean feature has none")
         return Decimal(0)
+    if not feature.consumable:
+        for field in ("rollover", "reset"):
+            if getattr(request, field) is not None:
+                raise InvalidInputsError(f"{field}: feature {feature.id} counts continuous use")
     if request.unlimited:
         return Decimal(0)
     amount = number(request.included_grant, "included_grant", feature.precision)
     if amount is None:
         raise InvalidInputsError("included_grant: is required, unless the balance is unlimited")
-    if not feature.consumable:
-        for field in ("rollover", "reset"):
-            if getattr(request, field) is not None:
-                raise InvalidInputsError(f"{field}: feature {feature.id} counts continuous use")
     return amount
 
 

@@ -110,10 +110,13 @@ controls = st.builds(
 
 
 def fitting(feature: str, draft: Draft) -> Draft:
-    """Return a draft as a plan may have it: what counts entities is not consumable, and what is not
-    consumable does not roll over (cold-path section 2.3).
+    """Return a draft as a plan or a grant may have it: what counts entities is not consumable, so
+    all of it is continuous use, which neither resets nor rolls over (cold-path section 2.3).
     """
-    return draft._replace(roll="") if feature == "seats" else draft
+    if feature != "seats":
+        return draft
+    flags = draft.flags.replace(Flag.KEEPS_OVERAGE, "").replace(Flag.ALLOCATED, "")
+    return draft._replace(roll="", reset=("", 0), flags=flags + Flag.ALLOCATED)
 
 
 def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:

@@ -158,6 +158,7 @@ def test_a_boolean_feature_is_switched_on_once() -> None:
         (SSO, {"next_reset_at": NOW_MS + 1}, "next_reset_at"),
         (SEATS, {"included_grant": 1, "reset": {"interval": "month"}}, "reset"),
         (SEATS, {"included_grant": 1, "rollover": {}}, "rollover"),
+        (SEATS, {"unlimited": True, "reset": {"interval": "month"}}, "reset"),
     ],
 )
 def test_what_does_not_belong_to_the_type_of_the_feature_is_refused(
