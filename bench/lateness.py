@@ -12,6 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TypeVar
 
+from redis.asyncio import Redis
 from sqlalchemy import text
 
 from bench.results import Figure
@@ -30,11 +31,11 @@ T = TypeVar("T")
 
 
 class Lateness:
-    """Looks at the streams of a stage and at its SQL."""
+    """Looks at the streams of a Redis and at SQL."""
 
-    def __init__(self, stage: Stage, reader: SqlReader) -> None:
+    def __init__(self, client: Redis, reader: SqlReader) -> None:
         self.late_ms: list[float] = []
-        self._client = stage.client
+        self._client = client
         self._reader = reader
         self._clock = SystemClock()
         self._is_over = False
@@ -119,7 +120,7 @@ async def lateness(stage: Stage) -> AsyncIterator[Lateness]:
     engine = make_engine(stage.database_url, EngineOptions())
     database = Database(engine, threads=1, answer_ms=None)
     try:
-        yield Lateness(stage, SqlReader(database))
+        yield Lateness(stage.client, SqlReader(database))
     finally:
         await database.close()
 

@@ -6,7 +6,8 @@ drains it while the memory of the process is watched. The full load is real: a g
 writer, a writer beside it, and connections that track without a pause. Late is the time from an
 entry's id to the moment its partition's cursor in SQL has passed it.
 
-``python -m bench.writer --entries 2000000`` takes another backlog, ``--seconds 60`` a longer load.
+``python -m bench.writer --entries 2000000`` takes another backlog, ``--seconds 60`` a longer load;
+``--part backlog --sql postgresql`` measures no more than that.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,9 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from bench.lateness import Lateness
 from bench.load import Plan, put_on
+from bench.results import Bar
 from bench.servers import postgres
 from bench.writer_stages import (
     BATCH,
@@ -43,7 +47,6 @@ from bench.writer_stages import (
 from gateway.embedded import EmbeddedServer
 from gateway.keys import outbox_key, partition_of
 from gateway.outbox import FIELD
-from gateway.stream_ids import place
 from gateway.tasks import WRITER_CACHE_MIB
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
@@ -58,9 +61,19 @@ SMOKE_SECONDS = 1.0
 PIPELINE = 1_000
 CONNECTIONS = 64
 SAMPLE_SECONDS = 0.01
+ENGINES = ("sqlite", "postgresql")
+PARTS = ("stages", "backlog", "pace", "gateway")
+LOOKS = (0.05, 0.5)
+"""After which parts of a backlog the memory counts, and once more at its end."""
 PACED = 2_000
 """Tracks a second of the load that is no more than asked for."""
 PACE_SECONDS = 0.02
+BARS = {
+    ("postgresql", "events/s"): 70_000,
+    ("postgresql", "events again/s"): 70_000,
+    ("postgresql", "upserts/s"): 30_000,
+    ("sqlite", "upserts/s"): 30_000,
+}
 KEY = "am_sk_test_0123456789abcdefghij"
 MIB = 1024 * 1024
 
@@ -72,10 +85,11 @@ class Drain(msgspec.Struct, frozen=True):
     entries: int
     rows: int
     seconds: float
-    memory_mib: float
+    start_mib: float
     """Of the process after a twentieth of the entries."""
-    growth_mib: float
-    """What it had more at its highest after that."""
+    middle_mib: float
+    end_mib: float
+    highest_mib: float
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -83,6 +97,7 @@ class Load(msgspec.Struct, frozen=True):
 
     sql: str
     load: str
+    is_paced: bool
     tracks_per_second: float
     late_p50_ms: float
     late_p99_ms: float
@@ -105,11 +120,15 @@ class Result(msgspec.Struct, frozen=True):
         for part in self.stages:
             speed = f"{part.rows / part.seconds:,.0f} | {part.cpu_us:.1f}"
             lines.append(f"| {part.sql}: {part.name} | {part.rows:,} | {speed} |")
-        lines.append("\n| backlog into | entries | entries/s | rows/s | memory MiB | growth MiB |")
-        lines.append("|---|---|---|---|---|---|")
+        lines.append(
+            "\n| backlog into | entries | entries/s | rows/s "
+            "| MiB after 5 % | half | all | highest |"
+        )
+        lines.append("|---|---|---|---|---|---|---|---|")
         for one in self.drains:
             speeds = f"{one.entries / one.seconds:,.0f} | {one.rows / one.seconds:,.0f}"
-            memory = f"{one.memory_mib:.0f} | {one.growth_mib:.0f}"
+            looks = (one.start_mib, one.middle_mib, one.end_mib, one.highest_mib)
+            memory = " | ".join(f"{mib:.0f}" for mib in looks)
             lines.append(f"| {one.sql} | {one.entries:,} | {speeds} | {memory} |")
         lines.append(
             "\n| load into | load | tracks/s | late p50 ms | late p99 ms | all there after s |"
@@ -121,28 +140,43 @@ class Result(msgspec.Struct, frozen=True):
             lines.append(f"| {load.sql} | {tracks} | {late} |")
         return "\n".join([*lines, f"answers {self.answers}"])
 
+    def bars(self) -> Iterator[Bar]:
+        """Yield what is held against a bar."""
+        for part in self.stages:
+            least = BARS.get((part.sql, part.name))
+            if least is not None:
+                speed = part.rows / part.seconds
+                yield Bar(f"8: {part.name} into {part.sql}", speed, least, least)
+        for load in self.loads:
+            if load.is_paced:
+                yield Bar(f"8: late p99 in ms, {load.sql}, {load.load}", load.late_p99_ms, 150, 75)
+        for one in self.drains:
+            grown = one.highest_mib / one.start_mib
+            yield Bar(f"4.5: memory of a backlog into {one.sql}, highest / 5 %", grown, 1.25)
+
 
 async def run(
     smoke: bool,  # noqa: FBT001 - every bench takes this one switch
     entries: int = ENTRIES,
     seconds: float = SECONDS,
+    engines: Sequence[str] = ENGINES,
+    parts: Sequence[str] = PARTS,
 ) -> Result:
-    """Drain a backlog, then carry the load of a gateway, on each SQL."""
+    """Time the stages, drain a backlog, carry entries at a pace and the load of a gateway."""
     if smoke:
         entries, seconds = SMOKE_ENTRIES, SMOKE_SECONDS
     stages, drains, loads = [], [], []
     hashed = hashlib.sha256()
-    for name in ("sqlite", "postgresql"):
+    for name, part in itertools.product(engines, parts):
         with _sql(name) as url:
-            stages += measure_stages(name, url, BATCH * (3 if smoke else 20))
-        with _sql(name) as url:
-            drain, sums = await _drain(name, url, entries)
-        drains.append(drain)
-        hashed.update(sums.encode())
-        with _sql(name) as url:
-            loads.append(await _load(name, url, seconds, paced=True))
-        with _sql(name) as url:
-            loads.append(await _load(name, url, seconds, paced=False))
+            if part == "stages":
+                stages += measure_stages(name, url, BATCH * (3 if smoke else 20))
+            elif part == "backlog":
+                drain, sums = await _drain(name, url, entries)
+                drains.append(drain)
+                hashed.update(sums.encode())
+            else:
+                loads.append(await _load(name, url, seconds, paced=part == "pace"))
     return Result(stages, drains, loads, hashed.hexdigest()[:12])
 
 
@@ -180,15 +214,18 @@ async def _drain(name: str, url: str, entries: int) -> tuple[Drain, str]:
         writer = Writer(client, database, partitions=range(PARTITIONS), clock=SystemClock())
         began = time.perf_counter()
         task = asyncio.create_task(writer.run())
-        settled = highest = 0.0
+        memory: list[float] = []
+        highest = 0.0
         while writer.state.applied < entries:
             await asyncio.sleep(SAMPLE_SECONDS)
-            highest = max(highest, _memory_mib())
-            if not settled and writer.state.applied >= entries / 20:
-                settled = _memory_mib()
+            now = _memory_mib()
+            highest = max(highest, now)
+            if len(memory) < 2 and writer.state.applied >= entries * LOOKS[len(memory)]:
+                memory.append(now)
             if task.done():
                 await task
         seconds = time.perf_counter() - began
+        memory.append(_memory_mib())
         await writer.stop()
         await task
     with engine.connect() as connection:
@@ -202,8 +239,8 @@ async def _drain(name: str, url: str, entries: int) -> tuple[Drain, str]:
         )
     await database.close()
     assert events == moves == units == entries, "an entry is missing or there twice"
-    growth = max(0.0, highest - settled)
-    return Drain(name, entries, events + moves, seconds, settled, growth), f"{name}{units}"
+    looks = (memory[0], memory[len(memory) // 2], memory[-1])
+    return Drain(name, entries, events + moves, seconds, *looks, highest), f"{name}{units}"
 
 
 async def _fill(client: Redis, entries: int) -> None:
@@ -225,18 +262,19 @@ def _memory_mib() -> float:
 async def _load(name: str, url: str, seconds: float, *, paced: bool) -> Load:
     async with _redis() as (redis_url, client), _processes(redis_url, url) as base:
         await _prepare(base, customers=0 if paced else CONNECTIONS)
-        engine = make_engine(url, EngineOptions())
-        database = Database(engine, threads=1, answer_ms=None)
-        watch = _Watch(client, SqlReader(database))
-        watching = asyncio.create_task(watch.run())
-        rate = await (_pace(client, seconds) if paced else _saturate(base, seconds))
-        drained = await watch.finish()
-        await watching
+        database = Database(make_engine(url, EngineOptions()), threads=1, answer_ms=None)
+        late = Lateness(client, SqlReader(database))
+
+        async def put() -> tuple[float, float]:
+            rate = await (_pace(client, seconds) if paced else _saturate(base, seconds))
+            return rate, time.perf_counter()
+
+        rate, ended = await late.during(put())
+        drained = time.perf_counter() - ended
         await database.close()
-    late = sorted(watch.late_ms)
-    p50, p99 = (late[int(len(late) * part)] for part in (0.5, 0.99))
+    p50, p99 = (late.quantile_ms(part) for part in (0.5, 0.99))
     load = f"entries of {PACED:,}/s" if paced else "a gateway, flat out"
-    return Load(name, load, rate, p50, p99, drained)
+    return Load(name, load, paced, rate, p50, p99, drained)
 
 
 async def _pace(client: Redis, seconds: float) -> float:
@@ -326,60 +364,17 @@ async def _call(http: httpx.AsyncClient, name: str, body: dict[str, Any]) -> Non
     assert answer.is_success, answer.text
 
 
-class _Watch:
-    """Measures how late SQL is: what Redis has now, and when SQL has it."""
-
-    def __init__(self, client: Redis, reader: SqlReader) -> None:
-        self.late_ms: list[float] = []
-        self._client = client
-        self._reader = reader
-        self._waiting: dict[int, list[tuple[int, int]]] = {}
-        self._is_over = False
-        self._done = asyncio.Event()
-
-    async def run(self) -> None:
-        """Look again and again until the load is over and SQL has everything."""
-        while not self._is_over or any(self._waiting.values()):
-            if not self._is_over:
-                await self._note()
-            await self._compare()
-            await asyncio.sleep(SAMPLE_SECONDS)
-        self._done.set()
-
-    async def finish(self) -> float:
-        """Return the seconds until SQL has what Redis has now."""
-        began = time.perf_counter()
-        await self._note()
-        self._is_over = True
-        await self._done.wait()
-        return time.perf_counter() - began
-
-    async def _note(self) -> None:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at in range(PARTITIONS):
-                pipe.execute_command("XREVRANGE", outbox_key(at), "+", "-", "COUNT", 1)
-            replies = await pipe.execute()
-        for at, reply in enumerate(replies):
-            waiting = self._waiting.setdefault(at, [])
-            newest = place(reply[0][0].decode()) if reply else (0, 0)
-            if reply and (not waiting or waiting[-1] < newest):
-                waiting.append(newest)
-
-    async def _compare(self) -> None:
-        cursors = await self._reader.cursors(range(PARTITIONS))
-        now_ms = SystemClock().now_ms()
-        for at, waiting in self._waiting.items():
-            reached = place(cursors.get(at, "0-0"))
-            while waiting and waiting[0] <= reached:
-                self.late_ms.append(max(0, now_ms - waiting.pop(0)[0]))
-
-
 @click.command()
 @click.option("--entries", type=click.IntRange(1_000), default=ENTRIES, show_default=True)
 @click.option("--seconds", type=float, default=SECONDS, show_default=True)
-def main(*, entries: int, seconds: float) -> None:
-    """Measure the writer."""
-    click.echo(asyncio.run(run(smoke=False, entries=entries, seconds=seconds)).table())
+@click.option("--sql", "engines", type=click.Choice(ENGINES), multiple=True, default=ENGINES)
+@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS)
+def main(*, entries: int, seconds: float, engines: Sequence[str], parts: Sequence[str]) -> None:
+    """Measure the writer: all of it, or some parts on some SQL."""
+    result = asyncio.run(
+        run(smoke=False, entries=entries, seconds=seconds, engines=engines, parts=parts)
+    )
+    click.echo("\n".join([result.table(), *map(str, result.bars())]))
 
 
 if __name__ == "__main__":

@@ -6,21 +6,24 @@ of each row: nothing is coalesced.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection, update
 
 from gateway.keys import partition_of
-from gateway.outbox import decode, join
+from gateway.outbox import Entry, decode, join
 from gateway.rows import Kind, Row, encode_row
 from gateway.tasks import WRITER_CACHE_MIB
-from persistence import merge, store
-from persistence.database import EngineOptions, make_engine
+from persistence import merge, models, store
+from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
 from persistence.intake import Received
+from persistence.staging import Rows
 
 BASE_MS = 1_795_132_800_000
 BATCH = 1_000
@@ -71,9 +74,26 @@ class _Stopwatch:
         spent[2] += time.process_time() - cpu
         return answer
 
-    def clear(self) -> None:
-        """Count from here."""
-        self._spent.clear()
+    @contextlib.contextmanager
+    def on(self, name: str, *steps: Any) -> Iterator[None]:  # noqa: ANN401 - whatever runs
+        """Time steps for the block, each from its rows until it is answered."""
+        for step in steps:
+            step.run = partial(self._answered, name, step.run)
+        try:
+            yield
+        finally:
+            for step in steps:
+                del step.run
+
+    def _answered(
+        self, name: str, run: Callable[..., None], connection: Connection, rows: Rows
+    ) -> None:
+        def waiting(rows: Rows) -> None:
+            run(connection, rows)
+            _wait(connection)
+
+        _wait(connection)
+        self.time(name, waiting, rows)
 
     def stages(self) -> list[Stage]:
         """Return what was counted."""
@@ -84,34 +104,63 @@ class _Stopwatch:
 
 
 def measure_stages(name: str, url: str, entries: int) -> list[Stage]:
-    """Carry batches one after the other, and time each part; the first two are not counted."""
+    """Carry batches one after the other, whole, then step by step, then those once more.
+
+    The first two are not counted: they have the customers.
+    """
     engine = make_engine(url, EngineOptions(cache_mib=WRITER_CACHE_MIB))
     watch = _Stopwatch(name)
     quick: Any = merge.QUICK_STEPS[name]
-    watched = {
-        "events/s": [quick["events"].events],
-        "upserts/s": [quick["customer_changes"], quick["balance_changes"], *quick["events"].sums],
-        "deductions/s": [quick["deductions"]],
-    }
-    for stage, steps in watched.items():
-        for step in steps:
-            step.run = partial(watch.time, stage, step.run)
     expected = store.open_cursors(engine, range(PARTITIONS))
 
-    def carry(some_received: list[Received]) -> None:
-        entries = watch.time("decode", lambda some: [decode(*one) for one in some], some_received)
-        batch = watch.time("fold", fold, entries)
+    def write(some_received: list[Received]) -> None:
+        batch = fold(_decoded(some_received))
         store.apply(engine, batch, expected=expected, now_ms=BASE_MS)
         expected.update({move.partition: move.stream_id for move in batch.cursors})
 
-    for first in range(0, entries, BATCH):
-        if first == 2 * BATCH:  # Those before had the customers, and the tables to make.
-            watch.clear()
-        watch.time("all together", carry, [received(at) for at in range(first, first + BATCH)])
-    for step in (step for steps in watched.values() for step in steps):
-        del step.run
+    for start in range(0, 2 * BATCH, BATCH):
+        write(_received(start))
+    for start in range(2 * BATCH, entries, BATCH):
+        watch.time("all together", write, _received(start))
+    for start in range(2 * BATCH, entries, BATCH):
+        found = watch.time("decode", _decoded, _received(start))
+        watch.time("fold", fold, found)
+    before = dict(expected)
+    with (
+        watch.on("events/s", quick["events"].events),
+        watch.on("upserts/s", quick["customer_changes"], quick["balance_changes"]),
+        watch.on("upserts/s", *quick["events"].sums),
+        watch.on("deductions/s", quick["deductions"]),
+    ):
+        for start in range(entries, 2 * entries, BATCH):
+            write(_received(start))
+    expected.update(before)
+    with write_transaction(engine) as connection:
+        for partition, stream_id in before.items():
+            back = {"stream_id": stream_id}
+            cursor = merge.table_of(models.Cursor)
+            connection.execute(update(cursor).where(cursor.c.partition == partition).values(back))
+    with watch.on("events again/s", merge.STEPS[name]["events"]):
+        for start in range(entries, 2 * entries, BATCH):
+            write(_received(start))
     engine.dispose()
     return watch.stages()
+
+
+def _wait(connection: Connection) -> None:
+    """Have every statement answered that was sent before."""
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with driver.pipeline() as pipeline:
+            pipeline.sync()
+
+
+def _received(first: int) -> list[Received]:
+    return [received(number) for number in range(first, first + BATCH)]
+
+
+def _decoded(some_received: list[Received]) -> list[Entry]:
+    return [decode(one.partition, one.stream_id, one.payload or b"") for one in some_received]
 
 
 def received(number: int) -> Received:

@@ -12,10 +12,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import msgspec
+import psycopg
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
 from gateway.errors import SettingError, UnavailableError
@@ -173,6 +174,30 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
     # A deferred transaction that reads first cannot wait for the file when it begins to write.
     with engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin() as connection:
         yield connection
+
+
+@contextmanager
+def batch_transaction(engine: Engine) -> Iterator[Connection]:
+    """Like ``write_transaction``, for statements nobody needs an answer of.
+
+    PostgreSQL gets all of the block at once, BEGIN included, and is waited for at its end. What a
+    statement raises may be raised by a later one, or then; what was sent after it is left out.
+    """
+    if engine.dialect.name != "postgresql":
+        with write_transaction(engine) as connection:
+            yield connection
+        return
+    # The driver's own BEGIN would be waited for.
+    with engine.execution_options(isolation_level="AUTOCOMMIT").begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.pipeline() as pipeline:
+            try:
+                driver.execute("BEGIN")
+                yield connection
+            except psycopg.Error:
+                with suppress(psycopg.Error):  # What comes after the first is no news.
+                    pipeline.sync()
+                raise
 
 
 @contextmanager

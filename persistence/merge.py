@@ -34,7 +34,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import batch, models, rollups
-from persistence.staging import CopyStep, RowClass, Rows, RowStep, Runs, Step, stage_of
+from persistence.staging import RowClass, Rows, RowStep, Runs, Step, stage_of
 
 _Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
 
@@ -117,23 +117,18 @@ class NewEvents:
     """Events none of which SQL has: they go in without a look, and their sums come from here."""
 
     def __init__(self, insert_into: _Insert) -> None:
-        self.events: Runs = (
-            CopyStep(_EVENTS, batch.EventRow)
-            if insert_into is postgresql.insert
-            else RowStep(_values(insert_into, _EVENTS, batch.EventRow))
-        )
+        self.events = _row_step(insert_into, _EVENTS, batch.EventRow, lambda into: into)
         self.sums = [
             _row_step(insert_into, table, row, rollups.adding(table))
             for table, row in rollups.SUMMED.items()
         ]
 
-    def run(self, connection: Connection, rows: Rows) -> int:
-        """Add events and their sums. Raises ``IntegrityError`` if SQL has one of them."""
-        count = self.events.run(connection, rows)
+    def run(self, connection: Connection, rows: Rows) -> None:
+        """Add events and their sums. It is an ``IntegrityError`` if SQL has one of them."""
+        self.events.run(connection, rows)
         sums: tuple[Rows, ...] = rollups.sum_up(rows)
         for step, added in zip(self.sums, sums, strict=True):
             step.run(connection, added)
-        return count
 
 
 def _values(
@@ -221,7 +216,7 @@ def _cursor_step() -> Step:
             updated_at_ms=stage.c.updated_at_ms,
         )
     )
-    return Step(stage, move)
+    return Step(stage, move, is_exact=True)
 
 
 def _deduction_step(insert_into: _Insert) -> Step:

@@ -1,20 +1,35 @@
 """How the rows of a list reach a table: each way once, for both SQL engines.
 
-``Step`` takes them through a temporary table, filled by COPY on PostgreSQL and by one prepared
-insert on SQLite, so that one statement merges all of them and both engines run the same one.
-``RowStep`` runs one prepared statement for each row, which on SQLite costs less where no merge has
-to look at other tables. ``CopyStep`` is COPY into the table itself, for PostgreSQL: nothing is
-faster, but a row that is there already makes it fail.
+``Step`` merges all of them by one statement that reads them as a small table, and both engines run
+the same one. On PostgreSQL that table is made of an array for each column: rows and statement
+travel together, and those of a whole batch at once (``database.batch_transaction``). SQLite fills a
+temporary table by one prepared insert. ``RowStep`` runs one prepared statement for each row, which
+on SQLite costs less where no merge has to look at other tables.
+
+Cost on PostgreSQL: a message for each list of a batch that has rows, and no round trip of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Connection, Executable, MetaData, Table, delete, insert
-from sqlalchemy.dialects import sqlite
+import psycopg
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Executable,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    delete,
+    insert,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
@@ -26,23 +41,32 @@ RowClass = Any
 _STAGES = "stages"
 """Under this name a connection keeps which temporary tables it has."""
 
+_BARE = (Integer, Numeric, Boolean)
+"""Types whose values need no quotes in an array."""
+
+_SQLITE = sqlite.dialect(paramstyle="qmark")
+_POSTGRESQL = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class RowMissedError(Exception):
+    """A row did not find the one it was to change."""
+
 
 class Runs(Protocol):
     """A way of rows into SQL."""
 
-    def run(self, connection: Connection, rows: Rows) -> int:
-        """Carry rows; return how many rows the last statement touched."""
+    def run(self, connection: Connection, rows: Rows) -> None:
+        """Carry rows. What PostgreSQL has against them may be told when the transaction ends."""
 
 
 def stage_of(target: Table, row: RowClass, **others: TypeEngine[Any]) -> Table:
-    """Return the temporary table of a row class; ``others`` are columns the target has not."""
+    """Return the small table of a row class; ``others`` are columns the target has not."""
     types = {column.name: column.type for column in target.c} | others
     return Table(
         f"stage_{row.__name__.lower()}",
         MetaData(),
         *(Column(name, types[name], nullable=True) for name in row._fields),
         prefixes=["TEMPORARY"],
-        postgresql_on_commit="DELETE ROWS",
     )
 
 
@@ -57,71 +81,111 @@ def forgetting_stages(connection: Connection) -> Iterator[None]:
         raise
 
 
-class Step:
-    """A temporary table and the statements that merge it."""
+def is_missed_row(error: Exception) -> bool:
+    """Whether an ``is_exact`` step found that a row is missed."""
+    found = getattr(error, "orig", None) or error
+    return isinstance(found, RowMissedError | psycopg.errors.DivisionByZero)
 
-    def __init__(self, stage: Table, *merges: Executable) -> None:
+
+class Step:
+    """A small table and the statements that merge it.
+
+    On PostgreSQL the statements are parts of one and see the tables as they were before it, so no
+    two of them may change the same rows. ``is_exact`` fails unless there is one merge and it
+    touches as many rows as there are.
+    """
+
+    def __init__(self, stage: Table, *merges: Executable, is_exact: bool = False) -> None:
+        self._stage = stage
         self._merges = merges
-        self._name = stage.name
+        self._is_exact = is_exact
         self._create = CreateTable(stage, if_not_exists=True)
         self._empty = delete(stage)
-        self._fill = _sqlite_text(insert(stage))
-        self._copy = _copy_of(stage.name, [column.name for column in stage.c])
+        self._fill = _text(insert(stage), _SQLITE)
+        self._bare = [isinstance(column.type, _BARE) for column in stage.c]
 
-    def run(self, connection: Connection, rows: Rows) -> int:
-        """Merge rows; return how many rows the last statement touched."""
-        if not rows:
-            return 0
+    def run(self, connection: Connection, rows: Rows) -> None:
+        """Merge rows."""
+        if rows and connection.dialect.name == "postgresql":
+            arrays = map(_array, zip(*rows, strict=True), self._bare)
+            send(connection, self._statement, *arrays)
+        elif rows:
+            self._run_in_sqlite(connection, rows)
+
+    def _run_in_sqlite(self, connection: Connection, rows: Rows) -> None:
         stages = connection.info.setdefault(_STAGES, set())
-        if self._name not in stages:
+        if self._stage.name not in stages:
             connection.execute(self._create)
-            stages.add(self._name)
-        if connection.dialect.name == "postgresql":
-            _copy_in(connection, self._copy, rows)
-        else:
-            connection.execute(self._empty)  # SQLite has no ON COMMIT DELETE ROWS.
-            connection.exec_driver_sql(self._fill, list(rows))
-        touched = 0
+            stages.add(self._stage.name)
+        connection.execute(self._empty)  # SQLite has no ON COMMIT DELETE ROWS.
+        connection.exec_driver_sql(self._fill, list(rows))
         for merge in self._merges:
             touched = connection.execute(merge).rowcount
-        return touched
+            if self._is_exact and touched != len(rows):
+                raise RowMissedError
+
+    @cached_property
+    def _statement(self) -> str:
+        """What PostgreSQL runs; its parameters are the columns, each as one array."""
+        spell = _POSTGRESQL.identifier_preparer.quote
+        columns = self._stage.c
+        names = ", ".join(spell(column.name) for column in columns)
+        types = [column.type.compile(dialect=_POSTGRESQL) for column in columns]
+        arrays = ", ".join(f"${number}::{one}[]" for number, one in enumerate(types, 1))
+        *others, last = [_text(merge, _POSTGRESQL) for merge in self._merges]
+        parts = [f"merge_{number} AS ({one})" for number, one in enumerate(others)]
+        name = spell(self._stage.name)
+        if self._is_exact:
+            # Nothing else makes a statement fail for what it did not find. The server then leaves
+            # out all that was sent after it.
+            parts.append(f"touched AS ({last} RETURNING 1)")
+            last = f"SELECT 1 / (count(*) = (SELECT count(*) FROM {name}))::int FROM touched"  # noqa: S608
+        stage = f"{name} ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608
+        return f"WITH {', '.join([stage, *parts])} {last}"
 
 
 class RowStep:
     """One statement of SQLite for each row, whose columns are its parameters by number."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        self._text = _sqlite_text(statement)
+        self._text = _text(statement, _SQLITE)
 
-    def run(self, connection: Connection, rows: Rows) -> int:
-        """Run the statement for each row; return how many rows were touched."""
-        return connection.exec_driver_sql(self._text, list(rows)).rowcount if rows else 0
-
-
-class CopyStep:
-    """COPY into a table of PostgreSQL."""
-
-    def __init__(self, target: Table, row: RowClass) -> None:
-        self._copy = _copy_of(target.name, row._fields)
-
-    def run(self, connection: Connection, rows: Rows) -> int:
-        """Add rows; a row that is there fails all of them."""
+    def run(self, connection: Connection, rows: Rows) -> None:
+        """Run the statement for each row."""
         if rows:
-            _copy_in(connection, self._copy, rows)
-        return len(rows)
+            connection.exec_driver_sql(self._text, list(rows))
 
 
-def _sqlite_text(statement: ClauseElement) -> str:
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+def send(connection: Connection, statement: str, *parameters: str) -> None:
+    """Run a statement of PostgreSQL, prepared once it has come a few times.
 
-
-def _copy_of(table: str, names: Sequence[str]) -> bytes:
-    return f"COPY {table} ({', '.join(names)}) FROM STDIN".encode()
-
-
-def _copy_in(connection: Connection, statement: bytes, rows: Rows) -> None:
+    By the driver itself: the way through SQLAlchemy costs more than a small batch.
+    """
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        write = copy.write_row
-        for row in rows:
-            write(row)
+    psycopg.RawCursor(driver).execute(statement.encode(), parameters)
+
+
+def _text(statement: Any, dialect: Any) -> str:  # noqa: ANN401 - anything that compiles
+    bound = {} if dialect is _SQLITE else {"literal_binds": True}
+    return str(statement.compile(dialect=dialect, compile_kwargs=bound))
+
+
+def _array(values: Sequence[Any], is_bare: bool) -> str:  # noqa: FBT001 - mapped over columns
+    """Return a column as PostgreSQL reads it."""
+    if is_bare:
+        return f"{{{','.join(map(str, values)).replace('None', 'NULL')}}}"
+    try:
+        text = '","'.join(values)
+    except TypeError:  # One of them is None, or bytes.
+        return f"{{{','.join(map(_element, values))}}}"
+    # The quotes between the values are no others: nothing in them needs an escape.
+    if "\\" in text or text.count('"') != 2 * (len(values) - 1):
+        return f"{{{','.join(map(_element, values))}}}"
+    return f'{{"{text}"}}'
+
+
+def _element(value: str | bytes | None) -> str:
+    if value is None:
+        return "NULL"
+    text = f"\\x{value.hex()}" if isinstance(value, bytes) else value
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -24,17 +24,26 @@ from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
-from persistence.database import read_transaction, reason, write_transaction
+from persistence.database import batch_transaction, read_transaction, reason, write_transaction
 from persistence.leases import FREE, Tenure
 from persistence.merge import INSERTS, QUICK_STEPS, STEPS, CursorRow, table_of
-from persistence.staging import Runs, forgetting_stages
+from persistence.staging import (
+    RowMissedError,
+    Runs,
+    forgetting_stages,
+    is_missed_row,
+    send,
+)
 from persistence.stream_ids import BEGINNING
 
 _CURSORS = table_of(models.Cursor)
 
-# Each merge joins a small temporary table to a large one by its key. PostgreSQL has no statistics
-# of the small one, and one plan that walks the large one instead would stall every batch.
-_PLAN_BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+# Each merge joins a small table to a large one by its key. PostgreSQL has no statistics of the
+# small one, and one plan that walks the large one instead would stall every batch: it is kept, also
+# if it was made while the large one was empty.
+_PLAN_BY_INDEX = "SELECT " + ", ".join(
+    f"set_config('enable_{way}', 'off', true)" for way in ("hashjoin", "mergejoin", "seqscan")
+)
 
 
 class CursorMovedError(GatewayError):
@@ -74,10 +83,10 @@ def _write(
     moves: Sequence[CursorRow],
     steps: Mapping[str, Runs],
 ) -> None:
-    with write_transaction(engine) as connection, forgetting_stages(connection):
+    with batch_transaction(engine) as connection, forgetting_stages(connection):
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(_PLAN_BY_INDEX)
-        _move_cursors(connection, steps["cursors"], moves)
+            send(connection, _PLAN_BY_INDEX)
+        steps["cursors"].run(connection, moves)
         for name, step in steps.items():
             if name != "cursors":
                 step.run(connection, getattr(batch, name))
@@ -142,7 +151,10 @@ def _named_faults() -> Iterator[None]:
         psycopg.IntegrityError,
         psycopg.DataError,
         OverflowError,  # SQLite's driver, for an integer above 64 bits.
+        RowMissedError,
     ) as error:
+        if is_missed_row(error):
+            raise CursorMovedError from error
         raise BatchRefusedError(f"SQL refuses the batch: {_first_line(error)}") from error
     except (exc.DBAPIError, exc.TimeoutError, psycopg.Error) as error:
         raise UnavailableError(f"{reason(error)}: {_first_line(error)}") from error
@@ -165,8 +177,3 @@ def _moves(
         )
         for move in batch.cursors
     ]
-
-
-def _move_cursors(connection: Connection, step: Runs, moves: Sequence[CursorRow]) -> None:
-    if step.run(connection, moves) != len(moves):
-        raise CursorMovedError
