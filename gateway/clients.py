@@ -77,6 +77,7 @@ def make_database(
     answer_ms: int | None,
     statement_ms: int,
     cache_mib: int = 4,
+    pings: bool = True,
 ) -> Database:
     """Return SQL with its threads; the writer's waits as long as a statement may take."""
     options = EngineOptions(
@@ -84,6 +85,7 @@ def make_database(
         statement_timeout_ms=statement_ms,
         lock_timeout_ms=statement_ms,
         cache_mib=cache_mib,
+        pings=pings,
     )
     engine = make_engine(settings.resolved_database_url, options)
     return Database(engine, threads=threads, answer_ms=answer_ms)

@@ -69,6 +69,7 @@ class WriterTask:
             answer_ms=None,
             statement_ms=WRITER_STATEMENT_MS,
             cache_mib=WRITER_CACHE_MIB,
+            pings=False,
         )
         self._writer = Writer(
             self._client,

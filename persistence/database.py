@@ -49,6 +49,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     lock_timeout_ms: int = 5_000
     """Of PostgreSQL how long to wait for a row, of SQLite for the file."""
     recycle_s: int = 1_800
+    pings: bool = True
+    """Whether a connection is asked if it lives before each use, a round trip to PostgreSQL. Who
+    tries again after a fault needs none."""
     cache_mib: int = 4
     """Of SQLite, for each connection. A batch that touches more pages than fit writes some of them
     to the log several times."""
@@ -80,7 +83,7 @@ def make_engine(text: str, options: EngineOptions) -> Engine:
         max_overflow=0,
         pool_timeout=options.connect_timeout_s,
         pool_recycle=options.recycle_s,
-        pool_pre_ping=True,
+        pool_pre_ping=options.pings,
         pool_use_lifo=True,
         # A failed statement is told of in logs, and its parameters may be secrets.
         hide_parameters=True,
@@ -180,20 +183,22 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
 def batch_transaction(engine: Engine) -> Iterator[Connection]:
     """Like ``write_transaction``, for statements nobody needs an answer of.
 
-    PostgreSQL gets all of the block at once, BEGIN included, and is waited for at its end. What a
-    statement raises may be raised by a later one, or then; what was sent after it is left out.
+    PostgreSQL gets all of the block at once, BEGIN and COMMIT included, and is waited for once, at
+    its end. What a statement raises may be raised by a later one, or then; the server leaves out
+    what was sent after it, so nothing is committed.
     """
     if engine.dialect.name != "postgresql":
         with write_transaction(engine) as connection:
             yield connection
         return
-    # The driver's own BEGIN would be waited for.
+    # Each BEGIN and COMMIT of the driver's own would be waited for by itself.
     with engine.execution_options(isolation_level="AUTOCOMMIT").begin() as connection:
         driver: Any = connection.connection.driver_connection
         with driver.pipeline() as pipeline:
             try:
                 driver.execute("BEGIN")
                 yield connection
+                driver.execute("COMMIT")
             except psycopg.Error:
                 with suppress(psycopg.Error):  # What comes after the first is no news.
                     pipeline.sync()
