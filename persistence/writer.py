@@ -44,6 +44,10 @@ _BLOCK_MS = 200
 
 _PAUSE_MIN_SECONDS = 0.05
 
+_TRIM_SECONDS = 0.25
+"""How long a busy writer leaves what it carried in Redis: trimming costs a call for each stream,
+and after each batch it was a third of the writer's time."""
+
 
 class WriterState(NamedTuple):
     """What /health shows of the writer; reading it costs nothing."""
@@ -108,6 +112,9 @@ class Writer:
         self._is_open = False
         self._is_fresh = False
         """Whether a stream may still hold what was applied: a lease is new, or a call failed."""
+        self._carried: set[int] = set()
+        """Partitions whose streams have entries below the cursor."""
+        self._trimmed_at = 0.0
         self._attended_at: float | None = None
         self._pause_s = _PAUSE_MIN_SECONDS
         self._stop_by: float | None = None
@@ -174,6 +181,7 @@ class Writer:
             # SQL is the truth after any of these, also where a commit's answer was lost.
             self._attended_at = None
             self._is_fresh = True
+            self._carried.clear()
             await self._wait_out(error)
             return 0
         self._last_error = None
@@ -215,7 +223,9 @@ class Writer:
 
     async def _attend(self) -> None:
         """Beat, follow the leases, check the streams and measure what waits in them."""
-        # Redis first: a writer that cannot reach it has nothing to beat for.
+        # Redis first: a writer that cannot reach it has nothing to beat for. What was carried goes
+        # before it would be counted as waiting.
+        await self._trim()
         streams = await self._reader.inspect(self._cursors or self._partitions[:1])
         await self._open()
         now = asyncio.get_running_loop().time()
@@ -308,7 +318,17 @@ class Writer:
             self._tell(0, 0.0)
         for at in range(0, len(received), self._batch_max):
             await self._carry(received[at : at + self._batch_max])
+        now = asyncio.get_running_loop().time()
+        if not received or now >= self._trimmed_at + _TRIM_SECONDS:
+            await self._trim()
         return len(received)
+
+    async def _trim(self) -> None:
+        """Remove from Redis what was carried, of partitions that are still this writer's."""
+        mine = self._carried & self._cursors.keys()
+        await self._reader.trim({at: self._cursors[at] for at in mine})
+        self._carried.clear()
+        self._trimmed_at = asyncio.get_running_loop().time()
 
     async def _receive(self, block_ms: int) -> list[Received]:
         """Read after the cursors; what comes within the linger time comes along."""
@@ -340,7 +360,7 @@ class Writer:
         metrics.writer_applied.inc(len(received))
         metrics.writer_batches.inc()
         metrics.dead_letters.inc(progress.dead_letters)
-        await self._reader.trim({one.partition: self._cursors[one.partition] for one in received})
+        self._carried.update(progress.cursors)
 
 
 def _begins_above(stream: StreamInfo, cursor: str) -> bool:

@@ -11,13 +11,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete
 
+from gateway.keys import outbox_key
 from persistence import leases, models
 from persistence.database import EngineOptions, make_engine, write_transaction
 from tests.simulation.ledger import Producer
+from tests.simulation.streams import MemoryStreams
 from tests.simulation.virtual_time import pass_time, run_virtually
 from tests.simulation.world import LEASE_SECONDS, Fate, Plan, Step, World, in_turn
 
@@ -163,3 +166,40 @@ def test_whatever_happens_between_any_two_steps(engine: Engine, name: str) -> No
         except BaseException as error:
             error.add_note(f"step {number}")
             raise
+
+
+class _Watched(MemoryStreams):
+    """Streams that remember when they were trimmed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trimmed_at: list[float] = []
+
+    def call(self, *words: Any) -> Any:  # noqa: ANN401 - as of the base
+        if words[0] == "XTRIM":
+            self.trimmed_at.append(asyncio.get_running_loop().time())
+        return super().call(*words)
+
+
+async def _be_busy(world: World) -> tuple[float, list[int]]:
+    """Return when a writer had the last of what came all the time, and what is left a bit later."""
+    async with world.running(lambda _: Step(Fate.DONE, 0.001)) as process:
+        for _ in range(100):
+            world.add(3)
+            await pass_time(0.02)
+        ended = asyncio.get_running_loop().time()
+        await world.until(lambda: process.writer.state.applied == 300)
+        await pass_time(0.5)
+        lengths = [
+            world.streams.call("XINFO STREAM", outbox_key(at))["length"] for at in world.partitions
+        ]
+    return ended, lengths
+
+
+def test_busy_writer_trims_now_and_then_and_one_with_nothing_to_do_at_once(engine: Engine) -> None:
+    world = _world(engine, Random(7), batch_max=50)
+    streams = world.streams = _Watched()
+    ended, lengths = run_virtually(_be_busy(world))
+    assert lengths == [1] * PARTITIONS
+    # Each quarter of a second, and once a second before the leases are looked at.
+    assert 6 <= len({at for at in streams.trimmed_at if at < ended}) <= 12
