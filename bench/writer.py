@@ -68,6 +68,7 @@ LOOKS = (0.05, 0.5)
 PACED = 2_000
 """Tracks a second of the load that is no more than asked for."""
 PACE_SECONDS = 0.02
+WARM_UP_SECONDS = 1.0
 BARS = {
     ("postgresql", "events/s"): 70_000,
     ("postgresql", "events again/s"): 70_000,
@@ -264,9 +265,15 @@ async def _load(name: str, url: str, seconds: float, *, paced: bool) -> Load:
         await _prepare(base, customers=0 if paced else CONNECTIONS)
         database = Database(make_engine(url, EngineOptions()), threads=1, answer_ms=None)
         late = Lateness(client, SqlReader(database))
+        # A writer that has only just begun is not what is measured.
+        first = await _pace(client, WARM_UP_SECONDS, 0) if paced else 0
+        await late.carried()
 
         async def put() -> tuple[float, float]:
-            rate = await (_pace(client, seconds) if paced else _saturate(base, seconds))
+            if paced:
+                rate = await _pace(client, seconds, first) / seconds
+            else:
+                rate = await _saturate(base, seconds)
             return rate, time.perf_counter()
 
         rate, ended = await late.during(put())
@@ -277,20 +284,20 @@ async def _load(name: str, url: str, seconds: float, *, paced: bool) -> Load:
     return Load(name, load, paced, rate, p50, p99, drained)
 
 
-async def _pace(client: Redis, seconds: float) -> float:
+async def _pace(client: Redis, seconds: float, first: int) -> int:
     """Write entries as a gateway would, so many a second; return how many it were."""
     clock = asyncio.get_running_loop().time
     began, written = clock(), 0
     while (passed := clock() - began) < seconds:
         async with client.pipeline(transaction=False) as pipe:
-            for number in range(written, int(passed * PACED)):
+            for number in range(first + written, first + int(passed * PACED)):
                 key = outbox_key(received(number).partition)
                 entry = track_entry(number % CUSTOMERS, number // CUSTOMERS)
                 pipe.execute_command("XADD", key, "*", FIELD, entry)
             await pipe.execute()
         written = max(written, int(passed * PACED))
         await asyncio.sleep(PACE_SECONDS)
-    return written / seconds
+    return written
 
 
 async def _saturate(base: str, seconds: float) -> float:

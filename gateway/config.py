@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _number("Outbox entries the writer applies in one transaction.", 1, 100_000)
     ] = 2000
     writer_linger_ms: Annotated[
-        int, _number("Time the writer waits to fill a batch.", 0, 10_000)
+        int, _number("Least time between two reads of the writer, to fill a batch.", 0, 10_000)
     ] = 20
     # Below a few beats, one slow commit would look like a death.
     writer_lease_seconds: Annotated[

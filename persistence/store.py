@@ -5,6 +5,9 @@ its owner and its epoch, and then writes the rows, a few statements for each tab
 (``persistence.merge``). It must never move a cursor without the rows, never let a smaller ``seq``
 win, and never read a clock.
 
+Cost: on PostgreSQL one round trip for a batch, however large, with a statement for each list that
+has rows: ten for a batch of tracks. A second one finds out that SQL has events of it already.
+
 Failure: Redis gone means nothing here. SQL gone at any point rolls the batch back, and the caller
 applies it again from the cursor SQL shows. A crash leaves all of the batch or nothing of it; when
 the answer to a commit is lost, the next compare-and-set finds out. A batch SQL refuses for what is
