@@ -207,7 +207,10 @@ async def _redis() -> AsyncIterator[tuple[str, Redis]]:
 
 async def _drain(name: str, url: str, entries: int) -> tuple[Drain, str]:
     engine = make_engine(
-        url, EngineOptions(pool_size=2, statement_timeout_ms=60_000, cache_mib=WRITER_CACHE_MIB)
+        url,
+        EngineOptions(
+            pool_size=2, statement_timeout_ms=60_000, cache_mib=WRITER_CACHE_MIB, pings=False
+        ),
     )
     database = Database(engine, threads=2, answer_ms=None)
     async with _redis() as (_, client):

@@ -5,8 +5,8 @@ applied. Any number of writers share the partitions: each reads those it has a l
 (``persistence.leases``), takes over what a silent one leaves, and hands over what is too much
 between two batches. A stream is trimmed up to the cursor and never above it, and never by length.
 
-Cost of a batch: one read of all streams, two when it lingers, what ``persistence.store`` asks of
-SQL, and at most each quarter of a second a trim of the streams that gave entries.
+Cost of a batch: one read of all streams, what ``persistence.store`` asks of SQL, and at most each
+quarter of a second a trim of the streams that gave entries.
 
 Failure: Redis gone or SQL gone, the writer waits, longer each time up to a bound, looks at its
 leases and goes on from the cursors it finds there; entries stay in Redis meanwhile. While it waits
@@ -118,7 +118,7 @@ class Writer:
         self._carried: set[int] = set()
         """Partitions whose streams have entries below the cursor."""
         self._trimmed_at = 0.0
-        self._read_at = 0.0
+        self._linger_until = 0.0
         self._attended_at: float | None = None
         self._pause_s = _PAUSE_MIN_SECONDS
         self._stop_by: float | None = None
@@ -335,20 +335,20 @@ class Writer:
         self._trimmed_at = asyncio.get_running_loop().time()
 
     async def _receive(self, block_ms: int) -> list[Received]:
-        """Read after the cursors, a batch in each linger time: what comes within it comes along.
+        """Read after the cursors, no sooner than a linger time after a read that gave little.
 
-        It counts from the last read: who was busy or had nothing for as long does not wait.
+        Who was busy for as long, or had nothing, does not wait.
         """
-        read, batch_max = self._reader.read, self._batch_max
+        loop, batch_max = asyncio.get_running_loop(), self._batch_max
+        left = self._linger_until - loop.time()
+        if left > 0 and not self._stopping.is_set():
+            await self._pause(left)
+        read = self._reader.read
         received = await read(self._cursors, entries_max=batch_max, block_ms=block_ms)
         if not received and block_ms and not self._reader.can_block:
             await self._pause(block_ms / 1000)
-        if received and len(received) < batch_max and not self._stopping.is_set():
-            now = asyncio.get_running_loop().time()
-            await self._pause(max(0.0, self._read_at + self._linger_s - now))
-            reached = self._cursors | {one.partition: one.stream_id for one in received}
-            received += await read(reached, entries_max=batch_max - len(received))
-        self._read_at = asyncio.get_running_loop().time()
+        if received and len(received) < batch_max:
+            self._linger_until = loop.time() + self._linger_s
         return received
 
     async def _carry(self, received: Sequence[Received]) -> None:
