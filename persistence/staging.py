@@ -131,7 +131,8 @@ class Step:
         columns = self._stage.c
         names = ", ".join(spell(column.name) for column in columns)
         types = [column.type.compile(dialect=_POSTGRESQL) for column in columns]
-        arrays = ", ".join(f"${number}::{one}[]" for number, one in enumerate(types, 1))
+        # Not in FROM, where each array would be kept as a table of its own before the first row.
+        arrays = ", ".join(f"unnest(${number}::{one}[])" for number, one in enumerate(types, 1))
         *others, last = [_text(merge, _POSTGRESQL) for merge in self._merges]
         parts = [f"merge_{number} AS ({one})" for number, one in enumerate(others)]
         name = spell(self._stage.name)
@@ -140,7 +141,7 @@ class Step:
             # out all that was sent after it.
             parts.append(f"touched AS ({last} RETURNING 1)")
             last = f"SELECT 1 / (count(*) = (SELECT count(*) FROM {name}))::int FROM touched"  # noqa: S608
-        stage = f"{name} ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608
+        stage = f"{name} ({names}) AS (SELECT {arrays})"
         return f"WITH {', '.join([stage, *parts])} {last}"
 
 
