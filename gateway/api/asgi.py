@@ -50,7 +50,7 @@ def make_app(
     """Return the application; ``page`` makes that of the metrics, where several processes count."""
     operations = tuple(operations)
     handlers = [_operation_handler(answers, operation, body_bytes_max) for operation in operations]
-    document = openapi.document(operations)
+    files = docs.Files(lambda: openapi.document(operations))
     metrics.build.labels(openapi.package_version()).set(1)
     return Litestar(
         route_handlers=[
@@ -58,7 +58,7 @@ def make_app(
             _rest_handler(answers, body_bytes_max),
             *_health_handlers(probe),
             _get("/metrics", _metrics_answer(page or _own_page)),
-            *_page_handlers(document),
+            *(_get(path, _file_answer(files, path)) for path in docs.PATHS),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
@@ -204,17 +204,10 @@ def _health_reply(state: Health, status: int) -> Reply:
     return Reply(status, msgspec.json.encode(state), (JSON, (b"cache-control", b"no-store")))
 
 
-def _page_handlers(document: dict[str, Any]) -> list[ASGIRouteHandler]:
-    files = {"/openapi.json": docs.File(b"application/json", msgspec.json.encode(document))}
-    files.update(docs.files(document))
-    return [_get(path, _file_answer(file)) for path, file in files.items()]
-
-
-def _file_answer(file: docs.File) -> Callable[[], Any]:
-    reply = Reply(200, file.body, ((b"content-type", file.media_type),))
-
+def _file_answer(files: docs.Files, path: str) -> Callable[[], Any]:
     async def answer() -> Reply:
-        return reply
+        file = await files.at(path)
+        return Reply(200, file.body, ((b"content-type", file.media_type),))
 
     return answer
 

@@ -2,10 +2,15 @@
 
 The bundle reads OpenAPI 3.0 only, so the page gets the same document said in the older words;
 ``/openapi.json`` stays the real one.
+
+The document takes as long to make as everything else of a start, and most processes are never asked
+for it: it is made in a thread when somebody first is.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +47,10 @@ SwaggerUIBundle({url: "/docs/openapi.json", dom_id: "#page", deepLinking: true})
 """
 
 
+PATHS = ("/openapi.json", "/docs", "/docs/openapi.json", *(f"/docs/{name}" for name in _ASSETS))
+"""Where the files are."""
+
+
 class File(NamedTuple):
     """A file as it is served."""
 
@@ -49,13 +58,33 @@ class File(NamedTuple):
     body: bytes
 
 
-def files(document: Json) -> dict[str, File]:
-    """Return everything the page needs, by route."""
-    folder = _bundle()
-    served = {"/docs": File(b"text/html; charset=utf-8", _PAGE)}
+class Files:
+    """Everything the page needs, made once."""
+
+    def __init__(self, document: Callable[[], Json]) -> None:
+        """Keep how the document is made. Raises ``StartError`` without the bundle."""
+        self._document = document
+        self._folder = _bundle()
+        self._files: dict[str, File] = {}
+        self._making = asyncio.Lock()
+
+    async def at(self, path: str) -> File:
+        """Return the file of one of ``PATHS``."""
+        async with self._making:
+            if not self._files:
+                self._files = await asyncio.to_thread(_files, self._document, self._folder)
+        return self._files[path]
+
+
+def _files(document: Callable[[], Json], folder: Path) -> dict[str, File]:
+    made = document()
+    served = {
+        "/openapi.json": File(b"application/json", msgspec.json.encode(made)),
+        "/docs": File(b"text/html; charset=utf-8", _PAGE),
+    }
     for name, media_type in _ASSETS.items():
         served[f"/docs/{name}"] = File(media_type, (folder / name).read_bytes())
-    older = {**say_in_3_0(document), "openapi": "3.0.3"}
+    older = {**say_in_3_0(made), "openapi": "3.0.3"}
     older["info"]["license"].pop("identifier")  # 3.1 only
     served["/docs/openapi.json"] = File(b"application/json", msgspec.json.encode(older))
     return served

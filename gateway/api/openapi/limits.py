@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -157,6 +158,7 @@ def complete(schemas: Json, names: Iterable[str]) -> None:
                 schema["properties"][field] = _or_null(shown)
 
 
+@cache
 def is_required(kind: Any) -> bool:  # noqa: ANN401 - a struct or a list of them
     """Whether a body of this type must be sent; an empty one reads as an empty object."""
     schema = msgspec.json.schema(kind)
