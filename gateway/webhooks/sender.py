@@ -8,7 +8,9 @@ certificates of a private network.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -27,13 +29,19 @@ ERROR_CHARACTERS_MAX = 200
 _IDLE_SECONDS = 30.0
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return the authorities that are believed; to read them takes as long as many requests."""
+    return httpx.create_ssl_context()
+
+
 class Sender:
     """The HTTP client of webhooks."""
 
     def __init__(self, *, connections_max: int, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
-            verify=httpx.create_ssl_context(),
+            verify=_trusted(),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(timeout_seconds),
