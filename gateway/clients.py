@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
+import redis
+from redis import DriverInfo
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -16,6 +18,9 @@ from gateway.ports import WallClock
 from gateway.stepping import in_task
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.incidents import SqlInstallation
+
+_DRIVER = DriverInfo(lib_version=redis.__version__)
+"""Told to the server; redis-py would read it from its package's metadata for each connection."""
 
 GUARD_CONNECTIONS = 8
 """Of the guard alone; it needs them only while it repairs."""
@@ -66,6 +71,7 @@ def _client(
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
         redis_connect_func=greeting,
+        driver_info=_DRIVER,
     )
     return Redis.from_pool(pool)
 
