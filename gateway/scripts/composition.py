@@ -12,7 +12,6 @@ two releases can run beside each other.
 from __future__ import annotations
 
 import re
-from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
@@ -51,9 +50,8 @@ def entry_names() -> list[str]:
     )
 
 
-@cache
 def compose() -> Library:
-    """Return the library of all scripts, which are read once. Raises ``ValueError`` when includes go in a circle."""
+    """Return the library of all scripts. Raises ``ValueError`` when includes go in a circle."""
     done: dict[str, str] = {}
 
     def collect(text: str, path: tuple[str, ...]) -> None:

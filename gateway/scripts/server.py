@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import (
@@ -64,6 +65,9 @@ calls they are.
 """
 
 
+_library = cache(compose)
+
+
 class Server:
     """A client with the library of scripts."""
 
@@ -77,7 +81,7 @@ class Server:
         runs the scripts that have less time than others; without it the client does.
         """
         self._client = client
-        self._library = compose()
+        self._library = _library()
         self._call = cast("Callable[..., Awaitable[Any]]", client.execute_command)
         self._pipe = pipe
         self._hot = self._call if pipe is None else pipe.call
