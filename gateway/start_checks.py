@@ -7,10 +7,11 @@ print a password, nor begin on a server that may evict balances.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 
 from gateway.config import Settings
 from gateway.errors import StartError
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 
 REDIS_MAJOR_MIN = 7
 """Functions, which scripts are, came with this version."""
+
+LOADING_SECONDS_MAX = 60.0
+"""How long a start waits for a Redis that reads its file, after which it is refused."""
+
+LOADING_LOOK_SECONDS = 0.1
 
 
 async def check_redis(client: Redis, settings: Settings) -> None:
@@ -51,12 +57,25 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         _check_limits(settings)
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
-    found = int(await client.hget(INSTALLATION, "partitions") or settings.partitions)
+    found = int(await _kept_partitions(client) or settings.partitions)
     if found != settings.partitions:
         raise StartError(
             f"Redis was set up with {found} partitions, not {settings.partitions}; "
             f"set TALLYGATE_PARTITIONS={found}"
         )
+
+
+async def _kept_partitions(client: Redis) -> bytes | str | None:
+    """Return what Redis was set up with; one that was just started may have to read its file."""
+    waits = [LOADING_LOOK_SECONDS] * int(LOADING_SECONDS_MAX / LOADING_LOOK_SECONDS)
+    try:
+        for seconds in waits:
+            with contextlib.suppress(BusyLoadingError):
+                return await client.hget(INSTALLATION, "partitions")
+            await asyncio.sleep(seconds)
+        return await client.hget(INSTALLATION, "partitions")
+    except (RedisError, OSError) as error:
+        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
 
 
 def _check_limits(settings: Settings) -> None:

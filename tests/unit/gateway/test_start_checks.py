@@ -1,0 +1,71 @@
+"""A start waits for a Redis that reads its file, and is refused in one line by whatever fails."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from gateway import start_checks
+from gateway.config import Settings
+from gateway.errors import StartError
+from gateway.start_checks import check_redis
+
+FACTS = {
+    "redis_version": "8.0.0",
+    "run_id": "a",
+    "role": "master",
+    "maxmemory_policy": "noeviction",
+}
+
+
+class Pool(NamedTuple):
+    connection_kwargs: dict[str, object]
+
+
+class Starting:
+    """Tells of itself at once; reads end as told, the last one for good."""
+
+    connection_pool = Pool({"path": "redis.sock"})
+
+    def __init__(self, *ends: RedisError | bytes) -> None:
+        self.ends = list(ends)
+
+    async def info(self, *_: str) -> dict[str, Any]:
+        return FACTS
+
+    async def hget(self, *_: str) -> bytes:
+        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+        if isinstance(end, RedisError):
+            raise end
+        return end
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_checks, "LOADING_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(start_checks, "LOADING_SECONDS_MAX", 0.01)
+
+
+async def check(starting: Starting) -> None:
+    await check_redis(cast("Redis", starting), Settings(partitions=64))
+
+
+async def test_a_redis_that_reads_its_file_is_waited_for() -> None:
+    starting = Starting(BusyLoadingError(), BusyLoadingError(), b"64")
+    await check(starting)
+    assert starting.ends == [b"64"]
+
+
+@pytest.mark.parametrize("fault", [BusyLoadingError("is loading"), RedisConnectionError("is gone")])
+async def test_a_redis_that_does_not_come_is_refused_in_one_line(fault: RedisError) -> None:
+    with pytest.raises(StartError, match=f"^Redis cannot be reached at redis.sock: {fault}$"):
+        await check(Starting(fault))
+
+
+async def test_another_number_of_partitions_is_refused() -> None:
+    with pytest.raises(StartError, match="set TALLYGATE_PARTITIONS=8"):
+        await check(Starting(b"8"))
