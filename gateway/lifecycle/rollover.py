@@ -36,11 +36,11 @@ def adopt_rollovers(
     held: Sequence[Row], added: Sequence[Row], inherited: Collection[str] = ()
 ) -> list[Row]:
     """Return the rows of a feature with rollovers whose own row is gone handed to the first added
-    row that is one number; without one they are gone too. ``inherited`` are ids of rows that are
-    held elsewhere: what rolled over of them stays theirs.
+    row that is one number and rolls over too; without one they are gone (cold-path section 3.5).
+    ``inherited`` are ids of rows that are held elsewhere: what rolled over of them stays theirs.
     """
     parents = {row.id for row in held if not row.rollover} | set(inherited)
-    heir = next((row.id for row in added if row.kind is Kind.SHARED), None)
+    heir = next((row.id for row in added if row.kind is Kind.SHARED and row.roll), None)
     rows: list[Row] = []
     for row in held:
         if not row.rollover or row.roll in parents:

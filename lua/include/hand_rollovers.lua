@@ -1,6 +1,7 @@
 --[[
 Hand the rollovers that entities hold of a per-entity row that ends to the row that takes its place, within the maximum
-of that one (hot-path section 5); without such a row they end too. One read and write for each entity that holds some.
+of that one (hot-path section 5); without such a row they end too. A row that rolls nothing over is none (cold-path
+section 3.5). One read and write for each entity that holds some.
 
 hand_rollovers(keys, state, gone, heir, lines): state of the customer level; heir may be nil. Writes the sums over what
 entities hold.

@@ -75,7 +75,7 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
       local lasts, heir, next_one = string.find(gone.flags, 'a', 1, true), nil, nil
       for _, row in ipairs(rows) do
         if row.kind == 'p' and not old[row.id] and row.entity_feature == gone.entity_feature then
-          next_one = next_one or row
+          if row.roll ~= '' then next_one = next_one or row end
           local named = carries[gone.id] and carries[gone.id].heir == row.id
           if named or lasts and string.find(row.flags, 'a', 1, true) then heir = heir or row end
         end

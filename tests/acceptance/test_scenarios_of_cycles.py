@@ -86,6 +86,23 @@ def test_s89_rollovers(
     assert (store.left(None), store.rollovers()) == ([included + rolled], [rolled])
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_rollovers_go_only_to_a_plan_that_has_some(store: Store, each: bool) -> None:
+    """Cold-path section 3.5: they move to an item with a rollover, within its own maximum."""
+    more = store.each if each else {}
+    for name, included, most in (("pro", 100, 60), ("premium", 200, 50), ("growth", 300, None)):
+        rollover = {"max": most, "expiry_duration_type": "forever"} if most else None
+        store.plan(name, store.monthly(included, rollover=rollover, **more))
+    store.entities("e1")
+    store.take("pro")
+    store.advance()
+    assert store.left(None, "e1") == [160, 160]
+    store.take("premium")
+    assert store.left(None, "e1") == [250, 250]
+    store.take("growth")
+    assert (store.left(None, "e1"), store.rollovers()) == ([300, 300], [])
+
+
 def test_s91_entities_with_rollovers_add_up(store: Store) -> None:
     rollover = {"max": 1000, "expiry_duration_type": "month", "expiry_duration_length": 3}
     store.plan("free", store.monthly(100, rollover=rollover, **store.each))

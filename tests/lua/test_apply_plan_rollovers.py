@@ -71,6 +71,13 @@ async def test_rollovers_of_slots_end_with_a_plan_that_has_no_successor(world: W
     assert (await world.state()).customer["o:calls"].split()[1:] == ["0"] * 7
 
 
+async def test_rollovers_of_slots_end_with_a_successor_that_never_rolls_over(world: World) -> None:
+    await _two_hours(world, "e1")
+    await world.attach(calls=[slots("new", "", anchor_ms=world.now_ms)])
+    assert await _rolled(world, "e1") == []
+    assert await world.left("calls") == 500
+
+
 async def test_what_an_entity_has_of_its_own_stays_as_it_is(world: World) -> None:
     await _two_hours(world, "e1")
     reply = await world.settled("e1")

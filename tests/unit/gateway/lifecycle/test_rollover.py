@@ -36,7 +36,7 @@ def _row(row_id: str, **columns: object) -> Row:
 
 def test_rollovers_go_to_the_next_row_unless_their_own_is_held_elsewhere() -> None:
     left = [_row(f"{name}~1", flags=Flag.ROLLOVER, roll=name) for name in ("gone", "away", "here")]
-    added = _row("new")
+    added = _row("new", roll="600:1")
     held = [*left, _row("here"), added]
 
     def parents(rows: list[Row]) -> list[str]:
@@ -44,5 +44,13 @@ def test_rollovers_go_to_the_next_row_unless_their_own_is_held_elsewhere() -> No
 
     assert parents(adopt_rollovers(held, [added], {"away"})) == ["new", "away", "here"]
     assert parents(adopt_rollovers(held, [], {"away"})) == ["away", "here"]
-    per_entity = _row("new", kind=Kind.PER_ENTITY)
+    per_entity = _row("new", kind=Kind.PER_ENTITY, roll="600:1")
     assert parents(adopt_rollovers(held, [per_entity])) == ["here"]
+    never_rolls = _row("new")
+    assert parents(adopt_rollovers(held, [never_rolls])) == ["here"]
+    rolls = _row("rolls", roll=":0")
+    assert parents(adopt_rollovers(held, [never_rolls, rolls], {"away"})) == [
+        "rolls",
+        "away",
+        "here",
+    ]
