@@ -2,11 +2,11 @@
 
 A *scope* is the customer itself or one of its entities. Its own entries win over those of the plans
 attached to it; among plans the most restrictive one wins (hot-path section 3.6, cold-path section
-4.4). An own entry that is not enabled hides the plans' entry all the same. Usage limits are told
-apart by feature and filter, the others by feature. An entry of ``spend_limits`` or
-``usage_alerts`` without ``feature_id`` holds for every metered feature and credit system the scope
-has rows of; beside it an entry of the same list that names the feature is the one that counts,
-of alerts both do.
+4.4). An own entry that is not enabled hides the plans' entry all the same, and one of an entity
+hides that of the customer. Usage limits are told apart by feature and filter, the others by
+feature. An entry of ``spend_limits`` or ``usage_alerts`` without ``feature_id`` holds for every
+metered feature and credit system the scope has rows of; beside it an entry of the same list that
+names the feature is the one that counts, of alerts both do.
 
 Amounts of a stored document are turned into decimals by their text, exact to the 15 digits that
 any JSON number keeps, and rounded half up to units of the feature. A percentage of what plans
@@ -26,7 +26,15 @@ from gateway.amounts import UNITS_MAX, to_units
 from gateway.cycles import WEEK_MS, span
 from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
-from gateway.lifecycle.rules import ALONE_LINE, Alert, Spend, Window, filter_key, overage_line
+from gateway.lifecycle.rules import (
+    ALONE_LINE,
+    Alert,
+    Spend,
+    Window,
+    filter_key,
+    hiding_line,
+    overage_line,
+)
 from gateway.messages.common import JsonObject
 from gateway.messages.controls import filter_text
 from gateway.ports import FeatureRecord
@@ -169,7 +177,9 @@ class _Chooser:
         array = "spend_limits"
         own = self._first(self.scope.controls, array)
         if own is not None:
-            yield Decision(self.scope.source, array, own, self._spend_line(own))
+            is_on = _is_on_by_request(own)
+            line = self._spend_line(own) if is_on else self._hiding(self.scope.source, "s")
+            yield Decision(self.scope.source, array, own, line)
             return
         firsts = [self._first(controls, array) for controls in self.plans]
         entries = [entry for entry in firsts if entry is not None]
@@ -187,7 +197,9 @@ class _Chooser:
             for text, rivals in by_filter.items():
                 if text not in chosen:
                     entry = min(rivals, key=self._strictness)
-                    chosen[text] = Decision(source, array, entry, self._window_line(entry, text))
+                    line = self._window_line(entry, text)
+                    line = line or self._hiding(source, "w", filter_key(text))
+                    chosen[text] = Decision(source, array, entry, line)
         for text in sorted(chosen):
             yield chosen[text]
 
@@ -219,6 +231,12 @@ class _Chooser:
     def _first(self, controls: JsonObject, array: str) -> JsonObject | None:
         found = self._named(controls, array) or self._all(controls, array)
         return found[0] if found else None
+
+    def _hiding(self, source: Source, *rule: str) -> str:
+        """Return the line of an entry that is not enabled: only an entity's has one of the customer
+        to hide.
+        """
+        return hiding_line(*rule) if source is Source.ENTITY else ""
 
     def _spend_line(self, entry: JsonObject) -> str:
         cap = self._cap(entry)

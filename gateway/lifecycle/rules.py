@@ -8,6 +8,7 @@ line per rule, columns separated by tabs::
     w key limit unit every anchor filter   usage limit: units of one window of ``gateway.cycles``
     a kind threshold name                  usage alert
     d 1                                    entities may not spend from the customer's rows
+    h s, or h w key                        an entity is free of a spend limit, or window, above it
 
 ``key`` is empty without a filter, else 8 digits of its hash; ``filter`` is ``{}`` or the properties
 as JSON. A threshold is in units, or in hundredths of a percent; ``name`` is JSON or empty. What
@@ -92,6 +93,11 @@ class Extras(NamedTuple):
 def filter_key(text: str) -> str:
     """Return the key of a usage limit from the canonical text of its filter."""
     return "" if text == "{}" else sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+
+
+def hiding_line(letter: str, *columns: str) -> str:
+    """Return the line by which an entity is free of a rule of the customer."""
+    return "\t".join(("h", letter, *columns))
 
 
 def overage_line(*, allowed: bool) -> str:

@@ -1,6 +1,7 @@
 --[[
 Read the billing controls that bind a call on one feature, with the state of their windows (hot-path section 3.6). Each
-control of the entity takes the place of the customer's own; an inherited window has one counter for all entities.
+control of the entity takes the place of the customer's own, also one that is not enabled (h); an inherited window has
+one counter for all entities.
 
 read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter.
 Returns overage ('1', '0' or nil), spend ({shared, slot} or nil), alone (true when entities may not spend from the
@@ -10,7 +11,9 @@ threshold, name}).
 --@include next_boundary
 local function read_rules(state, now, properties)
   local rules = { windows = {}, alerts = {} }
-  local places, sent = {}, nil
+  local places, hidden, sent = {}, {}, nil
+  local own_rules = state.entity and state.own_rules
+  for key in string.gmatch('\n' .. (own_rules or ''), '\nh\tw\t(%x*)') do hidden[key] = true end
 
   local function matches(filter)
     if filter == '{}' then return true end
@@ -26,7 +29,7 @@ local function read_rules(state, now, properties)
   local function window(rest, scope, extras)
     local key, limit, unit, every, anchor, filter = string.match(
       rest, '^(%x*)\t(%d+)\t(%a)\t(%d+)\t(%d+)\t(.*)$')
-    if not matches(filter) then return end
+    if scope == '' and hidden[key] or not matches(filter) then return end
     local stop, used = next_boundary(tonumber(anchor), unit, tonumber(every), now), 0
     for of_key, at, units in string.gmatch(extras or '', 'w\t(%x*)\t(%d+)\t(%d+)') do
       if of_key == key and tonumber(at) == stop then used = tonumber(units) end
@@ -46,6 +49,8 @@ local function read_rules(state, now, properties)
         rules.spend = { shared = tonumber(shared), slot = tonumber(slot) }
       elseif letter == 'w' then
         window(rest, scope, extras)
+      elseif letter == 'h' then
+        if rest == 's' then rules.spend = nil end
       elseif letter == 'd' then
         rules.alone = true
       elseif letter == 'a' then
@@ -55,6 +60,6 @@ local function read_rules(state, now, properties)
     end
   end
   read(state.rules, '', state.extras)
-  if state.entity then read(state.own_rules, state.entity.id, state.own_extras) end
+  if own_rules then read(own_rules, state.entity.id, state.own_extras) end
   return rules
 end

@@ -274,3 +274,30 @@ def test_a_changed_cap_keeps_what_was_counted(world: World) -> None:
     assert world.counter() == 4
     world.track(10)
     assert (world.counter(), world.state()) == (6, [100, 94, 6])
+
+
+def test_a_cap_of_an_entity_that_is_off_frees_it_of_the_customers(world: World) -> None:
+    """Cold-path section 4.4: a disabled higher entry still hides the lower one."""
+    world.attach(world.monthly(100))
+    world.entities("e1", "e2")
+    world.control(world.usage_limit(5))
+    world.control(world.usage_limit(1, enabled=False), "e1")
+    world.track(20, "e1")
+    world.track(20, "e2")
+    assert (world.state(), world.counter()) == ([100, 75, 25], 5)
+    assert (world.allows(1), world.check(75, "e1")["allowed"]) == ([False], True)
+    shown = world.gateway.call("entities.get", **world.scope("e1"))["billing_controls"]
+    assert [one["source"] for one in shown["usage_limits"]] == ["entity"]
+
+
+def test_a_spend_limit_of_an_entity_that_is_off_frees_it_of_the_customers(world: World) -> None:
+    price = {"amount": 1, "interval": "month", "billing_method": "usage_based"}
+    world.attach(world.item("messages", 100, price=price))
+    world.entities("e1", "e2")
+    limit = {"feature_id": world.name("messages"), "overage_limit": 5}
+    world.control({"spend_limits": [limit | {"enabled": True}]})
+    world.control({"spend_limits": [limit]}, "e1")
+    world.track(200, "e2")
+    assert world.state() == [100, 0, 105]
+    world.track(200, "e1")
+    assert world.state() == [100, 0, 305]

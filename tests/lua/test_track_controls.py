@@ -139,6 +139,14 @@ async def test_each_control_of_the_customer_holds_where_the_entity_has_none(worl
     assert (await world.track("calls", 30, "zoe")).applied == [15]
 
 
+async def test_an_entity_may_be_free_of_the_spend_limit_of_the_customer(world: World) -> None:
+    await world.create(rules=rules(calls="s\t5\t0"), calls=[per_entity("a", 10, flags="o")])
+    await world.seat("zoe", rules=rules(calls="h\ts"))
+    await world.seats("bob")
+    assert (await world.track("calls", 30, "zoe")).applied == [30]
+    assert (await world.track("calls", 30, "bob")).applied == [15]
+
+
 async def test_entities_that_stand_alone_do_not_fall_back_on_the_customer(world: World) -> None:
     await world.create(rules=rules(calls="d\t"), calls=[row("a", 100), per_entity("b", 10)])
     await world.seats("zoe")

@@ -138,6 +138,16 @@ async def test_windows_of_the_customer_with_another_filter_bind_the_entity_too(
     assert (await world.holding("x:calls\tzoe")).endswith("5")
 
 
+async def test_an_entity_may_be_free_of_a_window_of_the_customer(world: World) -> None:
+    limits = f"{hourly_limit(10)}\n{hourly_limit(5, CHAT)}"
+    await world.create(rules=rules(calls=limits), calls=[per_entity("a", 100)])
+    await world.seat("zoe", rules=rules(calls="h\tw\t"))
+    await world.entries()
+    assert (await world.track("calls", 30, "zoe")).applied == [30]
+    assert await counted(world) == []
+    assert (await world.use(Part("calls", 30), scope="zoe", properties=CHAT)).applied == [5]
+
+
 async def test_a_window_counts_units_whoever_pays_for_them(world: World) -> None:
     await world.create(rules=rules(action1=hourly_limit(10)), credits=[row("a", 1), row("b", 10)])
     assert (await world.use(Part("action1", 15, FIFTH))).applied == [10]

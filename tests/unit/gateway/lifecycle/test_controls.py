@@ -189,6 +189,14 @@ def test_an_own_limit_with_a_filter_leaves_that_of_a_plan_without_one() -> None:
     assert sorted(limits) == [100, 500]
 
 
+def test_an_entry_of_an_entity_that_is_off_hides_that_of_the_customer() -> None:
+    controls = {**usage(5, enabled=False), **one("spend_limits", overage_limit=1)}
+    own = scope(controls, plan(usage(9)), plan(spend(9)))._replace(source=Source.ENTITY)
+    assert compile_rules(own, FEATURES) == {"messages": "h\ts\nh\tw\t"}
+    of_its_plan = scope(None, plan(usage(5, enabled=False)))._replace(source=Source.ENTITY)
+    assert compile_rules(of_its_plan, FEATURES) == {}
+
+
 def test_of_plans_a_forbidden_overage_counts() -> None:
     yes, no = one("overage_allowed", enabled=True), one("overage_allowed", enabled=False)
     assert text(None, plan(yes), plan(no)) == "o\t0"
