@@ -6,6 +6,7 @@ from gateway import errors
 from gateway.api import rules
 from gateway.api.examples import EXAMPLES
 from gateway.api.operation import Call, Operation, Services, always
+from gateway.engine.controls import own_controls
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.customers import (
     CustomerCreateRequest,
@@ -19,23 +20,33 @@ from gateway.messages.customers import (
 
 
 async def _create(services: Services, call: Call, request: CustomerCreateRequest) -> CustomerView:
-    return await services.engine.get_or_create_customer(call.env, request)
+    return _shown(call, await services.engine.get_or_create_customer(call.env, request))
 
 
 async def _get(services: Services, call: Call, request: CustomerGetRequest) -> CustomerView:
-    return await services.engine.get_customer(call.env, request)
+    return _shown(call, await services.engine.get_customer(call.env, request))
 
 
 async def _update(services: Services, call: Call, request: CustomerUpdateRequest) -> CustomerView:
-    return await services.engine.update_customer(call.env, request)
+    return _shown(call, await services.engine.update_customer(call.env, request))
 
 
 async def _list(
     services: Services, call: Call, request: CustomerListRequest
 ) -> CustomerListResponse:
-    return await services.engine.list_customers(
+    page = await services.engine.list_customers(
         call.env, request, cursor_paging=call.version.cursor_paging
     )
+    for view in page.list:
+        _shown(call, view)
+    return page
+
+
+def _shown(call: Call, view: CustomerView) -> CustomerView:
+    """Return a customer as the version of the call shows it."""
+    if not call.version.plan_controls:
+        view.billing_controls = own_controls(view.billing_controls)
+    return view
 
 
 async def _delete(services: Services, call: Call, request: CustomerDeleteRequest) -> Acknowledged:

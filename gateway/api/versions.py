@@ -28,6 +28,11 @@ class Version(IntEnum):
         """Whether lists are paged by cursor; by offset before."""
         return self >= Version.V2_3
 
+    @property
+    def plan_controls(self) -> bool:
+        """Whether a customer shows the billing controls of its plans beside its own."""
+        return self >= Version.V2_3
+
 
 NEWEST = Version.V2_3
 

@@ -264,6 +264,23 @@ def shown_customer_controls(
     return shown.arrays
 
 
+def own_controls(shown: JsonObject) -> JsonObject:
+    """Return shown controls without those of plans, and without saying whose each is, as they were
+    before version 2.3.
+    """
+    own: JsonObject = {}
+    for array, entries in shown.items():
+        if array not in ARRAYS:
+            own[array] = entries
+            continue
+        kept = [dict(entry) for entry in entries if entry["source"] != Source.PLAN]
+        for entry in kept:
+            del entry["source"]
+        if kept or not entries:
+            own[array] = kept
+    return own
+
+
 def shown_entity_controls(
     catalog: Catalog,
     env: str,

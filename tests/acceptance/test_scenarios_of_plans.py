@@ -222,3 +222,9 @@ def test_s19_controls_of_a_plan_are_shown_with_those_of_the_customer(store: Stor
     assert (limits[words]["source"], limits[words]["limit"]) == ("customer", 50)
     alerts = [(one["feature_id"], one["source"]) for one in shown["usage_alerts"]]
     assert sorted(alerts) == sorted([(messages, "plan"), (words, "customer")])
+    body = {"customer_id": store.customer}
+    older = store.gateway.post("customers.get", body, **{"x-api-version": "2.2"}).json()
+    assert older["billing_controls"] == {
+        "usage_limits": [own["usage_limits"][0] | {"usage": 0}],
+        "usage_alerts": own["usage_alerts"],
+    }

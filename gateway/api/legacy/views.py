@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw
 from gateway.api.legacy import messages as old
 from gateway.api.legacy.items import feature_type, item_views
 from gateway.engine.catalog import Catalog
+from gateway.engine.controls import own_controls
 from gateway.errors import PlanNotFoundError
 from gateway.lifecycle.catalog import plain
 from gateway.messages.balances import Balance, Breakdown, CheckResponse, FlagView
@@ -88,7 +89,7 @@ async def customer(catalog: Catalog, view: CustomerView) -> old.Customer:
         env=view.env,
         metadata=view.metadata,
         send_email_receipts=view.send_email_receipts,
-        billing_controls=view.billing_controls,
+        billing_controls=own_controls(view.billing_controls),
         products=await _products(catalog, view, None),
         features=await _features(catalog, view.env, view.balances, view.flags),
         entities=view.entities,
