@@ -151,7 +151,8 @@ def _new_balance_id(balance_id: str) -> None:
 
 def _check_rollover(request: RolloverRequest) -> None:
     stored = rollover_rule(request, "rollover")
-    if stored.expiry_duration_type == "month" and not request.expiry_duration_length:
+    is_said = request.expiry_duration_length is not None or request.length is not None
+    if stored.expiry_duration_type == "month" and not (is_said and stored.expiry_duration_length):
         raise InvalidInputsError(
             "rollover.expiry_duration_length: must be at least 1 month, or the type forever"
         )

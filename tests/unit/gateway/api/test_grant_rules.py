@@ -60,6 +60,7 @@ def batch(*items: dict[str, object]) -> None:
         ({"rollover": {"expiry_duration_length": 1}, "reset": {"interval": "one_off"}}, "rollover"),
         ({"rollover": {}, "reset": MONTHLY}, "rollover.expiry_duration_length"),
         ({"rollover": {"expiry_duration_length": 0}, "reset": MONTHLY}, "rollover.expiry_duration"),
+        ({"rollover": {"length": 0}, "reset": MONTHLY}, "rollover.expiry_duration"),
         ({"rollover": {"max": 0}, "reset": MONTHLY}, "rollover.max"),
         ({"rollover": {"max": 1, "max_percentage": 1}, "reset": MONTHLY}, "rollover"),
         ({"rollover": {"expiry_duration_type": "week"}, "reset": MONTHLY}, "rollover.expiry_"),
@@ -84,6 +85,11 @@ def batch(*items: dict[str, object]) -> None:
 def test_a_balance_that_breaks_a_rule_is_not_created(fields: dict[str, object], named: str) -> None:
     with pytest.raises(InvalidInputsError, match=f"^{named}"):
         create(**fields)
+
+
+def test_how_long_what_rolls_over_lasts_has_two_names() -> None:
+    for name in ("length", "expiry_duration_length"):
+        create(included_grant=1, reset=MONTHLY, rollover={name: 1})
 
 
 def test_times_and_counts_become_integers() -> None:
