@@ -119,7 +119,10 @@ def _billing(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> No
     shapes.length(request.feature_quantities, "feature_quantities")
     for index, quantity in enumerate(request.feature_quantities or ()):
         shapes.text_id(quantity.feature_id, f"feature_quantities.{index}.feature_id")
-        shapes.number(quantity.quantity, f"feature_quantities.{index}.quantity", required=True)
+        field = f"feature_quantities.{index}.quantity"
+        shapes.number(quantity.quantity, field, required=True)
+        if parse_decimal(bytes(quantity.quantity), field=field) < 0:
+            raise InvalidInputsError(f"{field}: must not be negative")
     _carry_over(request.carry_over_usages, "carry_over_usages")
     if request.customize is not None:
         _customize(request.customize)

@@ -15,7 +15,7 @@ from gateway.api.operation import Call
 from gateway.engine.claims import KEY_MAX
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
-from gateway.messages.common import ID_MAX, given, integer
+from gateway.messages.common import ID_MAX, JsonObject, given, integer
 from gateway.messages.customers import (
     CustomerCreateRequest,
     CustomerGetRequest,
@@ -154,7 +154,7 @@ def entity_create(_: Call, request: EntityCreateRequest) -> None:
     shapes.customer_id(request.customer_id)
     shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
     shapes.name(request.name, "name")
-    shapes.documents(billing_controls=request.billing_controls)
+    _entity_controls(request.billing_controls)
     subject_data(request.customer_data, None)
 
 
@@ -170,7 +170,14 @@ def entity_update(_: Call, request: EntityUpdateRequest) -> None:
     shapes.text_id(request.entity_id, "entity_id")
     if request.customer_id is not None:
         shapes.customer_id(request.customer_id)
-    shapes.documents(billing_controls=request.billing_controls)
+    _entity_controls(request.billing_controls)
+
+
+def _entity_controls(controls: JsonObject | None) -> None:
+    """Refuse controls that only customers and plans have (cold-path section 4.4)."""
+    shapes.documents(billing_controls=controls)
+    if controls and controls.get("auto_topups"):
+        raise InvalidInputsError("billing_controls.auto_topups: an entity has none")
 
 
 def entity_list(call: Call, request: EntityListRequest) -> None:

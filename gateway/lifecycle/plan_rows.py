@@ -144,9 +144,6 @@ def check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) 
         if item is None or item.price is None:
             msg = f"feature_quantities: the plan has no prepaid item of feature {feature}"
             raise InvalidRequestError(msg)
-        if quantity < 0:
-            msg = f"feature_quantities: the quantity of {feature} must not be negative"
-            raise InvalidRequestError(msg)
         most = item.price.max_purchase
         if most is not None and packs(item, quantity) > Decimal(most):
             msg = (

@@ -45,6 +45,17 @@ def test_billing_controls_of_another_shape_are_refused(world: World, controls: J
     assert world.gateway.call("customers.get", customer_id=world.customer)["billing_controls"] == {}
 
 
+def test_an_entity_has_no_automatic_top_ups(world: World) -> None:
+    top_up = {"feature_id": world.name("messages"), "threshold": 5, "quantity": 10}
+    named = {"customer_id": world.customer, "entity_id": "e1"}
+    controls = {"billing_controls": {"auto_topups": [top_up]}}
+    entity = {**named, "feature_id": world.name("users")}
+    refused = (400, "invalid_inputs")
+    assert world.gateway.refusal("entities.create", **entity, **controls) == refused
+    world.gateway.call("entities.create", **entity)
+    assert world.gateway.refusal("entities.update", **named, **controls) == refused
+
+
 @pytest.mark.parametrize("value", ["9" * 4301, "[" * 900 + "]" * 900, "1e400"])
 def test_properties_no_client_could_read_back_are_refused(world: World, value: str) -> None:
     body = (

@@ -60,6 +60,15 @@ def test_values_that_are_none_are_refused(field: str, value: object) -> None:
     refused(InvalidInputsError, field, attach, **{field: value})
 
 
+def test_a_quantity_is_not_negative() -> None:
+    for check in (attach, update):
+        for amount in (-1, -0.5):
+            given = [{"feature_id": "messages", "quantity": amount}]
+            place = "feature_quantities.0.quantity"
+            refused(InvalidInputsError, place, check, feature_quantities=given)
+        check(feature_quantities=[{"feature_id": "messages", "quantity": -0.0}])
+
+
 def test_an_update_has_something_to_do() -> None:
     refused(InvalidInputsError, "input", update)
     refused(InvalidInputsError, "cancel_action", update, cancel_action="stop")
