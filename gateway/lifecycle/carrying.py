@@ -58,7 +58,7 @@ def carry(
         heirs = [row for row in rows[feature] if row.document.subscription_id == new.id]
         for row in filter(_is_counted, held):
             heir = heir_of(row, heirs)
-            if _is_bought_once(row):
+            if is_bought_once(row):
                 expires_ms = 0
             elif balances is not None and balances.covers(feature) and not row.unlimited:
                 if row.kind is Kind.PER_ENTITY:
@@ -97,7 +97,7 @@ def _is_counted(row: Row) -> bool:
     return row.kind is not Kind.FLAG and not row.allocated and not row.rollover
 
 
-def _is_bought_once(row: Row) -> bool:
+def is_bought_once(row: Row) -> bool:
     """Whether the row is units that were bought for good."""
     is_shared = row.kind is Kind.SHARED and not row.unlimited
     return is_shared and row.document.price is not None and not row.unit and not row.overage

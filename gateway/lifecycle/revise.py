@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.cycles import next_boundary
 from gateway.errors import InvalidOptionsError, InvalidRequestError
-from gateway.lifecycle.carrying import Carrying, heir_of
+from gateway.lifecycle.carrying import heir_of, is_bought_once
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
 from gateway.lifecycle.prices import billing_cycle, is_one_off
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.documents import Subscription
     from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.carrying import Carrying
     from gateway.lifecycle.plan_rows import Offer
     from gateway.messages.plans import PlanItem
 
@@ -65,10 +66,10 @@ def revise(
         pending={},
         pending_at=None,
     )
-    replacement = _Replacement(scope, target, changed, offer, making)
+    replacement = _Replacement(scope, target, changed, offer, making, usages=usages)
     for position, item in enumerate(document.items):
         replacement.place(item, position, _quantity(item, target, quantities))
-    change = replacement.change(usages)
+    change = replacement.change()
     for feature, rows in change.rows.items():
         check_range(feature, (row for row in rows if row.id in change.dues), offer.features)
     return swap(change, changed)
@@ -101,8 +102,11 @@ class _Replacement:
         changed: Subscription,
         offer: Offer,
         making: Making,
+        *,
+        usages: Carrying | None,
     ) -> None:
         self._scope = scope
+        self._usages = usages
         self._changed = changed
         self._now_ms = making.now_ms
         self._maker = RowMaker(
@@ -125,6 +129,10 @@ class _Replacement:
         if old is None:
             self._new.append((item.feature_id, made, None))
             return
+        if self._begins_anew(item.feature_id, old):
+            made = msgspec.structs.replace(made, anchor_ms=old.anchor_ms)
+            self._new.append((item.feature_id, made, None))
+            return
         rows.remove(old)
         if old.kind is Kind.PER_ENTITY and (old.grant, old.floor) != (made.grant, made.floor):
             made = msgspec.structs.replace(made, anchor_ms=old.anchor_ms)
@@ -132,7 +140,15 @@ class _Replacement:
             return
         self._kept[old.id] = msgspec.structs.replace(made, id=old.id, anchor_ms=old.anchor_ms)
 
-    def change(self, usages: Carrying | None) -> Change:
+    def _keeps_usage(self, feature: str) -> bool:
+        return self._usages is None or self._usages.covers(feature)
+
+    def _begins_anew(self, feature: str, row: Row) -> bool:
+        """Whether what was used of a row is to be forgotten, though its item stays."""
+        lasts = row.kind is Kind.FLAG or row.allocated or is_bought_once(row)
+        return not lasts and not self._keeps_usage(feature)
+
+    def change(self) -> Change:
         """Return what all of it changes."""
         scope = self._scope
         gone = {row.id for rows in self._left.values() for row in rows}
@@ -158,8 +174,7 @@ class _Replacement:
             ]
             for row in left:
                 heir = None if row.allocated or row.rollover else heir_of(row, heirs)
-                covered = usages is None or usages.covers(feature)
-                if heir is not None and row.kind is not Kind.FLAG and covered:
+                if heir and row.kind is not Kind.FLAG and self._keeps_usage(feature):
                     carries.append(Carry(row.id, heir.id))
         kept = {row.id for row in self._kept.values()}
         changed = {

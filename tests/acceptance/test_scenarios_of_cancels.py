@@ -264,6 +264,35 @@ def test_a_customer_moves_to_another_version(store: Store) -> None:
     assert [item["included"] for item in before["items"]] == [100, 10]
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_an_update_keeps_what_was_used_unless_it_is_told_not_to(store: Store, each: bool) -> None:
+    """Cold-path section 3.9: all usage is carried by default; seats are in use all the same."""
+    more = store.each if each else {}
+
+    def items(messages: float) -> list[Json]:
+        seats = store.item("users", 5)
+        return [store.monthly(messages, **more), store.monthly(50, "words"), seats]
+
+    def customize(messages: float) -> Json:
+        return {"customize": {"items": items(messages)}}
+
+    store.plan("pro", *items(100))
+    store.entities("e1")
+    store.take("pro")
+    store.track(30, "e1")
+    store.track(10, feature="words")
+    store.change("pro", **customize(200))
+    assert (store.left("e1"), store.left(None, feature="words")) == ([170], [40])
+    due = store.balance()["next_reset_at"]
+    named = {"enabled": True, "feature_ids": [store.name("words")]}
+    store.change("pro", **customize(300), carry_over_usages=named)
+    assert (store.left("e1"), store.left(None, feature="words")) == ([300], [40])
+    store.track(1, "e1")
+    store.change("pro", **customize(400), carry_over_usages={"enabled": False})
+    assert (store.left("e1"), store.left(None, feature="words")) == ([400], [50])
+    assert (store.state(feature="users"), store.balance()["next_reset_at"]) == ([5, 4, 1], due)
+
+
 def test_what_an_update_would_do(store: Store) -> None:
     with_default(store)
     store.take("pro")
