@@ -85,12 +85,22 @@ class Entities(Creation):
         ``EntityAmbiguousError``.
         """
         subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        try:
+            with _naming_the_entity(subject):
+                return await self._entity_view(subject)
+        except EntityNotFoundError:
+            if request.customer_id:
+                raise
+        # It was deleted, and another customer may have one of this id by now.
+        subject = await self._find_entity(env, request.entity_id, None, is_certain=True)
         with _naming_the_entity(subject):
             return await self._entity_view(subject)
 
     async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView:
         """Replace the arrays of billing controls that are given."""
-        subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        subject = await self._find_entity(
+            env, request.entity_id, request.customer_id, is_certain=True
+        )
         await check_controls(self.catalog, env, request.billing_controls)
         for _ in range(CHANGES_MAX):
             with _naming_the_entity(subject):
@@ -118,7 +128,9 @@ class Entities(Creation):
         """Delete the entity: its seat is given back, its balances are gone. Raises
         ``EntityNotFoundError``.
         """
-        subject = await self._find_entity(env, request.entity_id, request.customer_id)
+        subject = await self._find_entity(
+            env, request.entity_id, request.customer_id, is_certain=True
+        )
         with _naming_the_entity(subject):
             entity = decode_entity((await self.read(subject)).entity)
         feature = await self.entity_feature(env, entity.feature_id)
@@ -175,11 +187,16 @@ class Entities(Creation):
         except (CustomerNotFoundError, EntityNotFoundError):  # deleted since SQL listed it
             return None
 
-    async def _find_entity(self, env: str, entity_id: str, customer_id: str | None) -> Subject:
+    async def _find_entity(
+        self, env: str, entity_id: str, customer_id: str | None, *, is_certain: bool = False
+    ) -> Subject:
+        """Return the entity, of whichever customer when none is named. When it must be certain
+        that no other customer has one, SQL is waited for first: it may be behind.
+        """
         if customer_id:
             return self.subjects.subject(env, customer_id, entity_id=entity_id)
-        found = await self.reader.find_entity(env, entity_id)
-        if not found:  # SQL may not have it yet
+        found = () if is_certain else await self.reader.find_entity(env, entity_id)
+        if not found:
             await self.subjects.caught_up()
             found = await self.reader.find_entity(env, entity_id)
         if not found:

@@ -209,6 +209,21 @@ def test_p08_an_unknown_entity_is_not_found(world: World, version: str) -> None:
     assert world.state() == [100, 100, 0]
 
 
+def test_an_entity_without_its_customer_is_the_one_there_is_now(world: World) -> None:
+    """Cold-path section 5.1: several of one id need a customer_id, also while SQL is behind."""
+    other = World(world.gateway)
+    named = {"entity_id": f"seat_{world.number}"}
+    world.entities(named["entity_id"])
+    assert world.gateway.call("entities.get", **named)["customer_id"] == world.customer
+    other.entities(named["entity_id"])
+    for kind in ("entities.delete", "entities.update"):
+        assert world.gateway.refusal(kind, **named) == (400, "entity_id_required")
+    world.gateway.call("entities.delete", customer_id=other.customer, **named)
+    world.gateway.call("entities.delete", **named)
+    other.entities(named["entity_id"])
+    assert world.gateway.call("entities.get", **named)["customer_id"] == other.customer
+
+
 def test_seats_over_the_included_ones_are_created(world: World) -> None:
     world.attach(world.item("users", 3))
     world.entities("e1", "e2", "e3", "e4")
