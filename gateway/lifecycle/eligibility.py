@@ -25,7 +25,7 @@ def eligibility(scope: Scope, plan: StoredPlan) -> Eligibility:
     current = scope.current(record.group)
     if is_one_off(document):
         found.attach_action = "purchase"
-    elif held and not record.add_on:
+    elif held:
         found.attach_action = "none"
     elif not record.add_on and current is not None:
         before = scope.documents.get(current.id)

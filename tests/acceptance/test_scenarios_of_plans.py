@@ -109,7 +109,9 @@ def test_s10_what_a_customer_may_attach(store: Store) -> None:
     store.plan("addon", store.monthly(1), price=month, add_on=True)
     store.plan("oneoff_addon", store.lifetime(1), price=once, add_on=True)
     store.plan("once", store.lifetime(1), price=once)
+    store.plan("held", store.monthly(1), price=month, add_on=True)
     store.take("pro")
+    store.take("held")
 
     def listed(**customer: object) -> dict[str, dict[str, object]]:
         plans = store.gateway.call("plans.list", **customer)["list"]
@@ -128,6 +130,7 @@ def test_s10_what_a_customer_may_attach(store: Store) -> None:
         "premium": "upgrade",
         "elsewhere": "activate",
         "addon": "activate",
+        "held": "none",
         "oneoff_addon": "purchase",
         "once": "purchase",
     }
