@@ -308,10 +308,11 @@ class Ledger:
 
     def hand_rollovers(self, feature: str, gone: Sequence[Balance], new: Sequence[Balance]) -> None:
         """Let what rolled over of slots go on as a rollover of the row of the same entities, within
-        its maximum; without one it is gone too.
+        its maximum; without one, or where it rolls nothing over, it is gone too (cold-path section
+        3.5).
         """
         for old in gone:
-            heir = next((one.row for one in new if one.has_slots_of(old)), None)
+            heir = next((one.row for one in new if one.has_slots_of(old) and one.row.roll), None)
             for owner in self.entities.values():
                 own = owner.own.get(feature, [])
                 for one in [one for one in own if one.row.roll == old.row.id]:
