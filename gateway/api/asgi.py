@@ -49,16 +49,17 @@ def make_app(
 ) -> Litestar:
     """Return the application; ``page`` makes that of the metrics, where several processes count."""
     operations = tuple(operations)
-    handlers = [_operation_handler(answers, operation, body_bytes_max) for operation in operations]
     files = docs.Files(lambda: openapi.document(operations))
     metrics.build.labels(openapi.package_version()).set(1)
     return Litestar(
         route_handlers=[
-            *handlers,
+            _operation_handler(answers, operations, body_bytes_max),
             _rest_handler(answers, body_bytes_max),
-            *_health_handlers(probe),
-            _get("/metrics", _metrics_answer(page or _own_page)),
-            *(_get(path, _file_answer(files, path)) for path in docs.PATHS),
+            _page_handler(
+                _health_pages(probe)
+                | {"/metrics": _metrics_answer(page or _own_page)}
+                | {path: _file_answer(files, path) for path in docs.PATHS}
+            ),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         lifespan=lifespan,
@@ -68,9 +69,12 @@ def make_app(
 
 
 def _operation_handler(
-    answers: Answers, operation: Operation, body_bytes_max: int
+    answers: Answers, operations: Iterable[Operation], body_bytes_max: int
 ) -> ASGIRouteHandler:
+    by_path = {operation.path: operation for operation in operations}
+
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
+        operation = by_path[scope["path"]]
         if scope["method"] == "OPTIONS" and is_public(operation):
             await _write(send, preflight(("POST",)))
             return
@@ -86,7 +90,7 @@ def _operation_handler(
             return
         await _write(send, reply)
 
-    return _route(operation.path, handle)
+    return _route(list(by_path), handle)
 
 
 def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
@@ -126,9 +130,10 @@ def _wrong_method(allowed: Iterable[str]) -> Reply:
     return refused._replace(headers=(JSON, (b"allow", names.encode())))
 
 
-def _route(path: str, handle: Callable[[Scope, Receive, Send], Any]) -> ASGIRouteHandler:
-    # No handler changes the scope, so none needs a copy of it.
-    return asgi(path, copy_scope=False)(handle)
+def _route(paths: list[str], handle: Callable[[Scope, Receive, Send], Any]) -> ASGIRouteHandler:
+    # One handler for many paths: Litestar looks into each, and a start waits for that. None changes
+    # the scope, so none needs a copy of it.
+    return asgi(paths, copy_scope=False)(handle)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:
@@ -168,17 +173,17 @@ async def _write(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
-def _get(path: str, answer: Callable[[], Any]) -> ASGIRouteHandler:
+def _page_handler(pages: dict[str, Callable[[], Any]]) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401, ARG001 - the names Litestar asks for
         if scope["method"] not in ("GET", "HEAD"):
             await _write(send, _wrong_method(("GET",)))
             return
-        await _write(send, await answer())
+        await _write(send, await pages[scope["path"]]())
 
-    return _route(path, handle)
+    return _route(list(pages), handle)
 
 
-def _health_handlers(probe: Probe) -> list[ASGIRouteHandler]:
+def _health_pages(probe: Probe) -> dict[str, Callable[[], Any]]:
     async def health() -> Reply:
         return _health_reply(await probe.health(), 200)
 
@@ -186,7 +191,7 @@ def _health_handlers(probe: Probe) -> list[ASGIRouteHandler]:
         state = await probe.health()
         return _health_reply(state, 200 if state.is_ready else 503)
 
-    return [_get("/health", health), _get("/ready", ready)]
+    return {"/health": health, "/ready": ready}
 
 
 def _metrics_answer(page: Callable[[], Awaitable[bytes]]) -> Callable[[], Any]:

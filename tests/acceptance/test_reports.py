@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.report_commands import report
 from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway, Json, define_team
 from tests.waiting import wait_until
 
 
 def _report(gateway: Gateway, name: str, *options: str) -> list[Json]:
-    command = [sys.executable, "-m", "gateway", "report", name, "--format", "json"]
-    ran = subprocess.run(
-        [*command, "--data-dir", str(gateway.folder), *options],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env=os.environ,
-    )
+    words = [name, "--format", "json", "--data-dir", str(gateway.folder), *options]
+    ran = CliRunner().invoke(report, words, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
     rows: list[Json] = json.loads(ran.stdout)
     return rows
 
