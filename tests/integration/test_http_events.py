@@ -1,6 +1,7 @@
 """``events.aggregate`` and the filters of ``events.list`` over HTTP, on every real part.
 
-The customer and its events are put into SQL, from where the customer comes back into Redis.
+The history of the customer is put into the outbox, as scripts would have written it; the writer
+carries it, and the customer comes back into Redis from SQL.
 """
 
 from __future__ import annotations
@@ -9,19 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine
+from redis.asyncio import Redis
 
 from gateway.app import Runtime
 from gateway.cycles import DAY_MS, HOUR_MS, last_boundary
 from gateway.documents import CustomerDocument, EntityDocument, Subscription
 from gateway.engine.aggregates import BINS_MAX
-from gateway.keys import partition_of
-from gateway.outbox import join
+from gateway.keys import outbox_key, partition_of
+from gateway.outbox import FIELD, join
 from gateway.rows import RowDocument
-from persistence import store
-from persistence.database import EngineOptions, make_engine, read_transaction
-from persistence.fold import fold
-from persistence.leases import Tenure, read_leases
 from tests.fixtures.app import Api
 from tests.unit.persistence.entries import History, deduct, event, row
 
@@ -76,7 +73,7 @@ class World:
 
 
 @pytest.fixture
-async def world(live_api: Api, live_runtime: Runtime, migrated_sqlite: str) -> World:
+async def world(live_api: Api, live_runtime: Runtime, valkey: str) -> World:
     for feature in ("messages", "images"):
         await live_api.call(
             "features.create", feature_id=feature, name=feature, type="metered", consumable=True
@@ -105,19 +102,11 @@ async def world(live_api: Api, live_runtime: Runtime, migrated_sqlite: str) -> W
     history.add(event("messages", 10 * UNIT, entity="seat_1", timestamp_ms=now - 20 * DAY_MS))
     history.add(event("messages", 100 * UNIT, timestamp_ms=created.cycle_ms))
     history.add(event("messages", 1_000 * UNIT, timestamp_ms=created.cycle_ms - 1))
-    engine = make_engine(migrated_sqlite, EngineOptions())
-    _carry(engine, history)
+    async with Redis.from_url(valkey) as client:
+        for entry, payload in zip(history.entries, history.payloads, strict=True):
+            await client.xadd(outbox_key(history.partition), {FIELD: payload}, id=entry.stream_id)
+    await live_runtime.engine.subjects.caught_up([history.partition])
     return created
-
-
-def _carry(engine: Engine, history: History) -> None:
-    expected = store.open_cursors(engine, [history.partition])
-    with read_transaction(engine) as connection:
-        held = read_leases(connection, list(expected))
-    # As whoever writes these partitions now; it finds its cursors moved, and follows.
-    tenure = Tenure(held[0].owner, {one.partition: one.epoch for one in held})
-    store.apply(engine, fold(history.entries), expected=expected, now_ms=1, tenure=tenure)
-    engine.dispose()
 
 
 async def test_a_range_is_summed(world: World) -> None:
