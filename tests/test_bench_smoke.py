@@ -1,11 +1,8 @@
-"""Benches run, tiny, so that none rots; their figures mean nothing here. Those that start a dozen
-processes run with ``BENCH_SMOKE=all`` alone.
-"""
+"""Every bench runs, tiny, so that none rots; its figures mean nothing here."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -20,10 +17,9 @@ from bench.results import Record
 from bench.stage import KEY, Api, gateway, stage, writer
 
 IN_SHORT_TABLE = {*SHORT_TABLE, *traffic.NAMES}
-LARGE = set() if os.environ.get("BENCH_SMOKE") == "all" else {"http", "soak"}
 
 
-@pytest.mark.parametrize("name", sorted(BENCHES.keys() - IN_SHORT_TABLE - LARGE))
+@pytest.mark.parametrize("name", sorted(BENCHES.keys() - IN_SHORT_TABLE))
 async def test_bench_runs(name: str) -> None:
     outcome = await BENCHES[name].run(SMOKE)
     assert f"answers {outcome.answers}" in outcome.table()
