@@ -29,7 +29,7 @@ CHROMIUM := $(SDK)/installed/chromium/installed.stamp
 CLIENTS := $(NODE_CLIENTS) $(CHROMIUM) $(PYTHON_CLIENTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format lock wheel bench torture fuzz clean
+.PHONY: help setup run test test-fast lint style types imports format lock wheel bench torture fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -45,10 +45,16 @@ test: $(INSTALLED) $(CLIENTS) ## run every test, on the real servers
 test-fast: $(INSTALLED) ## run the unit tests, and the scripts on a Redis in memory
 	@$(BIN)/python -m pytest -q --redis=fake tests/unit tests/lua $(PYTEST_ARGS)
 
-lint: $(INSTALLED) ## check style, format, types and import rules
+lint: style types imports ## check style, format, types and import rules
+
+style: $(INSTALLED)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
+
+types: $(INSTALLED)
 	@$(BIN)/mypy
+
+imports: $(INSTALLED)
 	@$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(INSTALLED) ## format the sources and mend what ruff can mend
