@@ -44,7 +44,7 @@ class Sweeper:
                 await self._sweep()
             except GatewayError as error:
                 log.warning("%s wait: %s", self._work, error)
-            except Exception:
+            except Exception:  # a fault of ours would end the work for as long as the process runs
                 log.exception("%s wait", self._work)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._seconds)
