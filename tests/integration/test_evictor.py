@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.errors import UnavailableError
 from gateway.evictor import Evictor
 from gateway.scripts import Context, Scripts, Status
 from gateway.scripts.residents import Name, Residents
-from persistence.audit import SqlLedger
+from gateway.upkeep import AuditParts
 from tests.fixtures.app import Api
 from tests.fixtures.shop import done
 from tests.waiting import until
@@ -31,17 +31,19 @@ _PASSING = {"id", "customer_id", "balance_id", "subscription_id", "deductions"}
 
 
 class Place:
-    """The parts of an evictor on a running gateway."""
+    """The parts of an evictor beside a running gateway. Its looks have a client of their own: what
+    a request does on a connection that looked would not count as use.
+    """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, parts: AuditParts) -> None:
         self.runtime = runtime
-        self.redis = runtime.redis
-        self.residents = Residents(runtime.redis, runtime.settings.partitions)
-        self.ledger = SqlLedger(runtime.database)
+        self.redis = parts.client
+        self.scripts = parts.scripts
+        self.residents = parts.residents
+        self.ledger = parts.ledger
 
     def evictor(self, idle_seconds: int = DAY) -> Evictor:
-        scripts = self.runtime.scripts
-        return Evictor(scripts, self.residents, self.ledger, idle_seconds=idle_seconds)
+        return Evictor(self.scripts, self.residents, self.ledger, idle_seconds=idle_seconds)
 
     async def age(self, customer_id: str, seconds: int = 2 * DAY) -> None:
         """Make a customer look as if nobody had used it for so long."""
@@ -67,8 +69,12 @@ class Place:
 
 
 @pytest.fixture
-def place(live_runtime: Runtime) -> Place:
-    return Place(live_runtime)
+async def place(live_runtime: Runtime) -> AsyncIterator[Place]:
+    parts = AuditParts(live_runtime.settings, live_runtime.wall, live_runtime.guard)
+    try:
+        yield Place(live_runtime, parts)
+    finally:
+        await parts.close()
 
 
 async def _catalog(api: Api) -> None:
@@ -283,7 +289,7 @@ async def test_a_walk_that_fails_is_tried_again_until_it_is_stopped(place: Place
             raise UnavailableError("Redis does not answer")
 
     residents = Failing(place.redis, 4)
-    evictor = Evictor(place.runtime.scripts, residents, place.ledger, idle_seconds=1)
+    evictor = Evictor(place.scripts, residents, place.ledger, idle_seconds=1)
     running = asyncio.create_task(evictor.run())
     await until(lambda: tries > 0)
     evictor.stop()
