@@ -7,12 +7,18 @@ reach a server that somebody uses.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
     del os.environ[_name]
+
+# Some machines are told to keep no compiled modules. Here hundreds of processes start, and each
+# would compile the whole gateway anew; so would pytest every test, and add to its asserts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 collect_ignore = ["sdk"]  # the published clients bring tests of their own
 
