@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
@@ -28,7 +29,6 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute
 
 from gateway.audit.records import Applied, Drift, Kind, LedgerPage, Move, Scope, Trail
 from gateway.outbox import customer_of
@@ -60,7 +60,7 @@ LETTERS_MAX = 10_000
 _NOTHING: ColumnElement[int] = literal_column("0")
 
 _Sums = Select[*tuple[Any, ...]]
-_Span = Callable[[InstrumentedAttribute[str]], ColumnElement[bool]]
+_Span = Callable[[ColumnClause[str]], ColumnElement[bool]]
 _Row = Row[*tuple[Any, ...]]
 
 
@@ -126,7 +126,7 @@ def _page(scope: Scope, after: str, limit: int, engine: Engine) -> LedgerPage:
         if not found:
             return LedgerPage(0, 0, [], None)
 
-        def span(column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        def span(column: ColumnClause[str]) -> ColumnElement[bool]:
             if scope == Scope():
                 return and_(column > after, column <= found[-1])
             return column.in_(found)

@@ -21,11 +21,10 @@ from persistence.pages import BalanceKey, decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine, Select
-    from sqlalchemy.orm import InstrumentedAttribute
 
     from gateway.listing import BalanceQuery, ListedEntity
 
-    _Number = ColumnElement[int] | InstrumentedAttribute[int]
+    _Number = ColumnElement[int]
 
 _ROLLOVER = "%~%"
 """The id of a rollover is made of that of its balance; no other id has the character."""

@@ -5,9 +5,8 @@ how far SQL has come, and when Redis was not what SQL knows of it.
 from __future__ import annotations
 
 from sqlalchemy import Index, text
-from sqlalchemy.orm import Mapped, mapped_column
 
-from persistence.base import Base
+from persistence.base import Base, Field, column
 
 _OPEN = text("ended_at IS NULL")
 
@@ -22,10 +21,10 @@ class Installation(Base):
 
     __tablename__ = "installation"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    partitions: Mapped[int]
-    identity: Mapped[str]
-    run_id: Mapped[str]
+    id: Field[int] = column(primary_key=True, autoincrement=False)
+    partitions: Field[int]
+    identity: Field[str]
+    run_id: Field[str]
 
 
 class Cursor(Base):
@@ -39,13 +38,13 @@ class Cursor(Base):
 
     __tablename__ = "cursors"
 
-    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stream_id: Mapped[str]
-    updated_at_ms: Mapped[int]
-    applied: Mapped[int]
-    owner: Mapped[str]
-    epoch: Mapped[int]
-    seen_id: Mapped[str]
+    partition: Field[int] = column(primary_key=True, autoincrement=False)
+    stream_id: Field[str]
+    updated_at_ms: Field[int]
+    applied: Field[int]
+    owner: Field[str]
+    epoch: Field[int]
+    seen_id: Field[str]
 
 
 class WriterProcess(Base):
@@ -53,9 +52,9 @@ class WriterProcess(Base):
 
     __tablename__ = "writers"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    beat: Mapped[int]
-    started_at: Mapped[int]
+    id: Field[str] = column(primary_key=True)
+    beat: Field[int]
+    started_at: Field[int]
 
 
 class Incident(Base):
@@ -68,17 +67,17 @@ class Incident(Base):
 
     __tablename__ = "incidents"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    partition: Mapped[int | None]
-    from_id: Mapped[str]
-    to_id: Mapped[str]
-    lost: Mapped[int | None]
-    reseeded: Mapped[int]
-    run_id: Mapped[str]
-    detail: Mapped[str]
-    at_ms: Mapped[int]
-    ended_at: Mapped[int | None]
+    id: Field[str] = column(primary_key=True)
+    kind: Field[str]
+    partition: Field[int | None]
+    from_id: Field[str]
+    to_id: Field[str]
+    lost: Field[int | None]
+    reseeded: Field[int]
+    run_id: Field[str]
+    detail: Field[str]
+    at_ms: Field[int]
+    ended_at: Field[int | None]
 
     __table_args__ = (
         Index("ix_incidents_newest", "at_ms", "id"),
@@ -91,8 +90,8 @@ class DeadLetter(Base):
 
     __tablename__ = "dead_letters"
 
-    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stream_id: Mapped[str] = mapped_column(primary_key=True)
-    payload: Mapped[bytes]
-    error: Mapped[str]
-    at_ms: Mapped[int]
+    partition: Field[int] = column(primary_key=True, autoincrement=False)
+    stream_id: Field[str] = column(primary_key=True)
+    payload: Field[bytes]
+    error: Field[str]
+    at_ms: Field[int]

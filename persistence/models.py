@@ -12,9 +12,8 @@ letters must not take every later entry of its customer along.
 from __future__ import annotations
 
 from sqlalchemy import Index, text
-from sqlalchemy.orm import Mapped, mapped_column
 
-from persistence.base import Base
+from persistence.base import Base, Field, column
 from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
 from persistence.report_models import DailyDenials, DailyTotal, DailyUsage
 from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
@@ -48,9 +47,9 @@ class CatalogRevision(Base):
 
     __tablename__ = "catalog_revision"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    revision: Mapped[int]
-    clock_offset_ms: Mapped[int]
+    id: Field[int] = column(primary_key=True, autoincrement=False)
+    revision: Field[int]
+    clock_offset_ms: Field[int]
 
 
 class ApiKey(Base):
@@ -61,15 +60,15 @@ class ApiKey(Base):
 
     __tablename__ = "api_keys"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str]
-    name: Mapped[str]
-    digest: Mapped[str] = mapped_column(unique=True)
-    prefix: Mapped[str]
-    created_at: Mapped[int]
-    revoked_at: Mapped[int | None]
-    scopes: Mapped[str] = mapped_column(server_default="")
-    expires_at: Mapped[int | None]
+    id: Field[str] = column(primary_key=True)
+    env: Field[str]
+    name: Field[str]
+    digest: Field[str] = column(unique=True)
+    prefix: Field[str]
+    created_at: Field[int]
+    revoked_at: Field[int | None]
+    scopes: Field[str] = column(server_default="")
+    expires_at: Field[int | None]
 
 
 class Feature(Base):
@@ -77,18 +76,18 @@ class Feature(Base):
 
     __tablename__ = "features"
 
-    env: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    type: Mapped[str]
-    consumable: Mapped[bool]
-    precision: Mapped[int]
-    scale: Mapped[int]
-    in_use: Mapped[bool]
-    archived: Mapped[bool]
-    event_names: Mapped[list[str]]
-    document: Mapped[str]
-    created_at: Mapped[int]
+    env: Field[str] = column(primary_key=True)
+    id: Field[str] = column(primary_key=True)
+    name: Field[str]
+    type: Field[str]
+    consumable: Field[bool]
+    precision: Field[int]
+    scale: Field[int]
+    in_use: Field[bool]
+    archived: Field[bool]
+    event_names: Field[list[str]]
+    document: Field[str]
+    created_at: Field[int]
 
 
 class Plan(Base):
@@ -96,15 +95,15 @@ class Plan(Base):
 
     __tablename__ = "plans"
 
-    env: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    plan_group: Mapped[str]
-    add_on: Mapped[bool]
-    auto_enable: Mapped[bool]
-    archived: Mapped[bool]
-    document: Mapped[str]
-    created_at: Mapped[int]
+    env: Field[str] = column(primary_key=True)
+    id: Field[str] = column(primary_key=True)
+    version: Field[int] = column(primary_key=True, autoincrement=False)
+    plan_group: Field[str]
+    add_on: Field[bool]
+    auto_enable: Field[bool]
+    archived: Field[bool]
+    document: Field[str]
+    created_at: Field[int]
 
 
 class Customer(Base):
@@ -118,19 +117,19 @@ class Customer(Base):
 
     __tablename__ = "customers"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str]
-    id: Mapped[str]
-    name: Mapped[str | None]
-    email: Mapped[str | None]
-    document: Mapped[str]
-    created_at: Mapped[int]
-    deleted_at: Mapped[int | None]
-    seq: Mapped[int]
-    counter: Mapped[int]
-    number_max: Mapped[int]
-    applied_ms: Mapped[int]
-    applied_hour: Mapped[int] = mapped_column(server_default=text("0"))
+    internal_id: Field[str] = column(primary_key=True)
+    env: Field[str]
+    id: Field[str]
+    name: Field[str | None]
+    email: Field[str | None]
+    document: Field[str]
+    created_at: Field[int]
+    deleted_at: Field[int | None]
+    seq: Field[int]
+    counter: Field[int]
+    number_max: Field[int]
+    applied_ms: Field[int]
+    applied_hour: Field[int] = column(server_default=text("0"))
 
     __table_args__ = (
         Index("ix_customers_applied", "applied_hour", "internal_id"),
@@ -151,16 +150,16 @@ class Entity(Base):
 
     __tablename__ = "entities"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    env: Mapped[str]
-    entity_id: Mapped[str]
-    feature_id: Mapped[str]
-    name: Mapped[str | None]
-    document: Mapped[str]
-    created_at: Mapped[int]
-    deleted_at: Mapped[int | None]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    number: Field[int] = column(primary_key=True, autoincrement=False)
+    env: Field[str]
+    entity_id: Field[str]
+    feature_id: Field[str]
+    name: Field[str | None]
+    document: Field[str]
+    created_at: Field[int]
+    deleted_at: Field[int | None]
+    seq: Field[int]
 
     __table_args__ = (
         Index(
@@ -184,17 +183,17 @@ class Subscription(Base):
 
     __tablename__ = "subscriptions"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    entity_id: Mapped[str]
-    plan_id: Mapped[str]
-    version: Mapped[int]
-    status: Mapped[str]
-    document: Mapped[str]
-    started_at: Mapped[int]
-    ended_at: Mapped[int | None]
-    due_at: Mapped[int | None]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    id: Field[str] = column(primary_key=True)
+    entity_id: Field[str]
+    plan_id: Field[str]
+    version: Field[int]
+    status: Field[str]
+    document: Field[str]
+    started_at: Field[int]
+    ended_at: Field[int | None]
+    due_at: Field[int | None]
+    seq: Field[int]
 
     __table_args__ = (
         Index("ix_subscriptions_owner", "internal_id", "entity_id"),
@@ -212,26 +211,26 @@ class Balance(Base):
 
     __tablename__ = "balances"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    entity_id: Mapped[str]
-    feature_id: Mapped[str]
-    kind: Mapped[str]
-    plan_id: Mapped[str | None]
-    subscription_id: Mapped[str | None]
-    interval: Mapped[str | None]
-    interval_count: Mapped[int]
-    granted: Mapped[int]
-    used: Mapped[int]
-    unlimited: Mapped[bool]
-    period: Mapped[int]
-    due_ms: Mapped[int]
-    expires_ms: Mapped[int]
-    entity_feature: Mapped[str]
-    line: Mapped[str]
-    created_at: Mapped[int]
-    ended_at: Mapped[int | None]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    id: Field[str] = column(primary_key=True)
+    entity_id: Field[str]
+    feature_id: Field[str]
+    kind: Field[str]
+    plan_id: Field[str | None]
+    subscription_id: Field[str | None]
+    interval: Field[str | None]
+    interval_count: Field[int]
+    granted: Field[int]
+    used: Field[int]
+    unlimited: Field[bool]
+    period: Field[int]
+    due_ms: Field[int]
+    expires_ms: Field[int]
+    entity_feature: Field[str]
+    line: Field[str]
+    created_at: Field[int]
+    ended_at: Field[int | None]
+    seq: Field[int]
 
     __table_args__ = (
         Index(
@@ -249,13 +248,13 @@ class Slot(Base):
 
     __tablename__ = "slots"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    entity_id: Mapped[str] = mapped_column(primary_key=True)
-    balance_id: Mapped[str] = mapped_column(primary_key=True)
-    feature_id: Mapped[str]
-    period: Mapped[int]
-    used: Mapped[int]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    entity_id: Field[str] = column(primary_key=True)
+    balance_id: Field[str] = column(primary_key=True)
+    feature_id: Field[str]
+    period: Field[int]
+    used: Field[int]
+    seq: Field[int]
 
 
 class UsageWindow(Base):
@@ -263,13 +262,13 @@ class UsageWindow(Base):
 
     __tablename__ = "usage_windows"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    feature_id: Mapped[str] = mapped_column(primary_key=True)
-    entity_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    ends_at: Mapped[int]
-    used: Mapped[int]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    feature_id: Field[str] = column(primary_key=True)
+    entity_id: Field[str] = column(primary_key=True)
+    key: Field[str] = column(primary_key=True)
+    ends_at: Field[int]
+    used: Field[int]
+    seq: Field[int]
 
 
 class Lock(Base):
@@ -280,17 +279,17 @@ class Lock(Base):
 
     __tablename__ = "locks"
 
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    lock_id: Mapped[str] = mapped_column(primary_key=True)
-    feature_id: Mapped[str]
-    entity_id: Mapped[str]
-    state: Mapped[str]
-    units: Mapped[int]
-    receipt: Mapped[str]
-    expires_at: Mapped[int]
-    ended_at: Mapped[int | None]
-    created_at: Mapped[int]
-    seq: Mapped[int]
+    internal_id: Field[str] = column(primary_key=True)
+    lock_id: Field[str] = column(primary_key=True)
+    feature_id: Field[str]
+    entity_id: Field[str]
+    state: Field[str]
+    units: Field[int]
+    receipt: Field[str]
+    expires_at: Field[int]
+    ended_at: Field[int | None]
+    created_at: Field[int]
+    seq: Field[int]
 
     __table_args__ = (
         Index("ix_locks_open", "internal_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
@@ -306,16 +305,16 @@ class Alert(Base):
 
     __tablename__ = "alerts"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str]
-    internal_id: Mapped[str]
-    customer_id: Mapped[str]
-    feature_id: Mapped[str]
-    entity_id: Mapped[str]
-    kind: Mapped[str]
-    body: Mapped[str]
-    created_at: Mapped[int]
-    dispatched_at: Mapped[int | None]
+    id: Field[str] = column(primary_key=True)
+    env: Field[str]
+    internal_id: Field[str]
+    customer_id: Field[str]
+    feature_id: Field[str]
+    entity_id: Field[str]
+    kind: Field[str]
+    body: Field[str]
+    created_at: Field[int]
+    dispatched_at: Field[int | None]
 
     __table_args__ = (
         Index("ix_alerts_newest", "env", "created_at", "id"),
@@ -330,21 +329,21 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str]
-    internal_id: Mapped[str]
-    customer_id: Mapped[str]
-    entity_id: Mapped[str]
-    feature_id: Mapped[str]
-    event_name: Mapped[str]
-    kind: Mapped[str]
-    value: Mapped[int]
-    applied: Mapped[int]
-    properties: Mapped[str]
-    timestamp_ms: Mapped[int]
-    recorded_at_ms: Mapped[int]
-    request_id: Mapped[str]
-    seq: Mapped[int]
+    id: Field[str] = column(primary_key=True)
+    env: Field[str]
+    internal_id: Field[str]
+    customer_id: Field[str]
+    entity_id: Field[str]
+    feature_id: Field[str]
+    event_name: Field[str]
+    kind: Field[str]
+    value: Field[int]
+    applied: Field[int]
+    properties: Field[str]
+    timestamp_ms: Field[int]
+    recorded_at_ms: Field[int]
+    request_id: Field[str]
+    seq: Field[int]
 
     __table_args__ = (
         Index("ix_events_newest", "env", "timestamp_ms", "id"),
@@ -361,18 +360,18 @@ class Deduction(Base):
 
     __tablename__ = "deductions"
 
-    event_id: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    internal_id: Mapped[str]
-    balance_id: Mapped[str]
-    entity_id: Mapped[str]
-    feature_id: Mapped[str]
-    period: Mapped[int]
-    delta: Mapped[int]
-    used: Mapped[int]
-    total: Mapped[int]
-    resets_at: Mapped[int | None]
-    at_ms: Mapped[int]
+    event_id: Field[str] = column(primary_key=True)
+    position: Field[int] = column(primary_key=True, autoincrement=False)
+    internal_id: Field[str]
+    balance_id: Field[str]
+    entity_id: Field[str]
+    feature_id: Field[str]
+    period: Field[int]
+    delta: Field[int]
+    used: Field[int]
+    total: Field[int]
+    resets_at: Field[int | None]
+    at_ms: Field[int]
 
     __table_args__ = (Index("ix_deductions_balance", "internal_id", "balance_id"),)
 
@@ -382,12 +381,12 @@ class Reset(Base):
 
     __tablename__ = "resets"
 
-    entry_id: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    internal_id: Mapped[str]
-    balance_id: Mapped[str]
-    entity_id: Mapped[str]
-    feature_id: Mapped[str]
-    period: Mapped[int]
-    due_ms: Mapped[int]
-    at_ms: Mapped[int]
+    entry_id: Field[str] = column(primary_key=True)
+    position: Field[int] = column(primary_key=True, autoincrement=False)
+    internal_id: Field[str]
+    balance_id: Field[str]
+    entity_id: Field[str]
+    feature_id: Field[str]
+    period: Field[int]
+    due_ms: Field[int]
+    at_ms: Field[int]

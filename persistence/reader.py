@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
@@ -24,7 +25,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.orm import InstrumentedAttribute
 
 from gateway.documents import ACTIVE, SCHEDULED
 from gateway.ports import (
@@ -68,7 +68,7 @@ from persistence.subscriptions import Holders, plans_held
 
 _Row = Row[*tuple[Any, ...]]
 _Rows = Sequence[_Row]
-_Key = Sequence[InstrumentedAttribute[Any]]
+_Key = Sequence[ColumnClause[Any]]
 
 _HELD = (ACTIVE, SCHEDULED)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from sqlalchemy import Date, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index
 
-from persistence.base import Base
+from persistence.base import Base, Field, column
 
 PART = 1_000_000_000
 """Where a sum is cut in two; a power of ten, so that SQL can put the digits together again."""
@@ -26,17 +25,17 @@ class DailyUsage(Base):
 
     __tablename__ = "usage_daily"
 
-    customer_id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str] = mapped_column(primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    feature_id: Mapped[str] = mapped_column(primary_key=True)
-    entity_id: Mapped[str] = mapped_column(primary_key=True)
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    events: Mapped[int]
-    requested_high: Mapped[int]
-    requested_low: Mapped[int]
-    applied_high: Mapped[int]
-    applied_low: Mapped[int]
+    customer_id: Field[str] = column(primary_key=True)
+    env: Field[str] = column(primary_key=True)
+    day: Field[date] = column(primary_key=True)
+    feature_id: Field[str] = column(primary_key=True)
+    entity_id: Field[str] = column(primary_key=True)
+    internal_id: Field[str] = column(primary_key=True)
+    events: Field[int]
+    requested_high: Field[int]
+    requested_low: Field[int]
+    applied_high: Field[int]
+    applied_low: Field[int]
 
 
 class DailyTotal(Base):
@@ -44,16 +43,16 @@ class DailyTotal(Base):
 
     __tablename__ = "usage_daily_totals"
 
-    customer_id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str] = mapped_column(primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    feature_id: Mapped[str] = mapped_column(primary_key=True)
-    internal_id: Mapped[str] = mapped_column(primary_key=True)
-    events: Mapped[int]
-    requested_high: Mapped[int]
-    requested_low: Mapped[int]
-    applied_high: Mapped[int]
-    applied_low: Mapped[int]
+    customer_id: Field[str] = column(primary_key=True)
+    env: Field[str] = column(primary_key=True)
+    day: Field[date] = column(primary_key=True)
+    feature_id: Field[str] = column(primary_key=True)
+    internal_id: Field[str] = column(primary_key=True)
+    events: Field[int]
+    requested_high: Field[int]
+    requested_low: Field[int]
+    applied_high: Field[int]
+    applied_low: Field[int]
 
     __table_args__ = (Index("ix_usage_daily_totals_day", "day", "feature_id", "env"),)
 
@@ -63,11 +62,11 @@ class DailyDenials(Base):
 
     __tablename__ = "denials_daily"
 
-    customer_id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str] = mapped_column(primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    feature_id: Mapped[str] = mapped_column(primary_key=True)
-    operation: Mapped[str] = mapped_column(primary_key=True)
-    denied: Mapped[int]
+    customer_id: Field[str] = column(primary_key=True)
+    env: Field[str] = column(primary_key=True)
+    day: Field[date] = column(primary_key=True)
+    feature_id: Field[str] = column(primary_key=True)
+    operation: Field[str] = column(primary_key=True)
+    denied: Field[int]
 
     __table_args__ = (Index("ix_denials_daily_day", "day", "feature_id", "env"),)

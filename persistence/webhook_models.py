@@ -7,9 +7,8 @@ through the outbox.
 from __future__ import annotations
 
 from sqlalchemy import ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column
 
-from persistence.base import Base
+from persistence.base import Base, Field, column
 
 _PENDING = text("state = 'pending'")
 
@@ -21,13 +20,13 @@ class WebhookEndpoint(Base):
 
     __tablename__ = "webhook_endpoints"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    env: Mapped[str]
-    url: Mapped[str]
-    secret: Mapped[str]
-    events: Mapped[list[str]]
-    created_at: Mapped[int]
-    disabled_at: Mapped[int | None]
+    id: Field[str] = column(primary_key=True)
+    env: Field[str]
+    url: Field[str]
+    secret: Field[str]
+    events: Field[list[str]]
+    created_at: Field[int]
+    disabled_at: Field[int | None]
 
 
 class WebhookDelivery(Base):
@@ -38,18 +37,18 @@ class WebhookDelivery(Base):
 
     __tablename__ = "webhook_deliveries"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
-    alert_id: Mapped[str]
-    event: Mapped[str]
-    body: Mapped[str]
-    state: Mapped[str]
-    attempts: Mapped[int]
-    next_attempt_at: Mapped[int]
-    last_status: Mapped[int | None]
-    last_error: Mapped[str | None]
-    created_at: Mapped[int]
-    updated_at: Mapped[int]
+    id: Field[str] = column(primary_key=True)
+    endpoint_id: Field[str] = column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    alert_id: Field[str]
+    event: Field[str]
+    body: Field[str]
+    state: Field[str]
+    attempts: Field[int]
+    next_attempt_at: Field[int]
+    last_status: Field[int | None]
+    last_error: Field[str | None]
+    created_at: Field[int]
+    updated_at: Field[int]
 
     __table_args__ = (
         Index("uq_webhook_deliveries_pair", "endpoint_id", "alert_id", unique=True),
