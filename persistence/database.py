@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import msgspec
-import psycopg
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
 from gateway.errors import SettingError, UnavailableError
@@ -185,24 +184,34 @@ def batch_transaction(engine: Engine) -> Iterator[Connection]:
 
     PostgreSQL gets all of the block at once, BEGIN and COMMIT included, and is waited for once, at
     its end. What a statement raises may be raised by a later one, or then; the server leaves out
-    what was sent after it, so nothing is committed.
+    what was sent after it, so nothing is committed. The driver's errors are raised as SQLAlchemy's.
     """
     if engine.dialect.name != "postgresql":
         with write_transaction(engine) as connection:
             yield connection
         return
+    fault: Any = engine.dialect.loaded_dbapi.Error
     # Each BEGIN and COMMIT of the driver's own would be waited for by itself.
-    with engine.execution_options(isolation_level="AUTOCOMMIT").begin() as connection:
-        driver: Any = connection.connection.driver_connection
-        with driver.pipeline() as pipeline:
-            try:
-                driver.execute("BEGIN")
-                yield connection
-                driver.execute("COMMIT")
-            except psycopg.Error:
-                with suppress(psycopg.Error):  # What comes after the first is no news.
-                    pipeline.sync()
-                raise
+    one_by_one = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with one_by_one.begin() as connection, _pipeline(connection, fault):
+            yield connection
+    except fault as error:
+        raise exc.DBAPIError.instance(None, None, error, fault) from error
+
+
+@contextmanager
+def _pipeline(connection: Connection, fault: type[Exception]) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    with driver.pipeline() as pipeline:
+        try:
+            driver.execute("BEGIN")
+            yield
+            driver.execute("COMMIT")
+        except fault:
+            with suppress(fault):  # What comes after the first is no news.
+                pipeline.sync()
+            raise
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from gateway.ports import WallClock
 from persistence import leases, models
 from persistence.batch import HOUR_MS
 from persistence.database import Database, read_transaction, write_transaction
-from persistence.merge import INSERTS, table_of
+from persistence.dialects import INSERTS
+from persistence.merge import table_of
 
 _INSTALLATION = table_of(models.Installation)
 _CURSORS = table_of(models.Cursor)

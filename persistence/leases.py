@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine, delete, select, tuple_, update
 
 from persistence import models
 from persistence.database import write_transaction
-from persistence.merge import INSERTS, table_of
+from persistence.dialects import INSERTS
+from persistence.merge import table_of
 from persistence.stream_ids import place
 
 NOBODY = ""

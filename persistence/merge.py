@@ -7,8 +7,8 @@ of them moves anything that is not in the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
     Boolean,
@@ -29,14 +29,17 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import batch, models, rollups
+from persistence.dialects import INSERTS, ByDialect
 from persistence.staging import RowClass, Rows, RowStep, Runs, Step, stage_of
 
-_Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    from persistence.dialects import InsertInto
 
 _EXPIRED = "expired"
 
@@ -59,8 +62,6 @@ _EVENTS = table_of(models.Event)
 
 _RISING = {"counter", "number_max", "applied_ms", "applied_hour"}
 
-INSERTS: dict[str, _Insert] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-
 
 class CursorRow(NamedTuple):
     """A cursor on its way from ``expected`` to ``stream_id``, while ``owner`` has it."""
@@ -74,12 +75,14 @@ class CursorRow(NamedTuple):
     updated_at_ms: int
 
 
-def _steps(insert_into: _Insert) -> dict[str, Runs]:
+@cache
+def _steps(dialect: str) -> dict[str, Runs]:
     """Return the steps in the order a batch needs, each named after its list in the batch.
 
     Ends come before the rows of the same batch: they concern what earlier batches wrote. Deductions
     and slots come before balances, because they ask for a balance as it was before the batch.
     """
+    insert_into = INSERTS[dialect]
     events = stage_of(_EVENTS, batch.EventRow)
     denials = stage_of(
         table_of(models.DailyDenials), batch.DenialRow, day_ms=_CURSORS.c.updated_at_ms.type
@@ -116,7 +119,7 @@ def _steps(insert_into: _Insert) -> dict[str, Runs]:
 class NewEvents:
     """Events none of which SQL has: they go in without a look, and their sums come from here."""
 
-    def __init__(self, insert_into: _Insert) -> None:
+    def __init__(self, insert_into: InsertInto) -> None:
         self.events = _row_step(insert_into, _EVENTS, batch.EventRow, lambda into: into)
         self.sums = [
             _row_step(insert_into, table, row, rollups.adding(table))
@@ -132,7 +135,7 @@ class NewEvents:
 
 
 def _values(
-    insert_into: _Insert, target: Table, row: RowClass
+    insert_into: InsertInto, target: Table, row: RowClass
 ) -> postgresql.Insert | sqlite.Insert:
     """Return the insert of one row of SQLite, its parameters in the order of its columns."""
     names: Sequence[str] = row._fields
@@ -141,25 +144,25 @@ def _values(
 
 
 def _row_step(
-    insert_into: _Insert,
+    insert_into: InsertInto,
     target: Table,
     row: RowClass,
     merged: Callable[[Any], Any],
 ) -> Runs:
     """Return what inserts rows; ``merged`` adds what becomes of those that are there."""
-    if insert_into is sqlite.insert:
+    if insert_into is INSERTS.get("sqlite"):
         return RowStep(merged(_values(insert_into, target, row)))
     stage = stage_of(target, row)
     rows = select(*stage.c).where(true())
     return Step(stage, merged(insert_into(target).from_select(list(row._fields), rows)))
 
 
-def _new_step(insert_into: _Insert, target: Table, row: RowClass) -> Runs:
+def _new_step(insert_into: InsertInto, target: Table, row: RowClass) -> Runs:
     return _row_step(insert_into, target, row, lambda into: into.on_conflict_do_nothing())
 
 
 def _upsert_step(
-    insert_into: _Insert,
+    insert_into: InsertInto,
     target: Table,
     row: RowClass,
     *,
@@ -172,7 +175,7 @@ def _upsert_step(
     return _row_step(insert_into, target, row, merged)
 
 
-def _insert_new(insert_into: _Insert, target: Table, rows: Select[Any]) -> Executable:
+def _insert_new(insert_into: InsertInto, target: Table, rows: Select[Any]) -> Executable:
     # Without a WHERE, SQLite reads ON CONFLICT as the ON of a join.
     names = list(rows.selected_columns.keys())
     return insert_into(target).from_select(names, rows).on_conflict_do_nothing()
@@ -219,7 +222,7 @@ def _cursor_step() -> Step:
     return Step(stage, move, is_exact=True)
 
 
-def _deduction_step(insert_into: _Insert) -> Step:
+def _deduction_step(insert_into: InsertInto) -> Step:
     target = table_of(models.Deduction)
     stage = stage_of(target, batch.DeductionRow, seq=_BALANCES.c.seq.type)
     same_period = and_(
@@ -242,7 +245,7 @@ def _deduction_step(insert_into: _Insert) -> Step:
     return Step(stage, insert_into(target).from_select(names, rows).on_conflict_do_nothing())
 
 
-def _slot_step(insert_into: _Insert) -> Step:
+def _slot_step(insert_into: InsertInto) -> Step:
     stage = stage_of(_SLOTS, batch.SlotRow, certain=Boolean())
     names = [column.name for column in _SLOTS.c]
     same = and_(
@@ -364,10 +367,12 @@ def _end_entities(stage: Table, *where: ColumnElement[bool]) -> Executable:
     return update(_ENTITIES).where(*live, *where).values(deleted_at=stage.c.at_ms)
 
 
-STEPS = {name: _steps(insert_into) for name, insert_into in INSERTS.items()}
+def _quick_steps(dialect: str) -> dict[str, Runs]:
+    return _steps(dialect) | {"events": NewEvents(INSERTS[dialect])}
+
+
+STEPS = ByDialect(_steps)
 """The steps of any batch, also of one that SQL has parts of."""
 
-QUICK_STEPS = {
-    name: STEPS[name] | {"events": NewEvents(insert_into)} for name, insert_into in INSERTS.items()
-}
+QUICK_STEPS = ByDialect(_quick_steps)
 """The steps of a batch none of whose events SQL has, as it is with all but a repeated one."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import lru_cache, partial
 from operator import add
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,7 +26,6 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -34,7 +33,10 @@ from sqlalchemy.sql.functions import GenericFunction
 from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event
 from persistence.report_models import PART
 
-Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    from persistence.dialects import InsertInto
 
 DAY_MS = 86_400_000
 _LAST_MS = 253_402_300_799_999
@@ -153,7 +155,7 @@ def adding(target: Table) -> Callable[[Any], Any]:
     return partial(_on_conflict_add, target)
 
 
-def usage_merges(insert_into: Insert, source: FromClause) -> list[Executable]:
+def usage_merges(insert_into: InsertInto, source: FromClause) -> list[Executable]:
     """Return what adds the events of ``source`` that ``events`` has not got to the sums."""
     events = Event.__table__
     is_new = ~exists().where(events.c.id == source.c.id)
@@ -161,7 +163,7 @@ def usage_merges(insert_into: Insert, source: FromClause) -> list[Executable]:
 
 
 def usage_sums(
-    insert_into: Insert, source: FromClause, where: ColumnElement[bool]
+    insert_into: InsertInto, source: FromClause, where: ColumnElement[bool]
 ) -> list[Executable]:
     """Return what adds the events of ``source`` to the sums, for each table one statement."""
     columns = source.c
@@ -183,7 +185,7 @@ def usage_sums(
     ]
 
 
-def denial_merge(insert_into: Insert, stage: FromClause) -> Executable:
+def denial_merge(insert_into: InsertInto, stage: FromClause) -> Executable:
     """Return what adds the staged counts of denials."""
     names = ("customer_id", "env", "feature_id", "operation")
     keys: dict[str, ColumnElement[Any]] = {name: stage.c[name] for name in names}
@@ -192,7 +194,7 @@ def denial_merge(insert_into: Insert, stage: FromClause) -> Executable:
 
 
 def _add(
-    insert_into: Insert,
+    insert_into: InsertInto,
     model: type[Base],
     keys: dict[str, ColumnElement[Any]],
     sums: dict[str, ColumnElement[Any]],

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol
 
-import psycopg
 from sqlalchemy import (
     Boolean,
     Column,
@@ -29,10 +28,11 @@ from sqlalchemy import (
     delete,
     insert,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
+
+from persistence.dialects import SPELLERS
 
 Rows = Sequence[tuple[Any, ...]]
 RowClass = Any
@@ -44,8 +44,7 @@ _STAGES = "stages"
 _BARE = (Integer, Numeric, Boolean)
 """Types whose values need no quotes in an array."""
 
-_SQLITE = sqlite.dialect(paramstyle="qmark")
-_POSTGRESQL = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_DIVISION_BY_ZERO = "22012"
 
 
 class RowMissedError(Exception):
@@ -84,7 +83,8 @@ def forgetting_stages(connection: Connection) -> Iterator[None]:
 def is_missed_row(error: Exception) -> bool:
     """Whether an ``is_exact`` step found that a row is missed."""
     found = getattr(error, "orig", None) or error
-    return isinstance(found, RowMissedError | psycopg.errors.DivisionByZero)
+    is_division = getattr(found, "sqlstate", None) == _DIVISION_BY_ZERO
+    return is_division or isinstance(found, RowMissedError)
 
 
 class Step:
@@ -101,7 +101,6 @@ class Step:
         self._is_exact = is_exact
         self._create = CreateTable(stage, if_not_exists=True)
         self._empty = delete(stage)
-        self._fill = _text(insert(stage), _SQLITE)
         self._bare = [isinstance(column.type, _BARE) for column in stage.c]
 
     def run(self, connection: Connection, rows: Rows) -> None:
@@ -125,15 +124,20 @@ class Step:
                 raise RowMissedError
 
     @cached_property
+    def _fill(self) -> str:
+        return _text(insert(self._stage), "sqlite")
+
+    @cached_property
     def _statement(self) -> str:
         """What PostgreSQL runs; its parameters are the columns, each as one array."""
-        spell = _POSTGRESQL.identifier_preparer.quote
+        dialect = SPELLERS["postgresql"]
+        spell = dialect.identifier_preparer.quote
         columns = self._stage.c
         names = ", ".join(spell(column.name) for column in columns)
-        types = [column.type.compile(dialect=_POSTGRESQL) for column in columns]
+        types = [column.type.compile(dialect=dialect) for column in columns]
         # Not in FROM, where each array would be kept as a table of its own before the first row.
         arrays = ", ".join(f"unnest(${number}::{one}[])" for number, one in enumerate(types, 1))
-        *others, last = [_text(merge, _POSTGRESQL) for merge in self._merges]
+        *others, last = [_text(merge, "postgresql") for merge in self._merges]
         parts = [f"merge_{number} AS ({one})" for number, one in enumerate(others)]
         name = spell(self._stage.name)
         if self._is_exact:
@@ -149,7 +153,7 @@ class RowStep:
     """One statement of SQLite for each row, whose columns are its parameters by number."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        self._text = _text(statement, _SQLITE)
+        self._text = _text(statement, "sqlite")
 
     def run(self, connection: Connection, rows: Rows) -> None:
         """Run the statement for each row."""
@@ -163,12 +167,13 @@ def send(connection: Connection, statement: str, *parameters: str) -> None:
     By the driver itself: the way through SQLAlchemy costs more than a small batch.
     """
     driver: Any = connection.connection.driver_connection
-    psycopg.RawCursor(driver).execute(statement.encode(), parameters)
+    loaded: Any = connection.dialect.loaded_dbapi
+    loaded.RawCursor(driver).execute(statement.encode(), parameters)
 
 
-def _text(statement: Any, dialect: Any) -> str:  # noqa: ANN401 - anything that compiles
-    bound = {} if dialect is _SQLITE else {"literal_binds": True}
-    return str(statement.compile(dialect=dialect, compile_kwargs=bound))
+def _text(statement: Any, dialect: str) -> str:  # noqa: ANN401 - anything that compiles
+    bound = {} if dialect == "sqlite" else {"literal_binds": True}
+    return str(statement.compile(dialect=SPELLERS[dialect], compile_kwargs=bound))
 
 
 def _array(values: Sequence[Any], is_bare: bool) -> str:  # noqa: FBT001 - mapped over columns

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import psycopg
 from sqlalchemy import Connection, Engine, exc, func, select
 
 from gateway.errors import GatewayError, StartError, UnavailableError
@@ -28,8 +27,9 @@ from gateway.ids import new_id
 from persistence import models
 from persistence.batch import Batch
 from persistence.database import batch_transaction, read_transaction, reason, write_transaction
+from persistence.dialects import INSERTS
 from persistence.leases import FREE, Tenure
-from persistence.merge import INSERTS, QUICK_STEPS, STEPS, CursorRow, table_of
+from persistence.merge import QUICK_STEPS, STEPS, CursorRow, table_of
 from persistence.staging import (
     RowMissedError,
     Runs,
@@ -74,7 +74,7 @@ def apply(
     with _named_faults():
         try:
             write(QUICK_STEPS[engine.dialect.name])
-        except (exc.IntegrityError, psycopg.IntegrityError):
+        except exc.IntegrityError:
             # Nothing was written. SQL may have events of it under an older cursor; what it cannot
             # have is refused again.
             write(STEPS[engine.dialect.name])
@@ -151,15 +151,13 @@ def _named_faults() -> Iterator[None]:
     except (
         exc.IntegrityError,
         exc.DataError,
-        psycopg.IntegrityError,
-        psycopg.DataError,
         OverflowError,  # SQLite's driver, for an integer above 64 bits.
         RowMissedError,
     ) as error:
         if is_missed_row(error):
             raise CursorMovedError from error
         raise BatchRefusedError(f"SQL refuses the batch: {_first_line(error)}") from error
-    except (exc.DBAPIError, exc.TimeoutError, psycopg.Error) as error:
+    except (exc.DBAPIError, exc.TimeoutError) as error:
         raise UnavailableError(f"{reason(error)}: {_first_line(error)}") from error
 
 

@@ -42,7 +42,8 @@ from gateway.webhooks.records import (
 )
 from persistence import models
 from persistence.database import Database, read_transaction, write_transaction
-from persistence.merge import INSERTS, table_of
+from persistence.dialects import INSERTS
+from persistence.merge import table_of
 from persistence.models import Feature, WebhookDelivery, WebhookEndpoint
 
 _ALERTS = table_of(models.Alert)
