@@ -1,11 +1,47 @@
-"""API keys as SQL hands them over: what they may do, and never the keys themselves."""
+"""API keys: how they look, what they may do, and what SQL knows of them."""
 
 from __future__ import annotations
 
+import secrets
+import string
 from typing import NamedTuple
 
 PUBLISHABLE_PREFIX = "am_pk_"
 """How a key begins that stands in web pages."""
+
+PUBLISHABLE_PREFIXES = {
+    "sandbox": f"{PUBLISHABLE_PREFIX}test_",
+    "live": f"{PUBLISHABLE_PREFIX}live_",
+}
+
+PREFIXES = {"sandbox": "am_sk_test_", "live": "am_sk_live_"}
+
+KEY_CHARACTERS = 40
+
+RESOURCES = {
+    "balances": "balances",
+    "usage": "balances",
+    "customers": "customers",
+    "entities": "customers",
+    "features": "features",
+    "plans": "plans",
+    "billing": "billing",
+    "referrals": "billing",
+    "events": "analytics",
+    "clock": "organisation",
+}
+"""The resource of an operation, and what scopes call it."""
+
+ADMIN = "admin"
+"""The scope that is all of them."""
+
+SCOPES = (
+    *sorted(f"{name}:{right}" for name in set(RESOURCES.values()) for right in ("read", "write")),
+    ADMIN,
+)
+"""Every scope; write implies read."""
+
+_ALPHABET = string.ascii_letters + string.digits
 
 
 class KeyRecord(NamedTuple):
@@ -19,3 +55,9 @@ class KeyRecord(NamedTuple):
     prefix: str = ""
     scopes: tuple[str, ...] = ()
     expires_ms: int | None = None
+
+
+def new_secret(env: str, *, publishable: bool = False) -> str:
+    """Return a new key of an environment."""
+    prefix = (PUBLISHABLE_PREFIXES if publishable else PREFIXES)[env]
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(KEY_CHARACTERS))

@@ -23,8 +23,9 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.plain import PlainCalls, PlainParts
 from gateway.api.rates import Rates
 from gateway.breaker import Breaker
-from gateway.clients import make_database, make_guard, make_redis
+from gateway.clients import make_guard, make_redis
 from gateway.config import Settings
+from gateway.databases import check_sql, make_database
 from gateway.engine import locks, switches
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
@@ -43,7 +44,7 @@ from gateway.scripts.barrier import Barrier
 from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.rates import Limits, limit_of
-from gateway.start_checks import check_redis, check_sql
+from gateway.start_checks import check_redis
 from gateway.tasks import WriterTask
 from gateway.telemetry import make_tracing
 from gateway.wall import SystemClock

@@ -1,4 +1,4 @@
-"""Clients of Redis and SQL, every limit explicit; they are made here and nowhere else."""
+"""Clients of Redis, every limit explicit; they are made here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.config import Settings
 from gateway.guard import Greeting, Guard
 from gateway.ports import WallClock
 from gateway.stepping import in_task
-from persistence.database import Database, EngineOptions, make_engine
+from persistence.database import Database
 from persistence.incidents import SqlInstallation
 
 _DRIVER = DriverInfo(lib_version=redis.__version__)
@@ -74,24 +74,3 @@ def _client(
         driver_info=_DRIVER,
     )
     return Redis.from_pool(pool)
-
-
-def make_database(
-    settings: Settings,
-    *,
-    threads: int,
-    answer_ms: int | None,
-    statement_ms: int,
-    cache_mib: int = 4,
-    pings: bool = True,
-) -> Database:
-    """Return SQL with its threads; the writer's waits as long as a statement may take."""
-    options = EngineOptions(
-        pool_size=threads,
-        statement_timeout_ms=statement_ms,
-        lock_timeout_ms=statement_ms,
-        cache_mib=cache_mib,
-        pings=pings,
-    )
-    engine = make_engine(settings.resolved_database_url, options)
-    return Database(engine, threads=threads, answer_ms=answer_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,13 +12,17 @@ import click
 import uvloop
 
 from gateway import logs
-from gateway.clients import make_database
 from gateway.config import Settings, environment
-from gateway.start_checks import check_sql
+from gateway.databases import check_sql, make_database
+from gateway.errors import StartError
 from persistence.database import Database
+from persistence.migrate import upgrade
 
 COLLECT_AFTER = (50_000, 20, 100)
 """Objects more than before, and how many times that, after which Python looks for cycles."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""The signals on which a command that goes on until it is told to stop ends in order."""
 
 redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
 database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
@@ -29,6 +34,16 @@ def read_settings(**given: object) -> Settings:
     settings = Settings.from_env(environment(), **given)
     logs.set_up(settings.log_level, settings.log_format)
     return settings
+
+
+def bring_schema(settings: Settings) -> None:
+    """Bring SQL to the schema of this release, the file in the data folder with its folder."""
+    if not settings.database_url:
+        try:
+            settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"data folder {settings.data_path}: {error.strerror}") from error
+    upgrade(settings.resolved_database_url)
 
 
 async def with_database(

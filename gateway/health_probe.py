@@ -24,11 +24,11 @@ from gateway.api.health import (
     Versions,
     WriterHealth,
 )
-from gateway.api.openapi import package_version
 from gateway.engine.catalog import Catalog
 from gateway.errors import GatewayError, UnavailableError
 from gateway.keys import outbox_key
 from gateway.ports import Reader, WallClock
+from gateway.release import package_version
 from gateway.tasks import WriterTask
 from persistence.fleet import Fleet, SqlFleet
 

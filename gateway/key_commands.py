@@ -5,16 +5,13 @@ A key is printed once, when it is made, and nowhere else.
 
 from __future__ import annotations
 
-import secrets
-import string
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from gateway.api.permits import SCOPES
-from gateway.api_keys import PUBLISHABLE_PREFIX
+from gateway.api_keys import PREFIXES, PUBLISHABLE_PREFIX, SCOPES, new_secret
 from gateway.config import Settings
 from gateway.console import data_dir, database_url, read_settings, run, with_database
 from gateway.errors import InvalidInputsError, StartError
@@ -22,19 +19,8 @@ from gateway.lifecycle.clock import DAY_MS, duration_ms
 from gateway.wall import SystemClock
 from persistence.catalog import KeyInfo, SqlCatalog
 
-KEY_CHARACTERS = 40
-
-PREFIXES = {"sandbox": "am_sk_test_", "live": "am_sk_live_"}
-
-PUBLISHABLE_PREFIXES = {
-    "sandbox": f"{PUBLISHABLE_PREFIX}test_",
-    "live": f"{PUBLISHABLE_PREFIX}live_",
-}
-
 GRACE_DAYS_MAX = 90
 """Days a rotated key may go on to work."""
-
-_ALPHABET = string.ascii_letters + string.digits
 
 
 @click.group()
@@ -129,12 +115,6 @@ def revoke_key(key_id: str, **given: object) -> None:
         click.echo(f"{key_id} is revoked")
 
     run(_with_store(read_settings(**given), revoke))
-
-
-def new_secret(env: str, *, publishable: bool = False) -> str:
-    """Return a new key of an environment."""
-    prefix = (PUBLISHABLE_PREFIXES if publishable else PREFIXES)[env]
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(KEY_CHARACTERS))
 
 
 def _grace_ms(grace: str) -> int:

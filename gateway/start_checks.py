@@ -1,4 +1,4 @@
-"""What must be true of Redis and SQL before a process begins to serve.
+"""What must be true of Redis before a process begins to serve, and of Redis and SQL together.
 
 Failure. A check that fails raises ``StartError`` with one line that says what to do. It must never
 print a password, nor begin on a server that may evict balances.
@@ -20,10 +20,8 @@ from gateway.guard.server_facts import NOEVICTION, SECTIONS, facts_of
 from gateway.guard.streams import read_label
 from gateway.keys import INSTALLATION
 from gateway.wall import SystemClock
-from persistence import store
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
-from persistence.migrate import require_current
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +85,6 @@ def _check_limits(settings: Settings) -> None:
                 "calls and a customer are not in one place: leave it empty, or use one server; "
                 "TALLYGATE_RATE_LIMIT_CUSTOMER works on both"
             )
-
-
-async def check_sql(settings: Settings, database: Database) -> None:
-    """Raise ``StartError`` unless SQL answers, is migrated and has the same partitions."""
-    await asyncio.to_thread(require_current, settings.resolved_database_url)
-    await database.run(lambda engine: store.claim_installation(engine, settings.partitions))
 
 
 async def check_pair(client: Redis, database: Database) -> None:

@@ -31,7 +31,11 @@ import msgspec
 from gateway.channel import Channel, Counts, Leave, Order, Page, Ready, ToSupervisor
 from gateway.config import Settings
 from gateway.errors import StartError
+from gateway.first_key import make_first_key
+from gateway.ground import guarded
 from gateway.tallies import Family, page_of, together
+from gateway.wall import SystemClock
+from persistence.catalog import SqlCatalog
 
 log = logging.getLogger(__name__)
 
@@ -244,6 +248,16 @@ class Supervisor:
             for worker in ending:
                 worker.send(signal.SIGKILL)
             await asyncio.wait(late)
+
+
+async def supervise(
+    settings: Settings, listener: socket.socket, greet: Callable[[str | None], None]
+) -> None:
+    """Serve through workers; ``greet`` is given the first key if one was made."""
+    clock = SystemClock()
+    async with guarded(settings, clock) as ground:
+        made = await make_first_key(SqlCatalog(ground.database, clock), settings)
+    await Supervisor(settings, listener).run(lambda: greet(made))
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.clients import make_database, make_redis
+from gateway.clients import make_redis
 from gateway.config import Settings
+from gateway.databases import make_database
 from gateway.guard import Guard
 from gateway.ports import WallClock
 from gateway.upkeep import UpkeepTask

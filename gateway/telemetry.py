@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.api.errors import Reply
 from gateway.api.exchange import Answers, Headers, ReadBody
-from gateway.api.openapi import package_version
 from gateway.api.operation import Operation
 from gateway.errors import StartError
 from gateway.logs import REQUEST
+from gateway.release import package_version
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -9,8 +9,9 @@ import asyncio
 
 from gateway.audit.auditor import Auditor
 from gateway.audit.drift import DriftWatch
-from gateway.clients import make_database, make_redis
+from gateway.clients import make_redis
 from gateway.config import Settings
+from gateway.databases import make_database
 from gateway.evictor import Evictor
 from gateway.guard import Guard
 from gateway.ports import WallClock

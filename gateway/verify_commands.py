@@ -29,12 +29,13 @@ from gateway.audit.findings import (
 from gateway.audit.records import Scope
 from gateway.config import Settings
 from gateway.console import data_dir, database_url, read_settings, redis_url, run
+from gateway.databases import check_sql
 from gateway.embedded import EmbeddedServer, running_url
 from gateway.engine.locks import ENVIRONMENTS
 from gateway.errors import GatewayError, StartError
 from gateway.scripts import Status
 from gateway.scripts.residents import Name
-from gateway.start_checks import check_pair, check_redis, check_sql
+from gateway.start_checks import check_pair, check_redis
 from gateway.upkeep import AuditParts
 from gateway.wall import SystemClock
 

@@ -15,7 +15,7 @@ from gateway.console import data_dir, database_url, read_settings, run, with_dat
 from gateway.errors import StartError
 from gateway.ids import new_id
 from gateway.wall import SystemClock
-from gateway.webhooks.messages import check_url, headers, new_secret, ping
+from gateway.webhooks.messages import headers, new_secret, ping
 from gateway.webhooks.records import ENDPOINTS_MAX, DeliveryState, Endpoint, EventType
 from gateway.webhooks.sender import Sender
 from persistence.webhooks import SqlWebhooks
@@ -45,6 +45,9 @@ def webhooks() -> None:
 @data_dir
 def add_endpoint(url: str, env: str, events: tuple[str, ...], **given: object) -> None:
     """Add an endpoint and print its signing secret; it cannot be shown again."""
+    # It brings the HTTP client, which no other of these commands needs to begin.
+    from gateway.webhooks.urls import check_url  # noqa: PLC0415
+
     endpoint = Endpoint(
         id=new_id("whe"),
         env=env,

@@ -17,17 +17,18 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway import logs, metrics
-from gateway.api.openapi import package_version
-from gateway.app import Runtime, started
 from gateway.channel import Channel, Counts, Failed, Leave, Order, Page, Ready, ToWorker
 from gateway.config import Settings
 from gateway.console import run
 from gateway.errors import GatewayError
-from gateway.serving import HttpServer, serve
+from gateway.release import package_version
 from gateway.tallies import counted
-from gateway.writing import write
+
+if TYPE_CHECKING:
+    from gateway.serving import HttpServer
 
 COUNT_SECONDS = 1.0
 """Between two reports of what was counted: what a killed worker has counted since is lost."""
@@ -91,6 +92,10 @@ class _Worker:
             self._channel.tell(Counts(counted()))
 
     async def _serve(self, settings: Settings, inherited: int) -> None:
+        # A process is either a gateway or the writer, and loads what that needs.
+        from gateway.app import Runtime, started  # noqa: PLC0415
+        from gateway.serving import serve  # noqa: PLC0415
+
         with socket.socket(fileno=inherited) as listener:
             async with started(Runtime(settings)) as runtime:
                 await serve(
@@ -102,6 +107,8 @@ class _Worker:
                 )
 
     async def _write(self, settings: Settings) -> None:
+        from gateway.writing import write  # noqa: PLC0415 - as above
+
         metrics.build.labels(package_version()).set(1)
         stopped = asyncio.Event()
         self._follow(stopped.set, stopped.set)

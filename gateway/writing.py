@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from collections.abc import Callable
 
-from gateway.clients import make_database, make_guard
 from gateway.config import Settings
 from gateway.errors import StartError
-from gateway.guard import Guard
-from gateway.ports import WallClock
-from gateway.start_checks import check_redis, check_sql
+from gateway.ground import guarded
 from gateway.tasks import WriterTask
 from gateway.wall import SystemClock
-from persistence.database import Database
-
-
-class Ground(NamedTuple):
-    """Redis and SQL, found to be what they must be."""
-
-    guard: Guard
-    database: Database
 
 
 async def write(settings: Settings, stopped: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -41,24 +28,3 @@ async def write(settings: Settings, stopped: asyncio.Event, on_ready: Callable[[
                 raise StartError(f"the writer has stopped: {task.task.exception()}")
         finally:
             await task.stop()
-
-
-@contextlib.asynccontextmanager
-async def guarded(settings: Settings, clock: WallClock) -> AsyncIterator[Ground]:
-    """Check what is needed, and guard Redis for the block. Raises ``StartError``."""
-    database = make_database(
-        settings,
-        threads=1,
-        answer_ms=settings.sql_timeout_ms,
-        statement_ms=settings.sql_timeout_ms,
-    )
-    guard = make_guard(settings, database, clock)
-    try:
-        await check_redis(guard.client, settings)
-        await check_sql(settings, database)
-        await guard.verify()
-        guard.start()
-        yield Ground(guard, database)
-    finally:
-        await guard.stop()
-        await database.close()

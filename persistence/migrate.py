@@ -2,54 +2,69 @@
 
 No other module changes a table. On PostgreSQL an advisory lock lets one process migrate at a time
 and timeouts keep a migration from queueing behind (and so blocking) live traffic; on both engines
-an upgrade is one transaction: all of it or nothing.
+an upgrade is one transaction: all of it or nothing. Most starts find the schema as it must be, and
+those do not load what would move it (``persistence.moves``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from importlib.resources import as_file, files
+from functools import cache
+from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, exc, text
+from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from gateway.errors import StartError
 from persistence.database import EngineOptions, make_engine, write_transaction
 
 _LOCK_KEY = 7_411_764_731
 _OPTIONS = EngineOptions(statement_timeout_ms=600_000, lock_timeout_ms=10_000)
+_REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
 def upgrade(url: str) -> None:
     """Bring the schema to this release."""
-    _migrate(url, lambda config: command.upgrade(config, "head"))
+    engine = make_engine(url, _OPTIONS)
+    try:
+        if _revision(engine) != head():
+            from persistence import moves  # noqa: PLC0415 - see above
+
+            _migrate(engine, moves.up)
+    finally:
+        engine.dispose()
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take the schema back to a revision; ``base`` removes every table and what is in it."""
-    _migrate(url, lambda config: command.downgrade(config, revision))
+    from persistence import moves  # noqa: PLC0415 - see above
+
+    engine = make_engine(url, _OPTIONS)
+    try:
+        _migrate(engine, lambda connection: moves.down(connection, revision))
+    finally:
+        engine.dispose()
 
 
 def current(url: str) -> str | None:
     """Return the revision SQL is at, None when it was never migrated."""
     engine = make_engine(url, _OPTIONS)
     try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+        return _revision(engine)
     finally:
         engine.dispose()
 
 
+@cache
 def head() -> str:
-    """Return the revision this release needs."""
-    with as_file(files("persistence") / "migrations") as folder:
-        revision = ScriptDirectory(str(folder)).get_current_head()
-    if revision is None:
+    """Return the revision this release needs: that of the newest migration, by its file's name."""
+    names = (files("persistence") / "migrations" / "versions").iterdir()
+    migrations = [file for file in names if file.name.endswith(".py")]
+    if not migrations:
         raise StartError("the migrations are missing from this installation")
-    return revision
+    newest = max(migrations, key=lambda file: file.name)
+    (revision,) = _REVISION.findall(newest.read_text())
+    return str(revision)
 
 
 def require_current(url: str) -> None:
@@ -63,30 +78,25 @@ def require_current(url: str) -> None:
         return
     if found is None:
         raise StartError("SQL has no tables yet: run tallygate migrate")
-    if found in _revisions():
+    from persistence import moves  # noqa: PLC0415 - see above
+
+    if found in moves.revisions():
         raise StartError(f"SQL is at revision {found}, older than {head()}: run tallygate migrate")
     raise StartError(f"SQL is at revision {found}, newer than this release: install that one")
 
 
-def _revisions() -> set[str]:
-    with as_file(files("persistence") / "migrations") as folder:
-        return {script.revision for script in ScriptDirectory(str(folder)).walk_revisions()}
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.scalars(text("SELECT version_num FROM alembic_version")).first()
+        return None if found is None else str(found)
 
 
-def _migrate(url: str, run: Callable[[Config], None]) -> None:
-    engine = make_engine(url, _OPTIONS)
-    try:
-        with (
-            as_file(files("persistence") / "migrations") as folder,
-            write_transaction(engine) as connection,
-        ):
-            _lock(connection)
-            config = Config()
-            config.set_main_option("script_location", str(folder).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            run(config)
-    finally:
-        engine.dispose()
+def _migrate(engine: Engine, move: Callable[[Connection], None]) -> None:
+    with write_transaction(engine) as connection:
+        _lock(connection)
+        move(connection)
 
 
 def _lock(connection: Connection) -> None:

@@ -16,9 +16,10 @@ from gateway.messages.events import FILTERS_MAX
 from gateway.messages.plans import ITEMS_MAX
 from gateway.metrics import METRICS
 from gateway.ports import GROUP_NAME_MAX
-from gateway.webhooks.messages import RETRY_MS, URL_MAX
+from gateway.webhooks.messages import RETRY_MS
 from gateway.webhooks.records import ENDPOINTS_MAX, EventType
 from gateway.webhooks.sender import TIMEOUT_SECONDS
+from gateway.webhooks.urls import URL_MAX
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -31,6 +31,7 @@ from gateway.errors import (
     MethodNotAllowedError,
     RouteNotFoundError,
 )
+from gateway.release import package_version
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def make_app(
     """Return the application; ``page`` makes that of the metrics, where several processes count."""
     operations = tuple(operations)
     files = docs.Files(lambda: openapi.document(operations))
-    metrics.build.labels(openapi.package_version()).set(1)
+    metrics.build.labels(package_version()).set(1)
     return Litestar(
         route_handlers=[
             _operation_handler(answers, operations, body_bytes_max),

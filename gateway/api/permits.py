@@ -11,34 +11,12 @@ from collections.abc import Iterable
 
 from gateway.api.errors import Reply
 from gateway.api.operation import Call, Operation, Rule
+from gateway.api_keys import ADMIN, RESOURCES
 from gateway.engine.principals import Access
 from gateway.errors import EndpointNotPublicError, InsufficientScopesError, InvalidRequestError
 
 PUBLIC = frozenset({"balances.check", "customers.get", "plans.list"})
 """What a publishable key may call."""
-
-RESOURCES = {
-    "balances": "balances",
-    "usage": "balances",
-    "customers": "customers",
-    "entities": "customers",
-    "features": "features",
-    "plans": "plans",
-    "billing": "billing",
-    "referrals": "billing",
-    "events": "analytics",
-    "clock": "organisation",
-}
-"""The resource of an operation, and what scopes call it."""
-
-ADMIN = "admin"
-"""The scope that is all of them."""
-
-SCOPES = (
-    *sorted(f"{name}:{right}" for name in set(RESOURCES.values()) for right in ("read", "write")),
-    ADMIN,
-)
-"""Every scope; write implies read."""
 
 _EXPOSED = (
     b"x-request-id, retry-after, x-tallygate-degraded, "

@@ -12,13 +12,11 @@ import secrets
 from datetime import UTC, datetime
 from typing import Literal
 
-import httpx
 import msgspec
 from msgspec import UNSET, UnsetType
 from standardwebhooks import Webhook
 
 from gateway.amounts import format_units
-from gateway.errors import InvalidInputsError
 from gateway.webhooks.records import (
     Alert,
     Claim,
@@ -34,11 +32,6 @@ RETRY_MS = (5_000, 30_000, 120_000, 600_000, 3_600_000, 21_600_000)
 
 GONE = 410
 """The status by which a receiver says that it wants nothing any more."""
-
-URL_MAX = 2_048
-"""Characters of an endpoint's URL."""
-
-PORT_MAX = 65_535
 
 _SECRET_BYTES = 32
 """The specification allows 24 to 64; this is the width of the digest."""
@@ -148,25 +141,3 @@ def judge(claim: Claim, outcome: Outcome, now_ms: int) -> Result:
 def new_secret() -> str:
     """Return a signing secret."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
-
-
-def check_url(text: str) -> str:
-    """Return the URL of an endpoint. Raises ``InvalidInputsError`` unless it is http or https.
-
-    Addresses of a private network are welcome: that is where most receivers of a self-hosted
-    gateway are. A password is not: lists show the URL, and the signature says who calls.
-    """
-    if len(text) > URL_MAX:
-        raise InvalidInputsError(f"url: must have at most {URL_MAX} characters")
-    try:
-        url = httpx.URL(text)
-        host = url.host  # Decoded here, which may fail too.
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise InvalidInputsError(f"url: is not a URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not host or "%" in host:
-        raise InvalidInputsError("url: must be http:// or https:// and name a host")
-    if url.port is not None and not 0 < url.port <= PORT_MAX:
-        raise InvalidInputsError(f"url: its port must be 1..{PORT_MAX}")
-    if url.userinfo:
-        raise InvalidInputsError("url: must hold no user name or password")
-    return str(url)

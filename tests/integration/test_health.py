@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text, update
 
-from gateway.api.openapi import package_version
 from gateway.app import Runtime
+from gateway.release import package_version
 from persistence import migrate
 from persistence.database import write_transaction
 from persistence.fleet_models import Cursor

@@ -14,10 +14,10 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.api.openapi import package_version
 from gateway.config import Settings
 from gateway.errors import UnavailableError
 from gateway.metrics import METRICS
+from gateway.release import package_version
 from tests.fake_engine import CUSTOMER_ID
 from tests.fixtures.app import KEY, Api, FakeApi
 from tests.waiting import WAIT_SECONDS, wait_until

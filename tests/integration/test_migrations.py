@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import as_file, files
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from gateway.errors import StartError
@@ -43,6 +45,16 @@ def test_tables_go_up_and_down_and_up(empty_url: str) -> None:
     migrate.upgrade(empty_url)
     assert _tables(empty_url) == set(Base.metadata.tables)
     assert migrate.current(empty_url) == migrate.head()
+
+
+def test_newest_file_is_the_end_of_the_chain(database_url: str) -> None:
+    with as_file(files("persistence") / "migrations") as folder:
+        assert migrate.head() == ScriptDirectory(str(folder)).get_current_head()
+    engine = make_engine(database_url, EngineOptions())
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    assert migrate.current(database_url) == found == migrate.head()
 
 
 def test_migrations_and_models_agree(database_url: str) -> None:

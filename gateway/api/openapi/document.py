@@ -7,7 +7,6 @@ operation can answer with, each with an example.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from gateway.api.openapi.answers import JSON_TYPE, REFERENCE
 from gateway.api.openapi.parameters import PARAMETERS, parameters, security
 from gateway.api.operation import Operation
 from gateway.messages.common import ErrorBody
+from gateway.release import package_version
 
 Json = dict[str, Any]
 
@@ -29,14 +29,6 @@ Ask with `balances.check` whether a customer or one of its entities may use a fe
 environment goes into the `Authorization` header. Amounts are exact decimals. The REST routes are
 older ways to say the same.
 """
-
-
-def package_version() -> str:
-    """Return the version of this installation."""
-    try:
-        return version("tallygate")
-    except PackageNotFoundError:
-        return "0"
 
 
 def document(operations: Iterable[Operation]) -> Json:

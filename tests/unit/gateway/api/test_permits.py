@@ -7,7 +7,8 @@ import pytest
 from gateway.api.legacy.operations import OWN
 from gateway.api.operation import Call
 from gateway.api.operations import OPERATIONS
-from gateway.api.permits import PUBLIC, SCOPES, is_public, permitted
+from gateway.api.permits import PUBLIC, is_public, permitted
+from gateway.api_keys import SCOPES
 from gateway.engine.principals import Access
 from gateway.errors import EndpointNotPublicError, InsufficientScopesError
 

@@ -1,0 +1,37 @@
+"""Clients of SQL, every limit explicit, and what must be true of SQL before they are used."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.config import Settings
+from persistence import store
+from persistence.database import Database, EngineOptions, make_engine
+from persistence.migrate import require_current
+
+
+def make_database(
+    settings: Settings,
+    *,
+    threads: int,
+    answer_ms: int | None,
+    statement_ms: int,
+    cache_mib: int = 4,
+    pings: bool = True,
+) -> Database:
+    """Return SQL with its threads; the writer's waits as long as a statement may take."""
+    options = EngineOptions(
+        pool_size=threads,
+        statement_timeout_ms=statement_ms,
+        lock_timeout_ms=statement_ms,
+        cache_mib=cache_mib,
+        pings=pings,
+    )
+    engine = make_engine(settings.resolved_database_url, options)
+    return Database(engine, threads=threads, answer_ms=answer_ms)
+
+
+async def check_sql(settings: Settings, database: Database) -> None:
+    """Raise ``StartError`` unless SQL answers, is migrated and has the same partitions."""
+    await asyncio.to_thread(require_current, settings.resolved_database_url)
+    await database.run(lambda engine: store.claim_installation(engine, settings.partitions))
