@@ -5,7 +5,6 @@ The steps themselves are in ``lives.py`` (lifecycle) and ``test_ledger.py`` (use
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,6 +29,7 @@ from gateway.scripts import (
 )
 from tests.property.accounts import Accounts
 from tests.property.balances import label_of
+from tests.property.direct import done
 from tests.property.history import History
 from tests.property.holds import Holds
 from tests.property.plans import CREDIT
@@ -60,9 +60,8 @@ def part_of(feature: str, amount: int) -> Part:
 class Stage(RuleBasedStateMachine):
     """One customer, in Redis and in the reference."""
 
-    def __init__(self, runner: asyncio.Runner, client: Redis) -> None:
+    def __init__(self, client: Redis) -> None:
         super().__init__()
-        self._runner = runner
         self.client = client
         self.scripts = Scripts(client)
         self.run(client.flushall())
@@ -80,10 +79,7 @@ class Stage(RuleBasedStateMachine):
         self.state = self.run(read_state(client, KEYS))
 
     def run(self, awaitable: Awaitable[T]) -> T:
-        async def whole() -> T:
-            return await awaitable
-
-        return self._runner.run(whole())
+        return done(awaitable)
 
     @property
     def context(self) -> Context:

@@ -6,7 +6,8 @@ is computed anew from the numbers and compared. Formats are those of ``gateway.k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
@@ -19,6 +20,12 @@ Texts = dict[str, str]
 Scores = dict[str, int]
 
 _NUMBERS = 2**24
+
+
+@lru_cache(maxsize=10_000)
+def _rows(text: str) -> Sequence[Row]:
+    """Return rows, which are looked at after each step and rarely change."""
+    return tuple(decode_rows(text))
 
 
 class State(NamedTuple):
@@ -147,7 +154,7 @@ def all_rows(state: State) -> Iterator[tuple[str, str, Row, Live]]:
     """Yield feature, owner, row and live numbers of every row."""
     for feature, text in _family(state.customer, "r:"):
         lives = decode_live(state.customer[f"v:{feature}"])
-        for row, live in zip(decode_rows(text), lives, strict=True):
+        for row, live in zip(_rows(text), lives, strict=True):
             yield feature, "", row, live
     for field, _ in _family(state.holdings, "h:"):
         feature, name = field.split("\t", 1)
@@ -184,7 +191,7 @@ def _names(texts: Texts, prefix: str) -> set[str]:
 
 def _own(state: State, feature: str, name: str) -> list[tuple[Row, Live]]:
     field = f"{feature}\t{name}"
-    rows = decode_rows(state.holdings.get(f"h:{field}", ""))
+    rows = _rows(state.holdings.get(f"h:{field}", ""))
     return list(zip(rows, decode_live(state.holdings.get(f"v:{field}", "")), strict=True))
 
 

@@ -7,16 +7,15 @@ thousand questions.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import NamedTuple
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
-from redis.asyncio import Redis
 
 from gateway.scripts import Status, Use
+from tests.property.direct import direct_client
 from tests.property.lives import Lives
 from tests.property.machine import KEYS, part_of
 from tests.property.plans import (
@@ -110,12 +109,11 @@ class Customer(Lives):
 
 @pytest.mark.redis_kinds("embedded")
 def test_check_allows_what_a_rejecting_track_would_do(redis_server_url: str) -> None:
-    with asyncio.Runner() as runner:
-        client = Redis.from_url(redis_server_url)
+    with direct_client(redis_server_url) as client:
 
         @given(pasts, st.lists(asked, min_size=QUESTIONS, max_size=QUESTIONS))
         def ask(past: Past, questions: list[Amount]) -> None:
-            customer = Customer(runner, client)
+            customer = Customer(client)
             customer.live(past)
             for question in questions:
                 allowed = customer.checked(question)
@@ -126,7 +124,4 @@ def test_check_allows_what_a_rejecting_track_would_do(redis_server_url: str) -> 
             allowed = customer.checked(questions[-1])
             assert allowed is (customer.tracked(questions[-1], "reject") is Status.DONE)
 
-        try:
-            ask()
-        finally:
-            runner.run(client.aclose())
+        ask()

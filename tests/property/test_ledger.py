@@ -7,16 +7,15 @@ keeps besides the numbers (``machine.py``, ``state.py``).
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
-from redis.asyncio import Redis
 
 from gateway.engine.images import restore_groups
 from gateway.scripts import Status, Use
+from tests.property.direct import direct_client
 from tests.property.lives import scopes
 from tests.property.locking import Locking
 from tests.property.machine import KEYS, part_of
@@ -107,13 +106,9 @@ class Machine(Locking):
 
 @pytest.mark.redis_kinds("embedded")
 def test_scripts_do_what_the_plain_ledger_does(redis_server_url: str) -> None:
-    with asyncio.Runner() as runner:
-        client = Redis.from_url(redis_server_url)
-        try:
-            # Any callable that makes a machine will do.
-            run_state_machine_as_test(lambda: Machine(runner, client))  # type: ignore[arg-type]
-        finally:
-            runner.run(client.aclose())
+    with direct_client(redis_server_url) as client:
+        # Any callable that makes a machine will do.
+        run_state_machine_as_test(lambda: Machine(client))  # type: ignore[arg-type]
 
 
 def _rules_of_entities(rules: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:

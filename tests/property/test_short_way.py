@@ -7,7 +7,6 @@ by a library without the short way, by one with nothing else, and by the real on
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +30,7 @@ from gateway.scripts import (
     Use,
     compose,
 )
+from tests.property.direct import direct_client, done
 from tests.property.plans import (
     DAY_MS,
     HOUR_MS,
@@ -130,8 +130,7 @@ def variant(name: str, marker: str, line: str) -> Library:
 class Copies:
     """One customer, and what each way makes of it."""
 
-    def __init__(self, runner: asyncio.Runner, client: Redis) -> None:
-        self._runner = runner
+    def __init__(self, client: Redis) -> None:
         self._client: Any = client
         self.real, self.general, self.short = (Scripts(client) for _ in range(3))
         self.general._library = variant("general", _PLAIN_ROW, "  if read then return nil end\n")  # noqa: SLF001 - no caller chooses a library
@@ -140,10 +139,7 @@ class Copies:
         self._made = 0
 
     def run(self, awaitable: Awaitable[T]) -> T:
-        async def whole() -> T:
-            return await awaitable
-
-        return self._runner.run(whole())
+        return done(awaitable)
 
     @property
     def context(self) -> Context:
@@ -261,9 +257,8 @@ def _records(rules: dict[tuple[str, str], str], owner: str) -> str:
 @pytest.mark.redis_kinds("embedded")
 def test_the_short_way_is_the_general_one(redis_server_url: str) -> None:
     short, made = 0, 0
-    with asyncio.Runner() as runner:
-        client = Redis.from_url(redis_server_url)
-        copies = Copies(runner, client)
+    with direct_client(redis_server_url) as client:
+        copies = Copies(client)
 
         @given(pasts, st.lists(calls, min_size=4, max_size=8))
         def compare(past: Past, asked: list[Call]) -> None:
@@ -273,8 +268,5 @@ def test_the_short_way_is_the_general_one(redis_server_url: str) -> None:
                 short += copies.call(call)
                 made += 1
 
-        try:
-            compare()
-        finally:
-            runner.run(client.aclose())
+        compare()
     assert made / 10 < short < made, "examples of both ways"
