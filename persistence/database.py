@@ -86,6 +86,8 @@ def make_engine(text: str, options: EngineOptions) -> Engine:
         pool_use_lifo=True,
         # A failed statement is told of in logs, and its parameters may be secrets.
         hide_parameters=True,
+        # Each feature has a column of it, and a catalog has hundreds: a tenth of json.loads.
+        json_deserializer=msgspec.json.decode,
         connect_args=_connect_arguments(url, options),
     )
     if engine.dialect.name == "sqlite":

@@ -109,12 +109,14 @@ class Catalog:
                 await self._task
             self._task = None
 
-    async def refresh(self) -> None:
-        """Load the catalog again if its revision has moved. Raises ``UnavailableError``."""
+    async def refresh(self, *, moved: bool = False) -> None:
+        """Load the catalog again if its revision has ``moved``, which SQL is asked when the caller
+        does not know. Raises ``UnavailableError``.
+        """
         self._principals.expire()
         async with self._refreshing:
             try:
-                if await self._store.revision() == self._snapshot.revision:
+                if not moved and await self._store.revision() == self._snapshot.revision:
                     self._reachable = True
                     return
                 image = await self._store.load()
@@ -323,7 +325,7 @@ class Catalog:
     async def _refresh_own_change(self) -> None:
         # The change is stored; that it is not visible here yet is what the next poll repairs.
         with contextlib.suppress(UnavailableError):
-            await self.refresh()
+            await self.refresh(moved=True)
 
     async def _follow(self) -> None:
         while True:

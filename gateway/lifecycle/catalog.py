@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -78,6 +79,7 @@ class Need(NamedTuple):
     places: int
 
 
+@lru_cache(1024)  # of all credit systems at each change of the catalog
 def credit_ratio(cost: str, precision: int, credits_precision: int) -> tuple[int, int]:
     """Return (units of the credit system, units of the feature) that pay for each other, in lowest
     terms, of a credit cost per whole unit.
