@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from gateway.collecting import collect_seldom
 from gateway.errors import GatewayError
 from gateway.lazy_group import LazyGroup, Place
 from gateway.release import package_version
@@ -42,6 +43,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line."""
+    collect_seldom()
     try:
         commands(standalone_mode=False)
     except click.ClickException as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,14 +11,12 @@ import click
 import uvloop
 
 from gateway import logs
+from gateway.collecting import leave_alone_what_is_there
 from gateway.config import Settings, environment
 from gateway.databases import check_sql, make_database
 from gateway.errors import StartError
 from persistence.database import Database
 from persistence.migrate import upgrade
-
-COLLECT_AFTER = (50_000, 20, 100)
-"""Objects more than before, and how many times that, after which Python looks for cycles."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals on which a command that goes on until it is told to stop ends in order."""
@@ -64,13 +61,7 @@ async def with_database(
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on the loop the gateway runs on.
-
-    A batch of the writer is some ten thousand small objects that leave together, a request a few
-    dozen: to look through all there is for cycles every few hundred of them costs as much as the
-    work. So what is there at the start is never looked at again, and the rest more seldom.
-    """
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    """Run a coroutine on the loop the gateway runs on."""
+    leave_alone_what_is_there()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(coroutine)

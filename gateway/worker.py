@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway import logs, metrics
 from gateway.channel import Channel, Counts, Failed, Leave, Order, Page, Ready, ToWorker
+from gateway.collecting import collect_seldom
 from gateway.config import Settings
 from gateway.console import run
 from gateway.errors import GatewayError
@@ -38,6 +39,7 @@ _STANDARD_INPUT = 0
 
 def main() -> None:
     """Run a worker to its end."""
+    collect_seldom()
     # The channel must not be what a child process of ours would read.
     end = socket.socket(fileno=os.dup(_STANDARD_INPUT))
     with open(os.devnull) as nothing:  # noqa: PTH123 - a file descriptor is what is asked for
