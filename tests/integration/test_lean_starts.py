@@ -20,7 +20,9 @@ MIGRATING = {"alembic", "mako"}
 SENDING = {"httpx", "httpcore", "rich", "pygments"}
 POSTGRESQL = {"psycopg"}
 TRACING = {"opentelemetry.sdk.trace", "opentelemetry.exporter"}
-NEVER = {"sqlalchemy.orm"} | MIGRATING | SENDING | POSTGRESQL | TRACING
+MODELS = {"pydantic", "attrs"}
+"""Libraries the framework would make plugins for."""
+NEVER = {"sqlalchemy.orm"} | MIGRATING | SENDING | POSTGRESQL | TRACING | MODELS
 """What nothing on a SQLite of this release loads before it has a webhook to send."""
 
 REDIS = {"redis", "hiredis", "prometheus_client", "opentelemetry"}
