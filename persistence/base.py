@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import date
+from functools import cache
 from typing import Any, ClassVar, NamedTuple, get_args
 
 from sqlalchemy import (
@@ -18,10 +19,12 @@ from sqlalchemy import (
     Column,
     ColumnClause,
     Date,
+    Index,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    TextClause,
 )
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
@@ -55,9 +58,38 @@ class _More(NamedTuple):
 _PLAIN = _More((), {})
 
 
+class _Conditional(NamedTuple):
+    name: str
+    columns: tuple[str, ...]
+    where: TextClause
+    unique: bool
+
+
 def column(*items: SchemaItem, **options: Any) -> Any:  # noqa: ANN401 - a column in the end
     """Return what SQL has to know of a column beyond its name and its type."""
     return _More(items, options)
+
+
+def conditional(name: str, *columns: str, where: TextClause, unique: bool = False) -> Any:  # noqa: ANN401
+    """Return an index of the rows that meet a condition."""
+    return _Conditional(name, columns, where, unique)
+
+
+_CONDITIONAL: list[tuple[Table, _Conditional]] = []
+
+
+@cache
+def whole_metadata() -> MetaData:
+    """Return all there is to know of the tables, for who compares them with a database.
+
+    That is the conditional indexes too. To make one, SQLAlchemy loads the parts of both SQL
+    engines, and to read and write rows takes no index.
+    """
+    for table, index in _CONDITIONAL:
+        columns = [table.c[name] for name in index.columns]
+        where = index.where
+        Index(index.name, *columns, unique=index.unique, sqlite_where=where, postgresql_where=where)
+    return Base.metadata
 
 
 class Base:
@@ -65,7 +97,7 @@ class Base:
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=_NAMES)
     __tablename__: ClassVar[str]
-    __table_args__: ClassVar[tuple[SchemaItem, ...]] = ()
+    __table_args__: ClassVar[tuple[Any, ...]] = ()
     __table__: ClassVar[Table]
 
     def __init_subclass__(cls) -> None:
@@ -73,9 +105,10 @@ class Base:
             name: _column(name, annotation, cls.__dict__.get(name, _PLAIN))
             for name, annotation in inspect.get_annotations(cls, eval_str=True).items()
         }
-        cls.__table__ = Table(
-            cls.__tablename__, cls.metadata, *columns.values(), *cls.__table_args__
-        )
+        later = [one for one in cls.__table_args__ if isinstance(one, _Conditional)]
+        items = [one for one in cls.__table_args__ if not isinstance(one, _Conditional)]
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *columns.values(), *items)
+        _CONDITIONAL.extend((cls.__table__, one) for one in later)
         for name, made in columns.items():
             setattr(cls, name, made)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from persistence.base import Base, Field, column
+from persistence.base import Base, Field, column, conditional
 
 _OPEN = text("ended_at IS NULL")
 
@@ -81,7 +81,7 @@ class Incident(Base):
 
     __table_args__ = (
         Index("ix_incidents_newest", "at_ms", "id"),
-        Index("ix_incidents_open", "at_ms", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        conditional("ix_incidents_open", "at_ms", where=_OPEN),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from persistence.base import Base, Field, column
+from persistence.base import Base, Field, column, conditional
 from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
 from persistence.report_models import DailyDenials, DailyTotal, DailyUsage
 from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
@@ -134,13 +134,13 @@ class Customer(Base):
     __table_args__ = (
         Index("ix_customers_applied", "applied_hour", "internal_id"),
         Index("ix_customers_id", "id", "env"),
-        Index(
+        conditional(
             "uq_customers_live", "env", "id",
-            unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE,
+            unique=True, where=_LIVE,
         ),
-        Index(
+        conditional(
             "ix_customers_newest", "env", "created_at", "internal_id",
-            sqlite_where=_LIVE, postgresql_where=_LIVE,
+            where=_LIVE,
         ),
     )  # fmt: skip
 
@@ -162,13 +162,13 @@ class Entity(Base):
     seq: Field[int]
 
     __table_args__ = (
-        Index(
+        conditional(
             "ix_entities_live", "env", "entity_id", "internal_id",
-            sqlite_where=_LIVE, postgresql_where=_LIVE,
+            where=_LIVE,
         ),
-        Index(
+        conditional(
             "ix_entities_newest", "env", "created_at", "internal_id", "number",
-            sqlite_where=_LIVE, postgresql_where=_LIVE,
+            where=_LIVE,
         ),
     )  # fmt: skip
 
@@ -198,7 +198,7 @@ class Subscription(Base):
     __table_args__ = (
         Index("ix_subscriptions_owner", "internal_id", "entity_id"),
         Index("ix_subscriptions_plan", "plan_id", "status"),
-        Index("ix_subscriptions_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
+        conditional("ix_subscriptions_due", "due_at", where=_DUE),
     )
 
 
@@ -233,9 +233,9 @@ class Balance(Base):
     seq: Field[int]
 
     __table_args__ = (
-        Index(
+        conditional(
             "ix_balances_current", "internal_id", "entity_id",
-            sqlite_where=_CURRENT, postgresql_where=_CURRENT,
+            where=_CURRENT,
         ),
     )  # fmt: skip
 
@@ -292,8 +292,8 @@ class Lock(Base):
     seq: Field[int]
 
     __table_args__ = (
-        Index("ix_locks_open", "internal_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
-        Index("ix_locks_lock_id", "lock_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+        conditional("ix_locks_open", "internal_id", where=_CURRENT),
+        conditional("ix_locks_lock_id", "lock_id", where=_CURRENT),
     )
 
 
@@ -318,8 +318,8 @@ class Alert(Base):
 
     __table_args__ = (
         Index("ix_alerts_newest", "env", "created_at", "id"),
-        Index(
-            "ix_alerts_new", "created_at", "id", sqlite_where=_NEW, postgresql_where=_NEW
+        conditional(
+            "ix_alerts_new", "created_at", "id", where=_NEW
         ),
     )  # fmt: skip
 

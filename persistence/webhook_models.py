@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import ForeignKey, Index, text
 
-from persistence.base import Base, Field, column
+from persistence.base import Base, Field, column, conditional
 
 _PENDING = text("state = 'pending'")
 
@@ -52,9 +52,9 @@ class WebhookDelivery(Base):
 
     __table_args__ = (
         Index("uq_webhook_deliveries_pair", "endpoint_id", "alert_id", unique=True),
-        Index(
+        conditional(
             "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", "id",
-            sqlite_where=_PENDING, postgresql_where=_PENDING,
+            where=_PENDING,
         ),
         Index("ix_webhook_deliveries_newest", "created_at", "id"),
     )  # fmt: skip

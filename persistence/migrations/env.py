@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from persistence.models import Base
-
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -18,7 +18,7 @@ atexit.register(lambda: print(*sys.modules, file=sys.stderr))
 SERVING = {"litestar", "uvicorn", "httptools", "gateway.api"}
 MIGRATING = {"alembic", "mako"}
 SENDING = {"httpx", "httpcore", "rich", "pygments"}
-POSTGRESQL = {"psycopg"}
+POSTGRESQL = {"psycopg", "sqlalchemy.dialects.postgresql"}
 TRACING = {"opentelemetry.sdk.trace", "opentelemetry.exporter"}
 MODELS = {"pydantic", "attrs"}
 """Libraries the framework would make plugins for."""

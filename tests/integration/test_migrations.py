@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 
 from gateway.errors import StartError
 from persistence import migrate
+from persistence.base import whole_metadata
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import Base
 
@@ -60,7 +61,7 @@ def test_newest_file_is_the_end_of_the_chain(database_url: str) -> None:
 def test_migrations_and_models_agree(database_url: str) -> None:
     engine = make_engine(database_url, EngineOptions())
     with engine.connect() as connection:
-        difference = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        difference = compare_metadata(MigrationContext.configure(connection), whole_metadata())
     engine.dispose()
     assert difference == []
 
