@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -13,21 +10,10 @@ import pytest
 
 from gateway.lifecycle.clock import DAY_MS
 from tests.acceptance.world import World
+from tests.commands import run, run_process
 from tests.fixtures.gateways import KEY, Gateway
 
 LIVE_KEY = "am_sk_live_0123456789abcdefghij"
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``tallygate clock`` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "clock", *arguments],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def test_a_month_passes_at_a_command(gateway: Gateway) -> None:
@@ -36,8 +22,8 @@ def test_a_month_passes_at_a_command(gateway: Gateway) -> None:
     world.track(30)
     before = world.state()
 
-    advanced = run("advance", "31d", "--url", gateway.url, "--key", KEY)
-    shown = run("show", TALLYGATE_URL=f"{gateway.url}/", TALLYGATE_BOOTSTRAP_KEY=KEY)
+    advanced = run_process("clock", "advance", "31d", "--url", gateway.url, "--key", KEY)
+    shown = run("clock", "show", TALLYGATE_URL=f"{gateway.url}/", TALLYGATE_BOOTSTRAP_KEY=KEY)
 
     assert before == [100, 70, 30]
     assert world.state() == [100, 100, 0]
@@ -63,7 +49,7 @@ def test_a_month_passes_at_a_command(gateway: Gateway) -> None:
 def test_what_the_gateway_refuses_is_one_line(
     shared_gateway: Gateway, duration: str, key: str, message: str
 ) -> None:
-    ended = run("advance", duration, "--url", shared_gateway.url, TALLYGATE_KEY=key)
+    ended = run("clock", "advance", duration, "--url", shared_gateway.url, TALLYGATE_KEY=key)
 
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"tallygate: {message}")
@@ -72,7 +58,7 @@ def test_what_the_gateway_refuses_is_one_line(
 
 
 def test_without_a_gateway_there_is_one_line(shared_gateway: Gateway) -> None:
-    ended = run("show", "--url", "http://127.0.0.1:1", "--key", KEY)
+    ended = run("clock", "show", "--url", "http://127.0.0.1:1", "--key", KEY)
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("tallygate: no gateway answers at http://127.0.0.1:1: ")
@@ -100,7 +86,7 @@ def stranger() -> Iterator[str]:
 
 
 def test_an_answer_of_something_else_is_one_line(stranger: str) -> None:
-    ended = run("show", "--url", stranger, "--key", KEY)
+    ended = run("clock", "show", "--url", stranger, "--key", KEY)
 
     assert ended.returncode == 1
     assert ended.stderr == f"tallygate: {stranger} answered 502, and not as a gateway does\n"

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from tests.acceptance.test_start import refused
+from tests.commands import refused
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.redis_processes import MakeRedis
 from tests.waiting import wait_until

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.report_commands import report
 from tests.acceptance.world import World
+from tests.commands import run, run_process
 from tests.fixtures.gateways import Gateway, Json, define_team
 from tests.waiting import wait_until
 
 
 def _report(gateway: Gateway, name: str, *options: str) -> list[Json]:
-    words = [name, "--format", "json", "--data-dir", str(gateway.folder), *options]
-    ran = CliRunner().invoke(report, words, catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
+    ran = run("report", name, "--format", "json", "--data-dir", gateway.folder, *options)
+    assert ran.returncode == 0, ran.stderr
     rows: list[Json] = json.loads(ran.stdout)
     return rows
 
@@ -92,16 +90,13 @@ def test_denials_counted_before_a_stop_are_in_sql_after_it(gateway: Gateway) -> 
     assert rows == [("ada", "messages", "check", 5)]
 
 
-@pytest.mark.parametrize("form", ["table", "csv"])
-def test_other_forms_name_their_columns(gateway: Gateway, form: str) -> None:
-    command = [sys.executable, "-m", "gateway", "report", "writer", "--format", form]
-    ran = subprocess.run(
-        [*command, "--data-dir", str(gateway.folder), "--limit", "3"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+@pytest.mark.parametrize(("form", "command"), [("table", run), ("csv", run_process)])
+def test_other_forms_name_their_columns(
+    shared_gateway: Gateway, form: str, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    folder = shared_gateway.folder
+    ran = command("report", "writer", "--format", form, "--data-dir", folder, "--limit", "3")
+    assert ran.returncode == 0
     assert ran.stdout.startswith("partition")
     assert len(ran.stdout.splitlines()) == 4
     assert "there is more than --limit 3" in ran.stderr

@@ -16,29 +16,9 @@ import psycopg
 import pytest
 import redis
 
+from tests.commands import line_of_refusal, refused, run, run_process
 from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, define_team
 from tests.waiting import wait_until
-
-
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-        env=os.environ | environment,
-    )
-
-
-def refused(*words: str, **environment: str) -> str:
-    """Run a start that must be refused; return its one line."""
-    ended = run(*words, **environment)
-    assert ended.returncode != 0, ended.stdout
-    (line,) = ended.stderr.strip().splitlines()
-    assert line.startswith("tallygate: ")
-    return line
 
 
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path) -> None:
@@ -54,8 +34,9 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
-    line = refused("serve", "--redis-url", "redis://127.0.0.1:1", TALLYGATE_DATA_DIR=str(tmp_path))
-    assert "Redis" in line
+    words = ("serve", "--redis-url", "redis://127.0.0.1:1")
+    ended = run_process(*words, TALLYGATE_DATA_DIR=str(tmp_path))
+    assert "Redis" in line_of_refusal(ended)
 
 
 def test_an_unreachable_database_is_refused(tmp_path: Path, valkey: str) -> None:
@@ -137,7 +118,7 @@ def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
     try:
         gateway.start()
         folder = {"TALLYGATE_DATA_DIR": str(gateway.folder)}
-        created = run("keys", "create", **folder)
+        created = run_process("keys", "create", **folder)
         key = next(word for word in created.stdout.split() if word.startswith("am_sk_"))
         headers = {"authorization": f"Bearer {key}"}
 
@@ -176,9 +157,9 @@ def test_keys_may_be_publishable_or_have_scopes(tmp_path: Path) -> None:
     listed = run("keys", "list", **folder).stdout
     assert "balances:read plans:write" in listed
     assert " until " in listed
-    for refused in (both, wrong, long, twice):
-        assert refused.returncode != 0
-        assert "Traceback" not in refused.stderr
+    for ended in (both, wrong, long, twice):
+        assert ended.returncode != 0
+        assert "Traceback" not in ended.stderr
 
 
 def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
@@ -186,7 +167,7 @@ def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
 ) -> None:
     with closing(redis.Redis.from_url(valkey)) as client:
         client.flushall()
-    assert run("migrate", "--database-url", postgres).returncode == 0
+    assert run_process("migrate", "--database-url", postgres).returncode == 0
     urls = ("--redis-url", valkey, "--database-url", postgres)
     gateway = Gateway(tmp_path / "data", *urls, "--no-writer")
     writer = subprocess.Popen([sys.executable, "-m", "gateway", "writer", *urls])

@@ -6,8 +6,6 @@ import asyncio
 import json
 import random
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from typing import NamedTuple
 
@@ -15,12 +13,12 @@ import pytest
 
 from gateway.keys import Key, customer_keys
 from gateway.rows import decode_live, encode_live
+from tests import commands
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway, Json
 from tests.waiting import wait_until
 
-SECONDS_MAX = 120
 PARTITIONS = 64
 UNIT = 10**6
 """Units of a message."""
@@ -38,23 +36,23 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
-def run(gateway: Gateway, *arguments: str) -> Ran:
-    """Run a command on the data folder of a gateway."""
-    command = [sys.executable, "-m", "gateway", *arguments, "--data-dir", str(gateway.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
+def run(gateway: Gateway, *arguments: str, apart: bool = False) -> Ran:
+    """Run a command on the data folder of a gateway; apart from the test if that matters."""
+    command = commands.run_process if apart else commands.run
+    done = command(*arguments, "--data-dir", gateway.folder)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def verify(gateway: Gateway, *arguments: str) -> Ran:
-    return run(gateway, "verify", "--json", *arguments)
+def verify(gateway: Gateway, *arguments: str, apart: bool = False) -> Ran:
+    return run(gateway, "verify", "--json", *arguments, apart=apart)
 
 
-def verify_one(world: World) -> Ran:
-    return verify(world.gateway, "--env", "sandbox", "--customer", world.customer)
+def verify_one(world: World, *, apart: bool = False) -> Ran:
+    return verify(world.gateway, "--env", "sandbox", "--customer", world.customer, apart=apart)
 
 
-def repair(world: World, *options: str) -> Ran:
-    return run(world.gateway, "repair", "--customer", world.customer, *options)
+def repair(world: World, *options: str, apart: bool = False) -> Ran:
+    return run(world.gateway, "repair", "--customer", world.customer, *options, apart=apart)
 
 
 def change_sql(gateway: Gateway, statement: str, *values: object) -> None:
@@ -126,7 +124,7 @@ def test_a_random_history_verifies_clean(clock_gateway: Gateway) -> None:
     assert ran.found["clean"]
     assert (ran.found["customers"], ran.found["residents"]) == (1, 1)
     assert ran.found["balances"] >= 10
-    plain = run(clock_gateway, "verify")
+    plain = run(clock_gateway, "verify", apart=True)
     assert (plain.code, plain.out.startswith("no drift: 1 customers and ")) == (0, True)
     assert "Redis" in plain.err
 
@@ -135,7 +133,7 @@ def test_a_sql_row_that_was_changed_is_named_with_its_events_and_mended(spent: W
     balance_id = shared_balance(spent)
     change_sql(spent.gateway, "UPDATE balances SET used = 1 WHERE id = ?", balance_id)
 
-    ran = verify_one(spent)
+    ran = verify_one(spent, apart=True)
     assert ran.code == 1
     by_events, by_redis = ran.found["drifts"]
     for drift in (by_events, by_redis):
@@ -154,7 +152,7 @@ def test_a_sql_row_that_was_changed_is_named_with_its_events_and_mended(spent: W
     assert "nothing was done" in plan.out
     assert verify_one(spent).code == 1
 
-    assert repair(spent, "--yes").code == 0
+    assert repair(spent, "--yes", apart=True).code == 0
     assert verify_one(spent).code == 0
     assert spent.state()[1:] == [74.5, 45.5]
     spent.track(1, "ben")
@@ -213,7 +211,7 @@ def test_use_that_goes_on_meanwhile_is_no_drift(spent: World) -> None:
     tracks = [("balances.track", spent.body(names[at % 3], "messages")) for at in range(30)]
 
     async def both() -> tuple[Ran, int]:
-        looking = asyncio.create_task(asyncio.to_thread(verify_one, spent))
+        looking = asyncio.create_task(asyncio.to_thread(verify_one, spent, apart=True))
         rounds = 0
         while not looking.done():
             answers = await send_all(spent.gateway, tracks)
@@ -252,7 +250,7 @@ def test_the_gateway_tells_of_a_drift_by_itself(tmp_path_factory: pytest.TempPat
 
 
 def test_what_cannot_be_checked_is_exit_code_2(spent: World) -> None:
-    nobody = verify(spent.gateway, "--customer", "nobody")
+    nobody = verify(spent.gateway, "--customer", "nobody", apart=True)
     assert (nobody.code, nobody.err.splitlines()[-1]) == (
         2,
         "tallygate: there is no customer nobody",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -19,11 +19,11 @@ from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from gateway.keys import outbox_key, partition_of
 from persistence import migrate
-from tests.acceptance.test_start import refused, run
+from tests.commands import refused, run
 from tests.fixtures.app import KEY as API_KEY
 from tests.fixtures.app import Api
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.redis_processes import RedisProcess
+from tests.fixtures.redis_processes import KEEPING, RedisProcess, free_port, redis_processes
 from tests.waiting import until
 
 HOUR_MS = 3_600_000
@@ -44,32 +44,39 @@ def tables(path: Path) -> list[Any]:
     return found
 
 
-@pytest.fixture
-def pair(tmp_path: Path, own_redis: RedisProcess) -> Iterator[Path]:
-    """The data folder of an installation on the server, which ran and was stopped."""
-    gateway = Gateway(tmp_path / "data", "--redis-url", own_redis.url)
-    try:
-        gateway.start()
-        gateway.call("customers.get_or_create", customer_id="ada")
-        assert gateway.stop() == 0
-        yield gateway.folder
-    finally:
-        gateway.stop()
+class Pair(NamedTuple):
+    """An installation that ran and was stopped, and the server it is on."""
+
+    folder: Path
+    redis: RedisProcess
 
 
-def test_a_database_this_redis_does_not_belong_to_is_refused(
-    pair: Path, tmp_path: Path, own_redis: RedisProcess
-) -> None:
-    before = contents(own_redis)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """What every test here leaves as it found it, so that one will do."""
+    with redis_processes() as make:
+        server = make(port=free_port(), **KEEPING)
+        gateway = Gateway(tmp_path_factory.mktemp("pair") / "data", "--redis-url", server.url)
+        try:
+            gateway.start()
+            gateway.call("customers.get_or_create", customer_id="ada")
+            assert gateway.stop() == 0
+            yield Pair(gateway.folder, server)
+        finally:
+            gateway.stop()
+
+
+def test_a_database_this_redis_does_not_belong_to_is_refused(pair: Pair, tmp_path: Path) -> None:
+    before = contents(pair.redis)
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert run("migrate", "--database-url", url).returncode == 0
-    line = refused("serve", "--redis-url", own_redis.url, "--database-url", url)
+    line = refused("serve", "--redis-url", pair.redis.url, "--database-url", url)
     assert "this database is new: the database is not the one this Redis belongs to" in line
-    assert contents(own_redis) == before
+    assert contents(pair.redis) == before
 
 
 def test_a_redis_of_another_installation_is_refused(
-    pair: Path, tmp_path: Path, other_redis: RedisProcess
+    pair: Pair, tmp_path: Path, other_redis: RedisProcess
 ) -> None:
     other = Gateway(tmp_path / "other_data", "--redis-url", other_redis.url)
     try:
@@ -78,30 +85,26 @@ def test_a_redis_of_another_installation_is_refused(
         assert other.stop() == 0
     finally:
         other.stop()
-    before, rows = contents(other_redis), tables(pair / "tallygate.db")
-    line = refused("serve", "--redis-url", other_redis.url, TALLYGATE_DATA_DIR=str(pair))
+    before, rows = contents(other_redis), tables(pair.folder / "tallygate.db")
+    line = refused("serve", "--redis-url", other_redis.url, TALLYGATE_DATA_DIR=str(pair.folder))
     assert "the Redis URL or the database URL is wrong" in line
     assert contents(other_redis) == before
-    assert tables(pair / "tallygate.db") == rows
+    assert tables(pair.folder / "tallygate.db") == rows
 
 
-def test_a_repair_of_a_wrong_pair_is_refused(
-    pair: Path, tmp_path: Path, own_redis: RedisProcess
-) -> None:
+def test_a_repair_of_a_wrong_pair_is_refused(pair: Pair, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert run("migrate", "--database-url", url).returncode == 0
-    before = contents(own_redis)
-    line = refused("repair", "--yes", "--redis-url", own_redis.url, "--database-url", url)
+    before = contents(pair.redis)
+    line = refused("repair", "--yes", "--redis-url", pair.redis.url, "--database-url", url)
     assert "the database is not the one this Redis belongs to" in line
-    assert contents(own_redis) == before
+    assert contents(pair.redis) == before
 
 
-def test_a_writer_on_its_own_refuses_a_wrong_redis_too(
-    pair: Path, tmp_path: Path, own_redis: RedisProcess
-) -> None:
+def test_a_writer_on_its_own_refuses_a_wrong_redis_too(pair: Pair, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert run("migrate", "--database-url", url).returncode == 0
-    line = refused("writer", "--redis-url", own_redis.url, "--database-url", url)
+    line = refused("writer", "--redis-url", pair.redis.url, "--database-url", url)
     assert "the database is not the one this Redis belongs to" in line
 
 

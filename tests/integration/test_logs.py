@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +13,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
+from tests.commands import run
 from tests.fixtures.gateways import KEY, Gateway, define_team
 from tests.fixtures.receivers import Receiver
 from tests.waiting import wait_until
@@ -101,15 +99,9 @@ def _acl(server: redis.Redis, *words: str) -> None:
 
 
 def _add_webhook(url: str, database_url: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "gateway", "webhooks", "add", url, "--env", "sandbox"],
-        env=os.environ | {"TALLYGATE_DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = re.search(r"whsec_\S+", run.stdout)
-    assert found, run.stderr
+    added = run("webhooks", "add", url, "--env", "sandbox", TALLYGATE_DATABASE_URL=database_url)
+    found = re.search(r"whsec_\S+", added.stdout)
+    assert found, added.stderr
     return found[0]
 
 

@@ -15,14 +15,9 @@ import httpx
 import pytest
 import redis
 
+from tests.commands import run, run_process
+
 PRESET = "am_sk_test_" + "p" * 40
-
-
-def run(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        _command(*arguments), env=_environ(settings), capture_output=True, text=True, check=False
-    )
 
 
 @contextmanager
@@ -112,7 +107,7 @@ def test_another_partition_count_is_refused_and_nothing_is_claimed(
 
 
 def test_the_version_is_told() -> None:
-    assert run("--version").stdout.startswith("tallygate, version ")
+    assert run_process("--version").stdout.startswith("tallygate, version ")
 
 
 @pytest.fixture
