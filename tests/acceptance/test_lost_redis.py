@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 
 from gateway.stream_ids import place
-from tests.fixtures.gateways import KEY, Gateway
+from tests.fixtures.gateways import KEY, NO_TLS, Gateway
 from tests.fixtures.redis_processes import RedisProcess
 from tests.fixtures.virtual_address import Forwarder
 from tests.waiting import wait_until
@@ -117,7 +117,7 @@ class Watcher:
 
     def _run(self) -> None:
         headers = {"authorization": f"Bearer {KEY}"}
-        with httpx.Client(timeout=20, headers=headers) as client:
+        with httpx.Client(timeout=20, headers=headers, verify=NO_TLS) as client:
             while not self._ended.is_set():
                 for customer_id in CUSTOMERS:
                     body = {"customer_id": customer_id, "feature_id": MESSAGES}
@@ -207,7 +207,10 @@ class Load:
     def _run(self, number: int) -> None:
         headers = {"authorization": f"Bearer {KEY}"}
         turn = 0
-        with suppress(httpx.TransportError), httpx.Client(timeout=20, headers=headers) as client:
+        with (
+            suppress(httpx.TransportError),
+            httpx.Client(timeout=20, headers=headers, verify=NO_TLS) as client,
+        ):
             while not self._ended.is_set():
                 turn += 1
                 name = f"{number}-{turn}"

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 import redis
@@ -83,9 +82,7 @@ def test_the_first_start_prints_a_key_once_and_keeps_its_hash_only(tmp_path: Pat
         gateway.start()
         printed = (gateway.folder / "stdout.log").read_text()
         key = next(word for word in printed.split() if word.startswith("am_sk_test_"))
-        answer = httpx.post(
-            f"{gateway.url}/v1/features.list", headers={"authorization": f"Bearer {key}"}
-        )
+        answer = gateway.post("features.list", {}, authorization=f"Bearer {key}")
         assert answer.status_code == 200
         assert gateway.stop() == 0
         stored = (gateway.folder / "tallygate.db").read_bytes()
@@ -113,32 +110,27 @@ def test_sigterm_flushes_the_writer_and_stops_the_embedded_server(tmp_path: Path
     assert gateway.sql("SELECT count(*) FROM entities") == [(50,)]
 
 
-def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "data")
-    try:
-        gateway.start()
-        folder = {"TALLYGATE_DATA_DIR": str(gateway.folder)}
-        created = run_process("keys", "create", **folder)
-        key = next(word for word in created.stdout.split() if word.startswith("am_sk_"))
-        headers = {"authorization": f"Bearer {key}"}
+def test_keys_are_created_listed_and_revoked(shared_gateway: Gateway) -> None:
+    folder = {"TALLYGATE_DATA_DIR": str(shared_gateway.folder)}
+    created = run_process("keys", "create", **folder)
+    key = next(word for word in created.stdout.split() if word.startswith("am_sk_"))
+    headers = {"authorization": f"Bearer {key}"}
 
-        def status() -> int:
-            return httpx.post(f"{gateway.url}/v1/features.list", headers=headers).status_code
+    def status() -> int:
+        return shared_gateway.post("features.list", {}, **headers).status_code
 
-        assert status() == 200
-        listed = run("keys", "list", **folder).stdout
-        assert key not in listed
-        (line,) = [one for one in listed.splitlines() if key[:14] in one and KEY[:14] not in one]
-        rotated = run("keys", "rotate", line.split()[0], "--grace", "2s", **folder)
-        assert "works until" in rotated.stdout
-        wait_until(lambda: status() == 401, 10)
-        key = next(word for word in rotated.stdout.split() if word.startswith("am_sk_"))
-        headers["authorization"] = f"Bearer {key}"
-        assert status() == 200
-        assert run("keys", "revoke", rotated.stdout.split()[0], **folder).returncode == 0
-        wait_until(lambda: status() == 401, 5)
-    finally:
-        gateway.stop()
+    assert status() == 200
+    listed = run("keys", "list", **folder).stdout
+    assert key not in listed
+    (line,) = [one for one in listed.splitlines() if key[:14] in one and KEY[:14] not in one]
+    rotated = run("keys", "rotate", line.split()[0], "--grace", "2s", **folder)
+    assert "works until" in rotated.stdout
+    wait_until(lambda: status() == 401, 10)
+    key = next(word for word in rotated.stdout.split() if word.startswith("am_sk_"))
+    headers["authorization"] = f"Bearer {key}"
+    assert status() == 200
+    assert run("keys", "revoke", rotated.stdout.split()[0], **folder).returncode == 0
+    wait_until(lambda: status() == 401, 5)
 
 
 def test_keys_may_be_publishable_or_have_scopes(tmp_path: Path) -> None:

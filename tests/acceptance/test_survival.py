@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures.gateways import KEY, Gateway, define_team
+from tests.fixtures.gateways import KEY, NO_TLS, Gateway, define_team
 from tests.waiting import wait_until
 
 SUMMARIES = "meeting_summaries"
@@ -65,7 +65,7 @@ def test_kill_9_under_load_loses_and_doubles_no_acknowledged_track(stopped: Gate
 
 def _load(url: str, number: int, sent: list[str], acknowledged: list[str]) -> None:
     """Track one unit after the other until the gateway is gone."""
-    with suppress(httpx.TransportError), httpx.Client(timeout=20) as client:
+    with suppress(httpx.TransportError), httpx.Client(timeout=20, verify=NO_TLS) as client:
         for turn in range(100_000):
             name = f"{number}-{turn}"
             sent.append(name)
