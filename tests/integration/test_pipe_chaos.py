@@ -24,7 +24,7 @@ import redis
 from gateway.app import Runtime, started
 from gateway.config import Settings
 from tests.fixtures.fronts import serving
-from tests.fixtures.gateways import KEY, Gateway
+from tests.fixtures.gateways import KEY, NO_TLS, Gateway
 from tests.integration.cutting import Caller, Cutter
 from tests.waiting import until
 
@@ -63,8 +63,7 @@ class Shop(NamedTuple):
 async def open_shop(url: str, cutter: Cutter) -> Shop:
     port = int(url.rpartition(":")[2])
     callers = [Caller(f"c{at}", KEY, port, random.Random(at), cutter.over) for at in range(CALLERS)]
-    headers = {"authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=30) as client:
+    async with client_of(url) as client:
         named = {"feature_id": "calls", "name": "Calls", "type": "metered", "consumable": True}
         assert (await client.post("/features.create", json=named)).is_success
         for caller in callers:
@@ -79,11 +78,14 @@ async def open_shop(url: str, cutter: Cutter) -> Shop:
     return Shop(callers, cutter)
 
 
-async def used_now(url: str, caller: Caller) -> int:
+def client_of(url: str) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {KEY}"}
+    return httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=30, verify=NO_TLS)
+
+
+async def used_now(client: httpx.AsyncClient, caller: Caller) -> int:
     body = {"customer_id": caller.customer, "feature_id": "calls"}
-    async with httpx.AsyncClient(headers=headers, timeout=30) as client:
-        answer = await client.post(f"{url}/v1/balances.check", json=body)
+    answer = await client.post("/balances.check", json=body)
     return int(answer.json()["balance"]["usage"])
 
 
@@ -91,8 +93,9 @@ async def agrees(url: str, shop: Shop) -> None:
     """Compare what was acknowledged with what Redis has, to the unit."""
     assert [fault for caller in shop.callers for fault in caller.faults] == []
     assert shop.cutter.made == CUTS
-    for caller in shop.callers:
-        used = await used_now(url, caller)
+    async with client_of(url) as client:
+        used_by = [await used_now(client, caller) for caller in shop.callers]
+    for caller, used in zip(shop.callers, used_by, strict=True):
         assert caller.explains(used), f"{used} used, {caller.used} and some of {caller.afloat} sent"
 
 

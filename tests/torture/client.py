@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import time
 from typing import Any, NamedTuple, TypeAlias
-
-import httpx
+from urllib.parse import urlsplit
 
 from tests.torture.ledger import Ledger, Outcome
 from tests.torture.processes import KEY, pause
+from tests.wire import Line, Reply, request
 
 Json: TypeAlias = dict[str, Any]
 
@@ -31,15 +32,17 @@ class Answer(NamedTuple):
     body: Json | None = None
 
 
+class NotConnectedError(Exception):
+    """Nobody listens, so nothing was sent."""
+
+
 class Client:
-    """Sends operations to one gateway after the other."""
+    """Sends operations to one gateway after the other, over a connection to each that stays."""
 
     def __init__(
         self, urls: list[str], ledger: Ledger, dice: random.Random, hurry: asyncio.Event
     ) -> None:
-        self._http = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {KEY}"}, timeout=ATTEMPT_SECONDS
-        )
+        self._lines: dict[str, Line] = {}
         self._urls = itertools.cycle(dice.sample(urls, len(urls)))
         self._ledger = ledger
         self._dice = dice
@@ -47,29 +50,30 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for line in self._lines.values():
+            await line.close()
 
     async def call(
         self, name: str, body: Json | list[Json], *, key: str = "", durability: str = ""
     ) -> Answer:
         """Send an operation until it is answered for good, or for as long as it is worth it."""
-        given = {"idempotency-key": key, "x-durability": durability}
-        headers = {header: text for header, text in given.items() if text}
+        given = {"idempotency_key": key, "x_durability": durability}
+        headers: Json = {header: text for header, text in given.items() if text}
+        sent = request(json.dumps(body).encode(), name=name, key=KEY, **headers)
         deadline = time.monotonic() + RETRY_SECONDS
         may_have_run = False
         while time.monotonic() < deadline and not self._hurry.is_set():
-            url = f"{next(self._urls)}/v1/{name}"
             self._ledger.attempts["sent"] += 1
             try:
-                response = await self._http.post(url, json=body, headers=headers)
-            except httpx.ConnectError:
+                reply = await self._ask(next(self._urls), sent)
+            except NotConnectedError:
                 self._ledger.attempts["not connected"] += 1
-            except httpx.TransportError as error:
+            except (OSError, asyncio.IncompleteReadError) as error:
                 self._ledger.attempts[type(error).__name__] += 1
                 may_have_run = True
             else:
-                self._ledger.attempts[str(response.status_code)] += 1
-                answer = self._read(name, body, response)
+                self._ledger.attempts[str(reply.status)] += 1
+                answer = self._read(name, body, reply)
                 if answer.outcome is Outcome.ACKNOWLEDGED:
                     return answer
                 if answer.outcome is Outcome.REFUSED:
@@ -84,19 +88,45 @@ class Client:
         # Every answer there was said that nothing had been changed.
         return Answer(Outcome.UNKNOWN if may_have_run else Outcome.REFUSED, "gave_up")
 
-    def _read(self, name: str, body: Json | list[Json], response: httpx.Response) -> Answer:
+    async def _ask(self, url: str, sent: bytes) -> Reply:
+        """Send a request once; only a connection that has answered is used again."""
+        line = self._lines.pop(url, None)
+        if line is not None and (line.reader.at_eof() or line.reader.exception()):
+            await line.close()
+            line = None
+        if line is None:
+            at = urlsplit(url)
+            try:
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    line = Line(*await asyncio.open_connection(at.hostname, at.port))
+            except OSError as error:
+                raise NotConnectedError from error
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                reply = await line.ask(sent)
+        except BaseException:
+            line.writer.transport.abort()
+            raise
+        if reply.headers.get("connection") == "close":
+            await line.close()
+        else:
+            self._lines[url] = line
+        return reply
+
+    def _read(self, name: str, body: Json | list[Json], reply: Reply) -> Answer:
         """Return what an answer says; ``UNKNOWN`` for one that asks to try again."""
-        said: Json = response.json()
-        if response.is_success and "x-tallygate-degraded" in response.headers:
+        said: Json = reply.json
+        is_success = 200 <= reply.status < 300
+        if is_success and "x-tallygate-degraded" in reply.headers:
             return Answer(Outcome.UNKNOWN, "service_unavailable")
-        if response.is_success:
-            replayed = "idempotency-replayed" in response.headers
+        if is_success:
+            replayed = "idempotency-replayed" in reply.headers
             self._ledger.attempts["replayed"] += replayed
             return Answer(Outcome.ACKNOWLEDGED, body=said)
         code = str(said.get("code"))
         self._ledger.attempts[code] += 1
-        if response.status_code >= 500 or code == "duplicate_idempotency_key":
-            if response.status_code == 500:
+        if reply.status >= 500 or code == "duplicate_idempotency_key":
+            if reply.status == 500:
                 self._ledger.fault(f"500 for {name} {body}: {said}")
             return Answer(Outcome.UNKNOWN, code)
         return Answer(Outcome.REFUSED, code)

@@ -8,6 +8,7 @@ import random
 from tests.torture.calls import EXTRA_GRANTED, SEATS, Worker, extra_of
 from tests.torture.client import Client, Json
 from tests.torture.ledger import Ledger, Outcome
+from tests.torture.processes import pause
 
 FEATURES: tuple[Json, ...] = (
     {"feature_id": "seats", "type": "metered", "consumable": False},
@@ -53,11 +54,14 @@ PLANS = (
 class Load:
     """Several clients at once."""
 
-    def __init__(self, urls: list[str], ledger: Ledger, *, seed: int, clients: int) -> None:
+    def __init__(
+        self, urls: list[str], ledger: Ledger, *, seed: int, clients: int, rest_seconds: float = 0
+    ) -> None:
         self.ledger = ledger
         self._urls = urls
         self._seed = seed
         self._clients = clients
+        self._rest_seconds = rest_seconds
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self.customers = [f"org_{number}" for number in range(1, CUSTOMERS + 1)]
@@ -113,6 +117,8 @@ class Load:
         try:
             while not self._stopping.is_set():
                 await worker.step()
+                if self._rest_seconds:
+                    await pause(self._stopping, dice.uniform(0, self._rest_seconds))
         finally:
             await client.close()
 

@@ -49,6 +49,8 @@ class Plan(NamedTuple):
     clients: int = CLIENTS
     keep: bool = False
     """Whether the folder stays even if all went well."""
+    rest_seconds: float = 0.0
+    """What a client rests at most between two things it does; 0 is flat out."""
 
 
 class Result(NamedTuple):
@@ -82,7 +84,13 @@ async def run(plan: Plan, tell: Tell) -> Result:
 async def _run(plan: Plan, folder: Path, tell: Tell) -> Result:
     ledger = Ledger()
     async with _started(Fleet(folder, writers=plan.writers, gateways=plan.gateways)) as fleet:
-        load = Load(fleet.urls, ledger, seed=plan.seed, clients=plan.clients)
+        load = Load(
+            fleet.urls,
+            ledger,
+            seed=plan.seed,
+            clients=plan.clients,
+            rest_seconds=plan.rest_seconds,
+        )
         await load.prepare()
         killer = Killer(fleet.parts, plan.seed, tell, start_seconds=fleet.start_seconds)
         faults = ledger.faults
