@@ -40,7 +40,8 @@ T = TypeVar("T")
 async def run(url: str, key: str, *, seconds: float, connections: int, rate: float) -> Outcome:
     """Load the gateway; a ``rate`` of 0 is half of what the closed loop reaches."""
     name = f"{FEATURE}-{secrets.token_hex(4)}"
-    customers = [f"{name}-{at}" for at in range(CUSTOMERS)]
+    # More than there are connections would never be asked for.
+    customers = [f"{name}-{at}" for at in range(min(CUSTOMERS, connections))]
     async with Api(url, key) as api, _made(api, customers):
         plan = _plan(url, key, customers, connections=connections, seconds=seconds)
         closed = await _with_bar("closed loop", put_on(plan), seconds)

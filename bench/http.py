@@ -26,6 +26,7 @@ from bench.measure import Effort, Sample, Samples, Way, figures, measure, median
 from bench.results import Bar, Outcome
 from bench.stage import (
     KEY,
+    NO_TLS,
     PARTITIONS,
     Api,
     Served,
@@ -38,7 +39,7 @@ from bench.stage import (
 from gateway.keys import customer_keys
 from gateway.scripts.composition import compose
 
-CUSTOMERS = 64
+CUSTOMERS, SMOKE_CUSTOMERS = 64, 4
 CONNECTIONS = (1, 16, 64)
 SMOKE_CONNECTIONS = (2,)
 OPERATIONS = ("check", "track")
@@ -51,6 +52,8 @@ class _Servers(NamedTuple):
     asgi: Served
     naive: Served
     hello: Served
+    bodies: list[dict[str, object]]
+    """What they are asked in turn, one for each customer."""
 
 
 async def run(effort: Effort) -> Outcome:
@@ -59,14 +62,16 @@ async def run(effort: Effort) -> Outcome:
         place = await stack.enter_async_context(stage())
         lane = await stack.enter_async_context(gateway(place))
         api = await stack.enter_async_context(Api(lane.base))
-        await _prepare(api)
-        answers = await api.digest("balances.track", _bodies())
-        size = await _answer_bytes(lane)
+        bodies = _bodies(SMOKE_CUSTOMERS if effort.is_smoke else CUSTOMERS)
+        await _prepare(api, len(bodies))
+        answers = await api.digest("balances.track", bodies)
+        size = await _answer_bytes(lane, bodies[0])
         servers = _Servers(
             lane,
             await stack.enter_async_context(gateway(place, fast_lane=False)),
             await stack.enter_async_context(program("bench.baselines", "naive", place.redis_url)),
             await stack.enter_async_context(program("bench.baselines", "hello", str(size))),
+            bodies,
         )
         counts = SMOKE_CONNECTIONS if effort.is_smoke else CONNECTIONS
         closed: Samples = {}
@@ -88,7 +93,7 @@ def _ways(servers: _Servers, place: Stage, connections: int) -> Iterator[Way]:
     def through(name: str, served: Served, operation: str) -> Way:
         plan = Plan(
             address=served.address,
-            sequences=[[request(f"balances.{operation}", body)] for body in _bodies()],
+            sequences=[[request(f"balances.{operation}", body)] for body in servers.bodies],
             connections=connections,
         )
         return Way(_name(name, connections), plan, served.pid)
@@ -99,7 +104,7 @@ def _ways(servers: _Servers, place: Stage, connections: int) -> Iterator[Way]:
             yield through(f"{name} {operation}", getattr(servers, name), operation)
         plan = Plan(
             address=place.redis_url.removeprefix("unix://"),
-            sequences=[[_command(operation, f"cus_{at}")] for at in range(CUSTOMERS)],
+            sequences=[[_command(operation, str(body["customer_id"]))] for body in servers.bodies],
             connections=connections,
             protocol="redis",
         )
@@ -196,11 +201,11 @@ def _steady_bars(found: Samples) -> Iterator[Bar]:
             yield Bar(f"5: p99 of {name} / of hello", times, 1.5, 1.2)
 
 
-async def _prepare(api: Api) -> None:
+async def _prepare(api: Api, customers: int) -> None:
     """Make customers with a seat that has a balance."""
     await api.feature("calls")
     await api.feature("seats", consumable=False)
-    for at in range(CUSTOMERS):
+    for at in range(customers):
         customer = {"customer_id": f"cus_{at}"}
         await api.call("customers.get_or_create", **customer)
         await api.call("entities.create", **customer, entity_id="seat", feature_id="seats")
@@ -208,14 +213,15 @@ async def _prepare(api: Api) -> None:
         await api.call("balances.create", **customer, entity_id="seat", **grant)
 
 
-def _bodies() -> list[dict[str, object]]:
+def _bodies(customers: int) -> list[dict[str, object]]:
     return [
         {"customer_id": f"cus_{at}", "entity_id": "seat", "feature_id": "calls"}
-        for at in range(CUSTOMERS)
+        for at in range(customers)
     ]
 
 
-async def _answer_bytes(served: Served) -> int:
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}"}) as http:
-        answer = await http.post(f"{served.base}/v1/balances.track", json=_bodies()[0])
+async def _answer_bytes(served: Served, body: dict[str, object]) -> int:
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(headers=headers, verify=NO_TLS) as http:
+        answer = await http.post(f"{served.base}/v1/balances.track", json=body)
         return len(answer.content)

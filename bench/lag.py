@@ -17,7 +17,7 @@ from bench.measure import Effort
 from bench.results import RATE, Bar, Figure, Outcome
 from bench.stage import Api, gateway, http_plan, request, stage, writer
 
-CUSTOMERS = 200
+CUSTOMERS, SMOKE_CUSTOMERS = 200, 8
 CONNECTIONS = 64
 STEADY_RATE, SMOKE_RATE = 2_000, 50
 
@@ -26,6 +26,7 @@ async def run(effort: Effort) -> Outcome:
     """Measure both stages in turn, then the steady rate."""
     tallies: dict[str, list[Tally]] = {"durable": [], "neither": []}
     rate = SMOKE_RATE if effort.is_smoke else STEADY_RATE
+    customers = SMOKE_CUSTOMERS if effort.is_smoke else CUSTOMERS
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         places = {"durable": await enter(stage()), "neither": await enter(stage(appendonly=False))}
@@ -33,8 +34,8 @@ async def run(effort: Effort) -> Outcome:
         answers = ""
         for name, place in places.items():
             served = await enter(gateway(place))
-            answers = await _prepare(await enter(Api(served.base)))
-            requests = [[request("balances.track", _body(at))] for at in range(CUSTOMERS)]
+            answers = await _prepare(await enter(Api(served.base)), customers)
+            requests = [[request("balances.track", _body(at))] for at in range(customers)]
             plans[name] = msgspec.structs.replace(
                 http_plan(served, requests, CONNECTIONS),
                 seconds=effort.seconds,
@@ -53,7 +54,7 @@ async def run(effort: Effort) -> Outcome:
         at_rate = [await steady.during(put_on(steadily)) for _ in range(effort.rounds)]
         everything = [*tallies["durable"], *at_rate]
         assert not sum(one.failures for one in [*everything, *tallies["neither"]])
-        tracked = CUSTOMERS + sum(one.statuses[200] for one in everything)
+        tracked = customers + sum(one.statuses[200] for one in everything)
         assert events_in_sql(durable) == tracked, "an event is missing or there twice"
     share = statistics.median(
         one.rate / other.rate for one, other in zip(*tallies.values(), strict=True)
@@ -80,10 +81,10 @@ def _body(at: int) -> dict[str, object]:
     return {"customer_id": f"cus_{at}", "feature_id": "calls"}
 
 
-async def _prepare(api: Api) -> str:
+async def _prepare(api: Api, customers: int) -> str:
     await api.feature("calls")
-    for at in range(CUSTOMERS):
+    for at in range(customers):
         await api.call("customers.get_or_create", customer_id=f"cus_{at}")
         grant = {"feature_id": "calls", "included_grant": 1_000_000_000}
         await api.call("balances.create", customer_id=f"cus_{at}", **grant)
-    return await api.digest("balances.track", map(_body, range(CUSTOMERS)))
+    return await api.digest("balances.track", map(_body, range(customers)))

@@ -19,16 +19,17 @@ from bench.measure import Effort
 from bench.results import RATE, Figure, Outcome
 from bench.stage import Api, gateway, http_plan, memory_mib, request, stage, writer
 
-CUSTOMERS = 200
+CUSTOMERS, SMOKE_CUSTOMERS = 200, 8
 CONNECTIONS = 32
 """Of each gateway."""
-MINUTES, SMOKE_SECONDS = 1.0, 1.0
-LOOK_SECONDS, SMOKE_LOOK_SECONDS = 2.0, 0.1
+MINUTES, SMOKE_SECONDS = 1.0, 0.2
+LOOK_SECONDS, SMOKE_LOOK_SECONDS = 2.0, 0.02
 
 
 async def run(effort: Effort, *, minutes: float = MINUTES) -> Outcome:
     """Put the load on and watch."""
     seconds = SMOKE_SECONDS if effort.is_smoke else minutes * 60
+    customers = SMOKE_CUSTOMERS if effort.is_smoke else CUSTOMERS
     every = SMOKE_LOOK_SECONDS if effort.is_smoke else LOOK_SECONDS
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -39,10 +40,10 @@ async def run(effort: Effort, *, minutes: float = MINUTES) -> Outcome:
         carrier = await enter(writer(place))
         late = await enter(lateness(place))
         api = await enter(Api(gateways[0].base))
-        answers = await _prepare(api)
+        answers = await _prepare(api, customers)
         plans = [
             msgspec.structs.replace(
-                http_plan(served, _requests(half), CONNECTIONS), seconds=seconds
+                http_plan(served, _requests(half, customers), CONNECTIONS), seconds=seconds
             )
             for half, served in enumerate(gateways)
         ]
@@ -53,8 +54,8 @@ async def run(effort: Effort, *, minutes: float = MINUTES) -> Outcome:
         memory = await watching
         statuses = [one.statuses for one in tallies]
         errors = sum(one.failures for one in tallies)
-        tracked = CUSTOMERS + sum(one.get(200, 0) for one in statuses)
-        used = sum([await _usage(api, at) for at in range(CUSTOMERS)])
+        tracked = customers + sum(one.get(200, 0) for one in statuses)
+        used = sum([await _usage(api, at) for at in range(customers)])
         assert errors or used == events_in_sql(place) == tracked, (
             "a track is missing or there twice"
         )
@@ -99,8 +100,8 @@ def _body(at: int) -> dict[str, object]:
     return {"customer_id": f"cus_{at}", "feature_id": "calls"}
 
 
-def _requests(half: int) -> list[list[bytes]]:
-    return [[request("balances.track", _body(at))] for at in range(half, CUSTOMERS, 2)]
+def _requests(half: int, customers: int) -> list[list[bytes]]:
+    return [[request("balances.track", _body(at))] for at in range(half, customers, 2)]
 
 
 async def _usage(api: Api, at: int) -> int:
@@ -108,10 +109,10 @@ async def _usage(api: Api, at: int) -> int:
     return int(answer["balance"]["usage"])
 
 
-async def _prepare(api: Api) -> str:
+async def _prepare(api: Api, customers: int) -> str:
     await api.feature("calls")
-    for at in range(CUSTOMERS):
+    for at in range(customers):
         await api.call("customers.get_or_create", customer_id=f"cus_{at}")
         grant = {"feature_id": "calls", "included_grant": 1_000_000_000}
         await api.call("balances.create", customer_id=f"cus_{at}", **grant)
-    return await api.digest("balances.track", map(_body, range(CUSTOMERS)))
+    return await api.digest("balances.track", map(_body, range(customers)))

@@ -17,22 +17,19 @@ import contextlib
 import hashlib
 import itertools
 import os
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import httpx
 import msgspec
 from redis.asyncio import Redis
-from sqlalchemy import text
+from sqlalchemy import URL, make_url, text
 
+from bench import stage
 from bench.lateness import Lateness
-from bench.load import Plan, put_on
+from bench.load import put_on
 from bench.results import Bar
 from bench.servers import postgres
 from bench.writer_stages import (
@@ -47,6 +44,7 @@ from bench.writer_stages import (
 from gateway.embedded import EmbeddedServer
 from gateway.keys import outbox_key, partition_of
 from gateway.outbox import FIELD
+from gateway.scripts import Scripts
 from gateway.tasks import WRITER_CACHE_MIB
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
@@ -57,7 +55,7 @@ from persistence.writer import Writer
 ENTRIES = 200_000
 SMOKE_ENTRIES = 2_000
 SECONDS = 20.0
-SMOKE_SECONDS = 1.0
+SMOKE_SECONDS = 0.3
 SEEN_IN_OTHERS = {("sqlite", "pace"), ("postgresql", "gateway")}
 """Ways whose every line another one runs too."""
 PIPELINE = 1_000
@@ -77,7 +75,6 @@ BARS = {
     ("postgresql", "upserts/s"): 30_000,
     ("sqlite", "upserts/s"): 30_000,
 }
-KEY = "am_sk_test_0123456789abcdefghij"
 MIB = 1024 * 1024
 
 
@@ -171,29 +168,46 @@ async def run(
     stages, drains, loads = [], [], []
     hashed = hashlib.sha256()
     ways = list(itertools.product(engines, parts))
-    for name, part in [way for way in ways if not smoke or way not in SEEN_IN_OTHERS]:
-        with _sql(name) as url:
-            if part == "stages":
-                stages += measure_stages(name, url, BATCH * (3 if smoke else 20))
-            elif part == "backlog":
-                drain, sums = await _drain(name, url, entries)
-                drains.append(drain)
-                hashed.update(sums.encode())
-            else:
-                loads.append(await _load(name, url, seconds, paced=part == "pace"))
+    chosen = [way for way in ways if not smoke or way not in SEEN_IN_OTHERS]
+    for name, of_name in itertools.groupby(chosen, lambda way: way[0]):
+        with _server(name) as server_url:
+            for _, part in of_name:
+                url = _empty(server_url, part)
+                if part == "stages":
+                    stages += measure_stages(name, url, BATCH * (3 if smoke else 20))
+                elif part == "backlog":
+                    drain, sums = await _drain(name, url, entries)
+                    drains.append(drain)
+                    hashed.update(sums.encode())
+                else:
+                    loads.append(await _load(name, url, seconds, paced=part == "pace"))
     return Result(stages, drains, loads, hashed.hexdigest()[:12])
 
 
 @contextlib.contextmanager
-def _sql(name: str) -> Iterator[str]:
-    with contextlib.ExitStack() as stack:
-        if name == "sqlite":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tg-"))
-            url = f"sqlite:///{folder}/tallygate.db"
-        else:
-            url = stack.enter_context(postgres())
-        upgrade(url)
-        yield url
+def _server(name: str) -> Iterator[URL]:
+    """Start an SQL whose databases are gone after the block."""
+    if name == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="tg-") as folder:
+            yield URL.create("sqlite", database=f"{folder}/")
+    else:
+        with postgres() as url:
+            yield make_url(url)
+
+
+def _empty(server: URL, part: str) -> str:
+    """Make the database of a part, with the tables of a new installation."""
+    if server.drivername == "sqlite":
+        made = server.set(database=f"{server.database}{part}.db")
+    else:
+        engine = make_engine(server.render_as_string(hide_password=False), EngineOptions())
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {part}"))
+        engine.dispose()
+        made = server.set(database=part)
+    url = made.render_as_string(hide_password=False)
+    upgrade(url)
+    return url
 
 
 @contextlib.asynccontextmanager
@@ -267,19 +281,24 @@ def _memory_mib() -> float:
 
 
 async def _load(name: str, url: str, seconds: float, *, paced: bool) -> Load:
-    async with _redis() as (redis_url, client), _processes(redis_url, url) as base:
-        await _prepare(base, customers=0 if paced else CONNECTIONS)
+    async with contextlib.AsyncExitStack() as stack:
+        redis_url, client = await stack.enter_async_context(_redis())
+        place = stage.Stage(redis_url, url, client, Scripts(client), redis_pid=0)
+        await stack.enter_async_context(stage.writer(place))
+        if not paced:
+            served = await stack.enter_async_context(stage.gateway(place))
+            await _prepare(served)
         database = Database(make_engine(url, EngineOptions()), threads=1, answer_ms=None)
         late = Lateness(client, SqlReader(database))
         # A writer that has only just begun is not what is measured.
-        first = await _pace(client, WARM_UP_SECONDS, 0) if paced else 0
+        first = await _pace(client, min(seconds, WARM_UP_SECONDS), 0) if paced else 0
         await late.carried()
 
         async def put() -> tuple[float, float]:
             if paced:
                 rate = await _pace(client, seconds, first) / seconds
             else:
-                rate = await _saturate(base, seconds)
+                rate = await _saturate(served, seconds)
             return rate, time.perf_counter()
 
         rate, ended = await late.during(put())
@@ -306,75 +325,27 @@ async def _pace(client: Redis, seconds: float, first: int) -> int:
     return written
 
 
-async def _saturate(base: str, seconds: float) -> float:
+async def _saturate(served: stage.Served, seconds: float) -> float:
     """Track without a pause; return how many a second were acknowledged."""
-    host, _, port = base.removeprefix("http://").rstrip("/").partition(":")
-    plan = Plan(
-        address=(host, int(port)),
-        sequences=[[_request(at)] for at in range(CONNECTIONS)],
-        connections=CONNECTIONS,
-        seconds=seconds,
+    bodies = (
+        {"customer_id": f"cus_{at}", "feature_id": "messages", "value": 1}
+        for at in range(CONNECTIONS)
     )
-    tally = await put_on(plan)
+    sequences = [[stage.request("balances.track", body)] for body in bodies]
+    plan = stage.http_plan(served, sequences, CONNECTIONS)
+    tally = await put_on(msgspec.structs.replace(plan, seconds=seconds))
     assert tally.failures == 0, f"{tally.failures} tracks failed"
     return tally.rate
 
 
-def _request(at: int) -> bytes:
-    body = msgspec.json.encode({"customer_id": f"cus_{at}", "feature_id": "messages", "value": 1})
-    head = (
-        "POST /v1/balances.track HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-@contextlib.asynccontextmanager
-async def _processes(redis_url: str, database_url: str) -> AsyncIterator[str]:
-    """Start a gateway and a writer, and yield where the gateway listens."""
-    urls = ["--redis-url", redis_url, "--database-url", database_url]
-    env = os.environ | {"TALLYGATE_BOOTSTRAP_KEY": KEY, "TALLYGATE_HOT_TIMEOUT_MS": "5000"}
-    started = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", *words, *urls),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=env,
-        )
-        for words in (["serve", "--no-writer", "--port", "0"], ["writer"])
-    ]
-    try:
-        output: Any = started[0].stdout
-        yield (await output.readline()).decode().split()[-1]
-    finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            await process.communicate()
-
-
-async def _prepare(base: str, *, customers: int) -> None:
-    async with httpx.AsyncClient(timeout=30, base_url=base) as http:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await http.get("/ready")).is_success:
-                    break
-            await asyncio.sleep(SAMPLE_SECONDS)
-        feature = {"feature_id": "messages", "name": "Messages", "type": "metered"}
-        feature |= {"consumable": True}  # type: ignore[dict-item]
-        await _call(http, "features.create", feature)
-        for at in range(customers):
-            await _call(http, "customers.get_or_create", {"customer_id": f"cus_{at}"})
-            await _call(
-                http,
-                "balances.create",
-                {"customer_id": f"cus_{at}", "feature_id": "messages", "included_grant": 1_000_000},
-            )
-
-
-async def _call(http: httpx.AsyncClient, name: str, body: dict[str, Any]) -> None:
-    answer = await http.post(f"/v1/{name}", json=body, headers={"authorization": f"Bearer {KEY}"})
-    assert answer.is_success, answer.text
+async def _prepare(served: stage.Served) -> None:
+    async with stage.Api(served.base) as api:
+        await api.feature("messages")
+        for at in range(CONNECTIONS):
+            customer = {"customer_id": f"cus_{at}"}
+            await api.call("customers.get_or_create", **customer)
+            grant = {"feature_id": "messages", "included_grant": 1_000_000}
+            await api.call("balances.create", **customer, **grant)
 
 
 @click.command()
