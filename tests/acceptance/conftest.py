@@ -11,6 +11,18 @@ from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway
 
 
+@pytest.fixture(scope="package")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway for tests that keep to customers and features of their own. It ends with the last
+    of them here: one that idles takes a thirtieth of a core.
+    """
+    started = Gateway(tmp_path_factory.mktemp("gateway") / "data")
+    try:
+        yield started.start()
+    finally:
+        started.stop()
+
+
 @pytest.fixture
 def world(shared_gateway: Gateway) -> World:
     return World(shared_gateway)

@@ -31,7 +31,7 @@ def calls_what_it_says(request: pytest.FixtureRequest) -> Iterator[None]:
     assert client.methods.intersection(marker.args) <= client.called
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway of their own: what other tests give every new customer would show here."""
     started = Gateway(tmp_path_factory.mktemp("clients") / "data")
@@ -41,14 +41,14 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
         started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(shared_gateway: Gateway) -> Gateway:
     """The shared gateway with the shop defined."""
     define_shop(shared_gateway)
     return shared_gateway
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def js(node: Process, shop: Gateway) -> OldClient:
     """The npm client of 1.2, autumn-js 0.1."""
     return OldClient("js-0.1", node)
