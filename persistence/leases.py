@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, select, tuple_, update
+from sqlalchemy import Connection, Engine, bindparam, delete, select, tuple_, update
 
 from persistence import models
 from persistence.database import write_transaction
-from persistence.dialects import INSERTS
+from persistence.dialects import INSERTS, ByDialect
 from persistence.merge import table_of
 from persistence.stream_ids import place
 
@@ -54,17 +54,29 @@ class Lease(NamedTuple):
     seen_id: str
 
 
+# Made once: each writer sends them every second, and to make one costs more than to run it.
+_BEATS = ByDialect(
+    lambda name: INSERTS[name](_WRITERS).on_conflict_do_update(
+        index_elements=["id"], set_={"beat": _WRITERS.c.beat + 1}
+    )
+)
+_READ_BEATS = select(_WRITERS.c.id, _WRITERS.c.beat)
+_READ_LEASES = (
+    select(*(_CURSORS.c[name] for name in Lease._fields))
+    .where(_CURSORS.c.partition.in_(bindparam("partitions", expanding=True)))
+    .order_by(_CURSORS.c.partition)
+)
+
+
 def beat(connection: Connection, writer_id: str, now_ms: int) -> None:
     """Show that a writer runs, also one that was taken for dead."""
-    row = INSERTS[connection.dialect.name](_WRITERS).values(id=writer_id, beat=1, started_at=now_ms)
-    raised = {"beat": _WRITERS.c.beat + 1}
-    connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=raised))
+    row = {"id": writer_id, "beat": 1, "started_at": now_ms}
+    connection.execute(_BEATS[connection.dialect.name], row)
 
 
 def read_beats(connection: Connection) -> dict[str, int]:
     """Return the beat of each writer that has a row."""
-    rows = connection.execute(select(_WRITERS.c.id, _WRITERS.c.beat))
-    return {row.id: row.beat for row in rows}
+    return {row.id: row.beat for row in connection.execute(_READ_BEATS)}
 
 
 def bury(connection: Connection, beats: Mapping[str, int]) -> None:
@@ -76,9 +88,8 @@ def bury(connection: Connection, beats: Mapping[str, int]) -> None:
 
 def read_leases(connection: Connection, partitions: Sequence[int]) -> list[Lease]:
     """Return these cursors, in the order of their partitions."""
-    columns = [_CURSORS.c[name] for name in Lease._fields]
-    found = select(*columns).where(_CURSORS.c.partition.in_(partitions))
-    return [Lease(*row) for row in connection.execute(found.order_by(_CURSORS.c.partition))]
+    found = connection.execute(_READ_LEASES, {"partitions": list(partitions)})
+    return [Lease(*row) for row in found]
 
 
 def take(connection: Connection, writer_id: str, wanted: Iterable[Lease]) -> list[Lease]:
@@ -97,6 +108,8 @@ def take(connection: Connection, writer_id: str, wanted: Iterable[Lease]) -> lis
 
 def release(connection: Connection, writer_id: str, partitions: Sequence[int]) -> None:
     """Free those of the partitions that are the writer's."""
+    if not partitions:
+        return
     mine = [_CURSORS.c.owner == writer_id, _CURSORS.c.partition.in_(partitions)]
     connection.execute(update(_CURSORS).where(*mine).values(owner=NOBODY))
 

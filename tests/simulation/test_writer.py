@@ -29,6 +29,11 @@ SEEDS_PER_TEST = 20
 CHAOS_SECONDS = 8.0
 PARTITIONS = 4
 
+_EMPTYING = [
+    delete(table)
+    for name, table in models.Base.metadata.tables.items()
+    if name != "catalog_revision"
+]
 _FATES = [fate for fate in Fate if fate is not Fate.DONE]
 
 
@@ -43,9 +48,8 @@ def engine(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def _empty(engine: Engine) -> Engine:
     with write_transaction(engine) as connection:
-        for name, table in models.Base.metadata.tables.items():
-            if name != "catalog_revision":
-                connection.execute(delete(table))
+        for statement in _EMPTYING:
+            connection.execute(statement)
     return engine
 
 
