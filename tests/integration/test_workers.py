@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,22 +26,29 @@ from tests.wire import Line, request
 GRANTED = 1_000_000
 
 
-@pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Gateway]:
-    started = Gateway(tmp_path / "data", "--workers", "2").start()
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """What ``workers`` starts; to start it for each test would be most of what the tests cost."""
+    made = Gateway(tmp_path_factory.mktemp("workers") / "data", "--workers", "2")
     try:
-        define(started)
-        yield started
+        yield made
     finally:
-        assert started.stop() == 0
+        assert made.stop() == 0
 
 
-def define(gateway: Gateway) -> None:
+@pytest.fixture
+def workers(fleet: Gateway) -> Gateway:
+    """Two gateways and a writer that run, with a feature; each test has a customer of its own."""
+    if not fleet.url or not psutil.pid_exists(fleet.pid):
+        define(fleet.start(), "ada")
+    return fleet
+
+
+def define(gateway: Gateway, customer: str) -> None:
     gateway.call("features.create", feature_id="c", name="C", type="metered", consumable=True)
-    gateway.call("customers.get_or_create", customer_id="ada")
-    gateway.call("balances.create", customer_id="ada", feature_id="c", included_grant=GRANTED)
+    grant(gateway, customer)
     # Each process learns of a new feature by itself, within half a second.
-    body = {"customer_id": "ada", "feature_id": "c"}
+    body = {"customer_id": customer, "feature_id": "c"}
 
     def is_known() -> bool:
         asked = [
@@ -51,6 +57,11 @@ def define(gateway: Gateway) -> None:
         return set(asked) == {200}
 
     wait_until(is_known)
+
+
+def grant(gateway: Gateway, customer: str) -> None:
+    gateway.call("customers.get_or_create", customer_id=customer)
+    gateway.call("balances.create", customer_id=customer, feature_id="c", included_grant=GRANTED)
 
 
 def children(gateway: Gateway) -> list[psutil.Process]:
@@ -69,7 +80,7 @@ def log_of(gateway: Gateway) -> str:
 
 
 def track(number: int) -> bytes:
-    body = {"customer_id": "ada", "feature_id": "c", "value": 1}
+    body = {"customer_id": "load", "feature_id": "c", "value": 1}
     return request(
         json.dumps(body).encode(), name="balances.track", key=KEY, x_request_id=f"n{number}"
     )
@@ -136,6 +147,8 @@ def port_of(gateway: Gateway) -> int:
 
 
 async def test_workers_are_replaced_under_load_without_a_failed_request(workers: Gateway) -> None:
+    grant(workers, "load")
+    told = counted(workers, "balances.track", 200)
     load = Load(port_of(workers))
     seen = {one.pid for one in children(workers)}
     async with load.running(staying=6, passing=2):
@@ -155,12 +168,12 @@ async def test_workers_are_replaced_under_load_without_a_failed_request(workers:
     assert set(load.answered) == {200}
     assert load.reconnects > 0
     assert len(seen) == 4 * 3
-    shown = workers.call("balances.check", customer_id="ada", feature_id="c")
+    shown = workers.call("balances.check", customer_id="load", feature_id="c")
     assert shown["balance"]["usage"] == load.answered[200]
     # What a process has counted is told once a second, and what those that ended had too.
-    wait_until(lambda: counted(workers, "balances.track", 200) == load.answered[200])
+    wait_until(lambda: counted(workers, "balances.track", 200) - told == load.answered[200])
     workers.wait_for_writer()
-    assert workers.sql("SELECT count(*), sum(value) FROM events WHERE feature_id = 'c'") == [
+    assert workers.sql("SELECT count(*), sum(value) FROM events WHERE customer_id = 'load'") == [
         (load.answered[200], load.answered[200] * 10**6)
     ]
 
@@ -169,14 +182,17 @@ def counted(gateway: Gateway, operation: str, status: int) -> float:
     labels = {"operation": operation, "status": str(status)}
     return sum(
         sample.value
-        for family in text_string_to_metric_families(httpx.get(f"{gateway.url}/metrics").text)
+        for family in text_string_to_metric_families(gateway.get("metrics").text)
         for sample in family.samples
         if sample.name == "tallygate_requests_total" and sample.labels == labels
     )
 
 
 def test_a_worker_that_died_is_replaced_with_one_line(workers: Gateway) -> None:
-    wait_until(lambda: counted(workers, "features.create", 200) == 1)
+    grant(workers, "dead")
+    told = counted(workers, "features.create", 200)
+    workers.call("features.create", feature_id="d", name="D", type="metered", consumable=True)
+    wait_until(lambda: counted(workers, "features.create", 200) == told + 1)
     for dead in children(workers):
         before = set(children(workers))
         dead.kill()
@@ -191,18 +207,26 @@ def test_a_worker_that_died_is_replaced_with_one_line(workers: Gateway) -> None:
         "gateway ended with -9; another starts in 0.1 s",
         "writer ended with -9; another starts in 0.1 s",
     ]
-    track_some(workers, 20)
+    track_until_told(workers, 20, "dead")
     workers.wait_for_writer()
     # What the dead had told of stays counted.
-    assert counted(workers, "features.create", 200) == 1
+    assert counted(workers, "features.create", 200) == told + 1
 
 
-def track_some(gateway: Gateway, count: int) -> None:
+def track_some(gateway: Gateway, count: int, customer: str) -> None:
     for _ in range(count):
-        gateway.call("balances.track", customer_id="ada", feature_id="c", value=1)
+        gateway.call("balances.track", customer_id=customer, feature_id="c", value=1)
+
+
+def track_until_told(gateway: Gateway, count: int, customer: str) -> None:
+    """Track, and return once it is counted too, so that the next test does not count it."""
+    told = counted(gateway, "balances.track", 200)
+    track_some(gateway, count, customer)
+    wait_until(lambda: counted(gateway, "balances.track", 200) == told + count)
 
 
 def test_workers_that_cannot_start_leave_the_old_ones_alone(workers: Gateway) -> None:
+    grant(workers, "old")
     before = children(workers)
     with sqlite3.connect(workers.folder / "tallygate.db", timeout=20) as connection:
         ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
@@ -210,32 +234,32 @@ def test_workers_that_cannot_start_leave_the_old_ones_alone(workers: Gateway) ->
     os.kill(workers.pid, signal.SIGHUP)
     wait_until(lambda: "the workers stay" in log_of(workers), START_SECONDS)
     wait_until(lambda: children(workers) == before)
-    track_some(workers, 5)
+    track_until_told(workers, 5, "old")
     with sqlite3.connect(workers.folder / "tallygate.db", timeout=20) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     connection.close()
 
 
-def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "data", "--workers", "1").start()
-    orphans = children(gateway)
-    gateway.kill()
+def test_workers_end_with_their_supervisor(workers: Gateway) -> None:
+    grant(workers, "orphan")
+    orphans = children(workers)
+    workers.kill()
     _, alive = psutil.wait_procs(orphans, START_SECONDS)
     assert alive == []
     # The next one takes over what it left: the embedded server, and the outbox.
-    gateway.start()
-    define(gateway)
-    assert gateway.stop() == 0
+    workers.start()
+    track_until_told(workers, 5, "orphan")
 
 
 def test_ctrl_c_stops_all_of_them_after_the_last_answer(workers: Gateway) -> None:
-    track_some(workers, 50)
+    grant(workers, "last")
     found = children(workers)
+    track_some(workers, 50, "last")
     os.kill(workers.pid, signal.SIGINT)
     psutil.wait_procs(found, START_SECONDS)
     assert workers.ended() == 0
     # The writer is the last to end, so that SQL has everything.
-    assert workers.sql("SELECT count(*) FROM events WHERE feature_id = 'c'") == [(50,)]
+    assert workers.sql("SELECT count(*) FROM events WHERE customer_id = 'last'") == [(50,)]
 
 
 @pytest.mark.parametrize("count", ["0", "1"])
@@ -243,15 +267,15 @@ def test_a_unix_socket_serves_like_a_port(tmp_path: Path, count: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="tg-"))
     gateway = Gateway(tmp_path / "data", "--workers", count, uds=folder / "s")
     try:
-        define(gateway.start())
-        track_some(gateway, 3)
+        define(gateway.start(), "ada")
+        track_some(gateway, 3, "ada")
         other = Gateway(tmp_path / "other", uds=folder / "s")
         with pytest.raises(AssertionError, match="/s: another process listens there"):
             other.start()
         # Killed, it leaves the socket behind, which is in nobody's way.
         gateway.kill()
         assert (folder / "s").exists()
-        track_some(gateway.start(), 3)
+        track_some(gateway.start(), 3, "ada")
         assert gateway.stop() == 0
         assert not (folder / "s").exists()
     finally:
