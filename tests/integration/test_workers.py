@@ -39,8 +39,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def workers(fleet: Gateway) -> Gateway:
     """Two gateways and a writer that run, with a feature; each test has a customer of its own."""
-    if not fleet.url or not psutil.pid_exists(fleet.pid):
+    if not fleet.url:
         define(fleet.start(), "ada")
+    elif not psutil.pid_exists(fleet.pid):
+        assert fleet.stop() == 0  # a test before has ended it
+        fleet.start()
     return fleet
 
 
