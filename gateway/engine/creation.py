@@ -161,12 +161,7 @@ class Creation:
             billing_controls=data.billing_controls or {},
             config=data.config or {},
         )
-        change = Change([], [])
-        for record, plan in await self._first_plans(subject.env, data.auto_enable_plan_id):
-            offer = await self.planner.offer(subject.env, record, plan)
-            scope = Scope("", change.subscriptions, change.rows)
-            making = self.planner.making(now_ms)
-            change = join_changes(change, attach(scope, offer, NO_TERMS, making))
+        change = await self.first_change(subject.env, data, now_ms)
         controlled = customer_scope(document, change.subscriptions, change.rows)
         return await self.scripts.create_customer(
             self.subjects.context(subject)._replace(now_ms=now_ms),
@@ -178,6 +173,20 @@ class Creation:
             await rules_of(self.catalog, subject.env, controlled),
             await self.planner.feature_rows(subject.env, change),
         )
+
+    async def first_change(
+        self, env: str, data: CustomerData, now_ms: int, *, is_preview: bool = False
+    ) -> Change:
+        """Return what a new customer holds: the plans that enable themselves, or the one its data
+        names. Raises ``PlanNotFoundError`` and ``InvalidRequestError`` for that one.
+        """
+        change = Change([], [])
+        for record, plan in await self._first_plans(env, data.auto_enable_plan_id):
+            offer = await self.planner.offer(env, record, plan, is_preview=is_preview)
+            scope = Scope("", change.subscriptions, change.rows)
+            making = self.planner.making(now_ms)
+            change = join_changes(change, attach(scope, offer, NO_TERMS, making))
+        return change
 
     async def _first_plans(self, env: str, plan_id: str | None) -> Sequence[StoredPlan]:
         if plan_id is None:
@@ -240,6 +249,10 @@ class Creation:
         return status
 
     async def entity_feature(self, env: str, feature_id: str) -> FeatureRecord:
+        """Return a feature that entities can be of, marked as used."""
+        return await self.catalog.use_feature(await self.countable_feature(env, feature_id))
+
+    async def countable_feature(self, env: str, feature_id: str) -> FeatureRecord:
         """Return a feature that entities can be of: metered and not consumable."""
         feature = await self.catalog.feature(env, feature_id)
         if feature.type != "metered" or feature.consumable:
@@ -248,4 +261,4 @@ class Creation:
                 f"{feature.id} is not one"
             )
             raise InvalidRequestError(msg)
-        return await self.catalog.use_feature(feature)
+        return feature

@@ -90,34 +90,45 @@ class Planner:
         return Making(now_ms, new_id, self._keeps_overage)
 
     async def offer(
-        self, env: str, record: PlanRecord, document: PlanDocument, *, is_custom: bool = False
+        self,
+        env: str,
+        record: PlanRecord,
+        document: PlanDocument,
+        *,
+        is_custom: bool = False,
+        is_preview: bool = False,
     ) -> Offer:
-        """Return a plan with its features, each marked as used: from now on their precision is
-        fixed.
+        """Return a plan with its features, each marked as used unless it is only looked at: from
+        then on their precision is fixed.
         """
         features: dict[str, FeatureRecord] = {}
         for item in document.items:
             for named in filter(None, (item.feature_id, item.entity_feature_id)):
                 feature = await self._catalog.feature(env, named)
-                features[feature.id] = await self._catalog.use_feature(feature)
+                if not is_preview:
+                    feature = await self._catalog.use_feature(feature)
+                features[feature.id] = feature
         return Offer(record, document, features, is_custom)
 
-    async def offer_of(self, env: str, subscription: Subscription) -> Offer:
+    async def offer_of(
+        self, env: str, subscription: Subscription, *, is_preview: bool = False
+    ) -> Offer:
         """Return what a subscription is of. Raises ``PlanNotFoundError``."""
         record, document = await self._catalog.plan(env, subscription.plan_id, subscription.version)
         custom = subscription.custom
         if custom is not None:
             document = msgspec.convert(custom, PlanDocument)
-        return await self.offer(env, record, document, is_custom=custom is not None)
+        is_custom = custom is not None
+        return await self.offer(env, record, document, is_custom=is_custom, is_preview=is_preview)
 
-    async def default(self, env: str, group: str) -> Offer | None:
+    async def default(self, env: str, group: str, *, is_preview: bool = False) -> Offer | None:
         """Return the free plan of a group that enables itself."""
         with contextlib.suppress(UnavailableError):
             await self._catalog.refresh()
         for record, document in self._catalog.plans(env):
             is_default = record.auto_enable and not record.archived and not record.add_on
             if is_default and record.group == group and not is_paid(document):
-                return await self.offer(env, record, document)
+                return await self.offer(env, record, document, is_preview=is_preview)
         return None
 
     async def scope(self, subject: Subject, reply: CustomerReply, now_ms: int) -> Scope:

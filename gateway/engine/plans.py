@@ -12,9 +12,12 @@ from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
 from gateway.documents import SCHEDULED
+from gateway.engine.controls import check_controls
 from gateway.engine.creation import Creation
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
+    CustomerNotFoundError,
+    EntityNotFoundError,
     InvalidRequestError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
@@ -76,11 +79,14 @@ class Attachments(Creation):
         return AttachResponse(customer_id=subject.customer_id, entity_id=_entity(subject))
 
     async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview:
-        """Return what attaching the plan would do; errors as ``attach``."""
-        subject, decide = await self._attaching(env, request)
-        reply = await self.read(subject)
+        """Return what attaching the plan would do; errors as ``attach``. Nobody is created: who
+        would be is looked at as if there already.
+        """
+        subject, decide = await self._attaching(env, request, is_preview=True)
+        now_ms = self.clock.now_ms(env)
+        scope = await self._scope_seen(subject, now_ms)
         await self._check_id(subject, request.subscription_id)
-        scope, change = await self._decided(subject, reply, decide)
+        change = await decide(scope, self.planner.making(now_ms))
         return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
 
     async def update_subscription(
@@ -97,7 +103,7 @@ class Attachments(Creation):
 
     async def preview_update(self, env: str, request: SubscriptionUpdateRequest) -> UpdatePreview:
         """Return what an update would do; errors as ``update_subscription``."""
-        subject, decide = await self._updating(env, request)
+        subject, decide = await self._updating(env, request, is_preview=True)
         reply = await self.read(subject)
         scope, change = await self._decided(subject, reply, decide)
         seen = await self._preview(subject, scope, change)
@@ -115,15 +121,18 @@ class Attachments(Creation):
         await self.subjects.caught_up()
         return await self.reader.plan_holders(env, plan_id)
 
-    async def _attaching(self, env: str, request: AttachRequest) -> tuple[Subject, Decide]:
+    async def _attaching(
+        self, env: str, request: AttachRequest, *, is_preview: bool = False
+    ) -> tuple[Subject, Decide]:
         record, document = await self.catalog.plan(env, request.plan_id, _version(request))
         if record.archived:
             msg = f"plan {record.id} is archived"
             raise InvalidRequestError(msg)
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
+        is_custom = request.customize is not None
         offer = await self.planner.offer(
-            env, record, document, is_custom=request.customize is not None
+            env, record, document, is_custom=is_custom, is_preview=is_preview
         )
         terms = await self._terms(env, request)
         subject = self.subjects.subject(
@@ -138,6 +147,37 @@ class Attachments(Creation):
             return attach(scope, offer, terms, making)
 
         return subject, decide
+
+    async def _scope_seen(self, subject: Subject, now_ms: int) -> Scope:
+        """Return the scope a preview is about, that of a customer or an entity which its data
+        would create included.
+        """
+        customer, entity = subject.customer_data, subject.entity_data
+        known = subject._replace(customer_data=None, entity_data=None)
+        try:
+            return await self.planner.scope(known, await self.read(known), now_ms)
+        except CustomerNotFoundError:
+            if customer is None:
+                raise
+            await check_controls(self.catalog, subject.env, customer.billing_controls)
+            change = await self.first_change(subject.env, customer, now_ms, is_preview=True)
+            documents = {
+                one.id: (await self.planner.offer_of(subject.env, one, is_preview=True)).document
+                for one in change.subscriptions
+            }
+            base = Scope("", change.subscriptions, change.rows, documents=documents)
+        except EntityNotFoundError:
+            if entity is None:
+                raise
+            owner = known._replace(entity_id="")
+            base = await self.planner.scope(owner, await self.read(owner), now_ms)
+        if not subject.entity_id:
+            return base
+        if entity is None:
+            msg = f"Entity {subject.entity_id} not found"
+            raise EntityNotFoundError(msg)
+        await self.countable_feature(subject.env, entity.feature_id)
+        return Scope(subject.entity_id, [], {}, base=base.subscriptions)
 
     async def _terms(self, env: str, request: AttachRequest) -> Terms:
         anchor_ms = None
@@ -168,7 +208,7 @@ class Attachments(Creation):
         return Carrying(wish.feature_ids)
 
     async def _updating(
-        self, env: str, request: SubscriptionUpdateRequest
+        self, env: str, request: SubscriptionUpdateRequest, *, is_preview: bool = False
     ) -> tuple[Subject, Decide]:
         subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
         quantities = _quantities(request.feature_quantities)
@@ -184,26 +224,31 @@ class Attachments(Creation):
                 msg = f"customer {request.customer_id} has no plan {named}"
                 raise SubscriptionNotFoundError(msg)
             if request.cancel_action is not None:
-                default = await self.planner.default(env, target.group)
+                default = await self.planner.default(env, target.group, is_preview=is_preview)
                 return cancel(scope, target, request.cancel_action, default, making)
             if target.status == SCHEDULED:
                 msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"
                 raise InvalidRequestError(msg)
             if request.version is not None or request.customize is not None:
-                offer = await self._revised(env, target, request)
+                offer = await self._revised(env, target, request, is_preview=is_preview)
                 return revise(scope, target, offer, quantities, making, usages=usages)
-            offer = await self.planner.offer_of(env, target)
+            offer = await self.planner.offer_of(env, target, is_preview=is_preview)
             return buy(scope, target, offer, quantities, making)
 
         return subject, decide
 
     async def _revised(
-        self, env: str, target: Subscription, request: SubscriptionUpdateRequest
+        self,
+        env: str,
+        target: Subscription,
+        request: SubscriptionUpdateRequest,
+        *,
+        is_preview: bool,
     ) -> Offer:
         """Return what the target becomes: the plan in the version asked for, customized."""
         version = _version(request)
         if version is None:
-            offer = await self.planner.offer_of(env, target)
+            offer = await self.planner.offer_of(env, target, is_preview=is_preview)
             record, document, is_custom = offer.record, offer.document, offer.is_custom
         else:
             record, document = await self.catalog.plan(env, target.plan_id, version)
@@ -211,7 +256,9 @@ class Attachments(Creation):
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
             is_custom = True
-        return await self.planner.offer(env, record, document, is_custom=is_custom)
+        return await self.planner.offer(
+            env, record, document, is_custom=is_custom, is_preview=is_preview
+        )
 
     async def _change(
         self, subject: Subject, decide: Decide, subscription_id: str | None = None
@@ -253,7 +300,8 @@ class Attachments(Creation):
         for one in change.subscriptions:
             known = scope.documents.get(one.id)
             if known is None or one not in scope.subscriptions:
-                known = (await self.planner.offer_of(subject.env, one)).document
+                offer = await self.planner.offer_of(subject.env, one, is_preview=True)
+                known = offer.document
             documents[one.id] = known
         return preview(scope, change, documents, self.clock.now_ms(subject.env))
 

@@ -56,9 +56,12 @@ def preview(
     for one in change.touched:
         known = before.get(one.id)
         if known is None or _terms(known) != _terms(one):
-            if known is not None:
-                lines += _lines(known, scope.documents.get(one.id), now_ms, sign=-1)
-            lines += _lines(one, documents.get(one.id), now_ms, sign=1)
+            old = _due(known, scope.documents)
+            new = _due(one, documents)
+            stays = known is not None and known.anchor_ms == one.anchor_ms
+            left, kept = (new, old) if stays else ((), ())
+            lines += _lines(known, scope.documents, without=left, now_ms=now_ms, sign=-1)
+            lines += _lines(one, documents, without=kept, now_ms=now_ms, sign=1)
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
             incoming.append(_plan(one, starts_ms))
@@ -89,17 +92,42 @@ def _plan(one: Subscription, effective_at: int | None) -> wire.PreviewPlan:
     )
 
 
+def _due(one: Subscription | None, documents: Mapping[str, PlanDocument]) -> list[Charge]:
+    """Return the charges of a subscription that is there and active."""
+    if one is None or one.status != ACTIVE or one.id not in documents:
+        return []
+    return list(charges(documents[one.id], one.quantities))
+
+
 def _lines(
-    one: Subscription, document: PlanDocument | None, now_ms: int, *, sign: int
+    one: Subscription | None,
+    documents: Mapping[str, PlanDocument],
+    *,
+    without: Sequence[Charge],
+    now_ms: int,
+    sign: int,
 ) -> Iterator[wire.PreviewLine]:
-    """Yield what a subscription costs from now on, or gives back of what was not used."""
-    if one.status != ACTIVE or document is None:
-        return
-    for charge in charges(document, one.quantities):
+    """Yield what a subscription costs from now on, or gives back of what was not used, ``without``
+    the charges that go on as they are.
+    """
+    for charge in _due(one, documents):
+        if one is None or charge in without:
+            continue
         part = rest_of(charge, one.anchor_ms, now_ms)
         if part is None and sign < 0:
             continue  # what was bought once is kept
-        yield _line(one, document, charge, part, sign=sign)
+        due = charge if part is not None else _added(charge, without)
+        yield _line(one, documents[one.id], due, part, sign=sign)
+
+
+def _added(charge: Charge, before: Sequence[Charge]) -> Charge:
+    """Return a charge for what is bought once, less what was bought before."""
+    for known in before:
+        if (known.feature_id, known.unit) == (charge.feature_id, charge.unit):
+            charge = charge._replace(
+                quantity=charge.quantity - known.quantity, amount=charge.amount - known.amount
+            )
+    return charge
 
 
 def _line(

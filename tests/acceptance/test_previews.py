@@ -1,0 +1,93 @@
+"""Previews say what would be, and write nothing (cold-path section 3.11)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.store import Store
+from tests.fixtures.gateways import Json
+
+
+def newcomer(store: Store, **more: Json) -> Json:
+    """Return a call about a customer nobody has heard of."""
+    return {"customer_id": f"{store.customer}_new", "plan_id": store.name("pro"), **more}
+
+
+def test_a_preview_creates_no_customer(store: Store) -> None:
+    store.plan("free", store.monthly(100), auto_enable=True)
+    store.plan("pro", store.monthly(500))
+    call = newcomer(store, customer_data={"name": "Ada"})
+    seen = store.gateway.call("billing.preview_attach", **call)
+    assert seen["total"] == 20
+    assert [one["plan_id"] for one in seen["incoming"]] == [store.name("pro")]
+    assert [one["plan_id"] for one in seen["outgoing"]] == [store.name("free")]
+    unknown = {"customer_id": call["customer_id"]}
+    assert store.gateway.refusal("customers.get", **unknown) == (404, "customer_not_found")
+
+    store.gateway.call("billing.attach", **call)
+    assert store.gateway.call("customers.get", **unknown)["name"] == "Ada"
+    store.close()
+
+
+def test_a_preview_creates_no_entity(store: Store) -> None:
+    store.plan("pro", store.monthly(500))
+    store.take("pro")
+    seats = {"feature_id": store.name("users")}
+    seen = store.preview("pro", "e1", entity_data=seats)
+    assert [one["plan_id"] for one in seen["incoming"]] == [store.name("pro")]
+    named = store.scope("e1")
+    assert store.gateway.refusal("entities.get", **named) == (404, "entity_not_found")
+    of_both = newcomer(store, entity_id="e1", customer_data={}, entity_data=seats)
+    assert store.gateway.call("billing.preview_attach", **of_both)["total"] == 20
+
+
+@pytest.mark.parametrize(
+    ("more", "refusal"),
+    [
+        ({}, (404, "customer_not_found")),
+        ({"customer_data": {}, "entity_id": "e1"}, (404, "entity_not_found")),
+        ({"customer_data": {"auto_enable_plan_id": "none"}}, (404, "product_not_found")),
+    ],
+)
+def test_a_preview_is_refused_as_the_attach_would_be(
+    store: Store, more: Json, refusal: tuple[int, str]
+) -> None:
+    store.plan("pro", store.monthly(500))
+    call = newcomer(store, **more)
+    assert store.gateway.refusal("billing.preview_attach", **call) == refusal
+    words = {"entity_id": "e1", "entity_data": {"feature_id": store.name("words")}}
+    about = {**store.scope(None), "plan_id": store.name("pro"), **words}
+    assert store.gateway.refusal("billing.preview_attach", **about) == (400, "invalid_request")
+
+
+def test_a_plan_that_was_only_previewed_leaves_its_features_free(store: Store) -> None:
+    words = store.name("words")
+    store.plan("pro", store.monthly(10, "words"))
+    store.preview("pro")
+    store.gateway.call("features.update", feature_id=words, type="boolean")
+    store.gateway.call("plans.delete", plan_id=store.name("pro"))
+    assert store.gateway.call("features.delete", feature_id=words) == {"success": True}
+
+
+def test_another_quantity_is_previewed_without_what_stays(store: Store) -> None:
+    store.plan("pro", store.prepaid_pack())
+    store.take("pro", feature_quantities=store.quantities(messages=200))
+    more = {"feature_quantities": store.quantities(messages=300)}
+    named = {**store.scope(None), "plan_id": store.name("pro"), **more}
+    seen = store.gateway.call("billing.preview_update", **named)
+    lines = [(one["feature_id"], one["quantity"]) for one in seen["line_items"]]
+    messages = store.name("messages")
+    assert lines == [(messages, 200), (messages, 300)]
+    assert seen["total"] == pytest.approx(10, abs=0.05)
+    assert seen["next_cycle"]["total"] == 50
+
+
+def test_more_of_what_is_bought_once_is_previewed_alone(store: Store) -> None:
+    store.plan("pro", store.prepaid_pack(interval="one_off"))
+    store.take("pro", feature_quantities=store.quantities(messages=200))
+    more = {"feature_quantities": store.quantities(messages=100)}
+    named = {**store.scope(None), "plan_id": store.name("pro"), **more}
+    seen = store.gateway.call("billing.preview_update", **named)
+    assert [(one["quantity"], one["total"]) for one in seen["line_items"]] == [(100, 10)]
+    store.gateway.call("billing.update", **named)
+    assert store.left(None) == [300]
