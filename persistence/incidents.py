@@ -18,7 +18,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, Engine, select, tuple_, update
 
 from gateway.ids import new_id
-from gateway.installation import Incident, Past, Reached, Touched
+from gateway.installation import Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import leases, models
 from persistence.batch import HOUR_MS
@@ -140,7 +140,11 @@ def _report(
 
 def _id_of(incident: Incident) -> str:
     """Return an id by where an incident began; a repair that begins again finds the same."""
-    about = (incident.kind, incident.partition, incident.from_id, incident.run_id)
+    about = [incident.kind, incident.partition, incident.from_id, incident.run_id]
+    if incident.kind is IncidentKind.REDIS_FLUSHED:
+        # One server may be emptied twice, and each time loses all from the beginning: what tells
+        # them apart is how far SQL had come.
+        about.append(incident.detail)
     digest = sha256("\t".join(map(str, about)).encode()).hexdigest()
     return f"inc_{digest[:_ID_DIGITS]}"
 

@@ -77,6 +77,17 @@ async def test_a_flush_while_it_runs_is_recognised_by_the_first_touch(
     assert kinds == {"redis_flushed"}
 
 
+async def test_every_flush_is_an_incident_of_its_own(shop: Shop, own_redis: RedisProcess) -> None:
+    at = partition_of("sandbox", "ada", PARTITIONS)
+    for left in (90, 80, 70):
+        await shop.track("ada", 10)
+        await shop.caught_up()
+        with own_redis.client() as client:
+            client.flushall()
+        assert await shop.left("ada") == left
+    assert (await shop.incidents()).count(("redis_flushed", at)) == 3
+
+
 async def test_entries_that_sql_never_got_are_reported_once(
     shop: Shop, own_redis: RedisProcess, tmp_path: Path
 ) -> None:

@@ -125,6 +125,18 @@ async def test_an_incident_that_is_found_again_stays_one_row(
     assert incidents(engine) == [("3-0", 4, None), ("3-0", 4, None), ("4-0", 4, None)]
 
 
+async def test_a_server_that_is_emptied_again_is_another_incident(
+    installation: SqlInstallation, engine: Engine
+) -> None:
+    kind = IncidentKind.REDIS_FLUSHED
+    first = Incident(kind, 1, "0-0", "9-0", None, 4, "run_2", "SQL has everything up to 9")
+    again = first._replace(to_id="12-0", detail="SQL has everything up to 12")
+    assert await installation.report([first], {}) == 1
+    assert await installation.report([first._replace(reseeded=0)], {}) == 0
+    assert await installation.report([again], {}) == 1
+    assert incidents(engine) == [("0-0", 4, None), ("0-0", 4, None)]
+
+
 async def test_what_was_seen_and_lost_is_told_once(
     installation: SqlInstallation, engine: Engine
 ) -> None:
