@@ -69,7 +69,6 @@ class Evictor:
 
     async def walk(self) -> int:
         """Look at every customer once; return how many left. Raises ``UnavailableError``."""
-        aside = await self._ledger.set_aside()
         cursor = count = 0
         while not self._stopping.is_set():
             cursor, names = await self._residents.scan(cursor)
@@ -77,7 +76,7 @@ class Evictor:
             idle = [
                 name
                 for name, idle_for in zip(names, seconds, strict=True)
-                if idle_for >= self._idle_seconds and name not in aside
+                if idle_for >= self._idle_seconds
             ]
             for at in range(0, len(idle), EVICTED_MAX):
                 count += await self._evict(idle[at : at + EVICTED_MAX])
@@ -89,6 +88,8 @@ class Evictor:
 
     async def _evict(self, names: list[Name]) -> int:
         known = await self._ledger.applied(names)
+        # Asked after it, so that of every change it counts it is told which were set aside.
+        aside = await self._ledger.set_aside()
         replies = await asyncio.gather(
             *(
                 self._scripts.evict_customer(
@@ -99,7 +100,7 @@ class Evictor:
                     known[name].seq,
                 )
                 for name in names
-                if name in known
+                if name in known and name not in aside
             )
         )
         count = replies.count(Status.DONE)

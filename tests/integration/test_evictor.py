@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from gateway import metrics
 from gateway.app import Runtime
+from gateway.audit.records import Applied
 from gateway.errors import UnavailableError
 from gateway.evictor import Evictor
 from gateway.scripts import Context, Scripts, Status
@@ -254,6 +255,27 @@ async def test_one_that_the_dead_letters_know_more_of_stays(
     monkeypatch.setattr(place.ledger, "set_aside", set_aside)
     await place.age("ada")
     assert await place.evictor().walk() == 0
+
+
+async def test_one_of_which_something_is_set_aside_during_the_walk_stays(
+    place: Place, live_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await done(live_api, "customers.get_or_create", customer_id="ada")
+    applied, letters = place.ledger.applied, dict[tuple[str, str], list[str]]()
+
+    async def late_letter(names: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Applied]:
+        letters["sandbox", "ada"] = ["1-1 of partition 0"]
+        return await applied(names)
+
+    async def set_aside() -> dict[tuple[str, str], list[str]]:
+        return dict(letters)
+
+    monkeypatch.setattr(place.ledger, "applied", late_letter)
+    monkeypatch.setattr(place.ledger, "set_aside", set_aside)
+    await place.runtime.engine.subjects.caught_up()
+    await place.age("ada")
+    assert await place.evictor().walk() == 0
+    assert letters
 
 
 async def test_a_customer_may_be_used_while_it_is_being_evicted(
