@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, text
@@ -62,6 +63,16 @@ def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
     with engine.connect() as connection, pytest.raises(Exception, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(30)"))
     engine.dispose()
+
+
+def test_a_postgres_that_left_without_a_word_is_given_up(migrated_postgres: str) -> None:
+    engine = make_engine(migrated_postgres, EngineOptions())
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        kept = driver.info.get_parameters()
+    engine.dispose()
+    assert kept["tcp_user_timeout"] == "10000"
+    assert (kept["keepalives_idle"], kept["keepalives_interval"]) == ("5", "5")
 
 
 def test_read_sees_one_snapshot(engine: Engine) -> None:
