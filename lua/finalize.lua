@@ -37,6 +37,8 @@ says how it ended before ('confirm<tab>units'), empty when this call ended it or
 --@include read_paid
 --@include join_pools
 --@include append_entry
+--@include measure
+--@include note_alerts
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
@@ -96,6 +98,10 @@ if not left then return { 9, '' } end -- nothing has been written yet
 local counter = begin_plan(keys, plan, state.counter, lines)
 local event = #lines + 1
 lines[event] = '' -- until all is known
+local before
+if forward > 0 or back > 0 and units < 0 then -- else nothing is used that was not
+  before = measure(keys, make_plan(part.states, part.ratios, now, properties))
+end
 local lost, given = unwind_lock(keys, part, others, receipt, back, lines)
 local amount = forward - lost
 if back > 0 then
@@ -106,6 +112,10 @@ end
 local applied = amount < 0 and amount + left or amount - left
 counter = commit_plan(keys, plan, counter, lines, fields)
 count_windows(keys, plan, applied, lines)
+if before then
+  local after = make_plan(part.states, part.ratios, now, properties)
+  note_alerts(after, before, measure(keys, after), lines)
+end
 if final ~= units then
   local net = applied - given
   lines[event] = string.format('E\t%s\t\t%s\t%d\t%d\t%d\t%s', feature, entity, final - units, net, now, properties)
