@@ -82,8 +82,10 @@ class FakeReplies(Replies):
     def __init__(self) -> None:
         """Need nothing."""
 
-    async def once(self, env: str, claim: Claim, act: Callable[[], Awaitable[Kept]]) -> Kept:
-        del env, claim
+    async def once(
+        self, env: str, claim: Claim, act: Callable[[], Awaitable[Kept]], *, owner: str = ""
+    ) -> Kept:
+        del env, claim, owner
         return await act()
 
 

@@ -204,9 +204,12 @@ class Exchange:
         return reply
 
     async def _carry_out(self, operation: Operation, call: Call, request: Any) -> Reply:  # noqa: ANN401 - what its operation decodes to
-        key = call.key or getattr(request, "idempotency_key", None)
+        own = getattr(request, "idempotency_key", None)
+        key = call.key or own
         if key is not None and not operation.reads(request):
             claim = claim_of(key, operation.name, request)
+            if own not in (None, key):
+                return await self._run_under_both(operation, call, request, claim, own)
             return await self._run_once(operation, call, request, claim)
         response = await operation.handle(self._services, call, request)
         headers = (JSON, (DEGRADED, call.degraded.encode())) if call.degraded else (JSON,)
@@ -232,8 +235,33 @@ class Exchange:
 
             kept = await self._services.replies.once(call.env, claim, act)
             reply = Reply(kept.status, kept.body, (JSON,))
-        if not claim.replayed:
-            return reply
+        return self._replayed(reply) if claim.replayed else reply
+
+    async def _run_under_both(
+        self,
+        operation: Operation,
+        call: Call,
+        request: Any,  # noqa: ANN401 - as above
+        claim: Claim,
+        own: str,
+    ) -> Reply:
+        """Answer a track whose header and body each have a key: what either has seen is not carried
+        out again. That of the body is part of its script; so a call may be sent again whatever
+        became of it.
+        """
+        replies: list[Reply] = []
+
+        async def act() -> Kept:
+            inner = claim_of(own, operation.name, request)
+            replies.append(await self._run_once(operation, call, request, inner))
+            return Kept(replies[0].status, replies[0].body)
+
+        kept = await self._services.replies.once(call.env, claim, act, owner=request.customer_id)
+        if claim.replayed:
+            return self._replayed(Reply(kept.status, kept.body, (JSON,)))
+        return replies[0]
+
+    def _replayed(self, reply: Reply) -> Reply:
         if self._conflict:
             raise IdempotencyKeyError
         return Reply(reply.status, reply.body, (*reply.headers, REPLAYED))

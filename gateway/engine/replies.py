@@ -37,25 +37,30 @@ class Replies:
         self._scripts = scripts
         self._partitions = partitions
 
-    async def once(self, env: str, claim: Claim, act: Callable[[], Awaitable[Kept]]) -> Kept:
-        """Return the answer of the first call with this key; ``act`` runs only for that one.
+    async def once(
+        self, env: str, claim: Claim, act: Callable[[], Awaitable[Kept]], *, owner: str = ""
+    ) -> Kept:
+        """Return the answer of the first call with this key; ``act`` runs only for that one. With
+        the customer as its ``owner`` the key is one that scripts know too, and ``act`` must be one
+        that may run again: it does while no answer is kept.
 
-        Raises ``IdempotencyKeyError`` when the key belongs to another call, to one that has not
-        ended yet, or to one whose outcome is unknown.
+        Raises ``IdempotencyKeyError`` when the key belongs to another call and, without an owner,
+        to one that has not ended yet or whose outcome is unknown.
         """
-        key = self._key(env, claim.key)
+        key = self._key(env, owner, claim.key)
         mark = claim.fingerprint.encode()
         before = await self._scripts.take_reply(key, mark, KEEP_MS)
         if before is not None:
             fingerprint, _, answer = before.partition(b"\n")
             if fingerprint != mark:
                 raise IdempotencyKeyError
-            if not answer:
+            if answer:
+                claim.replayed = True
+                status, _, body = answer.partition(b"\n")
+                return Kept(int(status), body)
+            if not owner:
                 msg = "A call with this idempotency key is under way, or its outcome is unknown"
                 raise IdempotencyKeyError(msg)
-            claim.replayed = True
-            status, _, body = answer.partition(b"\n")
-            return Kept(int(status), body)
         try:
             kept = await act()
         except UnknownOutcomeError:
@@ -67,5 +72,5 @@ class Replies:
         await self._scripts.keep_reply(key, answer, KEEP_MS)
         return kept
 
-    def _key(self, env: str, claim: str) -> Key:
-        return reply_key(env, "", partition_of(env, claim, self._partitions), claim)
+    def _key(self, env: str, owner: str, claim: str) -> Key:
+        return reply_key(env, owner, partition_of(env, owner or claim, self._partitions), claim)

@@ -70,6 +70,32 @@ def test_the_key_of_a_track_may_stand_in_its_body(world: World) -> None:
     assert world.state() == [100, 90, 10]
 
 
+def test_a_track_with_two_keys_counts_once_whichever_of_them_comes_again(world: World) -> None:
+    world.attach(world.monthly(100))
+
+    def send(header: str, own: str, value: float = 10) -> httpx.Response:
+        more = {"value": value, "idempotency_key": world.name(own)}
+        return keyed(world, "balances.track", world.body(None, "messages", **more), header)
+
+    first = send("a", "b")
+    assert (first.status_code, is_replay(first)) == (200, False)
+    for header in ("a", "c"):
+        again = send(header, "b")
+        assert (again.json(), is_replay(again)) == (first.json(), True)
+    for other in (send("a", "d"), send("d", "b", 11)):
+        assert (other.status_code, other.json()["code"]) == DUPLICATE
+    alone = world.body(None, "messages", value=10, idempotency_key=world.name("b"))
+    assert is_replay(world.gateway.post("balances.track", alone))
+    assert send("d", "e").json()["balance"]["remaining"] == 80
+    refused = world.body(None, "messages", value=90, overage_behavior="reject")
+    refused["idempotency_key"] = world.name("f")
+    for value, status in ((90, 400), (5, 200)):
+        assert (
+            keyed(world, "balances.track", refused | {"value": value}, "f2").status_code == status
+        )
+    assert world.state() == [100, 75, 25]
+
+
 def test_l02_a_failed_call_frees_its_key(world: World) -> None:
     world.attach(world.monthly(10))
     body = world.body(None, "messages", value=30, overage_behavior="reject")

@@ -37,7 +37,7 @@ class Shelf:
         del self.kept[key]
 
 
-async def send(shelf: Shelf, failure: BaseException | None = None) -> Kept:
+async def send(shelf: Shelf, failure: BaseException | None = None, owner: str = "") -> Kept:
     """Make the one call all tests make; it fails as told."""
 
     async def act() -> Kept:
@@ -46,7 +46,7 @@ async def send(shelf: Shelf, failure: BaseException | None = None) -> Kept:
         return Kept(200, b"{}")
 
     claim = Claim(key="k", fingerprint="print")
-    return await Replies(cast("Any", shelf), 4).once("sandbox", claim, act)
+    return await Replies(cast("Any", shelf), 4).once("sandbox", claim, act, owner=owner)
 
 
 @pytest.mark.parametrize("failure", [InvalidRequestError(), UnavailableError()])
@@ -68,3 +68,13 @@ async def test_a_call_whose_outcome_is_unknown_never_runs_again(failure: BaseExc
     assert [keep_ms for _, keep_ms in shelf.kept.values()] == [KEEP_MS]
     with pytest.raises(IdempotencyKeyError, match="under way, or its outcome is unknown"):
         await send(shelf)
+
+
+async def test_what_may_run_again_does_until_there_is_an_answer() -> None:
+    shelf = Shelf()
+    with pytest.raises(UnknownOutcomeError):
+        await send(shelf, UnknownOutcomeError(), "ada")
+    assert await send(shelf, owner="ada") == (200, b"{}")
+    with pytest.raises(IdempotencyKeyError):
+        await send(shelf, IdempotencyKeyError(), "bob")
+    assert await send(shelf, RuntimeError(), "ada") == (200, b"{}")
