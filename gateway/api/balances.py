@@ -14,10 +14,12 @@ from gateway.api.operation import Call, Operation, Services
 from gateway.engine.outage import Policy, StandIn
 from gateway.lifecycle.catalog import feature_view
 from gateway.messages.balances import (
+    Balance,
     CheckRequest,
     CheckResponse,
     FinalizeRequest,
     FinalizeResponse,
+    FlagView,
     TrackRequest,
     TrackResponse,
 )
@@ -33,8 +35,8 @@ async def check(services: Services, call: Call, request: CheckRequest) -> CheckR
         if response.policy is Policy.OPEN:
             call.status = 202
         response = response.response
-    if call.query and "balance.feature" in _expanded(call.query):
-        await _expand_feature(services, call, response)
+    if _expanded(call.query, "balance.feature", "flag.feature"):
+        await _expand_features(services, call, response.balance, response.flag)
     return response
 
 
@@ -42,12 +44,14 @@ async def track(services: Services, call: Call, request: TrackRequest) -> TrackR
     """``balances.track``."""
     response = await services.engine.track(call.env, request, call.request_id, call.claim)
     if request.async_:
-        # The usage is recorded all the same; the status and the missing balance are what a caller
-        # that asked not to wait expects.
+        # The usage is recorded all the same; the status and what is left out are what a caller that
+        # asked not to wait expects.
         call.status = 202
         response.balance = None
         response.balances = UNSET
-        response.deductions = []
+        response.deductions = UNSET
+    if _expanded(call.query, "balance.feature"):
+        await _expand_features(services, call, response.balance)
     return response
 
 
@@ -55,8 +59,10 @@ async def _finalize(services: Services, call: Call, request: FinalizeRequest) ->
     return await services.engine.finalize(call.env, request, call.request_id)
 
 
-async def _expand_feature(services: Services, call: Call, response: CheckResponse) -> None:
-    for shown in (response.balance, response.flag):
+async def _expand_features(
+    services: Services, call: Call, *parts: Balance | FlagView | None
+) -> None:
+    for shown in parts:
         if shown is not None:
             feature = await services.catalog.feature(call.env, shown.feature_id)
             shown.feature = msgspec.Raw(_encode(feature_view(feature)))
@@ -67,9 +73,11 @@ def spends(request: CheckRequest) -> bool:
     return bool(request.send_event) or request.lock is not None
 
 
-def _expanded(query: bytes) -> set[str]:
+def _expanded(query: bytes, *names: str) -> bool:
+    if not query:
+        return False
     values = parse_qs(query.decode("latin-1")).get("expand", ())
-    return {name for value in values for name in value.split(",")}
+    return any(name in names for value in values for name in value.split(","))
 
 
 _LOOKUP = (
@@ -92,10 +100,10 @@ OPERATIONS = (
             "used in the same step if they are there; with `lock` they are held until "
             "`balances.finalize`. `explain` says which balances and limits decided. "
             "`customer_data` and `entity_data` create "
-            "what does not exist yet. The query parameter `expand=balance.feature` adds the "
-            "feature to the answer. What cannot be decided because Redis or SQL does not answer is "
-            "answered by `on_outage` of the feature (202 where it is `open`), with the header "
-            "`x-tallygate-degraded`."
+            "what does not exist yet. The query parameter `expand=balance.feature` (for a flag "
+            "`flag.feature` too) adds the feature to the answer. What cannot be decided because "
+            "Redis or SQL does not answer is answered by `on_outage` of the feature (202 where it "
+            "is `open`), with the header `x-tallygate-degraded`."
         ),
         request=CheckRequest,
         response=CheckResponse,

@@ -214,5 +214,5 @@ class TrackResponse(msgspec.Struct, kw_only=True):
     value: Number
     balance: Balance | None
     balances: dict[str, Balance | None] | UnsetType = UNSET
-    deductions: list[DeductionView]
+    deductions: list[DeductionView] | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET

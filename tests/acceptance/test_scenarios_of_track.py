@@ -94,3 +94,16 @@ def test_a_give_back_refills_the_row_that_resets_first(world: World) -> None:
     assert world.breakdown() == [30, 10]
     world.track(-120)
     assert world.breakdown() == [100, 50]
+
+
+def test_what_is_tracked_without_waiting_is_answered_without_a_balance(world: World) -> None:
+    world.actions()
+    world.entities("e1")
+    world.attach(world.monthly(100), world.monthly(100, "credits"))
+    for entity, feature in ((None, "messages"), ("e1", "messages"), (None, "action1")):
+        body = world.body(entity, feature, value=5) | {"async": True}
+        answer = world.gateway.post("balances.track", body)
+        expected = {**world.scope(entity), "value": 5, "balance": None}
+        assert (answer.status_code, answer.json()) == (202, expected)
+    assert world.left(None) == [90]
+    assert world.left(None, feature="credits") == [99]

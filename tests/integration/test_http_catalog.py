@@ -264,11 +264,13 @@ async def test_a_catalog_story_on_the_real_engine(live_api: Api) -> None:
         {"customer_id": "cus_123", "entity_id": "seat_42", "feature_id": "reports"}
     ).encode()
     checked = await live_api.send("balances.check", content, query="?expand=balance.feature")
+    tracked = await live_api.send("balances.track", content, query="?expand=balance.feature")
 
     assert (attached.status, entity.status) == (200, 200)
     assert checked.body["allowed"] is True
     assert checked.body["balance"]["granted"] == 50
     assert checked.body["balance"]["feature"]["id"] == "reports"
+    assert tracked.body["balance"]["feature"] == checked.body["balance"]["feature"]
 
 
 @pytest.mark.parametrize("asked", ["balances.feature", "flags.feature"])
@@ -282,6 +284,10 @@ async def test_a_flag_brings_its_feature_where_balances_do(live_api: Api, asked:
 
     expanded = await live_api.call("customers.get_or_create", **ada, expand=[asked])
     plain = await live_api.call("customers.get_or_create", **ada)
+    content = json.dumps({**ada, "feature_id": "sso"}).encode()
+    query = f"?expand={asked.replace('s.', '.')}"
+    checked = await live_api.send("balances.check", content, query=query)
 
+    assert checked.body["flag"]["feature"]["name"] == "SSO"
     assert expanded.body["flags"]["sso"]["feature"]["name"] == "SSO"
     assert "feature" not in plain.body["flags"]["sso"]
