@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fixtures.app import Api
-from tests.fixtures.legacy import SUMMARIES, Old, attach_team
+from tests.fixtures.legacy import SUMMARIES, Json, Old, attach_team
 
 
 async def test_the_story_of_the_seeds_in_its_own_words(old: Old) -> None:
@@ -183,6 +183,26 @@ async def test_usage_is_summed_in_the_bins_themselves(old: Old) -> None:
     assert sum(each["meeting_summaries"] for each in plain["list"]) == 3
     assert grouped["list"][-1]["meeting_summaries"] == {"eu": 3}
     assert (listed["total"], listed["list"][0]["value"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("sent", "properties", "used", "kept"),
+    [
+        ({}, {"value": 7.25, "region": "eu"}, 7.25, {"region": "eu"}),
+        ({"value": 2}, {"value": 7}, 2, {"value": 7}),
+        ({}, {"value": "7"}, 1, {"value": "7"}),
+    ],
+)
+async def test_the_value_of_a_track_may_stand_in_its_properties(
+    old: Old, sent: Json, properties: Json, used: float, kept: Json
+) -> None:
+    await attach_team(old, "user_bob")
+
+    await old.post("/track", **SUMMARIES, **sent, properties=properties)
+    listed = await old.post("/events/list", **SUMMARIES)
+
+    assert [(one["value"], one["properties"]) for one in listed["list"]] == [(used, kept)]
+    assert (await old.post("/check", **SUMMARIES))["usage"] == used
 
 
 @pytest.mark.parametrize(

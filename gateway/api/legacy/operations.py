@@ -115,7 +115,9 @@ _CHANGED = (
         claims=usage.spends,
         reads=lambda request: not usage.spends(request),
     ),
-    _changed("balances.track", response=old.TrackReceipt, handle=usage.track),
+    _changed(
+        "balances.track", response=old.TrackReceipt, rule=usage.track_rule, handle=usage.track
+    ),
     _changed("usage", response=old.UsageReceipt, handle=usage.set_usage),
     _changed("balances.create", request=old.GrantOf, rule=usage.grant_rule),
     _changed(

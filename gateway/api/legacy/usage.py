@@ -24,6 +24,8 @@ from gateway.messages.events import AggregateRequest, UsageBin
 from gateway.messages.grants import BalanceUpdateRequest, UsageSetRequest
 from gateway.messages.subjects import CustomerData
 
+_decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
 
 def check_rule(call: Call, request: old.CheckOf) -> None:
     """Refuse a check of no feature or product, or of both."""
@@ -54,6 +56,18 @@ async def check(
 def spends(request: old.CheckOf) -> bool:
     """Whether a check uses or holds units."""
     return request.product_id is None and balances.spends(request)
+
+
+def track_rule(call: Call, request: TrackRequest) -> None:
+    """Let a number in ``properties.value`` be the value that was left out."""
+    rules.track(call, request)
+    if given(request.value) or not given(request.properties):
+        return
+    properties = _decode_properties(bytes(request.properties))
+    value = bytes(properties.get("value", b""))
+    if value[:1] and value[:1] in b"-0123456789":
+        request.value = properties.pop("value")
+        request.properties = msgspec.Raw(msgspec.json.encode(properties))
 
 
 async def track(services: Services, call: Call, request: TrackRequest) -> old.TrackReceipt:
