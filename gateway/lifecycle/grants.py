@@ -161,6 +161,7 @@ def new_grant(
     unit, every = span(interval, count)
     anchor_ms = int(request.next_reset_at or now_ms)
     due_ms = anchor_ms if request.next_reset_at else next_boundary(now_ms, unit, every, now_ms)
+    is_counted = feature.consumable and not request.unlimited
     if request.rollover is not None and 0 < expires_ms <= due_ms:
         raise InvalidInputsError("expires_at: must be after the first reset, which rolls over")
     rollover = rollover_rule(request.rollover, "rollover") if request.rollover else None
@@ -186,7 +187,7 @@ def new_grant(
         ),
         roll=roll_of(rollover, units, feature.precision, field="rollover.max"),
         document=RowDocument(
-            included=units, interval=interval if unit else None, interval_count=count
+            included=units, interval=interval if is_counted else None, interval_count=count
         ),
     )
     return Edit(row_id, row, due_ms)

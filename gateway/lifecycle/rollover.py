@@ -15,7 +15,7 @@ from gateway.rows import Kind, Row
 def roll_of(rollover: Rollover | None, grant: int, precision: int, *, field: str) -> str:
     """Return ``max:months`` as ``gateway.rows`` defines it; empty where nothing rolls over.
 
-    A percentage is one of ``grant``, the units a row begins with, rounded down to a unit.
+    A percentage is one of ``grant``, what a row begins with, rounded down to a whole one.
     """
     if rollover is None:
         return ""
@@ -28,7 +28,8 @@ def roll_of(rollover: Rollover | None, grant: int, precision: int, *, field: str
     if rollover.max is not None:
         most = str(to_units(Decimal(rollover.max), precision, field=field))
     elif rollover.max_percentage is not None:
-        most = str(int(grant * Decimal(rollover.max_percentage) / 100))
+        one = 10**precision
+        most = str(int(grant * Decimal(rollover.max_percentage) / (100 * one)) * one)
     return f"{most}:{months}"
 
 

@@ -220,3 +220,15 @@ async def test_a_create_that_breaks_a_rule_is_refused(
     answer = await refused(shop, "balances.create", **body)
     assert (answer[0], answer[1].split(":")[0]) == (status, named)
     assert (await done(shop, "balances.list", customer_id=CUSTOMER))["list"] == []
+
+
+async def test_a_grant_that_never_resets_says_so(shop: Api) -> None:
+    await create(shop, included_grant=100, balance_id="gift")
+    await create(shop, "seats", included_grant=3)
+    (shown,) = (await balance(shop))["breakdown"]
+    assert shown["reset"] == {"interval": "one_off", "resets_at": None}
+    use = {"customer_id": CUSTOMER, "feature_id": "messages"}
+    (deduction,) = (await done(shop, "balances.track", **use))["deductions"]
+    assert (deduction["balance_id"], deduction["reset"]) == ("gift", shown["reset"])
+    (seats,) = (await balance(shop, feature_id="seats"))["breakdown"]
+    assert seats["reset"] is None

@@ -89,8 +89,11 @@ def held(row_id: str = "a", interval: str | None = None, **columns: object) -> R
 def test_a_grant_never_resets_unless_it_is_told_to() -> None:
     row, due_ms = create(request(included_grant=1.5))
     assert (row.grant, row.unit, row.every, due_ms) == (1_500_000, "", 0, 0)
-    assert row.document == RowDocument(included=1_500_000)
-    assert create(request(included_grant=1, reset={"interval": "one_off"}))[1] == 0
+    assert row.document == RowDocument(included=1_500_000, interval="one_off")
+    named, due_ms = create(request(included_grant=1, reset={"interval": "one_off"}))
+    assert (named.document.interval, due_ms) == ("one_off", 0)
+    assert create(request(unlimited=True))[0].document.interval is None
+    assert create(request(included_grant=1), SEATS)[0].document.interval is None
 
 
 def test_a_grant_that_resets_does_so_an_interval_from_now() -> None:
@@ -123,7 +126,7 @@ def test_a_grant_is_spent_by_its_reset_then_its_expiry() -> None:
 def test_a_rollover_says_how_much_is_kept_for_how_long() -> None:
     rolling = {"max_percentage": 50, "expiry_duration_length": 2}
     row, _ = create(request(included_grant=5, reset={"interval": "month"}, rollover=rolling))
-    assert row.roll == "2500000:2"
+    assert row.roll == "2000000:2"  # a percentage is rounded down to a whole unit
 
 
 def test_a_rollover_that_would_expire_before_it_begins_is_refused() -> None:

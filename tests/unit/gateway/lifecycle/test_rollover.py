@@ -18,6 +18,7 @@ GRANT = 1_000_001
         (Rollover(), ":1"),
         (Rollover(max="80"), "8000:1"),
         (Rollover(max_percentage="50"), "500000:1"),
+        (Rollover(max_percentage="0.015"), "100:1"),
         (Rollover(max_percentage="33.5", expiry_duration_length=3), "335000:3"),
         (Rollover(expiry_duration_type="forever"), ":0"),
         (Rollover(expiry_duration_type="forever", expiry_duration_length=7), ":0"),
