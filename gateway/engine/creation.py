@@ -21,6 +21,7 @@ from gateway.engine.controls import (
     rules_of_image,
 )
 from gateway.engine.denials import Denials
+from gateway.engine.newcomers import Newcomers
 from gateway.engine.planner import Planner, encode_document
 from gateway.errors import (
     EntityNotFoundError,
@@ -111,6 +112,7 @@ class Creation:
             keeps_overage=parts.keeps_overage,
         )
         self.denials = Denials(parts.scripts, parts.clock, parts.subjects.partitions)
+        self.newcomers = Newcomers()
         self._turns = asyncio.Semaphore(TOGETHER_MAX)
 
     async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:
@@ -246,6 +248,8 @@ class Creation:
         if status in (Status.CAPPED, Status.OUT_OF_RANGE):
             msg = f"feature {feature.id} has reached its limit of entities"
             raise FeatureLimitError(msg)
+        if status is Status.DONE:
+            self.newcomers.note(subject.env, subject.entity_id, subject.customer_id)
         return status
 
     async def entity_feature(self, env: str, feature_id: str) -> FeatureRecord:

@@ -196,9 +196,11 @@ class Entities(Creation):
         if customer_id:
             return self.subjects.subject(env, customer_id, entity_id=entity_id)
         found = () if is_certain else await self.reader.find_entity(env, entity_id)
-        if not found:
+        lately = self.newcomers.customers(env, entity_id)
+        if not found or not lately.issubset(one.customer_id for one in found):
             await self.subjects.caught_up()
             found = await self.reader.find_entity(env, entity_id)
+            self.newcomers.forget(env, entity_id, lately)
         if not found:
             msg = f"Entity {entity_id} not found"
             raise EntityNotFoundError(msg)

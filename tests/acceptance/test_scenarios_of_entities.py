@@ -224,6 +224,19 @@ def test_an_entity_without_its_customer_is_the_one_there_is_now(world: World) ->
     assert world.gateway.call("entities.get", **named)["customer_id"] == other.customer
 
 
+def test_two_customers_with_an_entity_of_one_id_are_told_apart_at_once(world: World) -> None:
+    others = [World(world.gateway) for _ in range(5)]
+    for number, other in enumerate(others):
+        entity_id = f"desk_{world.number}_{number}"
+        world.entities(entity_id)
+        world.gateway.wait_for_writer()
+        other.entities(entity_id)
+        assert world.gateway.refusal("entities.get", entity_id=entity_id) == (
+            400,
+            "entity_id_required",
+        )
+
+
 def test_seats_over_the_included_ones_are_created(world: World) -> None:
     world.attach(world.item("users", 3))
     world.entities("e1", "e2", "e3", "e4")
