@@ -4,6 +4,8 @@ provider is refused by name, never passed over.
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.amounts import parse_decimal
 from gateway.api import shapes
 from gateway.api.operation import Call
@@ -49,6 +51,13 @@ _CHANGES = (
     "no_billing_changes",
 )
 _NOT_WITH_CANCEL = ("feature_quantities", "version", "customize", "carry_over_usages")
+
+
+class _Switch(msgspec.Struct):
+    enabled: bool | None = None
+
+
+_switch = msgspec.json.Decoder(_Switch).decode
 
 
 def attach(_: Call, request: wire.AttachRequest) -> None:
@@ -109,7 +118,7 @@ def _billing(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> No
     shapes.text_ids(entity_id=request.entity_id, subscription_id=request.subscription_id)
     request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
     for field in UNPAID:
-        if bytes(getattr(request, field, b"")) not in _NOTHING:
+        if not _is_off(bytes(getattr(request, field, b""))):
             raise NotSupportedError(
                 f"{field}: is not supported; plans change without a payment provider"
             )
@@ -126,6 +135,16 @@ def _billing(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> No
     _carry_over(request.carry_over_usages, "carry_over_usages")
     if request.customize is not None:
         _customize(request.customize)
+
+
+def _is_off(raw: bytes) -> bool:
+    """Whether a parameter asks for nothing: it is empty, or an object that is not enabled."""
+    if raw in _NOTHING:
+        return True
+    try:
+        return _switch(raw).enabled is False
+    except (msgspec.DecodeError, RecursionError):  # something else, and not nothing
+        return False
 
 
 def _anchor(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> None:

@@ -157,3 +157,14 @@ async def test_a_cancel_names_what_is_wrong(old: Old) -> None:
         status, answer = await old.send("POST", "/cancel", body)
         assert (status, answer["code"]) == (400, "invalid_inputs")
         assert field in answer["message"]
+
+
+async def test_a_cancel_that_has_nothing_to_wait_for_says_so_in_the_words_of_1_2(old: Old) -> None:
+    await attach_team(old)
+    gift = {"feature_id": "seats", "included_usage": 1}
+    await old.post("/products", id="gift", group="gifts", items=[gift])
+    await old.post("/attach", customer_id="org_123", product_id="gift")
+    body = {"customer_id": "org_123", "product_id": "gift"}
+    status, answer = await old.send("POST", "/cancel", body)
+    assert (status, answer["code"]) == (400, "invalid_request")
+    assert answer["message"].startswith("cancel_immediately: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.api import billing_rules, shapes
 from gateway.api.legacy import product_messages as wire
 from gateway.api.operation import Call, Services
-from gateway.errors import InvalidInputsError, NotSupportedError
+from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
 from gateway.messages.common import ABSENT, given
 from gateway.messages.subjects import CustomerData
@@ -66,8 +66,14 @@ def cancel_rule(call: Call, request: wire.CancelRequest) -> None:
 async def cancel(
     services: Services, call: Call, request: wire.CancelRequest
 ) -> wire.ProductCanceled:
-    """``billing.update`` with a ``cancel_action``."""
-    await services.engine.update_subscription(call.env, _cancellation(request))
+    """``billing.update`` with a ``cancel_action``, of which 1.2 says no more than whether it is at
+    once.
+    """
+    try:
+        await services.engine.update_subscription(call.env, _cancellation(request))
+    except InvalidRequestError as error:
+        reason = error.message.removeprefix("cancel_action: ")
+        raise InvalidRequestError(f"cancel_immediately: {reason}") from error
     return wire.ProductCanceled(customer_id=request.customer_id, product_id=request.product_id)
 
 

@@ -39,7 +39,9 @@ def test_what_needs_a_provider_is_refused_by_name_and_nothing_is_not(field: str)
     check = attach if field in AttachRequest.__struct_fields__ else update
     more = {} if check is attach else {"no_billing_changes": True}
     refused(NotSupportedError, field, check, **{field: {"some": "thing"}}, **more)
-    nothings: list[object] = [None, False, [], {}]
+    refused(NotSupportedError, field, check, **{field: {"enabled": True}}, **more)
+    refused(NotSupportedError, field, check, **{field: [{"enabled": False}]}, **more)
+    nothings: list[object] = [None, False, [], {}, {"enabled": False, "finalize": True}]
     for nothing in nothings:
         check(**{field: nothing}, **more)
 
