@@ -28,6 +28,7 @@ from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
 from gateway.lifecycle.rules import (
     ALONE_LINE,
+    CREDITS_LINE,
     Alert,
     Spend,
     Window,
@@ -98,6 +99,8 @@ def compile_rules(scope: ControlScope, features: Mapping[str, FeatureRecord]) ->
         feature = features.get(feature_id)
         if feature is not None:
             lines = [decision.line for decision in decide(scope, feature)]
+            if feature.type == "credit_system" and any(line.startswith("w\t") for line in lines):
+                lines.append(CREDITS_LINE)
             if scope.alone and feature.type != "boolean":
                 lines.append(ALONE_LINE)
             texts[feature_id] = "\n".join(filter(None, lines))

@@ -7,6 +7,7 @@ line per rule, columns separated by tabs::
     s shared slot                          spend limit: units below zero, slot once per entity
     w key limit unit every anchor filter   usage limit: units of one window of ``gateway.cycles``
     a kind threshold name                  usage alert
+    c 1                                    windows count what leaves the rows, rollovers apart
     d 1                                    entities may not spend from the customer's rows
     h s, or h w key                        an entity is free of a spend limit, or window, above it
 
@@ -30,6 +31,8 @@ import msgspec
 from gateway.cycles import next_boundary
 
 ALONE_LINE = "d\t1"
+CREDITS_LINE = "c\t1"
+"""A credit system's: whatever is tracked, its windows bound its rows and leave rollovers alone."""
 
 
 class Spend(NamedTuple):

@@ -4,7 +4,8 @@ with the controls that bind them. A new plan sees the numbers as they are in mem
 
 make_plan(states, ratios, now_ms, properties): states as read_feature returns them, the feature asked for first;
 ratios[n] = {num, den}: units of state n that pay for one unit of the feature (hot-path section 2.3).
-Returns {sources, pools, room}: sources in spending order; room is what the windows of the feature leave, or false.
+Returns {sources, pools, room}: sources in spending order; room is what the windows of the feature leave, or false (a
+credit system's are about its rows alone, also where it is itself asked for).
 A pool: state, num, den, exact (one unit pays for one), rules, overage, native (has pay-per-use rows), spend (overage
 still allowed, or nil), room (units its windows leave, or nil); decide counts covered, taken, drained and below in it.
 ]]
@@ -35,7 +36,7 @@ local function make_plan(states, ratios, now, properties)
         local free = math.max(0, window.limit - window.used)
         room = room and math.min(room, free) or free
       end
-      if at == 1 then plan.room = room else pool.room = room end
+      if at == 1 and not rules.credits then plan.room = room else pool.room = room end
     end
     plan.pools[at], lists[at], mixed = pool, sources, mixed or sources.mixed
   end

@@ -32,7 +32,8 @@ local function preview_plan(plan, applied, keys)
     end
   end
   for at, pool in ipairs(not plan.sunk and plan.pools or {}) do
-    local state, units = pool.state, at == 1 and applied or pool.drained
+    local state, whole = pool.state, at == 1 and not (pool.rules and pool.rules.credits)
+    local units = whole and applied or pool.drained
     for _, window in ipairs(pool.rules and units > 0 and pool.rules.windows or {}) do
       local place = window.scope .. '\t' .. window.key
       state.counted = state.counted or {}

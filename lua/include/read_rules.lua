@@ -5,8 +5,8 @@ one counter for all entities.
 
 read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter.
 Returns overage ('1', '0' or nil), spend ({shared, slot} or nil), alone (true when entities may not spend from the
-customer), windows (list of {scope, key, limit, stop, used}; scope '' or the entity) and alerts (list of {scope, kind,
-threshold, name}).
+customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used};
+scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
 ]]
 --@include next_boundary
 local function read_rules(state, now, properties)
@@ -51,6 +51,8 @@ local function read_rules(state, now, properties)
         window(rest, scope, extras)
       elseif letter == 'h' then
         if rest == 's' then rules.spend = nil end
+      elseif letter == 'c' then
+        rules.credits = true
       elseif letter == 'd' then
         rules.alone = true
       elseif letter == 'a' then

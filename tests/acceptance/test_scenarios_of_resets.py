@@ -272,3 +272,21 @@ def test_each_entity_keeps_its_overage_for_itself(persisting: Gateway) -> None:
     world.track(70, "e2")
     world.advance()
     assert world.left("e1", "e2", None) == [50, 100, 150]
+
+
+def test_a_cap_on_credits_leaves_rollovers_alone_whatever_is_tracked(later: World) -> None:
+    later.actions()
+    rollover = {"max": 1000, "expiry_duration_type": "month", "expiry_duration_length": 1}
+    later.attach(later.monthly(100, "credits", rollover=rollover))
+    later.track(80, feature="credits")
+    later.advance()
+    later.control(later.usage_limit(5, "day", "credits"))
+    assert later.allows(25, 26, feature="credits") == [True, False]
+    assert later.allows(125, 126, feature="action1") == [True, False]
+    assert later.track(30, feature="credits", dry_run=True)["balance"]["usage"] == 25
+    assert later.lock("hold", 24, feature="credits")
+    assert (later.state(None, "credits"), later.counter("credits")) == ([120, 96, 24], 4)
+    later.confirm("hold", 22)
+    assert (later.state(None, "credits"), later.counter("credits")) == ([120, 98, 22], 2)
+    later.track(30, feature="credits")
+    assert (later.state(None, "credits"), later.counter("credits")) == ([120, 95, 25], 5)

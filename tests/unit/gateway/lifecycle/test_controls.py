@@ -285,3 +285,12 @@ def test_controls_of_an_unknown_feature_are_refused() -> None:
 def test_a_percentage_may_be_finer_than_the_feature() -> None:
     check_amounts(spend(0.001, limit_type="usage_percentage"), FEATURES)
     check_amounts({"spend_limits": [{"enabled": True, "overage_limit": 5}]}, FEATURES)
+
+
+def test_windows_of_a_credit_system_say_that_they_are_about_its_rows() -> None:
+    system = feature("messages", type="credit_system")
+    limited = scope(usage(5), messages=[row(100)])
+    assert compile_rules(limited, {"messages": system})["messages"].split("\n")[1:] == ["c\t1"]
+    assert compile_rules(limited, FEATURES)["messages"].count("\n") == 0
+    spending = scope(spend(5), messages=[row(100)])
+    assert "c\t1" not in compile_rules(spending, {"messages": system})["messages"]
