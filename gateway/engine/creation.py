@@ -19,6 +19,7 @@ from gateway.engine.controls import (
     entity_scope,
     rules_of,
     rules_of_image,
+    shared_rows,
 )
 from gateway.engine.denials import Denials
 from gateway.engine.newcomers import Newcomers
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle.catalog import StoredPlan
     from gateway.messages.subjects import CustomerData, EntityData
     from gateway.ports import Clock, CustomerImage, FeatureRecord, Reader
+    from gateway.rows import Row
     from gateway.scripts import CustomerReply, Scripts
 
 Item = TypeVar("Item")
@@ -80,6 +82,15 @@ def check_sizes(documents: Mapping[str, object]) -> None:
         if isinstance(document, dict) and len(_encoder.encode(document)) > DOCUMENT_BYTES_MAX:
             msg = f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes with what is there already"
             raise InvalidInputsError(msg)
+
+
+def refuse_paid_seats(rows: Mapping[str, Sequence[Row]], feature_id: str) -> None:
+    """Refuse to create an entity on the way where each one is paid for (cold-path section 5.1);
+    ``rows`` are those of its customer.
+    """
+    if any(row.document.price is not None for row in rows.get(feature_id, ())):
+        msg = f"entity_data: {feature_id} has a price; create the entity with entities.create"
+        raise InvalidInputsError(msg)
 
 
 async def in_turns(turns: asyncio.Semaphore, calls: Iterable[Awaitable[Item]]) -> list[Item]:
@@ -204,8 +215,12 @@ class Creation:
 
     async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
         """Create the entity a check or track brings the data of; fine when another call did so
-        meanwhile.
+        meanwhile. Raises ``InvalidInputsError`` where that would cost a seat.
         """
+        now_ms = self.clock.now_ms(subject.env)
+        reply = await self.scripts.read_customer(subject.keys, now_ms, "")
+        if reply.status is Status.DONE:
+            refuse_paid_seats(shared_rows(reply), data.feature_id)
         status = await self.place_entity(
             subject, data.feature_id, EntityDocument(created_at=0, name=data.name)
         )

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from gateway.amounts import parse_decimal
 from gateway.documents import SCHEDULED
 from gateway.engine.controls import check_controls
-from gateway.engine.creation import Creation
+from gateway.engine.creation import Creation, refuse_paid_seats
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
     CustomerNotFoundError,
@@ -177,6 +177,7 @@ class Attachments(Creation):
             msg = f"Entity {subject.entity_id} not found"
             raise EntityNotFoundError(msg)
         await self.countable_feature(subject.env, entity.feature_id)
+        refuse_paid_seats(base.rows, entity.feature_id)
         return Scope(subject.entity_id, [], {}, base=base.subscriptions)
 
     async def _terms(self, env: str, request: AttachRequest) -> Terms:

@@ -237,6 +237,22 @@ def test_two_customers_with_an_entity_of_one_id_are_told_apart_at_once(world: Wo
         )
 
 
+def test_an_entity_whose_seat_is_paid_for_is_not_created_on_the_way(world: World) -> None:
+    """Cold-path section 5.1: a check must not add to a bill."""
+    price = {"amount": 10, "interval": "month", "billing_method": "usage_based"}
+    plan_id = world.attach(world.item("users", 1, price=price), world.monthly(100))
+    seat = {"entity_id": "e1", "entity_data": {"feature_id": world.name("users")}}
+    about = {"customer_id": world.customer, "feature_id": world.name("messages"), **seat}
+    kinds = ("balances.check", "balances.track", "billing.preview_attach", "billing.attach")
+    for kind in kinds:
+        refused = world.gateway.refusal(kind, plan_id=plan_id, **about)
+        assert refused == (400, "invalid_inputs")
+    assert world.gateway.refusal("entities.get", **world.scope("e1")) == (404, "entity_not_found")
+    assert world.state(feature="users") == [1, 1, 0]
+    world.entities("e1")
+    assert world.gateway.call("balances.check", **about)["allowed"] is True
+
+
 def test_seats_over_the_included_ones_are_created(world: World) -> None:
     world.attach(world.item("users", 3))
     world.entities("e1", "e2", "e3", "e4")
