@@ -131,9 +131,7 @@ class Attachments(Creation):
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
         is_custom = request.customize is not None
-        offer = await self.planner.offer(
-            env, record, document, is_custom=is_custom, is_preview=is_preview
-        )
+        seen = await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
         terms = await self._terms(env, request)
         subject = self.subjects.subject(
             env,
@@ -144,6 +142,11 @@ class Attachments(Creation):
         )
 
         async def decide(scope: Scope, making: Making) -> Change:
+            change = attach(scope, seen, terms, making)
+            if is_preview:
+                return change
+            # Nothing refuses it, so its features are used from now on.
+            offer = await self.planner.offer(env, record, document, is_custom=is_custom)
             return attach(scope, offer, terms, making)
 
         return subject, decide

@@ -60,10 +60,13 @@ def test_a_preview_is_refused_as_the_attach_would_be(
     assert store.gateway.refusal("billing.preview_attach", **about) == (400, "invalid_request")
 
 
-def test_a_plan_that_was_only_previewed_leaves_its_features_free(store: Store) -> None:
+def test_a_plan_that_nobody_got_leaves_its_features_free(store: Store) -> None:
     words = store.name("words")
     store.plan("pro", store.monthly(10, "words"))
     store.preview("pro")
+    assert store.not_taken("pro", starts_at=1) == (400, "invalid_request")
+    refused = store.gateway.refusal("billing.attach", **newcomer(store))
+    assert refused == (404, "customer_not_found")
     store.gateway.call("features.update", feature_id=words, type="boolean")
     store.gateway.call("plans.delete", plan_id=store.name("pro"))
     assert store.gateway.call("features.delete", feature_id=words) == {"success": True}
