@@ -43,6 +43,7 @@ No other module builds a key, and no script does: scripts get all of them in KEY
 from __future__ import annotations
 
 import re
+from functools import cache
 from hashlib import sha256
 from typing import NamedTuple, NewType
 from zlib import crc32
@@ -121,11 +122,13 @@ def denials_key(partition: int, process: str) -> Key:
     return Key(f"tg:{{p{partition:02d}}}:denials:{process}")
 
 
+@cache
 def outbox_key(partition: int) -> Key:
     """Return the outbox stream of a partition."""
     return Key(f"tg:{{p{partition:02d}}}:outbox")
 
 
+@cache
 def seal_key(partition: int) -> Key:
     """Return what says that a partition was compared with SQL."""
     return Key(f"tg:{{p{partition:02d}}}:seal")
@@ -137,11 +140,13 @@ def partition_of_key(key: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
+@cache
 def locks_key(partition: int) -> Key:
     """Return the receipts of the locks of a partition."""
     return Key(f"tg:{{p{partition:02d}}}:locks")
 
 
+@cache
 def holds_key(env: str, partition: int) -> Key:
     """Return when the locks of an environment expire in a partition."""
     return Key(f"tg:{{p{partition:02d}}}:{env}:holds")

@@ -43,7 +43,9 @@ from persistence.stream_reader import REDIS_FAULTS, StreamInfo, StreamReader
 _log = logging.getLogger(__name__)
 
 _BLOCK_MS = 200
-"""How long a read waits for the first entry; the client's socket timeout has to be longer."""
+_BLOCK_MAX_MS = 1_000
+"""How long a read waits for the first entry: the shorter time while there is something to trim, or
+where the server cannot wait. The client's socket timeout has to be longer."""
 
 _PAUSE_MIN_SECONDS = 0.05
 
@@ -124,6 +126,7 @@ class Writer:
         self._stop_by: float | None = None
         self._stopping = asyncio.Event()
         self._finished = asyncio.Event()
+        self._reading: asyncio.Future[list[Received]] | None = None
         self._running = False
         self._pending = 0
         self._lag_seconds = 0.0
@@ -149,7 +152,7 @@ class Writer:
         self._running = True
         try:
             while not self._stopping.is_set():
-                await self._turn(_BLOCK_MS)
+                await self._turn(is_patient=True)
             await self._drain()
         except Exception as error:
             self._last_error = str(error)
@@ -161,6 +164,8 @@ class Writer:
     async def stop(self) -> None:
         """Finish the batch in hand, drain for a bounded time, and return when ``run`` has."""
         self._stop_by = asyncio.get_running_loop().time() + self._drain_s
+        if self._reading is not None and not self._stopping.is_set():
+            self._reading.cancel()  # What it would have brought is read again by the drain.
         self._stopping.set()
         if self._running:
             await self._finished.wait()
@@ -175,12 +180,12 @@ class Writer:
             self._running = False
             self._finished.set()
 
-    async def _turn(self, block_ms: int) -> int:
+    async def _turn(self, *, is_patient: bool) -> int:
         """Do one round; a fault is noted, waited out, and answered with 0."""
         try:
             if self._until_due() == 0:
                 await self._attend()
-            carried = await self._advance(block_ms)
+            carried = await self._advance(is_patient=is_patient)
         except (*REDIS_FAULTS, UnavailableError, CursorMovedError) as error:
             # SQL is the truth after any of these, also where a commit's answer was lost.
             self._attended_at = None
@@ -195,7 +200,7 @@ class Writer:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._stop_by is not None and loop.time() < self._stop_by:
-            if await self._turn(0) == 0 and self._attended_at is not None:
+            if await self._turn(is_patient=False) == 0 and self._attended_at is not None:
                 return
 
     async def _wait_out(self, error: Exception) -> None:
@@ -312,12 +317,12 @@ class Writer:
         metrics.writer_pending.set(pending)
         metrics.writer_lag_seconds.set(lag_seconds)
 
-    async def _advance(self, block_ms: int) -> int:
+    async def _advance(self, *, is_patient: bool) -> int:
         if not self._cursors or self._attended_at is None:
-            if block_ms:
+            if is_patient:
                 await self._pause(self._until_due())
             return 0
-        received = await self._receive(block_ms)
+        received = await self._receive(is_patient=is_patient)
         if not received:
             self._tell(0, 0.0)
         for at in range(0, len(received), self._batch_max):
@@ -334,7 +339,7 @@ class Writer:
         self._carried.clear()
         self._trimmed_at = asyncio.get_running_loop().time()
 
-    async def _receive(self, block_ms: int) -> list[Received]:
+    async def _receive(self, *, is_patient: bool) -> list[Received]:
         """Read after the cursors, no sooner than a linger time after a read that gave little.
 
         Who was busy for as long, or had nothing, does not wait.
@@ -343,13 +348,30 @@ class Writer:
         left = self._linger_until - loop.time()
         if left > 0 and not self._stopping.is_set():
             await self._pause(left)
-        read = self._reader.read
-        received = await read(self._cursors, entries_max=batch_max, block_ms=block_ms)
+        block_ms = self._block_ms() if is_patient and not self._stopping.is_set() else 0
+        received = await self._read(block_ms)
         if not received and block_ms and not self._reader.can_block:
             await self._pause(block_ms / 1000)
         if received and len(received) < batch_max:
             self._linger_until = loop.time() + self._linger_s
         return received
+
+    def _block_ms(self) -> int:
+        """Return how long a read may wait, at the longest until the next beat."""
+        if self._carried or not self._reader.can_block:
+            return _BLOCK_MS
+        return min(max(_BLOCK_MS, int(self._until_due() * 1000)), _BLOCK_MAX_MS)
+
+    async def _read(self, block_ms: int) -> list[Received]:
+        """Read once; nothing when ``stop`` is called meanwhile."""
+        read = self._reader.read(self._cursors, entries_max=self._batch_max, block_ms=block_ms)
+        self._reading = reading = asyncio.ensure_future(read)
+        try:
+            await asyncio.wait([reading])
+        finally:
+            self._reading = None
+            reading.cancel()
+        return [] if reading.cancelled() and self._stopping.is_set() else reading.result()
 
     async def _carry(self, received: Sequence[Received]) -> None:
         tenure = Tenure(self._tenant.id, self._epochs)

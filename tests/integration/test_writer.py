@@ -84,6 +84,19 @@ async def test_stop_drains_what_is_there(
     assert await lengths(redis_client) == [0, 1, 0, 0]
 
 
+async def test_stop_does_not_wait_for_a_read_that_waits(
+    redis_client: Redis, database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.writer._BLOCK_MAX_MS", 600_000)
+    writer = make_writer(redis_client, database, beat_seconds=600, lease_seconds=1_000)
+    async with running(writer):
+        await until(lambda: writer.state.cursors != {})
+        await add_events(redis_client, 1)
+        await until(lambda: writer.state.applied == 1)
+        await until(lambda: writer.state.pending == 0)
+    assert event_values(engine) == [1]
+
+
 async def test_stop_of_a_writer_that_never_ran_returns(
     redis_client: Redis, database: Database
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -29,6 +30,16 @@ class MemoryStreams:
 
     def __init__(self) -> None:
         self._streams: dict[bytes, _Stream] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def added(self) -> None:
+        """Return when an entry is added to any of them."""
+        added = asyncio.get_running_loop().create_future()
+        self._waiting.add(added)
+        try:
+            await added
+        finally:
+            self._waiting.discard(added)
 
     def call(self, *words: Any) -> Any:  # noqa: ANN401 - words and replies of any command
         """Answer a command."""
@@ -48,6 +59,9 @@ class MemoryStreams:
         self._streams[key] = stream
         stream.last = stream_id.decode()
         stream.entries.append((stream.last, field, value))
+        for added in self._waiting:
+            if not added.done():
+                added.set_result(None)
         return stream_id
 
     def _xread(self, *words: bytes) -> dict[bytes, list[Entry]]:

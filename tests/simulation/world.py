@@ -126,10 +126,12 @@ class SteppedClient:
 
     async def execute_command(self, *words: object) -> Any:  # noqa: ANN401 - a reply
         reply = await self._process.step("redis", lambda: self._streams.call(*words))
-        if not reply and "BLOCK" in words:
-            await pass_time(float(str(words[words.index("BLOCK") + 1])) / 1000)
-            reply = await self._process.step("redis", lambda: self._streams.call(*words))
-        return reply
+        if reply or "BLOCK" not in words:
+            return reply
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(float(str(words[words.index("BLOCK") + 1])) / 1000):
+                await self._streams.added()
+        return await self._process.step("redis", lambda: self._streams.call(*words))
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
         assert not transaction
