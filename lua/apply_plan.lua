@@ -41,7 +41,9 @@ if entity ~= '' and not held then return { 3 } end
 
 local now, carries, counted = tonumber(ARGV[3]), {}, {}
 for feature, row, heir, rest in string.gmatch(ARGV[9], '([^\t\n]+)\t([^\t\n]+)\t([^\t\n]*)\t([^\t\n]*)') do
-  carries[row], counted[feature] = { heir = heir, rest = rest }, true
+  local carry = carries[row] or { heir = heir, rest = rest }
+  carry.whole = rest == ''
+  carries[row], counted[feature] = carry, true
 end
 for at = 10, #ARGV, 4 do -- numbers that move on are those of now, with the resets that are due by then
   local state = counted[ARGV[at]] and read_feature(keys, ARGV[at], entity, now)

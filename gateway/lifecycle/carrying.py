@@ -58,6 +58,8 @@ def carry(
         heirs = [row for row in rows[feature] if row.document.subscription_id == new.id]
         for row in filter(_is_counted, held):
             heir = heir_of(row, heirs)
+            is_exact = usages is not None and usages.covers(feature) and not is_bought_once(row)
+            exact = [Carry(row.id, heir.id)] if is_exact and heir is not None else []
             if is_bought_once(row):
                 expires_ms = 0
             elif balances is not None and balances.covers(feature) and not row.unlimited:
@@ -69,13 +71,12 @@ def carry(
                 due_ms = scope.lives[row.id].due_ms if row.id in scope.lives else 0
                 expires_ms = due_ms or ends_ms
             else:
-                if usages is not None and usages.covers(feature) and heir is not None:
-                    carries.append(Carry(row.id, heir.id))
+                carries += exact
                 continue
             rest = _rest(make_id, len(carries), expires_ms=expires_ms, now_ms=at_ms)
             rows[feature] = [*rows[feature], rest]
             dues[rest.id] = 0
-            carries.append(Carry(row.id, heir.id if heir else "", rest.id))
+            carries += [Carry(row.id, heir.id if heir else "", rest.id), *exact]
     return change._replace(rows=rows, dues=dues, carries=(*change.carries, *carries))
 
 

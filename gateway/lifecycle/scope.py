@@ -64,7 +64,8 @@ class Carry(NamedTuple):
     """What becomes of the numbers of a row that ends.
 
     With a ``remainder`` what is left becomes the grant of that new row, which is dropped when
-    nothing is; else what was used of it is used of ``heir``. A debt is always the heir's.
+    nothing is, and a debt is used of ``heir``; without, all that was used of it is. One row may
+    have both, in this order.
     """
 
     row_id: str

@@ -3,7 +3,8 @@ Keep what is left of rows that end, as rows of their own (cold-path section 3.5)
 already and gets its grant here, or is left out when nothing is left. Pure.
 
 leave_rest(static, dues, old, carries): old has the rows that were there, by id; carries by the id of a row that ends,
-{heir, rest}, rest empty when nothing of it stays. Returns the new text and the resets of its rows.
+{heir, rest, whole}: rest empty when nothing of it stays, whole when the heir has all that was used. Returns the new
+text and the resets of its rows.
 ]]
 local function leave_rest(static, dues, old, carries)
   local left = {}

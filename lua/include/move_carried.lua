@@ -1,6 +1,6 @@
 --[[
-Move the numbers of rows that end to the rows named as their heirs (cold-path section 3.5): all that was used or, of a
-row whose rest stays, what was used beyond the grant. Pure: raises used and carried of the rows.
+Move the numbers of rows that end to the rows named as their heirs (cold-path section 3.5): all that was used or, where
+only the rest stays, what was used beyond the grant. Pure: raises used and carried of the rows.
 
 move_carried(rows, ended, carries): rows as carry_usage left them; carries as leave_rest.
 ]]
@@ -9,7 +9,7 @@ local function move_carried(rows, ended, carries)
   for _, row in ipairs(ended) do
     local carry = carries[row.id]
     if carry and row.kind == 'c' then
-      local moved = carry.rest == '' and row.used or math.max(0, row.used - row.grant)
+      local moved = carry.whole and row.used or math.max(0, row.used - row.grant)
       units[carry.heir] = (units[carry.heir] or 0) + moved
     end
   end

@@ -182,6 +182,17 @@ def test_s34_what_is_left_is_carried_over(store: Store) -> None:
     assert (rest["remaining"], rest["expires_at"]) == (70, ends)
 
 
+def test_s31_s34_use_and_what_is_left_are_carried_over_together(store: Store) -> None:
+    store.plan("pro", store.monthly(500))
+    store.plan("premium", store.monthly(1000))
+    store.take("pro")
+    store.track(40)
+    store.take("premium", carry_over_balances=CARRY, carry_over_usages=CARRY)
+    assert store.state() == [1460, 1420, 40]
+    store.gateway.wait_for_writer()
+    assert store.stored_usage() == 40
+
+
 def test_s34_nothing_left_carries_nothing_and_a_debt_goes_along(store: Store) -> None:
     store.plan("pro", store.payg(100))
     store.plan("premium", store.monthly(500))

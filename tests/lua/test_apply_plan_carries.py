@@ -60,6 +60,17 @@ async def test_nothing_left_leaves_no_row_and_a_debt_is_the_heirs(world: World) 
         assert await world.used() == {"b": owed}
 
 
+async def test_what_is_left_becomes_a_grant_and_what_was_used_is_the_heirs(world: World) -> None:
+    for used, kept in ((30, 70), (120, 0)):
+        await world.client.flushall()
+        await world.create(calls=[row("a", 100, flags="o")])
+        await world.track("calls", used)
+        both = "calls\ta\tb\tc\ncalls\ta\tb\t"
+        await world.attach(carries=both, calls=[row("b", 500), rest("c")])
+        assert await world.used() == {"b": used} | ({"c": 0} if kept else {})
+        assert await world.left("calls") == 500 - used + kept
+
+
 async def test_a_reset_that_is_due_comes_first(world: World) -> None:
     await world.create(calls=[hourly("a", 100)])
     await world.track("calls", 80)
