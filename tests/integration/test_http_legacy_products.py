@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fixtures.app import Api
-from tests.fixtures.legacy import Old, attach_team
+from tests.fixtures.legacy import SUMMARIES, Old, attach_team
 
 
 async def test_a_product_can_be_checked(old: Old) -> None:
@@ -55,6 +55,24 @@ async def test_a_product_reads_as_it_was_written(old: Old) -> None:
     assert unlimited["properties"]["is_free"] is True
     assert [each["id"] for each in listed["list"]] == ["team", "pro", "all"]
     assert one == made
+
+
+async def test_tiers_begin_where_what_is_included_ends(old: Old, live_api: Api) -> None:
+    tiers = [{"to": 100, "amount": 1}, {"to": 500.5, "amount": 0.5}, {"to": "inf", "amount": 0.1}]
+    item = {"feature_id": "meeting_summaries", "included_usage": 50, "interval": "month"}
+    made = await old.post("/products", id="tiered", name="Tiered", items=[{**item, "tiers": tiers}])
+    await old.post("/attach", customer_id="org_123", product_id="tiered")
+    checked = await live_api.call("balances.check", **SUMMARIES)
+
+    for wrong, code in (
+        ({"tiers": [{"to": "x", "amount": 1}]}, "invalid_inputs"),
+        ({"included_usage": "inf", "tiers": tiers}, "invalid_product_item"),
+    ):
+        body = {"id": "wrong", "name": "Wrong", "items": [item | wrong]}
+        assert await old.refused("POST", "/products", body) == (400, code)
+    assert made["items"][0]["tiers"] == tiers
+    (source,) = checked.body["balance"]["breakdown"]
+    assert [one["to"] for one in source["price"]["tiers"]] == [150, 550.5, "inf"]
 
 
 async def test_features_have_the_types_of_their_version(old: Old) -> None:

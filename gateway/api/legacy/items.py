@@ -1,14 +1,16 @@
 """Items of products: from those of 1.2 to those of a plan today, and back.
 
 An item without a feature is the fixed price; ``included_usage`` may be ``inf``, ``usage_limit``
-counts what is included too.
+counts what is included too, and tiers do not: they begin where that ends.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from gateway.amounts import parse_decimal
 from gateway.api.legacy import product_messages as wire
@@ -25,6 +27,8 @@ from gateway.messages.plans import (
     PlanDocument,
     PlanItem,
     PlanItemRequest,
+    Tier,
+    TierRequest,
     raw,
     tier_views,
 )
@@ -96,23 +100,37 @@ def _item_price(item: wire.ProductItem, field: str) -> ItemPriceRequest:
             f"{field}.usage_model: must be one of {', '.join(BILLING_METHODS)}"
         )
     most = Raw()
+    included = Decimal(0)
+    if given(item.included_usage) and bytes(item.included_usage) != UNLIMITED:
+        included = parse_decimal(bytes(item.included_usage), field=f"{field}.included_usage")
     if given(item.usage_limit):
-        included = parse_decimal(
-            bytes(item.included_usage) or b"0", field=f"{field}.included_usage"
-        )
         limit = parse_decimal(bytes(item.usage_limit), field=f"{field}.usage_limit")
         if limit < included:
             raise InvalidInputsError(f"{field}.usage_limit: must be at least included_usage")
         most = raw(plain(limit - included))
     return ItemPriceRequest(
         amount=item.price,
-        tiers=item.tiers,
+        tiers=[_tier(one, included, field) for one in item.tiers or ()],
         interval=_cycle(item.interval),
         interval_count=item.interval_count,
         billing_units=item.billing_units,
         billing_method=BILLING_METHODS[model],
         max_purchase=most,
     )
+
+
+def _tier(tier: TierRequest, included: Decimal, field: str) -> TierRequest:
+    if bytes(tier.to) == UNLIMITED:
+        return tier
+    to = included + parse_decimal(bytes(tier.to), field=f"{field}.tiers.to")
+    return replace(tier, to=raw(plain(to)))
+
+
+def _without(included: str, tiers: Sequence[Tier]) -> list[Tier]:
+    return [
+        one if one.to == "inf" else replace(one, to=plain(Decimal(one.to) - Decimal(included)))
+        for one in tiers
+    ]
 
 
 def _cycle(interval: str | None) -> str:
@@ -145,7 +163,7 @@ def _item(item: PlanItem, feature: FeatureRecord) -> wire.ItemView:
     if price is not None:
         view.usage_model = USAGE_MODELS[price.billing_method]
         view.price = None if price.amount is None else raw(price.amount)
-        view.tiers = tier_views(price.tiers) or None
+        view.tiers = tier_views(_without(item.included, price.tiers)) or None
         view.billing_units = raw(price.billing_units)
         if price.max_purchase is not None:
             view.usage_limit = raw(plain(Decimal(item.included) + Decimal(price.max_purchase)))
