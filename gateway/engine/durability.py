@@ -24,7 +24,7 @@ from gateway.errors import (
     UnavailableError,
     UnconfirmedError,
 )
-from gateway.keys import outbox_key, partition_of
+from gateway.keys import outbox_key, partition_of, seal_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -148,6 +148,9 @@ class Durability:
             outboxes = [outbox_key(one) for one in partitions]
             try:
                 ends = await self._scripts.last_entries(outboxes)
+                # An emptied outbox tells nothing of the entry, and later ones soon lie beyond it.
+                if not await self._scripts.are_sealed([seal_key(one) for one in partitions]):
+                    return False
             except UnavailableError:
                 return False
             await self._arrivals.wait(dict(zip(partitions, ends, strict=True)))

@@ -39,6 +39,10 @@ class Scripts(Server):
     for.
     """
 
+    async def are_sealed(self, seals: Sequence[Key]) -> bool:
+        """Whether partitions have their seals, as far as anybody looks at them."""
+        return not self.seal or all(await self._look([("EXISTS", one) for one in seals]))
+
     async def admit(self, customer: Key | None = None) -> None:
         """Run ``admit`` for the request this is part of, unless it has been counted; with the hash
         of a customer it counts for that customer too. Raises ``RateLimitError``.

@@ -5,7 +5,7 @@ again for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from gateway.errors import RedisUnavailableError, StartError
-from gateway.keys import outbox_key
+from gateway.keys import Key, outbox_key
 from gateway.scripts.barrier import Barrier, Rounds
 from tests.fixtures.app import KEY, Answer, Api
 from tests.fixtures.redis_processes import MakeRedis, free_port, replica_of
@@ -133,6 +133,29 @@ async def test_sql_that_the_writer_never_reaches_is_unconfirmed(
     async with gateway(server.url, migrated_sqlite, **options) as place:
         assert (await place.track("sql")).error == (503, "durability_unconfirmed")
         assert await place.used() == 1
+
+
+async def test_sql_does_not_confirm_what_a_flush_took_before_the_writer_had_it(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_redis()
+    async with gateway(server.url, migrated_sqlite) as place:
+        await place.runtime.engine.subjects.caught_up()
+        assert place.runtime.writer is not None
+        await place.runtime.writer.stop()
+        place.runtime.writer = None
+        ends = place.runtime.scripts.last_entries
+
+        async def after_a_flush(outboxes: Sequence[Key]) -> list[str]:
+            with server.client() as client:
+                client.flushall()
+            return await ends(outboxes)
+
+        monkeypatch.setattr(place.runtime.scripts, "last_entries", after_a_flush)
+        answer = await place.track("sql")
+        assert (answer.status, answer.body["code"]) == (503, "durability_unconfirmed")
+        monkeypatch.undo()
+        assert await place.used() == 0
 
 
 async def test_a_read_waits_for_no_level(make_redis: MakeRedis, migrated_sqlite: str) -> None:

@@ -21,7 +21,7 @@ from gateway.errors import (
     UnavailableError,
     UnconfirmedError,
 )
-from gateway.keys import Key, outbox_key, partition_of
+from gateway.keys import Key, outbox_key, partition_of, seal_key
 from gateway.messages.balances import FinalizeRequest, TrackRequest
 from tests.waiting import until
 
@@ -40,6 +40,7 @@ class Stores:
         self.sql_faults = 0
         self.reads = 0
         self.generation = 7
+        self.emptied: set[int] = set()
 
     async def replicated(self) -> bool:
         self.asked.append("replica")
@@ -54,6 +55,9 @@ class Stores:
 
     async def last_entries(self, outboxes: Sequence[Key]) -> list[str]:
         return [self.ends[at] for key in outboxes for at in self.ends if outbox_key(at) == key]
+
+    async def are_sealed(self, seals: Sequence[Key]) -> bool:
+        return not any(seal_key(at) in seals for at in self.emptied)
 
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
         self.reads += 1
@@ -143,6 +147,13 @@ async def test_sql_is_waited_for_until_its_cursor_has_passed_the_outbox(stores: 
 async def test_an_empty_outbox_is_in_sql(stores: Stores) -> None:
     await durability(stores).confirm(Level.SQL, 7, range(PARTITIONS))
     assert stores.reads == 0
+
+
+async def test_sql_confirms_nothing_of_a_partition_that_was_emptied(stores: Stores) -> None:
+    stores.emptied.add(1)
+    await durability(stores).confirm(Level.SQL, 7, [0])
+    with pytest.raises(UnconfirmedError):
+        await durability(stores).confirm(Level.SQL, 7, [0, 1])
 
 
 async def test_sql_that_comes_back_in_time_confirms(stores: Stores) -> None:
