@@ -247,7 +247,9 @@ def _top_consumers(filters: Filters, limit: int, today: date) -> Select[*tuple[A
     """Return the statement of ``report_top_consumers`` for any days; sums in their two parts."""
     total, feature = _table(DailyTotal), _table(Feature)
     key = (total.c.env, total.c.feature_id, total.c.customer_id)
-    since = filters.since or (filters.until or today) - timedelta(days=TOP_DAYS - 1)
+    last = filters.until or today
+    # No day is earlier than the first that a date can be.
+    since = filters.since or last - min(timedelta(days=TOP_DAYS - 1), last - date.min)
     where = [total.c.day >= since]
     if filters.until is not None:
         where.append(total.c.day <= filters.until)

@@ -293,6 +293,7 @@ def test_top_consumers_have_places_in_each_feature(engine: Engine) -> None:
         (Decimal("12.5"),),
         (Decimal("0.25"),),
     ]
+    assert shown(engine, "top-consumers", until=date.min) == []
 
 
 def test_the_view_of_top_consumers_is_the_report_of_its_days(engine: Engine) -> None:
