@@ -27,10 +27,11 @@ _FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
 _READ_ONLY = ("25006", "SQLITE_READONLY")
 """Codes of PostgreSQL and SQLite."""
 
-_SILENT_MAX_MS = 10_000
-"""How long a server of PostgreSQL may acknowledge nothing. One that left without a word, with its
-machine or its network, would else hold a thread for a quarter of an hour: the limit of a statement
-is kept by the server."""
+_SILENT_MIN_MS = 10_000
+_PROBE_SECONDS = 5
+"""A server of PostgreSQL that left without a word, with its machine or its network, would hold a
+thread for a quarter of an hour, for it keeps the limits itself. One that acknowledges nothing is
+given up after this time, or the longest that a statement may keep it from reading the next."""
 
 _SWITCH_PAUSE_SECONDS = 0.01
 _CHECKPOINT_PAGES = 4_000
@@ -114,10 +115,9 @@ def _connect_arguments(url: URL, options: EngineOptions) -> dict[str, Any]:
     return {
         "connect_timeout": options.connect_timeout_s,
         "application_name": "tallygate",
-        # While nothing is on its way, two probes that nobody answers come to the same time.
-        "keepalives_idle": _SILENT_MAX_MS // 2_000,
-        "keepalives_interval": _SILENT_MAX_MS // 2_000,
-        "tcp_user_timeout": _SILENT_MAX_MS,
+        "keepalives_idle": _PROBE_SECONDS,
+        "keepalives_interval": _PROBE_SECONDS,
+        "tcp_user_timeout": max(_SILENT_MIN_MS, options.statement_timeout_ms),
         "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
     }
 

@@ -65,13 +65,16 @@ def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
     engine.dispose()
 
 
-def test_a_postgres_that_left_without_a_word_is_given_up(migrated_postgres: str) -> None:
-    engine = make_engine(migrated_postgres, EngineOptions())
+@pytest.mark.parametrize(("statement_ms", "silent_ms"), [(5_000, 10_000), (60_000, 60_000)])
+def test_a_postgres_that_left_without_a_word_is_given_up(
+    migrated_postgres: str, statement_ms: int, silent_ms: int
+) -> None:
+    engine = make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=statement_ms))
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         kept = driver.info.get_parameters()
     engine.dispose()
-    assert kept["tcp_user_timeout"] == "10000"
+    assert kept["tcp_user_timeout"] == str(silent_ms)
     assert (kept["keepalives_idle"], kept["keepalives_interval"]) == ("5", "5")
 
 
