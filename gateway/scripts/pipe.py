@@ -2,8 +2,8 @@
 one write, and replies are given out in the order of the calls.
 
 redis-py opens the connection and greets the server, hiredis packs and parses; in between there are
-a queue and a transport. A call that is cancelled or late keeps its place in the queue, so that its
-reply is thrown away and never handed to another.
+a queue and a transport. A call that is cancelled keeps its place in the queue, so that its reply is
+thrown away and never handed to another.
 
 Failure. A lost connection fails the calls that were in flight with ``PipeLostError`` (their outcome
 is unknown), and those that had not left with ``PipeUnsentError``. When the server has not answered
@@ -44,6 +44,11 @@ _NOTHING = object()
 Receiver = Callable[[Any], None]
 """Takes the reply, or the exception that came instead of one."""
 
+_Call = tuple[bytes, Receiver, float]
+"""A command, who takes its reply, and until when that may come; no class of its own, since one is
+made for every request.
+"""
+
 
 class PipeUnsentError(RedisConnectionError):
     """The call never left this process; ``event`` is what it has in common with others."""
@@ -71,24 +76,12 @@ def _fault(error: Fault, event: object) -> Fault:
     return error
 
 
-class _Slot:
-    """A call's place in the order of replies; without a receiver its reply is thrown away."""
-
-    __slots__ = ("deadline", "receiver")
-
-    def __init__(self, receiver: Receiver | None, deadline: float) -> None:
-        self.receiver = receiver
-        self.deadline = deadline
-
-    def settle(self, reply: object) -> None:
-        receiver, self.receiver = self.receiver, None
-        if receiver is None:
-            return
-        try:
-            receiver(reply)
-        except Exception:
-            # The connection serves everybody; a fault of one receiver is that one's alone.
-            log.exception("the receiver of a reply failed")
+def _settle(receiver: Receiver, reply: object) -> None:
+    try:
+        receiver(reply)
+    except Exception:
+        # The connection serves everybody; a fault of one receiver is that one's alone.
+        log.exception("the receiver of a reply failed")
 
 
 class Pipe:
@@ -101,7 +94,7 @@ class Pipe:
         self._pool = pool
         self._timeout_s = timeout_seconds
         self._in_flight_max = in_flight_max
-        self._waiting: deque[tuple[bytes, _Slot]] = deque()
+        self._waiting: deque[_Call] = deque()
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[None] | None = None
         self._is_flushing = False
@@ -118,7 +111,7 @@ class Pipe:
     @property
     def in_flight(self) -> int:
         """Calls that wait to leave or for a reply."""
-        return len(self._waiting) + (len(self._wire.slots) if self._wire else 0)
+        return len(self._waiting) + (len(self._wire.calls) if self._wire else 0)
 
     async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
         """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
@@ -155,11 +148,11 @@ class Pipe:
         """
         if self._is_closed:
             raise PipeUnsentError("the connection is closed")
-        if self.in_flight >= self._in_flight_max:
+        wire, waiting = self._wire, self._waiting
+        if len(waiting) + (len(wire.calls) if wire else 0) >= self._in_flight_max:
             raise PipeUnsentError("Too many calls wait for Redis")
         loop = self._loop or self._take_loop()
-        slot = _Slot(receiver, loop.time() + self._timeout_s)
-        self._waiting.append((command, slot))
+        waiting.append((command, receiver, loop.time() + self._timeout_s))
         if not self._is_flushing:
             self._is_flushing = True
             loop.call_soon(self._flush)
@@ -193,12 +186,8 @@ class Pipe:
         self._is_flushing = False
         wire = self._wire
         if wire is not None and wire.is_open:
-            commands = []
-            for command, slot in self._waiting:
-                # Who left or was late while it waited here costs the server nothing.
-                if slot.receiver is not None:
-                    commands.append(command)
-                    wire.slots.append(slot)
+            commands = [command for command, _, _ in self._waiting]
+            wire.calls += self._waiting
             self._waiting.clear()
             wire.write(b"".join(commands))
         elif self._opening is None and self._waiting and not self._is_closed:
@@ -228,16 +217,15 @@ class Pipe:
         if self._wire is wire:
             self._wire = None
         fault = f"the connection to Redis was lost: {error or 'closed by the server'}"
-        slots, wire.slots = wire.slots, deque()
-        for slot in slots:
-            slot.settle(_fault(PipeLostError(fault), wire))
+        while wire.calls:
+            _settle(wire.calls.popleft()[1], _fault(PipeLostError(fault), wire))
         if self._waiting and not self._is_flushing and not self._is_closed:
             self._flush()
 
     def _fail_unsent(self, text: str) -> None:
         waiting, self._waiting = self._waiting, deque()
-        for _, slot in waiting:
-            slot.settle(_fault(PipeUnsentError(text), waiting))
+        for _, receiver, _ in waiting:
+            _settle(receiver, _fault(PipeUnsentError(text), waiting))
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -255,31 +243,28 @@ class Pipe:
             self._look_later()
 
     def _end_late(self, now: float) -> None:
-        for _, slot in self._waiting:
-            if slot.deadline > now:
-                break
+        while self._waiting and self._waiting[0][2] <= now:
             late = PipeUnsentError("Error connecting to Redis: timeout")
-            slot.settle(_fault(late, self._opening))
+            _settle(self._waiting.popleft()[1], _fault(late, self._opening))
         wire = self._wire
         if wire is None:
             return
         if wire.heard_at + self._timeout_s > now:
             return  # Replies keep coming: a call behind many others is not late, only its turn is.
-        for slot in wire.slots:
-            if slot.deadline > now:
-                break
-            slot.settle(_fault(PipeLateError("Timeout reading from Redis"), wire))
-        if wire.slots and wire.slots[0].deadline < now:
+        if wire.calls and wire.calls[0][2] <= now:
+            while wire.calls and wire.calls[0][2] <= now:
+                unheard = PipeLateError("Timeout reading from Redis")
+                _settle(wire.calls.popleft()[1], _fault(unheard, wire))
             wire.close()
 
 
 class _Wire(asyncio.Protocol):
-    """One connection: the slots of the calls that went through it, in order."""
+    """One connection: the calls that went through it and have no reply yet, in order."""
 
     def __init__(
         self, transport: asyncio.Transport, lost: Callable[[_Wire, Exception | None], None]
     ) -> None:
-        self.slots: deque[_Slot] = deque()
+        self.calls: deque[_Call] = deque()
         self._time = asyncio.get_running_loop().time
         self.heard_at = self._time()
         self._transport = transport
@@ -320,13 +305,15 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._time()
-        reader, slots = self._reader, self.slots
+        gets, calls = self._reader.gets, self.calls
         try:
-            reader.feed(data)
-            while (reply := reader.gets()) is not _NOTHING:
-                if not slots:
+            self._reader.feed(data)
+            while (reply := gets()) is not _NOTHING:
+                if not calls:
+                    if self._is_lost:
+                        return  # by what a receiver did
                     raise InvalidResponse("a reply that nobody asked for")
-                slots.popleft().settle(reply)
+                _settle(calls.popleft()[1], reply)
         except RedisError as error:
             # After garbage no later reply can be trusted to belong to its call.
             log.exception("Redis answered what is no reply")
