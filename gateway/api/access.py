@@ -8,7 +8,7 @@ fills up or holds up the loop would be a second fault. The counts are never samp
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from gateway import metrics
@@ -59,9 +59,11 @@ class Noted:
         self._notes[operation.name](reply.status, began)
         return reply
 
-    def note(self, operation: str, status: int, began: float) -> None:
-        """Note an answer that was given without ``answer``; ``began`` is of ``perf_counter``."""
-        self._notes[operation](status, began)
+    def noting(self, operation: str) -> Callable[[int, float], None]:
+        """Return what notes answers that are given without ``answer``: the status, and when it
+        began by ``perf_counter``.
+        """
+        return self._notes[operation]
 
 
 class AccessLog:

@@ -7,46 +7,52 @@ does not count it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from gateway.api.errors import Reply, error_reply
-from gateway.api.plain import PlainCalls, Told
+from gateway.api.plain import Caller, PlainCalls, Told, usual
 from gateway.api.rates import rate_headers
 from gateway.scripts.rates import TICKET, Limits, Standing, Ticket, refusal, standing_of
-from gateway.stepping import Done
 
 
 class CountedCalls(PlainCalls):
     """Plain calls, each counted by its own script."""
 
-    def _tell(
-        self,
-        done: Done,
-        otherwise: Callable[[], Any],
-        told: Told,
-        answer: Callable[[Any], Reply | None],
-        reply: Any,  # noqa: ANN401 - a reply or a fault
-    ) -> None:
+    def _tell(self, caller: Caller, told: Told, reply: Any) -> None:  # noqa: ANN401 - a reply or a fault
         if isinstance(reply, Exception):
-            super()._tell(done, otherwise, told, answer, reply)
+            super()._tell(caller, told, reply)
             return
-        standing = standing_of(self._packer.limits, reply)
+        standing = standing_of(self._limits, reply)
+        counted = _Counted(caller, standing)
+        if standing.refused:
+            _, use, *_ = told
+            self._end(counted, told, error_reply(refusal(standing), use.plain.env))
+        else:
+            super()._tell(counted, told, reply[-1])
 
-        def tell(answered: Reply, error: BaseException | None) -> None:
-            done(answered._replace(headers=(*answered.headers, *rate_headers(standing))), error)
 
-        def hand_on() -> None:
-            token = TICKET.set(_carried(standing))
-            try:
-                otherwise()
-            finally:
-                TICKET.reset(token)
+class _Counted:
+    """A caller that is told how it stands."""
 
-        def refuse(_: object) -> Reply:
-            return error_reply(refusal(standing), told[1])
+    __slots__ = ("_caller", "_standing")
 
-        super()._tell(tell, hand_on, told, refuse if standing.refused else answer, reply[-1])
+    def __init__(self, caller: Caller, standing: Standing) -> None:
+        self._caller = caller
+        self._standing = standing
+
+    def take(self, request_id: bytes, body: bytes) -> None:
+        self.end(usual(request_id, body))
+
+    def end(self, reply: Reply) -> None:
+        headers = (*reply.headers, *rate_headers(self._standing))
+        self._caller.end(reply._replace(headers=headers))
+
+    def go_longer(self) -> None:
+        token = TICKET.set(_carried(self._standing))
+        try:
+            self._caller.go_longer()
+        finally:
+            TICKET.reset(token)
 
 
 def _carried(standing: Standing) -> Ticket:

@@ -63,7 +63,7 @@ class Answers(Protocol):
 
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
-_process = os.urandom(8).hex()
+_OWN_ID = b"req_" + os.urandom(8).hex().encode()
 _numbers = itertools.count(1)
 
 
@@ -276,6 +276,14 @@ def idempotency_key(header: bytes) -> str:
 
 def request_id_of(header: bytes | None) -> str:
     """Return the caller's request id if it is harmless to repeat, else a new one."""
-    if header is not None and _REQUEST_ID.fullmatch(header):
-        return header.decode()
-    return f"req_{_process}{next(_numbers):x}"
+    return (given_id(header) or new_request_id()).decode()
+
+
+def given_id(header: bytes | None) -> bytes:
+    """Return the caller's request id if it is harmless to repeat, else nothing."""
+    return header if header is not None and _REQUEST_ID.fullmatch(header) else b""
+
+
+def new_request_id() -> bytes:
+    """Return a request id that nobody else has."""
+    return b"%b%x" % (_OWN_ID, next(_numbers))

@@ -8,21 +8,25 @@ time.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from gateway.api.operation import Operation
+from gateway.api.uses import Asking
 
 HEADS_MAX = 1_000
 HEAD_BYTES_MAX = 2_048
 """Heads remembered, and how long one may be; beyond the first the memory starts anew."""
 
 
-class Head(NamedTuple):
-    """What the bytes before a body say."""
+class Head(msgspec.Struct):
+    """What the bytes before a body say; ``asking`` is what they say of a plain call, once that is
+    known.
+    """
 
     operation: Operation
     headers: list[tuple[bytes, bytes]]
-    body_bytes: int
+    body_bytes: int = 0
+    asking: Asking | None = None
 
 
 class Heads:

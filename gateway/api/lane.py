@@ -22,14 +22,20 @@ from typing import Any, ClassVar, Final, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
-from gateway.api.errors import Reply
+from gateway.api.errors import JSON, Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.heads import Head, Heads
 from gateway.api.operation import Operation
-from gateway.api.plain import PlainCalls
+from gateway.api.plain import PlainCalls, usual
 from gateway.stepping import drive
 
 log = logging.getLogger(__name__)
+
+_USUAL: Final = b"%b%b: %b\r\nx-request-id: %%b\r\ncontent-length: %%d\r\n\r\n%%b" % (
+    STATUS_LINE[200],
+    *JSON,
+)
+"""The usual answer, but for request id, length and body."""
 
 _CLOSE: Final = b"connection: close\r\n"
 _BUSY: Final = math.inf
@@ -47,47 +53,40 @@ _NO_EVENT = _NoEvent()
 
 
 class _HotCall:
-    """A request on its way; the public names are those uvicorn's protocol uses of a cycle."""
+    """A request on its way, and a ``Caller``; the names without an underscore are those uvicorn's
+    protocol uses of a cycle, or the lane's.
+    """
 
     __slots__ = (
         "_protocol",
         "body",
         "disconnected",
-        "headers",
+        "head",
         "keep_alive",
-        "message_event",
         "more_body",
-        "operation",
         "response_complete",
         "size",
     )
 
-    def __init__(
-        self,
-        protocol: FastLane,
-        operation: Operation,
-        headers: list[tuple[bytes, bytes]],
-        *,
-        keep_alive: bool,
-    ) -> None:
+    message_event = _NO_EVENT
+
+    def __init__(self, protocol: FastLane, head: Head, *, keep_alive: bool) -> None:
         self._protocol = protocol
         self.size = 0
-        self.operation = operation
-        self.headers = headers
+        self.head = head
         self.keep_alive = keep_alive
-        self.body = bytearray()
+        self.body: bytes | bytearray = bytearray()
         self.more_body = True
         self.disconnected = False
         self.response_complete = False
-        self.message_event = _NO_EVENT
 
-    def take(self, data: bytes) -> None:
+    def keep(self, data: bytes) -> None:
         """Keep a part of the body, or only count it once there is too much."""
         self.size += len(data)
         if self.size <= self._protocol.body_bytes_max:
             self.body += data
         else:
-            self.body.clear()
+            self.body = bytearray()
 
     @property
     def is_endless(self) -> bool:
@@ -96,7 +95,8 @@ class _HotCall:
 
     def filled(self, rest: int) -> bool:
         """Whether so many bytes behind the head are its body as it is, and more may follow it."""
-        return self.keep_alive and not self.more_body and self.size == rest
+        is_whole = not self.more_body and self.size == rest
+        return is_whole and self.keep_alive and rest <= self._protocol.body_bytes_max
 
     def begin(self) -> None:
         """Answer; the body is complete."""
@@ -104,40 +104,49 @@ class _HotCall:
         if protocol.transport.is_closing():
             # Behind a request that was the last one, nothing is carried out.
             return
-        if protocol.plain is None or self.size > protocol.body_bytes_max:
-            self._begin_longer()
+        plain, head = protocol.plain, self.head
+        if plain is None or self.size > protocol.body_bytes_max:
+            self.go_longer()
+            return
+        if head.asking is None:
+            head.asking = plain.asking(head.operation, head.headers)
+        if head.asking is None:
+            self.go_longer()
         else:
-            body = bytes(self.body)
-            protocol.plain.begin(self.operation, self.headers, body, self._end, self._begin_longer)
+            plain.ask(head.asking, bytes(self.body), self)
 
-    def _begin_longer(self) -> None:
+    def go_longer(self) -> None:
+        """Answer by the exchange."""
+        head = self.head
         answer = self._protocol.exchange.answer(
-            self.operation, "POST", b"", self.headers, self._read_body
+            head.operation, "POST", b"", head.headers, self._read_body
         )
-        drive(answer, self._end, cast("Any", self._protocol.tasks))
+        drive(answer, self._done, cast("Any", self._protocol.tasks))
 
     async def _read_body(self) -> bytes:
         if self.size > self._protocol.body_bytes_max:
             raise body_too_large(self._protocol.body_bytes_max)
         return bytes(self.body)
 
-    def _end(self, reply: Reply | None, error: BaseException | None) -> None:
-        try:
-            self._give(reply, error)
-        except Exception:
-            # Nothing else would ever look at this connection again.
-            log.exception("an answer could not be given")
-            self._protocol.transport.abort()
-
-    def _give(self, reply: Reply | None, error: BaseException | None) -> None:
-        if self.disconnected or self._protocol.transport.is_closing():
+    def _done(self, reply: Reply | None, error: BaseException | None) -> None:
+        if reply is not None:
+            self.end(reply)
+        elif self._is_left():
             self.response_complete = True
-            return
-        if reply is None:
+        else:
             if not isinstance(error, ClientGoneError):
                 log.error("a hot call failed", exc_info=error)
             self._protocol.transport.close()
-            return
+
+    def take(self, request_id: bytes, body: bytes) -> None:
+        """Give the usual answer."""
+        if self.keep_alive:
+            self._give(_USUAL % (request_id, len(body), body))
+        else:
+            self.end(usual(request_id, body))
+
+    def end(self, reply: Reply) -> None:
+        """Give any answer."""
         lines = [STATUS_LINE[reply.status]]
         for name, value in reply.headers:
             lines += (name, b": ", value, b"\r\n")
@@ -145,11 +154,25 @@ class _HotCall:
         if not self.keep_alive:
             lines.append(_CLOSE)
         lines += (b"\r\n", reply.body)
+        self._give(b"".join(lines))
+
+    def _give(self, answer: bytes) -> None:
+        protocol = self._protocol
         self.response_complete = True
-        self._protocol.transport.write(b"".join(lines))
-        if not self.keep_alive:
-            self._protocol.transport.close()
-        self._protocol.on_response_complete()
+        if self._is_left():
+            return
+        try:
+            protocol.transport.write(answer)
+            if not self.keep_alive:
+                protocol.transport.close()
+            protocol.on_response_complete()
+        except Exception:
+            # Nothing else would ever look at this connection again.
+            log.exception("an answer could not be given")
+            protocol.transport.abort()
+
+    def _is_left(self) -> bool:
+        return self.disconnected or self._protocol.transport.is_closing()
 
 
 class FastLane(HttpToolsProtocol):
@@ -166,6 +189,8 @@ class FastLane(HttpToolsProtocol):
     """False when every request has to go through the parser."""
     _is_between = True
     """Whether the parser waits for the beginning of a request."""
+    _call: _HotCall | None = None
+    """Stands for one request with a known head after the other."""
 
     def data_received(self, data: bytes) -> None:
         """Take what came: a whole request with a head that is known, or anything else."""
@@ -174,19 +199,23 @@ class FastLane(HttpToolsProtocol):
         if not waits or not self.knows_heads:
             super().data_received(data)
             return
-        end = data.find(_HEAD_END) + len(_HEAD_END)
+        end = data.find(_HEAD_END) + 4
         head = self.heads.known.get(data[:end])
         if head is None or len(data) != end + head.body_bytes:
             super().data_received(data)
             call = cast("Any", self.cycle)
             if call is not before and isinstance(call, _HotCall) and call.filled(len(data) - end):
-                self.heads.remember(data[:end], Head(call.operation, call.headers, call.size))
+                call.head.body_bytes = call.size
+                self.heads.remember(data[:end], call.head)
             return
         self._idle_since = _BUSY
-        call = _HotCall(self, head.operation, head.headers, keep_alive=True)
+        call = self._call
+        if call is None:
+            call = self._call = _HotCall(self, head, keep_alive=True)
+            call.more_body = False
+        call.head, call.body = head, data[end:]
+        call.keep_alive, call.response_complete = True, False
         self.cycle = cast("Any", call)
-        call.take(data[end:])
-        call.more_body = False
         call.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -204,7 +233,8 @@ class FastLane(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -246,7 +276,8 @@ class FastLane(HttpToolsProtocol):
             self._leave_lane()
             return
         before = cast("Any", self.cycle)
-        call = _HotCall(self, operation, self.headers, keep_alive=self.parser.should_keep_alive())
+        head = Head(operation, self.headers)
+        call = _HotCall(self, head, keep_alive=self.parser.should_keep_alive())
         self.cycle = cast("Any", call)
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
@@ -265,7 +296,7 @@ class FastLane(HttpToolsProtocol):
         if not isinstance(call, _HotCall):
             super().on_body(body)
             return
-        call.take(body)
+        call.keep(body)
         if call.is_endless and call.more_body:
             call.keep_alive = False
             self.on_message_complete()

@@ -21,7 +21,13 @@ from msgspec import UNSET
 
 from gateway.amounts import format_units
 from gateway.engine.views import Part, breakdown_of, reset_of
-from gateway.messages.balances import Balance, CheckResponse, DeductionView, TrackResponse
+from gateway.messages.balances import (
+    Balance,
+    Breakdown,
+    CheckResponse,
+    DeductionView,
+    TrackResponse,
+)
 from gateway.rows import Kind, Row, decode_rows
 
 TEXTS_MAX = 20_000
@@ -93,12 +99,15 @@ class Source(NamedTuple):
 
 class Rows(NamedTuple):
     """The rows of one text; whether any of them is per entity, and whether any expires, permits
-    overage or has a price.
+    overage or has a price. ``alone`` is the form of a balance of which a single row is everything,
+    with its next reset open once more if it ``resets``; empty for any other rows.
     """
 
     sources: tuple[Source, ...] = ()
     has_slots: bool = False
     is_special: bool = False
+    alone: bytes = b""
+    resets: bool = False
 
 
 _NO_ROWS = Rows()
@@ -130,17 +139,17 @@ class Pieces:
         self._known: dict[bytes, Rows | None] = {}
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
         self._balance = _form(
-            Balance(
-                feature_id=feature_id,
-                granted=_OPEN,
-                remaining=_OPEN,
-                usage=_OPEN,
-                unlimited=False,
-                overage_allowed=_OPEN,
-                max_purchase=_OPEN,
-                next_reset_at=_OPEN,
-                breakdown=_OPEN,
-            )
+            self._shown(granted=_OPEN, overage_allowed=_OPEN, max_purchase=_OPEN, breakdown=_OPEN)
+        )
+
+    def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
+        return Balance(
+            feature_id=self.feature_id,
+            remaining=_OPEN,
+            usage=_OPEN,
+            unlimited=False,
+            next_reset_at=_OPEN,
+            **fields,
         )
 
     def number(self, units: int) -> bytes:
@@ -173,6 +182,7 @@ class Pieces:
         balance = self.balance(described, now_ms, entity_level=bool(scope.entity))
         if balance is None:
             return None
+        used = self.number(units)
         deductions = []
         for move in moved.split(b"\x03") if moved else ():
             _, line, delta, due = move.split(b"\x04")
@@ -180,22 +190,18 @@ class Pieces:
             if rows is None:
                 return None
             source = rows.sources[0]
-            value = self.number(int(delta))
-            deductions.append(
-                source.deduction % (_time(int(due)), value)
-                if source.resets
-                else source.deduction % value
-            )
-        told = (self.number(units), balance, b"[%b]" % b",".join(deductions))
+            value = used if int(delta) == units else self.number(int(delta))
+            more = (_time(int(due)), value) if source.resets else value
+            deductions.append(source.deduction % more)
+        told = (used, balance, b"[%b]" % b",".join(deductions))
         if scope.entity:
             return _TRACK_ENTITY % (*scope, *told)
         return _TRACK % (scope.customer, *told)
 
     def balance(self, described: bytes, now_ms: int, *, entity_level: bool) -> bytes | None:
         """Return the balance a description shows; None where it is not plain, or none is there."""
-        seen = described.split(b"\x04")
-        _, text, live, held, counts, own_text, own_live, slots = seen[:8]
-        rules, extras, own_rules, own_extras, rolled = seen[8:]
+        _, text, live, held, counts, own_text, own_live, slots, *rest = described.split(b"\x04")
+        rules, extras, own_rules, own_extras, rolled = rest
         # The holds of all, and what rolled over of entities, the customer's level alone shows.
         if rules or (own_rules or own_extras if entity_level else extras or _some(rolled)):
             return None
@@ -203,6 +209,9 @@ class Pieces:
         rows = self._rows(text)
         if own is None or rows is None:
             return None
+        one, numbers = (rows, live) if text else (own, own_live)
+        if one.alone and not (text and own_text if entity_level else held or own_text):
+            return self._alone(one, numbers)
         is_special = own.is_special or rows.is_special
         if entity_level:
             shown = _singles(own.sources, own_live) if own_text else []
@@ -224,6 +233,13 @@ class Pieces:
             return None
         return self._written(shown, together, is_special=is_special)
 
+    def _alone(self, rows: Rows, live: bytes) -> bytes:
+        units, _, _, _, due, _ = live.split()
+        used = int(units)
+        told = (self.number(max(0, rows.sources[0].grant - used)), self.number(used))
+        at = b"null" if due == b"0" else due
+        return rows.alone % ((*told, at, *told, at) if rows.resets else (*told, at, *told))
+
     def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
         number = self.number
         granted, remaining, usage, _ = together
@@ -235,10 +251,8 @@ class Pieces:
             usage += used
             if due and (not next_reset or due < next_reset):
                 next_reset = due
-            if source.resets:
-                items.append(source.item % (number(left), number(used), _time(due)))
-            else:
-                items.append(source.item % (number(left), number(used)))
+            told = (number(left), number(used))
+            items.append(source.item % ((*told, _time(due)) if source.resets else told))
         overage, cap = b"false", b"null"
         if is_special:
             overage = b"true" if any(one.overage for one, _, _, _ in shown) else b"false"
@@ -289,20 +303,26 @@ class Pieces:
             return None
         sources = tuple(self._source(row, 1) for row in rows)
         special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
-        return Rows(sources, any(one.is_slot for one in sources), special)
+        has_slots = any(one.is_slot for one in sources)
+        if len(sources) > 1 or special or has_slots:
+            return Rows(sources, has_slots, special)
+        alone = self._shown(
+            granted=msgspec.Raw(self.number(sources[0].grant)),
+            overage_allowed=False,
+            max_purchase=None,
+            breakdown=[self._item(rows[0], 1)],
+        )
+        return Rows(sources, alone=_form(alone), resets=sources[0].resets)
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document
         cap = document.max_purchase
-        item = breakdown_of(Part(row, copies, 0, 0, 0), self.precision)
-        item.remaining = item.usage = _OPEN
-        reset = reset_of(document.interval, document.interval_count, _OPEN)
-        item.reset = reset
+        item = self._item(row, copies)
         deduction = DeductionView(
             balance_id=row.id,
             feature_id=self.feature_id,
             plan_id=document.plan_id,
-            reset=reset,
+            reset=item.reset,
             value=_OPEN,
         )
         return Source(
@@ -313,10 +333,16 @@ class Pieces:
             overage=row.overage,
             is_priced=document.price is not None,
             cap=None if cap is None else cap * copies,
-            resets=reset is not None,
+            resets=item.reset is not None,
             item=_form(item),
             deduction=_form(deduction),
         )
+
+    def _item(self, row: Row, copies: int) -> Breakdown:
+        item = breakdown_of(Part(row, copies, 0, 0, 0), self.precision)
+        item.remaining = item.usage = _OPEN
+        item.reset = reset_of(row.document.interval, row.document.interval_count, _OPEN)
+        return item
 
 
 def _singles(sources: tuple[Source, ...], live: bytes) -> list[Shown]:

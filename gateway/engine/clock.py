@@ -18,7 +18,8 @@ class EnvironmentClock:
 
     def now_ms(self, env: str) -> int:
         """Return Unix milliseconds."""
-        return self.view(env).now if env == SANDBOX else self._wall.now_ms()
+        now_ms = self._wall.now_ms()
+        return now_ms + self._offset_ms() if env == SANDBOX else now_ms
 
     def view(self, env: str) -> ClockView:
         """Return the time of an environment and how far it is ahead of the machine's."""

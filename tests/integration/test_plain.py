@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,7 +14,7 @@ from gateway import metrics
 from gateway.api.errors import Reply
 from gateway.api.operation import Operation
 from gateway.api.operations import OPERATIONS
-from gateway.api.plain import PlainCalls
+from gateway.api.plain import PlainCalls, usual
 from gateway.app import Runtime, make_answers, make_plain
 from gateway.stepping import drive
 from tests.fixtures.app import KEY
@@ -29,6 +31,27 @@ class Way(NamedTuple):
     is_plain: bool
 
 
+class Caller:
+    """Takes what comes, whichever way."""
+
+    def __init__(self, came: asyncio.Future[Way], longer: Callable[[], Any]) -> None:
+        self._came = came
+        self._longer = longer
+
+    def take(self, request_id: bytes, body: bytes) -> None:
+        self.end(usual(request_id, body))
+
+    def end(self, reply: Reply) -> None:
+        self._came.set_result(Way(reply, is_plain=True))
+
+    def go_longer(self) -> None:
+        drive(self._longer(), self._end_longer)
+
+    def _end_longer(self, reply: Reply | None, error: BaseException | None) -> None:
+        assert reply is not None, error
+        self._came.set_result(Way(reply, is_plain=False))
+
+
 class Calls:
     """Both ways, on the same parts."""
 
@@ -43,15 +66,12 @@ class Calls:
         """Ask as the fast lane does."""
         operation, told = BY_NAME[name], [AUTHORIZED, *headers]
         came: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
-
-        def otherwise() -> None:
-            drive(self._longer(operation, told, body), lambda r, e: end(r, e, is_plain=False))
-
-        def end(reply: Reply | None, error: BaseException | None, *, is_plain: bool = True) -> None:
-            assert reply is not None, error
-            came.set_result(Way(reply, is_plain))
-
-        self.plain.begin(operation, told, body, end, otherwise)
+        caller = Caller(came, partial(self._longer, operation, told, body))
+        asking = self.plain.asking(operation, told)
+        if asking is None:
+            caller.go_longer()
+        else:
+            self.plain.ask(asking, body, caller)
         async with asyncio.timeout(20):
             return await came
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gateway.keys import customer_keys
 from gateway.scripts import Context, Part, Scripts, Status, Use
 from gateway.scripts import packed as module
-from gateway.scripts.packed import Packer, check_command, track_command
+from gateway.scripts.packed import Packer, check_command, check_of, track_command, track_of
 from gateway.scripts.rates import TICKET, Limit, Limits, Ticket
 
 ENV, PARTITIONS, KEY_ID = "sandbox", 64, "key_1"
@@ -78,8 +78,8 @@ def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     keys = customer_keys(ENV, customer, PARTITIONS)
     finish(scripts.check(keys, now_ms, entity, Part(feature, amount)))
     head = packer.head(ENV, customer, KEY_ID)
-    command = check_command(head, now_ms, entity.encode(), feature.encode(), amount)
-    assert command == packed_by_hiredis(client)
+    command = check_of(head, entity.encode(), feature.encode(), amount)
+    assert check_command(command, now_ms) == packed_by_hiredis(client)
 
 
 @given(
@@ -109,8 +109,9 @@ def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     use = Use(entity, [Part(feature, amount)], now_ms, properties=properties)
     finish(scripts.track(Context(keys, ENV, customer, request_id, now_ms), use))
     head = packer.head(ENV, customer, KEY_ID)
-    told = (request_id.encode(), now_ms, entity.encode(), properties.encode())
-    assert track_command(head, told, feature.encode(), amount) == packed_by_hiredis(client)
+    command = track_of(head, entity.encode(), properties.encode(), feature.encode(), amount)
+    sent = track_command(command, request_id.encode(), now_ms)
+    assert sent == packed_by_hiredis(client)
 
 
 def test_heads_are_remembered_by_environment_and_bounded(monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
