@@ -87,7 +87,9 @@ class Principals:
         self._ends_ms: int | None = None
 
     def known(self, authorization: bytes | None) -> Principal | None:
-        """Return who sent this header before, with a key that may do everything."""
+        """Return who sent this header before, with a key that may do everything: an object of the
+        newest catalog, so that another one says that the catalog may have changed.
+        """
         return self._free.get(authorization)
 
     def bound(self, authorization: bytes | None) -> Principal | None:
