@@ -213,10 +213,15 @@ class FastLane(HttpToolsProtocol):
         if call is None:
             call = self._call = _HotCall(self, head, keep_alive=True)
             call.more_body = False
-        call.head, call.body = head, data[end:]
-        call.keep_alive, call.response_complete = True, False
+        call.head = head
+        call.body = body = data[end:]
+        call.keep_alive = True
+        call.response_complete = False
         self.cycle = cast("Any", call)
-        call.begin()
+        if head.asking is None or self.plain is None:
+            call.begin()
+        else:
+            self.plain.ask(head.asking, body, call)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""

@@ -61,7 +61,7 @@ def _forms_of_answers(entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - 
         entity_id=entity_id,
         value=_OPEN,
         balance=_OPEN,
-        deductions=_OPEN,
+        deductions=[_OPEN],
     )
     return _form(check), _form(track)
 
@@ -139,7 +139,7 @@ class Pieces:
         self._known: dict[bytes, Rows | None] = {}
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
         self._balance = _form(
-            self._shown(granted=_OPEN, overage_allowed=_OPEN, max_purchase=_OPEN, breakdown=_OPEN)
+            self._shown(granted=_OPEN, overage_allowed=_OPEN, max_purchase=_OPEN, breakdown=[_OPEN])
         )
 
     def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
@@ -193,10 +193,10 @@ class Pieces:
             value = used if int(delta) == units else self.number(int(delta))
             more = (_time(int(due)), value) if source.resets else value
             deductions.append(source.deduction % more)
-        told = (used, balance, b"[%b]" % b",".join(deductions))
-        if scope.entity:
-            return _TRACK_ENTITY % (*scope, *told)
-        return _TRACK % (scope.customer, *told)
+        customer, entity = scope
+        if entity:
+            return _TRACK_ENTITY % (customer, entity, used, balance, b",".join(deductions))
+        return _TRACK % (customer, used, balance, b",".join(deductions))
 
     def balance(self, described: bytes, now_ms: int, *, entity_level: bool) -> bytes | None:
         """Return the balance a description shows; None where it is not plain, or none is there."""
@@ -205,8 +205,8 @@ class Pieces:
         # The holds of all, and what rolled over of entities, the customer's level alone shows.
         if rules or (own_rules or own_extras if entity_level else extras or _some(rolled)):
             return None
-        own = self._rows(own_text)
-        rows = self._rows(text)
+        own = self._rows(own_text) if own_text else _NO_ROWS
+        rows = self._rows(text) if text else _NO_ROWS
         if own is None or rows is None:
             return None
         one, numbers = (rows, live) if text else (own, own_live)
@@ -267,12 +267,10 @@ class Pieces:
             overage,
             cap,
             _time(next_reset),
-            b"[%b]" % b",".join(items),
+            b",".join(items),
         )
 
     def _rows(self, text: bytes) -> Rows | None:
-        if not text:
-            return _NO_ROWS
         try:
             return self._known[text]
         except KeyError:
