@@ -118,8 +118,8 @@ class EntityRef(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of ids, newest first. ``total`` counts all that match; ``next_cursor`` is None on
-    the last page.
+    """One page of ids in the order asked for. ``total`` counts all that match; ``next_cursor`` is
+    None on the last page.
     """
 
     items: list[tuple[str, str]]
@@ -129,7 +129,8 @@ class Page(NamedTuple):
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filters of ``customers.list`` and ``entities.list``; ``cursor`` and ``offset`` exclude each
-    other. One of ``plans`` must be held, and be of the ``status``, active or scheduled.
+    other. One of ``plans`` must be held, and be of the ``status``, active or scheduled. Customers
+    alone are asked for by ``created``, the first and the last time of it, and ``oldest_first``.
     """
 
     env: str
@@ -140,6 +141,9 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     search: str | None = None
     plans: tuple[PlanFilter, ...] = ()
     status: str | None = None
+    processors: tuple[str, ...] = ()
+    created: tuple[int | None, int | None] = (None, None)
+    oldest_first: bool = False
 
 
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,7 +281,7 @@ class Reader(BalanceReader, HolderReader, Protocol):
         """Return the customers that have an open lock with this id, at most two."""
 
     async def list_customers(self, query: ListQuery) -> Page:
-        """Return (customer_id, "") pairs, newest first. Raises ``InvalidCursorError``."""
+        """Return (customer_id, "") pairs. Raises ``InvalidCursorError``."""
 
     async def list_entities(self, query: ListQuery) -> Page:
         """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""

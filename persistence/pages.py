@@ -1,7 +1,7 @@
 """Cursors of lists: opaque to callers, the sort key of the last item to us.
 
-A cursor names its list, so one from another endpoint is refused, and every part has bounds, so a
-made-up one never reaches SQL.
+A cursor names its list and, where there are two, its order, so one from elsewhere is refused; every
+part has bounds, so a made-up one never reaches SQL.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ class CustomerKey(NamedTuple):
     created_at: _Number
     internal_id: _Name
     kind: Literal["customer"] = "customer"
+
+
+class OldestCustomerKey(NamedTuple):
+    """Where a customer stands in ``customers.list`` when the oldest come first."""
+
+    created_at: _Number
+    internal_id: _Name
+    kind: Literal["oldest_customer"] = "oldest_customer"
 
 
 class EntityKey(NamedTuple):
@@ -53,10 +61,11 @@ class BalanceKey(NamedTuple):
     kind: Literal["balance"] = "balance"
 
 
-_Key = TypeVar("_Key", CustomerKey, EntityKey, EventKey, BalanceKey)
+Key = CustomerKey | OldestCustomerKey | EntityKey | EventKey | BalanceKey
+_Key = TypeVar("_Key", bound=Key)
 
 
-def encode_cursor(key: CustomerKey | EntityKey | EventKey | BalanceKey) -> str:
+def encode_cursor(key: Key) -> str:
     """Return the cursor that continues after an item."""
     return urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 

@@ -14,16 +14,11 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
-    ColumnElement,
     Connection,
     Engine,
     Row,
-    Select,
-    exists,
     func,
-    or_,
     select,
-    tuple_,
 )
 
 from gateway.documents import ACTIVE, SCHEDULED
@@ -35,10 +30,8 @@ from gateway.ports import (
     EventPage,
     EventQuery,
     EventRecord,
-    ListQuery,
     LoadResult,
     LockImage,
-    Page,
     RowImage,
     SlotImage,
     Usage,
@@ -61,10 +54,11 @@ from persistence.models import (
     Subscription,
     UsageWindow,
 )
-from persistence.pages import CustomerKey, EntityKey, EventKey, decode_cursor, encode_cursor
+from persistence.pages import EventKey, decode_cursor, encode_cursor
 from persistence.store import read_cursors
 from persistence.stream_ids import BEGINNING
-from persistence.subscriptions import Holders, plans_held
+from persistence.subject_lists import SubjectLists, page_of
+from persistence.subscriptions import Holders
 
 _Row = Row[*tuple[Any, ...]]
 _Rows = Sequence[_Row]
@@ -73,7 +67,7 @@ _Key = Sequence[ColumnClause[Any]]
 _HELD = (ACTIVE, SCHEDULED)
 
 
-class SqlReader(BalanceLists, Holders):
+class SqlReader(BalanceLists, Holders, SubjectLists):
     """``gateway.ports.Reader`` on SQL."""
 
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
@@ -87,14 +81,6 @@ class SqlReader(BalanceLists, Holders):
     async def find_lock(self, env: str, lock_id: str) -> list[str]:
         """Return the customers that have an open lock with this id, at most two."""
         return await self._database.run(partial(_find_lock, env, lock_id))
-
-    async def list_customers(self, query: ListQuery) -> Page:
-        """Return (customer_id, "") pairs, newest first. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_customers, query))
-
-    async def list_entities(self, query: ListQuery) -> Page:
-        """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_entities, query))
 
     async def list_events(self, query: EventQuery) -> EventPage:
         """Return events, newest first. Raises ``InvalidCursorError``."""
@@ -256,78 +242,6 @@ def _find_entity(env: str, entity_id: str, engine: Engine) -> list[EntityRef]:
         return [EntityRef(*row) for row in connection.execute(statement)]
 
 
-def _list_customers(query: ListQuery, engine: Engine) -> Page:
-    where = [Customer.env == query.env, Customer.deleted_at.is_(None)]
-    if query.customer_id is not None:
-        where.append(Customer.id == query.customer_id)
-    if query.search is not None:
-        where.append(_mentions(query.search, Customer.id, Customer.name, Customer.email))
-    if query.plans or query.status:
-        held = Subscription.internal_id == Customer.internal_id
-        where.append(exists().where(held, *plans_held(query)))
-    key = (Customer.created_at, Customer.internal_id)
-    statement = select(Customer.id, *key).where(*where)
-    after = decode_cursor(query.cursor, CustomerKey) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows, total = _page(connection, statement, key, after, query)
-    items = [(row.id, "") for row in rows[: query.limit]]
-    if len(rows) <= query.limit:
-        return Page(items, None, total)
-    last = rows[query.limit - 1]
-    return Page(items, encode_cursor(CustomerKey(last.created_at, last.internal_id)), total)
-
-
-def _list_entities(query: ListQuery, engine: Engine) -> Page:
-    where = [
-        Entity.env == query.env,
-        Entity.deleted_at.is_(None),
-        Customer.deleted_at.is_(None),
-    ]
-    if query.customer_id is not None:
-        where.append(Customer.id == query.customer_id)
-    if query.search is not None:
-        where.append(_mentions(query.search, Entity.entity_id, Entity.name))
-    if query.plans or query.status:
-        held = Subscription.internal_id == Entity.internal_id
-        own = Subscription.entity_id == Entity.entity_id
-        where.append(exists().where(held, own, *plans_held(query)))
-    key = (Entity.created_at, Entity.internal_id, Entity.number)
-    statement = (
-        select(Customer.id, Entity.entity_id, *key)
-        .join(Customer, Customer.internal_id == Entity.internal_id)
-        .where(*where)
-    )
-    after = decode_cursor(query.cursor, EntityKey) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows, total = _page(connection, statement, key, after, query)
-    items = [(row.id, row.entity_id) for row in rows[: query.limit]]
-    if len(rows) <= query.limit:
-        return Page(items, None, total)
-    last = rows[query.limit - 1]
-    place = EntityKey(last.created_at, last.internal_id, last.number)
-    return Page(items, encode_cursor(place), total)
-
-
-def _mentions(search: str, *columns: Any) -> ColumnElement[bool]:  # noqa: ANN401 - mapped columns
-    return or_(*(column.icontains(search, autoescape=True) for column in columns))
-
-
-def _page(
-    connection: Connection,
-    statement: Select[*tuple[Any, ...]],
-    key: _Key,
-    after: CustomerKey | EntityKey | EventKey | None,
-    query: ListQuery | EventQuery,
-) -> tuple[_Rows, int]:
-    """Return up to one row more than the limit, and how many match without the cursor."""
-    total = connection.scalars(select(func.count()).select_from(statement.subquery())).one()
-    newest = statement.order_by(*(column.desc() for column in key))
-    if after:
-        newest = newest.where(tuple_(*key) < tuple_(*after[: len(key)]))
-    page = newest.limit(query.limit + 1).offset(query.offset)
-    return connection.execute(page).all(), total
-
-
 def _list_events(query: EventQuery, engine: Engine) -> EventPage:
     key = (Event.timestamp_ms, Event.id)
     statement = select(
@@ -342,7 +256,7 @@ def _list_events(query: EventQuery, engine: Engine) -> EventPage:
     ).where(*event_filters(query, engine.dialect.name))
     after = decode_cursor(query.cursor, EventKey) if query.cursor else None
     with read_transaction(engine) as connection:
-        rows, total = _page(connection, statement, key, after, query)
+        rows, total = page_of(connection, statement, key, after, query)
         shown = rows[: query.limit]
         deductions = _load_deductions(connection, [row.id for row in shown])
     items = [_event_record(row, deductions.get(row.id, [])) for row in shown]

@@ -99,14 +99,16 @@ OPERATIONS = (
         name="customers.list",
         summary="List customers",
         description=(
-            "Newest first. From version 2.3 on, pass `next_cursor` as `start_cursor` until it is "
-            "null; before, use `offset`."
+            "Newest first, or oldest first with `sort_order` `asc`. From version 2.3 on, pass "
+            "`next_cursor` as `start_cursor`, with the same `sort_order`, until it is null; "
+            "before, use `offset`. No customer has a payment processor: filtered by one, the list "
+            "is empty."
         ),
         request=CustomerListRequest,
         response=CustomerListResponse,
         handle=_list,
         rule=rules.customer_list,
-        errors=(errors.InvalidCursorError, errors.NotSupportedError),
+        errors=(errors.InvalidCursorError,),
         example=EXAMPLES["customers.list"],
         reads=always,
     ),

@@ -96,7 +96,8 @@ OPERATIONS = (
         summary="List entities",
         description=(
             "Newest first, of one customer or of all. From version 2.3 on, pass `next_cursor` as "
-            "`start_cursor` until it is null; before, use `offset`."
+            "`start_cursor` until it is null; before, use `offset`. No customer has a payment "
+            "processor: filtered by one, the list is empty."
         ),
         request=EntityListRequest,
         response=EntityListResponse,
@@ -105,7 +106,6 @@ OPERATIONS = (
         errors=(
             errors.InvalidCursorError,
             errors.CustomerNotFoundError,
-            errors.NotSupportedError,
         ),
         example=EXAMPLES["entities.list"],
         reads=always,

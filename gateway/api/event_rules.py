@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from gateway.api.operation import Call
     from gateway.messages.events import AggregateRequest, EventListRequest
 
-TIME_MS_MAX = 10**14
-"""Latest end of a range, in the year 5138."""
-
 MAX_GROUPS_MAX = 250
 """Groups an answer may show by name."""
 
@@ -93,8 +90,8 @@ def _selection(request: AggregateRequest | EventListRequest) -> None:
 def _range(request: AggregateRequest | EventListRequest) -> None:
     custom = request.custom_range
     if custom is not None:
-        start = shapes.whole(custom.start, "custom_range.start", 0, TIME_MS_MAX)
-        end = shapes.whole(custom.end, "custom_range.end", 0, TIME_MS_MAX)
+        start = shapes.whole(custom.start, "custom_range.start", 0, shapes.TIME_MS_MAX)
+        end = shapes.whole(custom.end, "custom_range.end", 0, shapes.TIME_MS_MAX)
         if start is not None and end is not None and start >= end:
             raise InvalidInputsError("custom_range: start must be before end")
         custom.start, custom.end = start, end

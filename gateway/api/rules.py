@@ -13,7 +13,7 @@ import msgspec
 from gateway.api import shapes
 from gateway.api.operation import Call
 from gateway.engine.claims import KEY_MAX
-from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
+from gateway.errors import InvalidInputsError, InvalidRequestError
 from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
 from gateway.messages.common import ID_MAX, JsonObject, given, integer
 from gateway.messages.customers import (
@@ -57,6 +57,8 @@ OFFSET_MAX = 10_000_000
 FUTURE_MS_MAX = 5_000
 """How far a clock of the caller may run ahead of ours."""
 
+SORT_ORDERS = ("asc", "desc")
+PROCESSORS = ("stripe", "revenuecat", "vercel")
 FINALIZE_ACTIONS = ("confirm", "release")
 
 LOCK_ID_MAX = 256
@@ -139,12 +141,15 @@ def customer_update(_: Call, request: CustomerUpdateRequest) -> None:
 
 def customer_list(call: Call, request: CustomerListRequest) -> None:
     """``customers.list``."""
-    if given(request.created_at_range):
-        raise NotSupportedError("created_at_range: filtering by it is not supported")
+    created = request.created_at_range
+    if created is not None:
+        start = shapes.whole(created.start, "created_at_range.start", 0, shapes.TIME_MS_MAX)
+        end = shapes.whole(created.end, "created_at_range.end", 0, shapes.TIME_MS_MAX)
+        if start is not None and end is not None and start > end:
+            raise InvalidInputsError("created_at_range: start must not be after end")
+        created.start, created.end = start, end
     if request.sort_order is not None:
-        shapes.one_of(request.sort_order, ("asc", "desc"), "sort_order")
-        if request.sort_order == "asc":
-            raise NotSupportedError("sort_order: lists are newest first")
+        shapes.one_of(request.sort_order, SORT_ORDERS, "sort_order")
     _subject_filters(request)
     page(call, request)
 
@@ -318,8 +323,8 @@ def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
             raise InvalidInputsError(f"plans.{index}.id: must be a string")
         shapes.plan_id(plan_id, f"plans.{index}.id")
         _versions(plan.get("versions"), f"plans.{index}.versions")
-    if request.processors:
-        raise NotSupportedError("processors: filtering by it is not supported")
+    for index, processor in enumerate(request.processors or ()):
+        shapes.one_of(processor, PROCESSORS, f"processors.{index}")
     if request.subscription_status is not None:
         statuses = ("active", "scheduled")
         shapes.one_of(request.subscription_status, statuses, "subscription_status")

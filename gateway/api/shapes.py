@@ -29,6 +29,9 @@ DOCUMENT_DEPTH_MAX = 64
 LIST_MAX = 100
 """Elements of a list in a request that states no other maximum."""
 
+TIME_MS_MAX = 10**14
+"""Latest end of a range of times, in the year 5138."""
+
 CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
 PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
 TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")

@@ -19,7 +19,8 @@ from gateway.engine.portraits import (
     page_of,
 )
 from gateway.errors import CustomerNotFoundError, NotSupportedError
-from gateway.messages.customers import CustomerListResponse, CustomerView
+from gateway.messages.common import integer
+from gateway.messages.customers import CreatedAtRange, CustomerListResponse, CustomerView
 from gateway.messages.subjects import CustomerData
 from gateway.ports import ListQuery
 from gateway.scripts import Status
@@ -107,11 +108,17 @@ class Customers(Creation):
     async def list_customers(
         self, env: str, request: CustomerListRequest, *, cursor_paging: bool
     ) -> CustomerListResponse:
-        """Return one page of customers, newest first."""
+        """Return one page of customers."""
         await self.subjects.caught_up()
+        created = request.created_at_range or CreatedAtRange()
         query = ListQuery(
             env=env,
             search=request.search,
+            created=(
+                integer(created.start, field="created_at_range.start"),
+                integer(created.end, field="created_at_range.end"),
+            ),
+            oldest_first=request.sort_order == "asc",
             **page_of(request, cursor_paging=cursor_paging)._asdict(),
         )
         page = await self.reader.list_customers(query)

@@ -265,6 +265,7 @@ class PageArguments(NamedTuple):
     offset: int
     plans: tuple[PlanFilter, ...]
     status: str | None
+    processors: tuple[str, ...]
 
 
 def page_of(
@@ -276,7 +277,7 @@ def page_of(
         PlanFilter(str(plan["id"]), tuple(map(int, plan.get("versions") or ())))
         for plan in request.plans or ()
     )
-    held = (plans, request.subscription_status)
+    held = (plans, request.subscription_status, tuple(request.processors or ()))
     if cursor_paging:
         return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, *held)
     offset = integer(request.offset, field="offset")

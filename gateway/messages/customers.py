@@ -46,14 +46,23 @@ class CustomerDeleteRequest(msgspec.Struct, kw_only=True):
     delete_in_stripe: bool | None = None
 
 
+class CreatedAtRange(msgspec.Struct, kw_only=True):
+    """Unix milliseconds, both inclusive; what is left out is open."""
+
+    start: Integer | None = None
+    end: Integer | None = None
+
+
 class CustomerListRequest(msgspec.Struct, kw_only=True):
-    """Page through customers, newest first; ``start_cursor`` from 2.3 on, ``offset`` before."""
+    """Page through customers, newest first unless ``sort_order`` is ``asc``; ``start_cursor`` from
+    2.3 on, ``offset`` before.
+    """
 
     search: str | None = None
     plans: list[JsonObject] | None = None
     subscription_status: str | None = None
     processors: list[str] | None = None
-    created_at_range: Json = msgspec.field(default_factory=msgspec.Raw)
+    created_at_range: CreatedAtRange | None = None
     sort_order: str | None = None
     start_cursor: str | None = None
     offset: Integer | None = None

@@ -92,7 +92,7 @@ _FIELDS: dict[str, Json] = {
     "ends_at": _whole(0, billing_rules.TIME_MAX),
     "overage_behavior": {"enum": [*rules.OVERAGE_BEHAVIORS]},
     "action": {"enum": [*rules.FINALIZE_ACTIONS]},
-    "sort_order": {"enum": ["asc", "desc"]},
+    "sort_order": {"enum": [*rules.SORT_ORDERS]},
     "subscription_status": {"enum": ["active", "scheduled"]},
     "range": {"enum": [*event_rules.RANGES]},
     "bin_size": {"enum": [*BIN_SIZES]},
@@ -110,7 +110,7 @@ _FIELDS: dict[str, Json] = {
     "update_variant_ids": _listed(shapes.LIST_MAX),
     "expand": _listed(shapes.LIST_MAX),
     "plans": _listed(shapes.LIST_MAX),
-    "processors": _listed(shapes.LIST_MAX),
+    "processors": _listed(shapes.LIST_MAX, items={"type": "string", "enum": [*rules.PROCESSORS]}),
 }
 """What is asked of a field, wherever it stands in a request."""
 
@@ -125,8 +125,10 @@ _APART: dict[tuple[str, str], Json] = {
     ("BalanceUpdateRequest", "expires_at"): _TIME,
     ("BalanceUpdateRequest", "next_reset_at"): _TIME,
     ("BalanceListRequest", "limit"): _whole(1, grant_rules.LISTED_MAX),
-    ("TimeRange", "start"): _whole(0, event_rules.TIME_MS_MAX),
-    ("TimeRange", "end"): _whole(0, event_rules.TIME_MS_MAX),
+    ("TimeRange", "start"): _whole(0, shapes.TIME_MS_MAX),
+    ("TimeRange", "end"): _whole(0, shapes.TIME_MS_MAX),
+    ("CreatedAtRange", "start"): _whole(0, shapes.TIME_MS_MAX),
+    ("CreatedAtRange", "end"): _whole(0, shapes.TIME_MS_MAX),
     ("LockRequest", "enabled"): {"enum": [True]},
     ("EntityFields", "id"): _ID,
     ("CheckOf", "feature_id"): _text(ID_MAX),

@@ -14,6 +14,7 @@ from persistence.pages import (
     CustomerKey,
     EntityKey,
     EventKey,
+    OldestCustomerKey,
     decode_cursor,
     encode_cursor,
 )
@@ -33,6 +34,15 @@ def test_cursor_round_trip(at_ms: int, name: str) -> None:
 def test_junk_raises_nothing_else(text: str) -> None:
     with pytest.raises(InvalidCursorError):
         decode_cursor(text, EventKey)
+
+
+def test_cursor_of_another_order_is_refused() -> None:
+    newest, oldest = CustomerKey(1, "cus_1"), OldestCustomerKey(1, "cus_1")
+    assert decode_cursor(encode_cursor(oldest), OldestCustomerKey) == oldest
+    with pytest.raises(InvalidCursorError):
+        decode_cursor(encode_cursor(newest), OldestCustomerKey)
+    with pytest.raises(InvalidCursorError):
+        decode_cursor(encode_cursor(oldest), CustomerKey)
 
 
 def test_cursor_of_another_list_is_refused() -> None:

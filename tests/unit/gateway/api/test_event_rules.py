@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from gateway.api import event_rules
-from gateway.api.event_rules import GROUPS, MAX_GROUPS_MAX, RANGES, TIME_MS_MAX
+from gateway.api.event_rules import GROUPS, MAX_GROUPS_MAX, RANGES
 from gateway.api.operation import Call
+from gateway.api.shapes import TIME_MS_MAX
 from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.events import FILTERS_MAX, AggregateRequest, EventListRequest
 

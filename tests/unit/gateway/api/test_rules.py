@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api import rules
+from gateway.api import rules, shapes
 from gateway.api.operation import Call
 from gateway.api.versions import Version
 from gateway.errors import InvalidInputsError
 from gateway.messages.balances import TrackRequest
-from gateway.messages.customers import CustomerListRequest
+from gateway.messages.customers import CreatedAtRange, CustomerListRequest
+from gateway.messages.entities import EntityListRequest
 
 CALL = Call(request_id="r", env="sandbox", now_ms=1_000_000)
 
@@ -74,3 +75,25 @@ def test_a_page_is_as_large_as_its_version_allows(version: Version, most: int) -
     rules.customer_list(call, CustomerListRequest(limit=most))
     with pytest.raises(InvalidInputsError, match=f"limit: must be 1 to {most}"):
         rules.customer_list(call, CustomerListRequest(limit=most + 1))
+
+
+def test_a_range_of_creation_is_of_integers_and_open_where_nothing_is_said() -> None:
+    request = CustomerListRequest(created_at_range=CreatedAtRange(start=5.0))
+
+    rules.customer_list(CALL, request)
+
+    assert request.created_at_range == CreatedAtRange(start=5, end=None)
+    assert isinstance(request.created_at_range.start, int)
+
+
+@pytest.mark.parametrize(("start", "end"), [(None, None), (7, 7), (0, shapes.TIME_MS_MAX)])
+def test_both_ends_of_a_range_of_creation_are_in_it(start: int | None, end: int | None) -> None:
+    asked = CreatedAtRange(start=start, end=end)
+    rules.customer_list(CALL, CustomerListRequest(created_at_range=asked))
+
+
+def test_a_processor_is_one_of_those_there_are() -> None:
+    rules.customer_list(CALL, CustomerListRequest(processors=[*rules.PROCESSORS]))
+    rules.entity_list(CALL, EntityListRequest(processors=[*rules.PROCESSORS]))
+    with pytest.raises(InvalidInputsError, match=r"processors\.1: must be one of stripe"):
+        rules.entity_list(CALL, EntityListRequest(processors=["vercel", "paper"]))
