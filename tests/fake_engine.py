@@ -31,6 +31,7 @@ from gateway.messages.billing import (
     AttachPreview,
     AttachRequest,
     AttachResponse,
+    MultiAttachRequest,
     SubscriptionUpdateRequest,
     UpdatePreview,
 )
@@ -192,6 +193,15 @@ class FakeEngine:
 
     async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview:
         await self.attach(env, request)
+        return AttachPreview(**_NO_CHANGE)
+
+    async def multi_attach(self, env: str, request: MultiAttachRequest) -> AttachResponse:
+        for one in request.each():
+            await self.attach(env, one)
+        return AttachResponse(customer_id=request.customer_id)
+
+    async def preview_multi_attach(self, env: str, request: MultiAttachRequest) -> AttachPreview:
+        await self.multi_attach(env, request)
         return AttachPreview(**_NO_CHANGE)
 
     async def update_subscription(

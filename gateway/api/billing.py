@@ -10,6 +10,7 @@ from gateway.messages.billing import (
     AttachPreview,
     AttachRequest,
     AttachResponse,
+    MultiAttachRequest,
     SubscriptionUpdateRequest,
     UpdatePreview,
 )
@@ -21,6 +22,18 @@ async def _attach(services: Services, call: Call, request: AttachRequest) -> Att
 
 async def _preview_attach(services: Services, call: Call, request: AttachRequest) -> AttachPreview:
     return await services.engine.preview_attach(call.env, request)
+
+
+async def _multi_attach(
+    services: Services, call: Call, request: MultiAttachRequest
+) -> AttachResponse:
+    return await services.engine.multi_attach(call.env, request)
+
+
+async def _preview_multi_attach(
+    services: Services, call: Call, request: MultiAttachRequest
+) -> AttachPreview:
+    return await services.engine.preview_multi_attach(call.env, request)
 
 
 async def _update(
@@ -45,12 +58,8 @@ _EITHER = (
     errors.InvalidRequestError,
     errors.NotSupportedError,
 )
-_ATTACH = (
-    *_EITHER,
-    errors.PlanAttachedError,
-    errors.SubscriptionExistsError,
-    errors.FeatureLimitError,
-)
+_MULTI_ATTACH = (*_EITHER, errors.SubscriptionExistsError, errors.FeatureLimitError)
+_ATTACH = (*_MULTI_ATTACH, errors.PlanAttachedError)
 _UPDATE = (*_EITHER, errors.SubscriptionNotFoundError, errors.InvalidOptionsError)
 
 OPERATIONS = (
@@ -84,6 +93,36 @@ OPERATIONS = (
         rule=rules.attach,
         errors=_ATTACH,
         example=BILLING_EXAMPLES["billing.preview_attach"],
+        reads=always,
+    ),
+    Operation(
+        name="billing.multi_attach",
+        summary="Attach several plans",
+        description=(
+            "Gives several plans to a customer or to one entity in one step, all of them or none, "
+            "without payment. They begin at once, a step down too, unless `starts_at` says "
+            "otherwise. A plan that is held, and two main plans of one group, are refused."
+        ),
+        request=MultiAttachRequest,
+        response=AttachResponse,
+        handle=_multi_attach,
+        rule=rules.multi_attach,
+        errors=_MULTI_ATTACH,
+        example=BILLING_EXAMPLES["billing.multi_attach"],
+    ),
+    Operation(
+        name="billing.preview_multi_attach",
+        summary="Preview an attach of several plans",
+        description=(
+            "Says what `billing.multi_attach` would do, and what the prices come to for the rest "
+            "of the cycle. Nothing is changed, and nothing is ever charged."
+        ),
+        request=MultiAttachRequest,
+        response=AttachPreview,
+        handle=_preview_multi_attach,
+        rule=rules.multi_attach,
+        errors=_MULTI_ATTACH,
+        example=BILLING_EXAMPLES["billing.preview_multi_attach"],
         reads=always,
     ),
     Operation(

@@ -6,6 +6,7 @@ from gateway.api.examples import CREATED_AT, PLAN, RESETS_AT, Json
 from gateway.api.operation import Example
 
 _NAMED: Json = {"customer_id": "cus_123", "plan_id": "team"}
+_SEVERAL: Json = {"customer_id": "cus_123", "plans": [{"plan_id": "team"}]}
 _DONE: Json = {"customer_id": "cus_123", "payment_url": None}
 
 
@@ -51,6 +52,11 @@ BILLING_EXAMPLES: dict[str, Example] = {
     "billing.attach": Example(_NAMED, _DONE),
     "billing.preview_attach": Example(
         _NAMED,
+        _preview(20, incoming=[_plan()], redirect_to_checkout=False, checkout_type=None),
+    ),
+    "billing.multi_attach": Example(_SEVERAL, _DONE),
+    "billing.preview_multi_attach": Example(
+        _SEVERAL,
         _preview(20, incoming=[_plan()], redirect_to_checkout=False, checkout_type=None),
     ),
     "billing.update": Example({**_NAMED, "cancel_action": "cancel_end_of_cycle"}, _DONE),

@@ -59,6 +59,8 @@ class _Switch(msgspec.Struct):
 
 _switch = msgspec.json.Decoder(_Switch).decode
 
+_Request = wire.AttachRequest | wire.SubscriptionUpdateRequest | wire.MultiAttachRequest
+
 
 def attach(_: Call, request: wire.AttachRequest) -> None:
     """``billing.attach`` and ``billing.preview_attach``."""
@@ -70,6 +72,43 @@ def attach(_: Call, request: wire.AttachRequest) -> None:
     request.ends_at = shapes.whole(request.ends_at, "ends_at", 0, TIME_MAX)
     _carry_over(request.carry_over_balances, "carry_over_balances")
     subject_data(request.customer_data, request.entity_data)
+
+
+def multi_attach(_: Call, request: wire.MultiAttachRequest) -> None:
+    """``billing.multi_attach`` and ``billing.preview_multi_attach``. Leaves the one entity that all
+    plans are for in the request.
+    """
+    _charging(request)
+    request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
+    subject_data(request.customer_data, request.entity_data)
+    shapes.length(request.plans, "plans")
+    known: set[str] = set()
+    for index, plan in enumerate(request.plans):
+        prefix = f"plans.{index}."
+        shapes.plan_id(plan.plan_id, f"{prefix}plan_id")
+        _terms(plan, prefix)
+        if plan.subscription_id is not None:
+            if plan.subscription_id in known:
+                raise InvalidInputsError(f"{prefix}subscription_id: is given twice")
+            known.add(plan.subscription_id)
+    _one_scope(request)
+
+
+def _one_scope(request: wire.MultiAttachRequest) -> None:
+    entities = [
+        request.entity_id if plan.entity_id is msgspec.UNSET else plan.entity_id
+        for plan in request.plans
+    ]
+    for index, entity_id in enumerate(entities):
+        field = f"plans.{index}.entity_id"
+        if entity_id is not None:
+            shapes.text_id(entity_id, field)
+        if entity_id != entities[0]:
+            raise NotSupportedError(
+                f"{field}: all plans must be for the customer or for one entity; attach those of "
+                "others by themselves"
+            )
+    request.entity_id = entities[0]
 
 
 def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
@@ -114,27 +153,46 @@ def plan_delete(_: Call, request: PlanDeleteRequest) -> None:
 
 
 def _billing(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> None:
+    _charging(request)
+    _terms(request)
+    _carry_over(request.carry_over_usages, "carry_over_usages")
+
+
+def _charging(request: _Request) -> None:
     shapes.customer_id(request.customer_id)
-    shapes.text_ids(entity_id=request.entity_id, subscription_id=request.subscription_id)
-    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
-    for field in UNPAID:
-        if not _is_off(bytes(getattr(request, field, b""))):
-            raise NotSupportedError(
-                f"{field}: is not supported; plans change without a payment provider"
-            )
+    shapes.text_ids(entity_id=request.entity_id)
+    _unpaid(request)
     if request.proration_behavior is not None:
         shapes.one_of(request.proration_behavior, wire.PRORATIONS, "proration_behavior")
     _anchor(request)
-    shapes.length(request.feature_quantities, "feature_quantities")
-    for index, quantity in enumerate(request.feature_quantities or ()):
-        shapes.text_id(quantity.feature_id, f"feature_quantities.{index}.feature_id")
-        field = f"feature_quantities.{index}.quantity"
+
+
+def _terms(
+    plan: wire.AttachRequest | wire.SubscriptionUpdateRequest | wire.PlanToAttach, prefix: str = ""
+) -> None:
+    """What is asked of one plan; ``prefix`` is where it stands."""
+    if plan.subscription_id is not None:
+        shapes.text_id(plan.subscription_id, f"{prefix}subscription_id")
+    plan.version = shapes.whole(plan.version, f"{prefix}version", 1, VERSION_MAX)
+    _unpaid(plan, prefix)
+    listed = f"{prefix}feature_quantities"
+    shapes.length(plan.feature_quantities, listed)
+    for index, quantity in enumerate(plan.feature_quantities or ()):
+        shapes.text_id(quantity.feature_id, f"{listed}.{index}.feature_id")
+        field = f"{listed}.{index}.quantity"
         shapes.number(quantity.quantity, field, required=True)
         if parse_decimal(bytes(quantity.quantity), field=field) < 0:
             raise InvalidInputsError(f"{field}: must not be negative")
-    _carry_over(request.carry_over_usages, "carry_over_usages")
-    if request.customize is not None:
-        _customize(request.customize)
+    if plan.customize is not None:
+        _customize(plan.customize, f"{prefix}customize")
+
+
+def _unpaid(fields: msgspec.Struct, prefix: str = "") -> None:
+    for field in UNPAID:
+        if not _is_off(bytes(getattr(fields, field, b""))):
+            raise NotSupportedError(
+                f"{prefix}{field}: is not supported; plans change without a payment provider"
+            )
 
 
 def _is_off(raw: bytes) -> bool:
@@ -147,7 +205,7 @@ def _is_off(raw: bytes) -> bool:
         return False
 
 
-def _anchor(request: wire.AttachRequest | wire.SubscriptionUpdateRequest) -> None:
+def _anchor(request: _Request) -> None:
     raw = request.billing_cycle_anchor
     if given(raw) and bytes(raw) != b'"now"':
         if bytes(raw)[:1] not in b"0123456789":
@@ -163,14 +221,14 @@ def _carry_over(carry: wire.CarryOver | None, field: str) -> None:
             shapes.text_id(feature_id, f"{field}.feature_ids.{index}")
 
 
-def _customize(customize: wire.Customize) -> None:
+def _customize(customize: wire.Customize, field: str) -> None:
     if bytes(customize.free_trial) not in _NOTHING:
-        raise NotSupportedError("customize.free_trial: is not supported")
+        raise NotSupportedError(f"{field}.free_trial: is not supported")
     patched = customize.add_items is not None or customize.remove_items is not None
     if customize.items is not None and patched:
-        raise InvalidInputsError("customize.items: excludes add_items and remove_items")
-    plan_item_ids(customize.items or (), "customize.items")
-    plan_item_ids(customize.add_items or (), "customize.add_items")
+        raise InvalidInputsError(f"{field}.items: excludes add_items and remove_items")
+    plan_item_ids(customize.items or (), f"{field}.items")
+    plan_item_ids(customize.add_items or (), f"{field}.add_items")
     for index, item in enumerate(customize.remove_items or ()):
-        shapes.text_id(item.feature_id, f"customize.remove_items.{index}.feature_id")
-    shapes.documents(**{"customize.billing_controls": customize.billing_controls})
+        shapes.text_id(item.feature_id, f"{field}.remove_items.{index}.feature_id")
+    shapes.documents(**{f"{field}.billing_controls": customize.billing_controls})

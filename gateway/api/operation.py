@@ -30,6 +30,7 @@ from gateway.messages.billing import (
     AttachPreview,
     AttachRequest,
     AttachResponse,
+    MultiAttachRequest,
     SubscriptionUpdateRequest,
     UpdatePreview,
 )
@@ -136,6 +137,12 @@ class Engine(Protocol):
     async def attach(self, env: str, request: AttachRequest) -> AttachResponse: ...
 
     async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview: ...
+
+    async def multi_attach(self, env: str, request: MultiAttachRequest) -> AttachResponse: ...
+
+    async def preview_multi_attach(
+        self, env: str, request: MultiAttachRequest
+    ) -> AttachPreview: ...
 
     async def update_subscription(
         self, env: str, request: SubscriptionUpdateRequest

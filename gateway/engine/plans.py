@@ -33,13 +33,14 @@ from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.revise import revise
 from gateway.lifecycle.scope import Change, Scope
 from gateway.lifecycle.target import find_target
+from gateway.lifecycle.together import attach_together
 from gateway.messages.billing import AttachPreview, AttachResponse, UpdatePreview
 from gateway.messages.common import given
 from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from decimal import Decimal
 
     from gateway.documents import Subscription
@@ -50,12 +51,14 @@ if TYPE_CHECKING:
         AttachRequest,
         CarryOver,
         FeatureQuantity,
+        MultiAttachRequest,
         SubscriptionUpdateRequest,
     )
     from gateway.messages.plans import Eligibility, PlanListRequest
     from gateway.scripts import CustomerReply
 
     Decide = Callable[[Scope, Making], Awaitable[Change]]
+    Deciding = Callable[[Scope, Sequence[tuple[Offer, Terms]], Making], Change]
 
 
 class Decided(NamedTuple):
@@ -74,18 +77,38 @@ class Attachments(Creation):
         Raises ``PlanNotFoundError``, ``PlanAttachedError``, ``SubscriptionExistsError``,
         ``InvalidRequestError`` for terms that do not fit, and the not-found errors of the subject.
         """
-        subject, decide = await self._attaching(env, request)
-        await self._change(subject, decide, request.subscription_id)
+        return await self._attach(env, [request], _alone)
+
+    async def multi_attach(self, env: str, request: MultiAttachRequest) -> AttachResponse:
+        """Attach several plans in one step, or none of them; errors as ``attach``, but for a plan
+        that is held, which is an ``InvalidRequestError`` here.
+        """
+        return await self._attach(env, request.each(), attach_together)
+
+    async def _attach(
+        self, env: str, wanted: list[AttachRequest], decided: Deciding
+    ) -> AttachResponse:
+        subject, decide = await self._attaching(env, wanted, decided)
+        await self._change(subject, decide, _ids(wanted))
         return AttachResponse(customer_id=subject.customer_id, entity_id=_entity(subject))
 
     async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview:
         """Return what attaching the plan would do; errors as ``attach``. Nobody is created: who
         would be is looked at as if there already.
         """
-        subject, decide = await self._attaching(env, request, is_preview=True)
+        return await self._preview_attach(env, [request], _alone)
+
+    async def preview_multi_attach(self, env: str, request: MultiAttachRequest) -> AttachPreview:
+        """Return what attaching the plans would do; errors as ``multi_attach``."""
+        return await self._preview_attach(env, request.each(), attach_together)
+
+    async def _preview_attach(
+        self, env: str, wanted: list[AttachRequest], decided: Deciding
+    ) -> AttachPreview:
+        subject, decide = await self._attaching(env, wanted, decided, is_preview=True)
         now_ms = self.clock.now_ms(env)
         scope = await self._scope_seen(subject, now_ms)
-        await self._check_id(subject, request.subscription_id)
+        await self._check_ids(subject, _ids(wanted))
         change = await decide(scope, self.planner.making(now_ms))
         return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
 
@@ -122,8 +145,34 @@ class Attachments(Creation):
         return await self.reader.plan_holders(env, plan_id)
 
     async def _attaching(
-        self, env: str, request: AttachRequest, *, is_preview: bool = False
+        self,
+        env: str,
+        wanted: list[AttachRequest],
+        decided: Deciding,
+        *,
+        is_preview: bool = False,
     ) -> tuple[Subject, Decide]:
+        seen = [(await self._seen(env, one), await self._terms(env, one)) for one in wanted]
+        subject = self.subjects.subject(
+            env,
+            wanted[0].customer_id,
+            entity_id=wanted[0].entity_id,
+            customer_data=wanted[0].customer_data,
+            entity_data=wanted[0].entity_data,
+        )
+
+        async def decide(scope: Scope, making: Making) -> Change:
+            change = decided(scope, seen, making)
+            if is_preview:
+                return change
+            # Nothing refuses it, so the features are used from now on.
+            used = [(await self._used(env, offer), terms) for offer, terms in seen]
+            return decided(scope, used, making)
+
+        return subject, decide
+
+    async def _seen(self, env: str, request: AttachRequest) -> Offer:
+        """Return the plan that is asked for, its features not used yet."""
         record, document = await self.catalog.plan(env, request.plan_id, _version(request))
         if record.archived:
             msg = f"plan {record.id} is archived"
@@ -131,25 +180,10 @@ class Attachments(Creation):
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
         is_custom = request.customize is not None
-        seen = await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
-        terms = await self._terms(env, request)
-        subject = self.subjects.subject(
-            env,
-            request.customer_id,
-            entity_id=request.entity_id,
-            customer_data=request.customer_data,
-            entity_data=request.entity_data,
-        )
+        return await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
 
-        async def decide(scope: Scope, making: Making) -> Change:
-            change = attach(scope, seen, terms, making)
-            if is_preview:
-                return change
-            # Nothing refuses it, so its features are used from now on.
-            offer = await self.planner.offer(env, record, document, is_custom=is_custom)
-            return attach(scope, offer, terms, making)
-
-        return subject, decide
+    async def _used(self, env: str, seen: Offer) -> Offer:
+        return await self.planner.offer(env, seen.record, seen.document, is_custom=seen.is_custom)
 
     async def _scope_seen(self, subject: Subject, now_ms: int) -> Scope:
         """Return the scope a preview is about, that of a customer or an entity which its data
@@ -265,12 +299,12 @@ class Attachments(Creation):
         )
 
     async def _change(
-        self, subject: Subject, decide: Decide, subscription_id: str | None = None
+        self, subject: Subject, decide: Decide, subscription_ids: Sequence[str] = ()
     ) -> None:
         """Carry out what is decided on the scope of now; decide anew when it has changed."""
         for _ in range(CHANGES_MAX):
             reply = await self.read(subject)
-            await self._check_id(subject, subscription_id)
+            await self._check_ids(subject, subscription_ids)
             change = (await self._decided(subject, reply, decide)).change
             if not change.touched and not change.rows:
                 return
@@ -287,17 +321,17 @@ class Attachments(Creation):
         scope = await self.planner.scope(subject, reply, now_ms)
         return Decided(scope, await decide(scope, self.planner.making(now_ms)))
 
-    async def _check_id(self, subject: Subject, subscription_id: str | None) -> None:
+    async def _check_ids(self, subject: Subject, subscription_ids: Sequence[str]) -> None:
         """Refuse an id that a subscription of the customer has or had. Whatever is attached after
         the customer was read makes the change that follows be decided anew, and this be asked
         again.
         """
-        if subscription_id is None:
-            return
-        await self.subjects.caught_up([subject.partition])
-        if await self.reader.has_subscription(subject.env, subject.customer_id, subscription_id):
-            msg = f"subscription_id: the customer has or had a subscription {subscription_id}"
-            raise SubscriptionExistsError(msg)
+        if subscription_ids:
+            await self.subjects.caught_up([subject.partition])
+        for one in subscription_ids:
+            if await self.reader.has_subscription(subject.env, subject.customer_id, one):
+                msg = f"subscription_id: the customer has or had a subscription {one}"
+                raise SubscriptionExistsError(msg)
 
     async def _preview(self, subject: Subject, scope: Scope, change: Change) -> Preview:
         documents = {}
@@ -308,6 +342,15 @@ class Attachments(Creation):
                 known = offer.document
             documents[one.id] = known
         return preview(scope, change, documents, self.clock.now_ms(subject.env))
+
+
+def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:
+    ((offer, terms),) = wanted
+    return attach(scope, offer, terms, making)
+
+
+def _ids(wanted: list[AttachRequest]) -> list[str]:
+    return [one.subscription_id for one in wanted if one.subscription_id is not None]
 
 
 def _shown(subject: Subject, seen: Preview) -> dict[str, Any]:

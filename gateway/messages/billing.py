@@ -59,18 +59,13 @@ class Customize(msgspec.Struct, kw_only=True):
     billing_controls: JsonObject | None = None
 
 
-class _Billing(msgspec.Struct, kw_only=True):
-    """What attaching and updating a plan have in common; those of type anything need a payment
-    provider and are refused.
+class _Charging(msgspec.Struct, kw_only=True):
+    """What every change of plans has in common; those of type anything need a payment provider and
+    are refused.
     """
 
     customer_id: str
     entity_id: str | None = None
-    version: Integer | None = None
-    feature_quantities: list[FeatureQuantity] | None = None
-    customize: Customize | None = None
-    subscription_id: str | None = None
-    carry_over_usages: CarryOver | None = None
     billing_cycle_anchor: Annotated[
         msgspec.Raw,
         Meta(
@@ -86,7 +81,6 @@ class _Billing(msgspec.Struct, kw_only=True):
     free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
     invoice_mode: Anything = msgspec.field(default_factory=msgspec.Raw)
     discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
-    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
     checkout_session_params: Anything = msgspec.field(default_factory=msgspec.Raw)
     long_lived_checkout: Anything = msgspec.field(default_factory=msgspec.Raw)
     custom_line_items: Anything = msgspec.field(default_factory=msgspec.Raw)
@@ -94,6 +88,17 @@ class _Billing(msgspec.Struct, kw_only=True):
     processor_subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
     tax_rate_id: Anything = msgspec.field(default_factory=msgspec.Raw)
     currency: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+class _Billing(_Charging, kw_only=True):
+    """What attaching and updating one plan have in common."""
+
+    version: Integer | None = None
+    feature_quantities: list[FeatureQuantity] | None = None
+    customize: Customize | None = None
+    subscription_id: str | None = None
+    carry_over_usages: CarryOver | None = None
+    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
 
 
 class AttachRequest(_Billing, kw_only=True):
@@ -109,6 +114,51 @@ class AttachRequest(_Billing, kw_only=True):
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
     remove_plan_ids: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+class PlanToAttach(msgspec.Struct, kw_only=True):
+    """One of several plans that are attached together. ``entity_id`` is that of the request unless
+    it says otherwise; null is the customer.
+    """
+
+    plan_id: str
+    version: Integer | None = None
+    feature_quantities: list[FeatureQuantity] | None = None
+    customize: Customize | None = None
+    subscription_id: str | None = None
+    entity_id: str | UnsetType | None = UNSET
+    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+class MultiAttachRequest(_Charging, kw_only=True):
+    """Attach several plans to a customer or to one of its entities in one step, without payment:
+    all of them at once, or all of them at ``starts_at``.
+    """
+
+    plans: Annotated[list[PlanToAttach], Meta(min_length=1)]
+    starts_at: Integer | None = None
+    customer_data: CustomerData | None = None
+    entity_data: EntityData | None = None
+
+    def each(self) -> list[AttachRequest]:
+        """Return what is asked of each plan, as if it was attached alone."""
+        return [
+            AttachRequest(
+                customer_id=self.customer_id,
+                entity_id=self.entity_id,
+                plan_id=one.plan_id,
+                version=one.version,
+                feature_quantities=one.feature_quantities,
+                customize=one.customize,
+                subscription_id=one.subscription_id,
+                plan_schedule=SCHEDULES[0],
+                starts_at=self.starts_at,
+                billing_cycle_anchor=self.billing_cycle_anchor,
+                customer_data=self.customer_data,
+                entity_data=self.entity_data,
+            )
+            for one in self.plans
+        ]
 
 
 class SubscriptionUpdateRequest(_Billing, kw_only=True):

@@ -20,7 +20,6 @@ LEFT_OUT = {
     "p07": OLD_VERSION,
     "s14": TRIAL,
     "s17": "customers without an id are refused",
-    "s53": "several plans at once (billing.multi_attach) are refused as not supported",
     "s68": TRIAL,
     "s70": TRIAL,
     "s71": TRIAL,

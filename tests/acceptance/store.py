@@ -92,6 +92,12 @@ class Store(World):
         body = {**self.scope(entity), "plan_id": self.name(plan), **more}
         return self.gateway.refusal("billing.attach", **body)
 
+    def several(self, *plans: str | Json, **more: object) -> Json:
+        """Return a body that attaches plans together, each by its name or with what is asked."""
+        named = [{"plan_id": one} if isinstance(one, str) else one for one in plans]
+        listed = [{**one, "plan_id": self.name(one["plan_id"])} for one in named]
+        return {**self.scope(None), "plans": listed, **more}
+
     def change(self, plan: str | None = None, entity: str | None = None, /, **more: object) -> Json:
         """Update a plan that is held."""
         named = {"plan_id": self.name(plan)} if plan else {}

@@ -61,6 +61,23 @@ def test_a_step_down_waits_for_the_end_of_the_cycle(sdk: Client, payer: str) -> 
     }
 
 
+@pytest.mark.calls("billing.multi_attach", "billing.preview_multi_attach")
+def test_several_plans_are_previewed_and_attached_in_one_step(sdk: Client, payer: str) -> None:
+    plans = [{"plan_id": PLUS}, {"plan_id": "sdk_pro"}]
+    preview = sdk.call("billing.preview_multi_attach", customer_id=payer, plans=plans)
+    before = held(sdk, payer)
+    attached = sdk.call("billing.multi_attach", customer_id=payer, plans=plans)
+
+    assert [one["plan_id"] for one in preview["incoming"]] == [PLUS, "sdk_pro"]
+    assert [one["plan_id"] for one in preview["outgoing"]] == [BASIC]
+    assert list(before) == [BASIC]
+    assert (attached["customer_id"], attached["payment_url"]) == (payer, None)
+    assert {plan: one["status"] for plan, one in held(sdk, payer).items()} == {
+        PLUS: "active",
+        "sdk_pro": "active",
+    }
+
+
 @pytest.mark.calls("billing.update", "billing.preview_update")
 def test_a_cancel_is_previewed_done_and_taken_back(sdk: Client, payer: str) -> None:
     named = {"customer_id": payer, "plan_id": BASIC}

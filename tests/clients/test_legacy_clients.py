@@ -12,7 +12,6 @@ MESSAGES = {"feature_id": "sdk_messages"}
 NOTES = {"feature_id": "sdk_notes"}
 
 _PRO = {"customer_id": "x", "product_id": "sdk_pro"}
-_PLANS = {"customer_id": "x", "plans": [{"plan_id": "sdk_pro"}]}
 
 JAVASCRIPT_REFUSED: dict[str, list[Json]] = {
     "checkout": [_PRO],
@@ -21,8 +20,6 @@ JAVASCRIPT_REFUSED: dict[str, list[Json]] = {
     "entities.transfer": ["x", {"to_entity_id": "e", "product_id": "sdk_pro"}],
     "referrals.createCode": [{"customer_id": "x", "program_id": "p"}],
     "referrals.redeemCode": [{"customer_id": "x", "code": "c"}],
-    "v2.billing.multiAttach": [_PLANS],
-    "v2.billing.previewMultiAttach": [_PLANS],
     "v2.billing.setupPayment": [{"customer_id": "x"}],
 }
 """What needs money or comes later, and arguments a client takes."""
@@ -216,6 +213,18 @@ def test_javascript_previews_in_its_newer_form(js: OldClient) -> None:
 
     assert (coming["total"], coming["incoming"][0]["plan_id"]) == (10, LADDER[0])
     assert going["intent"] == "cancel_immediately"
+
+
+@pytest.mark.calls("v2.billing.multi_attach", "v2.billing.preview_multi_attach")
+def test_javascript_attaches_several_plans_in_its_newer_form(js: OldClient) -> None:
+    customer = {"customer_id": new_id("customer")}
+    js.call("customers.create", {"id": customer["customer_id"]})
+    named = {**customer, "plans": [{"plan_id": LADDER[0]}, {"plan_id": "sdk_pro"}]}
+    coming = js.call("v2.billing.previewMultiAttach", named)
+    done = js.call("v2.billing.multiAttach", named)
+
+    assert [one["plan_id"] for one in coming["incoming"]] == [LADDER[0], "sdk_pro"]
+    assert done["customer_id"] == customer["customer_id"]
 
 
 def test_javascript_reads_refusals(js: OldClient) -> None:

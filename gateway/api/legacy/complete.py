@@ -117,8 +117,10 @@ _SHAPES = {
     "plans.update": _PLAN,
     "plans.list": _listed(_PLAN),
     "billing.attach": _BILLED,
+    "billing.multi_attach": _BILLED,
     "billing.update": _BILLED,
     "billing.preview_attach": _PREVIEW,
+    "billing.preview_multi_attach": _PREVIEW,
     "billing.preview_update": _PREVIEW,
     "events.aggregate": _listed(Shape(("grouped_values",))),
 }

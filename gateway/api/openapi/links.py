@@ -38,6 +38,8 @@ _BODIES: dict[str, dict[str, Json]] = {
         "usage",
         "billing.attach",
         "billing.preview_attach",
+        "billing.multi_attach",
+        "billing.preview_multi_attach",
         "events.list",
         "events.aggregate",
     ),

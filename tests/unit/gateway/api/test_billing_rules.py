@@ -11,7 +11,11 @@ from gateway.api import billing_rules as rules
 from gateway.api.operation import Call
 from gateway.api.unsupported import refusal
 from gateway.errors import GatewayError, InvalidInputsError, NotSupportedError
-from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
+from gateway.messages.billing import (
+    AttachRequest,
+    MultiAttachRequest,
+    SubscriptionUpdateRequest,
+)
 from gateway.messages.plan_changes import PlanUpdateRequest
 
 CALL = Call(request_id="", env="sandbox")
@@ -26,6 +30,13 @@ def attach(**fields: object) -> None:
 def update(**fields: object) -> None:
     body = msgspec.json.encode({**MAIN, **fields})
     rules.update(CALL, msgspec.json.decode(body, type=SubscriptionUpdateRequest))
+
+
+def multi_attach(**fields: object) -> MultiAttachRequest:
+    body = msgspec.json.encode({"customer_id": "ann", "plans": [{"plan_id": "pro"}], **fields})
+    request = msgspec.json.decode(body, type=MultiAttachRequest)
+    rules.multi_attach(CALL, request)
+    return request
 
 
 def refused(kind: type[GatewayError], field: str, check: Any, **fields: object) -> None:  # noqa: ANN401 - one of the rules
@@ -103,3 +114,50 @@ def test_operations_that_are_not_there_are_told_apart_from_unknown_ones() -> Non
         assert found.message.startswith(f"{name}: ")
     assert refusal("/v1/billing.unheard_of") is None
     assert refusal("/invoices.list") is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("plan_id", "p p"),
+        ("version", 0),
+        ("subscription_id", ""),
+        ("entity_id", ""),
+        ("feature_quantities.0.quantity", [{"feature_id": "users", "quantity": -1}]),
+        ("customize.items", {"items": [], "add_items": []}),
+    ],
+)
+def test_one_of_several_plans_is_refused_by_its_place(field: str, value: object) -> None:
+    plan = {"plan_id": "team", field.partition(".")[0]: value}
+    plans = [{"plan_id": "pro"}, plan]
+    refused(InvalidInputsError, f"plans.1.{field}", multi_attach, plans=plans)
+
+
+def test_what_needs_a_provider_is_refused_of_several_plans_too() -> None:
+    trial = {"duration_length": 7}
+    refused(NotSupportedError, "free_trial", multi_attach, free_trial=trial)
+    multi_attach(free_trial=None)
+    licensed = {"plan_id": "pro", "license_quantities": [1]}
+    refused(NotSupportedError, "plans.0.license_quantities", multi_attach, plans=[licensed])
+    tried = {"plan_id": "pro", "customize": {"free_trial": trial}}
+    refused(NotSupportedError, "plans.0.customize.free_trial", multi_attach, plans=[tried])
+
+
+def test_several_plans_are_for_one_scope() -> None:
+    pro, team = {"plan_id": "pro", "entity_id": "e1"}, {"plan_id": "team"}
+    refused(NotSupportedError, "plans.1.entity_id", multi_attach, plans=[pro, team])
+    assert multi_attach(plans=[pro, team], entity_id="e1").entity_id == "e1"
+    assert multi_attach(plans=[pro, {**team, "entity_id": "e1"}]).entity_id == "e1"
+    assert multi_attach(plans=[{**pro, "entity_id": None}], entity_id="e1").entity_id is None
+
+
+def test_several_plans_are_one_to_a_hundred() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        multi_attach(plans=[])
+    refused(InvalidInputsError, "plans", multi_attach, plans=[{"plan_id": "pro"}] * 101)
+    multi_attach(plans=[{"plan_id": "pro"}] * 100)
+
+
+def test_an_id_of_a_subscription_is_given_to_one_of_several_plans() -> None:
+    plans = [{"plan_id": one, "subscription_id": "sub_1"} for one in ("pro", "team")]
+    refused(InvalidInputsError, "plans.1.subscription_id", multi_attach, plans=plans)
