@@ -17,6 +17,8 @@ from gateway.errors import BodyTooLargeError, InvalidInputsError
 # An escape counts only behind an even number of backslashes: "\\u0000" is six harmless characters.
 _NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
+BLANKS = b" \t\r\n"
+"""What JSON takes for nothing; Python would strip more."""
 
 DRAIN_BYTES_MAX = 8 * 1024 * 1024
 """Bytes of a refused body that are still taken, unkept, so that its sender reads the answer."""
@@ -32,7 +34,7 @@ def decode_body(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:  # noqa
     try:
         if not body.isascii():
             body.decode()
-        elif not body.strip():
+        elif not body.strip(BLANKS):
             body = b"{}"
         if b"\\u0000" in body and _NULL.search(body):
             raise InvalidInputsError("input: a string must not contain the null character")

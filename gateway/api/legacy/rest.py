@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from msgspec import Raw
 
+from gateway.api.decoding import BLANKS
 from gateway.api.legacy import operations as own
 from gateway.api.operation import Operation
 from gateway.api.operations import OPERATIONS
@@ -83,9 +84,9 @@ class Route(NamedTuple):
         return _encode(fields)
 
     def _sent(self, body: bytes) -> Fields:
-        if not body.strip():
+        if not body.strip(BLANKS):
             return {}
-        if self.many and body.lstrip()[:1] == b"[":
+        if self.many and body.lstrip(BLANKS)[:1] == b"[":
             return {self.many: Raw(body)}
         sent = _decode(body)
         return {self.renamed.get(name, name): value for name, value in sent.items()}

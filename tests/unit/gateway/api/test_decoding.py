@@ -48,6 +48,12 @@ def test_the_null_character_is_found_wherever_it_is(text: str) -> None:
         assert decode_body(decoder, body).customer_id == "c"
 
 
+@pytest.mark.parametrize("body", [b"\x0b", b" \x0c\n"])
+def test_blanks_that_json_has_not_are_no_empty_body(body: bytes) -> None:
+    with pytest.raises(InvalidInputsError, match="JSON"):
+        decode_body(decoder, body)
+
+
 @pytest.mark.parametrize("body", [b"", b"  \n"])
 def test_an_empty_body_reads_as_an_empty_object(body: bytes) -> None:
     with pytest.raises(InvalidInputsError, match="customer_id: is required"):
