@@ -143,7 +143,9 @@ async def test_a_sequence_that_does_not_repeat_is_asked_once() -> None:
 
 async def test_numbers_differ_by_run_connection_and_turn_and_not_within_a_turn() -> None:
     seen: list[bytes] = []
-    await loaded(lambda _: GOOD, seen, sequences=[[b"a" + NUMBER, b"b" + NUMBER]], tag=7)
+    sequence = [b"a" + NUMBER, b"b" + NUMBER]
+    # Long enough for a machine that stands still for a while.
+    await loaded(lambda _: GOOD, seen, sequences=[sequence], tag=7, seconds=1.0)
     first = [one[1:] for one in seen if one.startswith(b"a")]
     second = {one[1:] for one in seen if one.startswith(b"b")}
     assert len(first) == len(set(first)) > 2
