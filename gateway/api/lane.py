@@ -199,7 +199,7 @@ class FastLane(HttpToolsProtocol):
         if not waits or not self.knows_heads:
             super().data_received(data)
             return
-        end = data.find(_HEAD_END) + 4
+        end = data.find(_HEAD_END) + len(_HEAD_END)
         head = self.heads.known.get(data[:end])
         if head is None or len(data) != end + head.body_bytes:
             super().data_received(data)

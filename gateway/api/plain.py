@@ -162,6 +162,7 @@ class PlainCalls:
         try:
             answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
         except Exception:
+            # A fault of ours is answered like any other: nobody else would tell the caller.
             log.exception("request %s: %s failed", request_id.decode(), asking.name)
             answer = error_reply(GatewayError(), use.plain.env)
         if isinstance(answer, bytes):
