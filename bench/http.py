@@ -6,7 +6,8 @@ that await redis-py; and Redis asked for the same script over as many connection
 time, by our load and by ``redis-benchmark`` where that is installed. Then the open loop: gateway
 and hello at 1,000 a second and at half of what the lane reached.
 
-A balance is held by the entity that is asked for. The load shares the cores with what it measures.
+A balance is held by the entity that is asked for. Redis keeps no append-only file here: what that
+and the writer cost is for ``lag`` to say. The load shares the cores with what it measures.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import hiredis
 import httpx
 import msgspec
 
-from bench import redis_benchmark
-from bench.load import Plan
-from bench.measure import Effort, Sample, Samples, Way, figures, measure, median, ratio, tail
+from bench import redis_benchmark, wrk
+from bench.load import Plan, put_on
+from bench.measure import Effort, Load, Sample, Samples, Way, figures, measure, median, ratio, tail
 from bench.results import Bar, Outcome
 from bench.stage import (
     KEY,
@@ -59,7 +60,7 @@ class _Servers(NamedTuple):
 async def run(effort: Effort) -> Outcome:
     """Measure every way in turn."""
     async with contextlib.AsyncExitStack() as stack:
-        place = await stack.enter_async_context(stage())
+        place = await stack.enter_async_context(stage(appendonly=False))
         lane = await stack.enter_async_context(gateway(place))
         api = await stack.enter_async_context(Api(lane.base))
         bodies = _bodies(SMOKE_CUSTOMERS if effort.is_smoke else CUSTOMERS)
@@ -76,7 +77,8 @@ async def run(effort: Effort) -> Outcome:
         counts = SMOKE_CONNECTIONS if effort.is_smoke else CONNECTIONS
         closed: Samples = {}
         for connections in counts:
-            ways = list(_ways(servers, place, connections))
+            closed_loop = put_on if effort.is_smoke or not wrk.is_installed() else wrk.put_on
+            ways = list(_ways(servers, place, connections, closed_loop))
             closed |= await measure(place.client, ways, effort)
         steady = await _steady(servers, place, closed, effort, counts[-1])
     return Outcome(
@@ -89,14 +91,14 @@ async def run(effort: Effort) -> Outcome:
     )
 
 
-def _ways(servers: _Servers, place: Stage, connections: int) -> Iterator[Way]:
+def _ways(servers: _Servers, place: Stage, connections: int, load: Load = put_on) -> Iterator[Way]:
     def through(name: str, served: Served, operation: str) -> Way:
         plan = Plan(
             address=served.address,
             sequences=[[request(f"balances.{operation}", body)] for body in servers.bodies],
             connections=connections,
         )
-        return Way(_name(name, connections), plan, served.pid)
+        return Way(_name(name, connections), plan, served.pid, load=load)
 
     yield through("hello", servers.hello, "track")
     for operation in OPERATIONS:
@@ -111,9 +113,9 @@ def _ways(servers: _Servers, place: Stage, connections: int) -> Iterator[Way]:
         yield Way(_name(f"redis {operation}", connections), plan, place.redis_pid)
         if redis_benchmark.is_installed():
             words = [str(word) for word in _words(operation, "cus_0")]
-            load = partial(redis_benchmark.put_on, words)
+            bare = partial(redis_benchmark.put_on, words)
             name = _name(f"{redis_benchmark.NAME} {operation}", connections)
-            yield Way(name, plan, place.redis_pid, load=load)
+            yield Way(name, plan, place.redis_pid, load=bare)
 
 
 def _name(way: str, connections: int) -> str:

@@ -33,6 +33,10 @@ SHORT = Effort(3, 0.7, 0.15)
 FULL = Effort(5, 2.0, 0.3)
 
 
+Load = Callable[[Plan], Awaitable[Tally]]
+"""Carries out a plan."""
+
+
 class Way(msgspec.Struct, frozen=True):
     """Something that answers, and the process whose time counts."""
 
@@ -41,7 +45,7 @@ class Way(msgspec.Struct, frozen=True):
     pid: int
     units: int = 1
     """What one answer stands for; a batch is as many calls as it holds."""
-    load: Callable[[Plan], Awaitable[Tally]] = put_on
+    load: Load = put_on
 
 
 class Sample(msgspec.Struct, frozen=True):
