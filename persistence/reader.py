@@ -21,28 +21,21 @@ from sqlalchemy import (
     select,
 )
 
-from gateway.documents import ACTIVE, SCHEDULED
 from gateway.ports import (
-    CustomerImage,
     DeductionRecord,
-    EntityImage,
     EntityRef,
     EventPage,
     EventQuery,
     EventRecord,
     LoadResult,
-    LockImage,
-    RowImage,
-    SlotImage,
     Usage,
     UsageQuery,
-    WindowImage,
 )
-from gateway.rows import Kind
 from persistence.aggregates import sum_events
 from persistence.balance_list import BalanceLists
-from persistence.database import read_transaction
-from persistence.event_filters import event_filters, live_customer
+from persistence.database import Database, read_transaction
+from persistence.event_filters import event_filters
+from persistence.images import Images, Wanted
 from persistence.models import (
     Balance,
     Customer,
@@ -50,9 +43,6 @@ from persistence.models import (
     Entity,
     Event,
     Lock,
-    Slot,
-    Subscription,
-    UsageWindow,
 )
 from persistence.pages import EventKey, decode_cursor, encode_cursor
 from persistence.store import read_cursors
@@ -64,15 +54,18 @@ _Row = Row[*tuple[Any, ...]]
 _Rows = Sequence[_Row]
 _Key = Sequence[ColumnClause[Any]]
 
-_HELD = (ACTIVE, SCHEDULED)
-
 
 class SqlReader(BalanceLists, Holders, SubjectLists):
     """``gateway.ports.Reader`` on SQL."""
 
+    def __init__(self, database: Database) -> None:
+        """Keep the database; closing it is the caller's."""
+        super().__init__(database)
+        self._images = Images(database)
+
     async def load(self, env: str, customer_id: str, partition: int) -> LoadResult:
         """Return a customer and its partition's cursor from one snapshot."""
-        return await self._database.run(partial(_load, env, customer_id, partition))
+        return await self._images.load(Wanted(env, customer_id, partition))
 
     async def find_entity(self, env: str, entity_id: str) -> list[EntityRef]:
         """Return where live entities with this id are, at most two."""
@@ -107,115 +100,6 @@ def _ping(engine: Engine) -> None:
 def _cursors(partitions: Sequence[int], engine: Engine) -> dict[int, str]:
     with read_transaction(engine) as connection:
         return dict.fromkeys(partitions, BEGINNING) | read_cursors(connection, partitions)
-
-
-def _load(env: str, customer_id: str, partition: int, engine: Engine) -> LoadResult:
-    with read_transaction(engine) as connection:
-        cursor = read_cursors(connection, [partition]).get(partition, BEGINNING)
-        found = connection.execute(
-            select(
-                Customer.env,
-                Customer.id,
-                Customer.internal_id,
-                Customer.seq,
-                Customer.counter,
-                Customer.number_max,
-                Customer.document,
-            ).where(*live_customer(env, customer_id))
-        ).one_or_none()
-        if found is None:
-            return LoadResult(cursor, None)
-        internal_id = found.internal_id
-        return LoadResult(
-            cursor,
-            CustomerImage(
-                *found,
-                subscriptions=_load_subscriptions(connection, internal_id),
-                rows=_load_rows(connection, internal_id),
-                slots=_load_slots(connection, internal_id),
-                entities=_load_entities(connection, internal_id),
-                windows=_load_windows(connection, internal_id),
-                locks=_load_locks(connection, internal_id),
-            ),
-        )
-
-
-def _load_subscriptions(connection: Connection, internal_id: str) -> list[str]:
-    # What is attached to an entity stands in the entity's own document.
-    statement = (
-        select(Subscription.document)
-        .where(
-            Subscription.internal_id == internal_id,
-            Subscription.entity_id == "",
-            Subscription.status.in_(_HELD),
-        )
-        .order_by(Subscription.started_at, Subscription.id)
-    )
-    return list(connection.scalars(statement))
-
-
-def _load_rows(connection: Connection, internal_id: str) -> list[RowImage]:
-    statement = (
-        select(
-            Balance.feature_id,
-            Balance.entity_id,
-            Balance.line,
-            Balance.used,
-            Balance.period,
-            Balance.due_ms,
-        )
-        .where(Balance.internal_id == internal_id, Balance.ended_at.is_(None))
-        .order_by(Balance.feature_id, Balance.entity_id, Balance.created_at, Balance.id)
-    )
-    return [RowImage(*row) for row in connection.execute(statement)]
-
-
-def _load_slots(connection: Connection, internal_id: str) -> list[SlotImage]:
-    # A slot of an older period is as good as new; to leave it behind changes nothing.
-    statement = (
-        select(Slot.feature_id, Slot.entity_id, Slot.period, Slot.used)
-        .join(
-            Balance,
-            (Balance.internal_id == Slot.internal_id) & (Balance.id == Slot.balance_id),
-        )
-        .where(
-            Slot.internal_id == internal_id,
-            Slot.period == Balance.period,
-            Balance.kind == Kind.PER_ENTITY.value,
-            Balance.ended_at.is_(None),
-        )
-        .order_by(Slot.feature_id, Slot.entity_id, Slot.balance_id)
-    )
-    return [SlotImage(*row) for row in connection.execute(statement)]
-
-
-def _load_entities(connection: Connection, internal_id: str) -> list[EntityImage]:
-    statement = (
-        select(Entity.entity_id, Entity.number, Entity.feature_id, Entity.document)
-        .where(Entity.internal_id == internal_id, Entity.deleted_at.is_(None))
-        .order_by(Entity.number)
-    )
-    return [EntityImage(*row) for row in connection.execute(statement)]
-
-
-def _load_windows(connection: Connection, internal_id: str) -> list[WindowImage]:
-    # Those gone by as well: whoever reads them knows what time it is.
-    window = UsageWindow
-    statement = (
-        select(window.feature_id, window.entity_id, window.key, window.ends_at, window.used)
-        .where(window.internal_id == internal_id)
-        .order_by(window.feature_id, window.entity_id, window.key)
-    )
-    return [WindowImage(*row) for row in connection.execute(statement)]
-
-
-def _load_locks(connection: Connection, internal_id: str) -> list[LockImage]:
-    statement = (
-        select(Lock.lock_id, Lock.feature_id, Lock.entity_id, Lock.expires_at, Lock.receipt)
-        .where(Lock.internal_id == internal_id, Lock.ended_at.is_(None))
-        .order_by(Lock.lock_id)
-    )
-    return [LockImage(*row) for row in connection.execute(statement)]
 
 
 def _find_lock(env: str, lock_id: str, engine: Engine) -> list[str]:

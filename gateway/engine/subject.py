@@ -45,9 +45,7 @@ POLL_SECONDS = 0.01
 """How often a wait for the writer looks again."""
 
 RESTORES_TOGETHER = 8
-"""Customers one process loads at a time: twice the statements SQL runs for it, so that neither side
-waits for the other.
-"""
+"""Customers one process loads at a time, some put into Redis while others are read together."""
 
 
 class Subject(NamedTuple):
