@@ -94,3 +94,41 @@ def test_more_of_what_is_bought_once_is_previewed_alone(store: Store) -> None:
     assert [(one["quantity"], one["total"]) for one in seen["line_items"]] == [(100, 10)]
     store.gateway.call("billing.update", **named)
     assert store.left(None) == [300]
+
+
+def test_s112_each_band_at_its_own_rate(store: Store) -> None:
+    tiers: list[Json] = [
+        {"to": 1_000, "amount": 0.01},
+        {"to": 10_000, "amount": 0.008},
+        {"to": "inf", "amount": 0.005},
+    ]
+    price = {"tiers": tiers, "interval": "month", "billing_method": "prepaid"}
+    store.plan("api", store.item("messages", price=price))
+    quantities = store.quantities(messages=15_000)
+    seen = store.preview("api", feature_quantities=quantities)
+    assert [one["total"] for one in seen["line_items"]] == [107]
+    assert seen["total"] == 107
+    store.take("api", feature_quantities=quantities)
+    assert store.state() == [15_000, 15_000, 0]
+
+
+def test_s112_a_step_up_at_half_the_cycle(store: Store) -> None:
+    store.plan("pro")
+    store.plan("premium")
+    store.take("pro")
+    (held,) = store.view()["subscriptions"]
+    half = (held["current_period_start"] + held["current_period_end"]) // 2
+    store.gateway.call("clock.advance", to=half)
+    seen = store.preview("premium")
+    assert seen["total"] == pytest.approx(15, abs=0.01)
+    lines = [one["total"] for one in seen["line_items"]]
+    assert sorted(lines) == pytest.approx([-10, 25], abs=0.01)
+
+
+def test_s112_a_price_that_is_paid_once_beside_a_monthly_one(store: Store) -> None:
+    store.feature("setup", type="metered", consumable=True)
+    once = {"amount": 50, "interval": "one_off", "billing_method": "prepaid"}
+    store.plan("pro", store.item("setup", price=once))
+    seen = store.preview("pro", feature_quantities=store.quantities(setup=1))
+    assert sorted(one["total"] for one in seen["line_items"]) == [20, 50]
+    assert (seen["total"], seen["next_cycle"]["total"]) == (70, 20)

@@ -53,6 +53,67 @@ def test_s80_seats_across_a_step_down(
     assert store.state(feature="users") == [granted, 0, used]
 
 
+def seats(store: Store) -> list[float]:
+    """Return what is granted, left and used of the seats."""
+    return store.state(feature="users")
+
+
+def leave(store: Store, *names: str) -> None:
+    """Delete entities."""
+    for name in names:
+        store.gateway.call("entities.delete", **store.scope(name))
+
+
+def test_p01_seats_that_are_counted_at_the_renewal(store: Store) -> None:
+    store.plan("pro", store.seats(1))
+    store.take("pro")
+    store.entities("e1", "e2", "e3")
+    assert seats(store) == [1, 0, 3]
+    leave(store, "e2")
+    assert seats(store) == [1, 0, 2]
+    store.end_of_cycle()
+    assert (store.held(), seats(store)) == ({"pro": "active"}, [1, 0, 2])
+
+
+def test_p02_and_s73_seats_beyond_the_included_one(store: Store) -> None:
+    store.entities("e1")
+    store.plan("pro", store.seats(1))
+    assert store.preview("pro")["total"] == 20
+    store.take("pro")
+    assert seats(store) == [1, 0, 1]
+    store.entities("e2", "e3")
+    assert seats(store) == [1, 0, 3]
+    leave(store, "e3")
+    assert seats(store) == [1, 0, 2]
+    store.entities("e4", "e5")
+    assert seats(store) == [1, 0, 4]
+
+
+def test_s74_seats_that_are_tracked(store: Store) -> None:
+    store.plan("pro", store.seats(1))
+    store.take("pro")
+    for value, used in ((3, 3), (-3, 0), (1, 1)):
+        store.track(value, feature="users")
+        assert seats(store) == [1, max(0, 1 - used), used]
+    for value, used in ((2, 3), (-2, 1), (1, 2), (2, 4), (-4, 0)):
+        store.track(value, feature="users")
+        assert seats(store) == [1, max(0, 1 - used), used]
+    store.end_of_cycle()
+    assert seats(store) == [1, 1, 0]
+
+
+def test_p04_and_s76_seats_that_are_free_at_the_renewal(store: Store) -> None:
+    store.plan("pro", store.seats(1))
+    store.take("pro")
+    store.entities("e1", "e2", "e3")
+    leave(store, "e1", "e2")
+    assert seats(store) == [1, 0, 1]
+    store.end_of_cycle()
+    assert seats(store) == [1, 0, 1]
+    store.entities("e1")
+    assert seats(store) == [1, 0, 2]
+
+
 def test_s88_a_reset_that_nobody_waited_for(store: Store) -> None:
     store.plan("free", store.monthly(100))
     store.take("free")
@@ -225,3 +286,23 @@ def test_s104_a_spend_limit_of_the_plan(store: Store) -> None:
     store.track(10)
     assert store.state()[2] == 1125
     assert store.refused(1)
+
+
+def test_s112_credits(store: Store) -> None:
+    store.feature("model", type="metered", consumable=True)
+    costs = [{"metered_feature_id": store.name("model"), "credit_cost": 6}]
+    store.feature("credits", type="credit_system", credit_schema=costs)
+    store.attach(store.monthly(100, "credits"))
+    store.track(3, feature="model")
+    assert store.left(None, feature="credits") == [82]
+
+
+def test_s112_what_is_left_of_a_month_and_of_a_rollover(store: Store) -> None:
+    rollover = {"expiry_duration_type": "forever"}
+    store.attach(store.monthly(1000, rollover=rollover))
+    store.track(600)
+    store.advance("31d")
+    assert (store.left(None), store.rollovers()) == ([1400], [400])
+    store.track(300)
+    assert (store.rollovers(), store.breakdown()) == ([100], [1000])
+    assert store.left(None) == [1100]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.world import World
-from tests.fixtures.gateways import Gateway
+from tests.fixtures.gateways import Gateway, Json
 
 
 def test_f01_f02_give_backs_stop_at_the_grant(world: World) -> None:
@@ -194,6 +194,33 @@ def test_p05_many_entities_at_once_each_get_their_balance(world: World) -> None:
     assert {one.status_code for one in answers} == {200}
     assert world.state() == [2000, 2000, 0]
     assert [world.state(f"e{number}") for number in range(20)] == [[100, 100, 0]] * 20
+
+
+@pytest.mark.parametrize("path", ["check", "track", "balances.check", "balances.track"])
+def test_p07_a_call_creates_the_entity_it_describes(world: World, path: str) -> None:
+    """The reference stopped doing so with version 2.1, here it goes on: see A19."""
+    world.attach(world.item("users", 5), world.monthly(100, **world.each))
+    seat = {"feature_id": world.name("users"), "name": "Seat"}
+    for version in ("1.2", "2.1", "2.3"):
+        entity = f"e{version}"
+        unknown = (404, "entity_not_found")
+        assert called(world, path, version, entity) == unknown
+        assert called(world, path, version, entity, entity_data=seat) == (200, None)
+        made = world.gateway.call("entities.get", **world.scope(entity))
+        assert (made["name"], made["feature_id"]) == ("Seat", world.name("users"))
+        used = 1 if path.endswith("track") else 0
+        assert world.state(entity) == [100, 100 - used, used]
+    assert world.state(feature="users") == [5, 2, 3]
+
+
+def called(
+    world: World, path: str, version: str, entity: str, **more: Json
+) -> tuple[int, str | None]:
+    """Check or track; return the status, and the code of a refusal."""
+    answer = world.gateway.post(
+        path, world.body(entity, "messages", **more), **{"x-api-version": version}
+    )
+    return answer.status_code, None if answer.is_success else answer.json()["code"]
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.3.0"])
