@@ -84,6 +84,8 @@ async def catalog(fake_api: FakeApi) -> None:
         (TRACK, raw("properties", b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"), "too deeply"),
         (TRACK, raw("properties", b'{"a": "\\u0000"}'), "null character"),
         (TRACK, raw("properties", b'{"\\u0000": 1}'), "null character"),
+        (TRACK, raw("customer_id", b'"a\\u0000b"'), "customer_id: a string must not contain the"),
+        (TRACK, raw("entity_id", b'"\\ud800"'), "entity_id: not valid JSON: half of a surrogate"),
         (TRACK, raw("properties", b'{"a": "\x00"}'), "not valid JSON"),
         (TRACK, raw("properties", b'{"a": "\\ud800"}'), "not valid JSON"),
         (TRACK, raw("properties", b'{"a": "\xff"}'), "not valid UTF-8"),

@@ -170,6 +170,27 @@ async def test_customers_are_written_and_listed(old: Old) -> None:
     assert (gone, unknown) == ({"success": True}, (404, "customer_not_found"))
 
 
+async def test_renaming_a_customer_is_refused_and_its_own_id_is_no_other(old: Old) -> None:
+    await old.post("/customers", id="ada", name="Ada")
+
+    refusals = [
+        await old.send("POST", "/customers/ada", {"id": "eve", "name": "Eve"}),
+        await old.send(
+            "POST",
+            "/customers.update",
+            {"customer_id": "ada", "new_customer_id": "eve", "name": "Eve"},
+            "2.3",
+        ),
+    ]
+    same = await old.post("/customers/ada", id="ada", email="ada@example.com")
+
+    for status, answer in refusals:
+        assert (status, answer["code"]) == (400, "not_supported")
+        assert answer["message"].startswith("new_customer_id: ")
+    assert (same["id"], same["name"], same["email"]) == ("ada", "Ada", "ada@example.com")
+    assert await old.refused("GET", "/customers/eve") == (404, "customer_not_found")
+
+
 async def test_usage_is_summed_in_the_bins_themselves(old: Old) -> None:
     await attach_team(old, "user_bob")
     await old.post("/track", **SUMMARIES, value=3, properties={"region": "eu"})

@@ -64,3 +64,56 @@ def test_text_beyond_ascii_is_kept() -> None:
     request = decode_body(decoder, BODY % '"héllo 😀"'.encode())
 
     assert bytes(request.properties).decode() == '"héllo 😀"'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (r"a\u0000b", "a string must not contain the null character"),
+        (r"\ud800", "half of a surrogate pair"),
+        (r"x\ud800 and more", "half of a surrogate pair"),
+        (r"\ud800\u0041", "half of a surrogate pair"),
+        (r"\udc00", "half of a surrogate pair"),
+        (r"\ud800\ud800", "half of a surrogate pair"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ('{"customer_id": "%s"}', "customer_id"),
+        ('{"customer_id": "c", "unknown": [1, {"name": "%s"}]}', "unknown.1.name"),
+        ('{"customer_id": "c", "properties": {"%s": 1}}', "properties"),
+        ('{"customer_id": "c", "properties": {"a b": "%s", "c": "%s"}}', "properties.a b"),
+        ('{"a": "fine", "properties": {"a\\n": "%s"}}', "properties"),
+        ('{"%s": 1}', "input"),
+        ('"%s"', "input"),
+        ('{"a": ' + "[" * 20 + '"%s"' + "]" * 20 + "}", "a.0.0.0.0.0.0.0"),
+    ],
+)
+def test_a_text_that_cannot_be_is_told_with_its_field(
+    body: str, place: str, text: str, reason: str
+) -> None:
+    with pytest.raises(InvalidInputsError) as refusal:
+        decode_body(decoder, body.replace("%s", text).encode())
+    message = refusal.value.message
+    assert message.startswith(f"{place}: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (rb'{"customer_id": "\ud800"', "it ends too early"),
+        (rb'{"customer_id": "\u0000", "customer_id": "c"}', "input: a string must not contain"),
+        (rb'{"customer_id": "\u0000", "a": "' + b"a" * 65_536 + b'"}', "input: a string must not"),
+        (b'{"a": "\\u0000", "b": ' + b"9" * 5_000 + b"}", "input: a string must not contain"),
+        (b'{"a": "\\u0000", "b": ' + b"[" * 9_999 + b"]" * 9_999 + b"}", "input: a string must"),
+    ],
+)
+def test_what_cannot_be_found_is_told_without_a_field(body: bytes, message: str) -> None:
+    with pytest.raises(InvalidInputsError, match=message):
+        decode_body(decoder, body)
+
+
+def test_both_halves_of_a_pair_are_one_character() -> None:
+    assert decode_body(decoder, BODY % rb'"\ud83d\ude00"').customer_id == "c"
