@@ -31,6 +31,8 @@ class CustomerDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     send_email_receipts: bool = False
     billing_controls: JsonObject = {}
     config: JsonObject = {}
+    released: bool = False
+    """Whether it has no id, is in SQL alone and waits for one."""
 
 
 class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):

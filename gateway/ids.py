@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from hashlib import sha256
 
 ROW_PREFIX = "cus_ent"
 """Of the ids of balance rows; a caller who chooses one may not begin with it."""
+
+NAMELESS = "@"
+"""What the reserved ids of customers without an id begin with; no id a caller may choose has it."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _TIME_CHARACTERS = 10
@@ -24,3 +28,13 @@ def new_id(prefix: str) -> str:
         number, digit = divmod(number, 32)
         characters.append(_ALPHABET[digit])
     return f"{prefix}_{''.join(reversed(characters))}"
+
+
+def nameless_id(email: str) -> str:
+    """Return the reserved id of the customer without an id that has this email."""
+    return NAMELESS + sha256(email.lower().encode()).hexdigest()[:40]
+
+
+def public_id(customer_id: str) -> str | None:
+    """Return a customer's id as answers show it: None for a reserved one."""
+    return None if customer_id.startswith(NAMELESS) else customer_id

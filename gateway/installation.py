@@ -72,6 +72,7 @@ class Touched(NamedTuple):
     internal_id: str
     env: str
     customer_id: str
+    email: str | None = None
 
 
 class Installation(Protocol):

@@ -16,6 +16,7 @@ from sqlalchemy import and_, case, exists, func, literal, or_, select, tuple_
 from gateway.listing import ACTIVE, EXPIRED, BalancePage, BalanceRecord
 from gateway.rows import Kind
 from persistence.database import Database, read_transaction
+from persistence.event_filters import has_id
 from persistence.models import Balance, Customer, Entity, Slot, Subscription
 from persistence.pages import BalanceKey, decode_cursor, encode_cursor
 
@@ -60,7 +61,9 @@ def _list_balances(query: BalanceQuery, engine: Engine) -> BalancePage:
 def page_of(query: BalanceQuery, after: BalanceKey | None) -> Select[*tuple[Any, ...]]:
     """Return the statement of a page, which asks for one row more than the limit."""
     owner = (Customer.created_at, Customer.internal_id)
-    where = [Customer.env == query.env, Customer.deleted_at.is_(None), *_balances(query)]
+    # Every balance of the list names its customer.
+    named = (Customer.env == query.env, Customer.deleted_at.is_(None), has_id())
+    where = [*named, *_balances(query)]
     if query.customer_id is not None:
         where.append(Customer.id == query.customer_id)
     if after is not None:

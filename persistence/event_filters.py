@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Text, case, cast, func, select
 
+from gateway.ids import NAMELESS
 from gateway.ports import EventFilter
 from persistence.models import Customer, Event
 
@@ -38,6 +39,11 @@ def event_filters(query: EventFilter, dialect: str) -> list[ColumnElement[bool]]
 def live_customer(env: str, customer_id: str) -> list[ColumnElement[bool]]:
     """Return the conditions on ``Customer`` that leave the one that has this id now."""
     return [Customer.env == env, Customer.id == customer_id, Customer.deleted_at.is_(None)]
+
+
+def has_id() -> ColumnElement[bool]:
+    """Return the condition on ``Customer`` that leaves those whose id is not a reserved one."""
+    return ~Customer.id.startswith(NAMELESS)
 
 
 def property_text(name: str, dialect: str) -> ColumnElement[Any]:

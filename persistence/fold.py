@@ -82,6 +82,7 @@ class _Step:
         self._batch = batch
         self._state = state
         self._entry = entry
+        self._is_followed = True
         self._name = f"p{entry.partition:02d}_{entry.stream_id}"
         self._event_id = f"mov_{self._name}"
         self._events = 0
@@ -90,8 +91,7 @@ class _Step:
 
     def apply(self) -> None:
         entry, state = self._entry, self._state
-        state.customer_id = entry.customer_id
-        state.seq = entry.seq
+        self._is_followed = state.follow(entry)
         ends: list[outbox.Change] = []
         for change in entry.changes:
             kind = type(change)
@@ -317,7 +317,8 @@ class _Step:
         self._state.balance(ended.balance_id, self._entry.seq).ended_at = self._entry.at_ms
 
     def set_customer(self, change: outbox.CustomerSet) -> None:
-        self._state.document = (_customer_decoder.decode(change.document), change.document)
+        if self._is_followed:
+            self._state.document = (_customer_decoder.decode(change.document), change.document)
 
     def set_entity(self, change: outbox.EntitySet) -> None:
         document = _entity_decoder.decode(change.document)

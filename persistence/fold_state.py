@@ -206,6 +206,18 @@ class CustomerState:
             self._rest = Rest()
         return self._rest
 
+    def follow(self, entry: Entry) -> bool:
+        """Go on to an entry. False for an id that the customer did not get, since another one came
+        first (lua/adopt_customer.lua): nothing has happened by it.
+        """
+        if entry.customer_id != self.customer_id:
+            if entry.seq <= self.seq:
+                return False
+            # What was said under another id is what SQL has, or never came to be.
+            self.customer_id, self.document = entry.customer_id, None
+        self.seq = entry.seq
+        return True
+
     def balance(self, balance_id: str, seq: int) -> Balance:
         balance = self.balances.get(balance_id)
         if balance is None:

@@ -108,7 +108,8 @@ def _fence(partitions: Sequence[int], engine: Engine) -> Past:
 def _touched(since_ms: int, after: Touched | None, limit: int, engine: Engine) -> Sequence[Touched]:
     columns = _CUSTOMERS.c
     order = (columns.applied_hour, columns.internal_id)
-    statement = select(columns.applied_ms, columns.internal_id, columns.env, columns.id).where(
+    named = (columns.env, columns.id, columns.email)
+    statement = select(columns.applied_ms, columns.internal_id, *named).where(
         columns.applied_hour >= since_ms // HOUR_MS, columns.applied_ms >= since_ms
     )
     if after is not None:

@@ -109,6 +109,9 @@ class Plan(Base):
 class Customer(Base):
     """A customer, deleted ones included. Writer: ``store``.
 
+    The ``id`` of one without an id is reserved (``gateway.ids``) until it gets one. Before that no
+    table that names customers by it has a row of it: nobody can use anything for it.
+
     ``seq`` counts the changes SQL has seen, ``counter`` is the highest period and ``number_max``
     the highest entity number ever given: a customer that returns to Redis goes on from them.
     ``applied_ms`` is the time in the id of the newest stream entry that SQL has of it. The index is

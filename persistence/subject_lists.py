@@ -13,6 +13,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    and_,
     exists,
     false,
     func,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 
 from gateway.ports import EventQuery, ListQuery, Page
 from persistence.database import Database, read_transaction
+from persistence.event_filters import has_id
 from persistence.models import Customer, Entity, Subscription
 from persistence.pages import (
     CustomerKey,
@@ -59,7 +61,8 @@ def _list_customers(query: ListQuery, engine: Engine) -> Page:
     if query.customer_id is not None:
         where.append(Customer.id == query.customer_id)
     if query.search is not None:
-        where.append(_mentions(query.search, Customer.id, Customer.name, Customer.email))
+        by_id = and_(has_id(), _mentions(query.search, Customer.id))
+        where.append(or_(by_id, _mentions(query.search, Customer.name, Customer.email)))
     if query.plans or query.status:
         held = Subscription.internal_id == Customer.internal_id
         where.append(exists().where(held, *plans_held(query)))

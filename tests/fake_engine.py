@@ -271,7 +271,7 @@ class FakeEngine:
         return msgspec.Raw(format_units(units, PRECISION).encode())
 
     @staticmethod
-    def _customer(customer_id: str) -> CustomerView:
+    def _customer(customer_id: str | None) -> CustomerView:
         return CustomerView(**{**CUSTOMER, "id": customer_id})
 
     @staticmethod

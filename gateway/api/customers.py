@@ -60,7 +60,9 @@ OPERATIONS = (
         summary="Get or create a customer",
         description=(
             "Returns the customer, created with the plans that enable themselves if there is none "
-            "with this id. Calling it again changes nothing."
+            "with this id. Calling it again changes nothing. Without an id (null) a customer is "
+            "known by its `email`, in any case of letters; the first call with a new id and that "
+            "email gives it the id."
         ),
         request=CustomerCreateRequest,
         response=CustomerView,

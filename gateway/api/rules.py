@@ -114,7 +114,10 @@ def finalize(_: Call, request: FinalizeRequest) -> None:
 
 def customer_create(_: Call, request: CustomerCreateRequest) -> None:
     """``customers.get_or_create``."""
-    shapes.customer_id(request.customer_id)
+    if request.customer_id is not None:
+        shapes.customer_id(request.customer_id)
+    elif not request.email:
+        raise InvalidInputsError("email: is required where customer_id is null")
     _customer_data(request, "")
     shapes.length(request.expand, "expand")
 

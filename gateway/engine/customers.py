@@ -19,6 +19,7 @@ from gateway.engine.portraits import (
     page_of,
 )
 from gateway.errors import CustomerNotFoundError, NotSupportedError
+from gateway.ids import nameless_id
 from gateway.messages.common import integer
 from gateway.messages.customers import CreatedAtRange, CustomerListResponse, CustomerView
 from gateway.messages.subjects import CustomerData
@@ -48,11 +49,12 @@ class Customers(Creation):
     ) -> CustomerView:
         """Return the customer, created with the plans that enable themselves when there is none.
 
-        Of a customer that exists only an empty name or email is filled, and send_email_receipts
-        follows.
+        Without an id it is found by its email. Of a customer that exists only an empty name or
+        email is filled, and send_email_receipts follows.
         """
         data = msgspec.convert(msgspec.structs.asdict(request), CustomerData, strict=False)
-        subject = self.subjects.subject(env, request.customer_id, customer_data=data)
+        customer_id = request.customer_id or nameless_id(request.email or "")
+        subject = self.subjects.subject(env, customer_id, customer_data=data)
         reply = await self.read(subject)
         document = decode_customer(reply.document)
         filled = msgspec.structs.replace(

@@ -17,6 +17,7 @@ from gateway.engine.controls import (
 )
 from gateway.engine.views import balance_of, flag_of, parts_of
 from gateway.holders import PlanFilter
+from gateway.ids import public_id
 from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.messages.common import integer
@@ -79,7 +80,7 @@ async def customer_view(
     scope = read_customer_scope(reply, document, subscriptions)
     balances, flags = await holdings(catalog, subject, reply, now_ms, expand)
     return CustomerView(
-        id=subject.customer_id,
+        id=public_id(subject.customer_id),
         name=document.name,
         email=document.email,
         created_at=document.created_at,

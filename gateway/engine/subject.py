@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from gateway import metrics
 from gateway.engine.agenda import Agenda
 from gateway.engine.images import restore_groups
+from gateway.engine.nameless import adopt, is_released, release
 from gateway.errors import (
     CustomerNotFoundError,
     EntityNotFoundError,
@@ -20,7 +21,7 @@ from gateway.errors import (
     RestoresError,
     UnavailableError,
 )
-from gateway.ids import new_id
+from gateway.ids import nameless_id, new_id, public_id
 from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
 from gateway.scripts import Context, Status
 
@@ -233,24 +234,49 @@ class Subjects:
 
     async def _load(self, subject: Subject, creator: Creator) -> tuple[Status, bool]:
         """Look for the customer in SQL once; True beside the status when it was created."""
-        loaded = await self._reader.load(subject.env, subject.customer_id, subject.partition)
-        if loaded.customer is not None:
-            status = await self._restore(subject, loaded.cursor, loaded.customer, creator)
-            if status is Status.DONE:
-                metrics.restores.inc()
-            return status, False
-        if subject.customer_data is not None:
-            status = await creator.create_customer(subject, subject.customer_data, loaded.cursor)
-            return status, status is Status.DONE
-        msg = f"Customer {subject.customer_id} not found"
-        raise CustomerNotFoundError(msg)
+        cursor, image = await self._reader.load(subject.env, subject.customer_id, subject.partition)
+        if image is not None:
+            return await self._restore(subject, cursor, image, creator), False
+        data = subject.customer_data
+        if data is None:
+            msg = f"Customer {subject.customer_id} not found"
+            raise CustomerNotFoundError(msg)
+        if data.email and public_id(subject.customer_id):
+            status = await self._claim(subject, cursor, data.email, creator)
+            if status is not None:
+                return status, False
+        status = await creator.create_customer(subject, data, cursor)
+        return status, status is Status.DONE
+
+    async def _claim(
+        self, subject: Subject, cursor: str, email: str, creator: Creator
+    ) -> Status | None:
+        """Take one step for the customer without an id that has this email to become the subject,
+        which SQL did not know at the cursor; None when there is none (``gateway.engine.nameless``).
+        """
+        nameless = self.subject(subject.env, nameless_id(email), request_id=subject.request_id)
+        at, image = await self._reader.load(nameless.env, nameless.customer_id, nameless.partition)
+        if image is not None and is_released(image):
+            return await adopt(self._scripts, self.context(subject), cursor, image)
+        status = await release(self._scripts, self.context(nameless), at)
+        if status is Status.CUSTOMER_MISSING:
+            if image is None:
+                return None
+            status = await self._restore(nameless, at, image, creator)
+        elif status is Status.DUE:
+            await self.settle(nameless)
+        self.agenda.forget(nameless.env, nameless.customer_id)
+        return status if status is Status.FENCED else Status.BUSY
 
     async def _restore(
         self, subject: Subject, cursor: str, image: CustomerImage, creator: Creator
     ) -> Status:
+        if is_released(image):
+            return await adopt(self._scripts, self.context(subject), cursor, image)
         groups = restore_groups(image, *await creator.rules_of(image))
         status = await self._scripts.restore_customer(self.context(subject), cursor, groups)
         if status is Status.DONE:
+            metrics.restores.inc()
             self.agenda.note_image(image, self._clock.now_ms(subject.env))
         return status
 

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from gateway.guard import streams
 from gateway.guard.judgement import Finding
+from gateway.ids import nameless_id
 from gateway.installation import Installation, Touched
 from gateway.keys import customer_keys, partition_of
 from gateway.scripts import Scripts, Status
@@ -85,11 +86,11 @@ class Reseeding:
         while page := await self._installation.touched(min(since.values()), after, PAGE):
             found: dict[int, list[_Name]] = {}
             for one in page:
-                name = _Name(one.env, one.customer_id)
-                at = partition_of(*name, self._partitions)
-                # The time of an id says enough: one of the same millisecond may be newer.
-                if at in since and one.applied_ms >= since[at]:
-                    found.setdefault(at, []).append(name)
+                for name in _names_of(one):
+                    at = partition_of(*name, self._partitions)
+                    # The time of an id says enough: one of the same millisecond may be newer.
+                    if at in since and one.applied_ms >= since[at]:
+                        found.setdefault(at, []).append(name)
             for at, names in found.items():
                 await self._discard(at, names)
             after = page[-1]
@@ -106,3 +107,9 @@ class Reseeding:
             keys, head, self._cursors[at], lock_ids
         )
         return found and status is Status.DONE
+
+
+def _names_of(one: Touched) -> list[_Name]:
+    """Return what a customer is called, and was called before it had an id."""
+    names = [_Name(one.env, one.customer_id)]
+    return [*names, _Name(one.env, nameless_id(one.email))] if one.email else names

@@ -11,9 +11,11 @@ from gateway.messages.subjects import CustomerData
 
 
 class CustomerCreateRequest(CustomerData, kw_only=True):
-    """Get a customer, or create it with the plans that are enabled by themselves."""
+    """Get a customer, or create it with the plans that are enabled by themselves. Without an id it
+    is known by its email.
+    """
 
-    customer_id: str
+    customer_id: str | None
     expand: list[str] | None = None
 
 

@@ -311,6 +311,27 @@ class Scripts(Server):
             "delete_customer", context.keys.own, (context.head, context.request_id, context.now_ms)
         )
 
+    async def release_customer(
+        self, context: Context, cursor: str, revision: str, document: str
+    ) -> Status:
+        """Run ``release_customer``."""
+        return await self._verdict(
+            "release_customer",
+            context.keys.own,
+            (context.head, context.request_id, context.now_ms, cursor, revision, document),
+        )
+
+    async def adopt_customer(
+        self, context: Context, cursor: str, internal_id: str, seq: int, document: str
+    ) -> Status:
+        """Run ``adopt_customer``."""
+        keys, head = context.keys, (context.head, context.request_id, context.now_ms)
+        return await self._verdict(
+            "adopt_customer",
+            (keys.customer, keys.outbox, keys.seal),
+            (*head, cursor, self.seal, internal_id, seq, document),
+        )
+
     async def restore_customer(
         self, context: Context, cursor: str, groups: Sequence[Sequence[str | int]]
     ) -> Status:

@@ -16,7 +16,6 @@ LEFT_OUT = {
     "a23": POOLED,
     "d19": POOLED,
     "d20": POOLED,
-    "s17": "customers without an id are refused",
     "s71": "it is about the end of a trial, and trials are kept and shown, not counted",
     "s77": "a new entity begins with its own balance; in the reference with that of a deleted one"
     " whose paid seat is kept (on_decrease: none), which no seat of version 2 can have",

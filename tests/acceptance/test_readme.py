@@ -11,6 +11,7 @@ from tests.fixtures.gateways import KEY, Gateway, Json
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+NAMELESS = "### Customers without an id"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -18,9 +19,11 @@ def test_the_commands_of_the_readme_give_what_it_prints(gateway: Gateway) -> Non
     beginning = README[README.index("export TALLYGATE_KEY") - 10 :]
     story = beginning[: beginning.index("## The HTTP API")]
     prelude = beginning[: beginning.index("## A team with seats")]
-    switches = README[README.index("### Plans that switch") : README.index("### Balances by hand")]
+    switches = README[README.index("### Plans that switch") : README.index(NAMELESS)]
+    nameless = README[README.index(NAMELESS) : README.index("### Balances by hand")]
     assert _compared(gateway, story) == 5
     assert _compared(gateway, prelude + switches) == 2
+    assert _compared(gateway, prelude + nameless) == 1
 
 
 def _compared(gateway: Gateway, story: str) -> int:

@@ -56,6 +56,27 @@ def test_s07_customers_that_left_make_no_version(store: Store) -> None:
     assert rows == [(1, "expired")]
 
 
+def test_s17_a_customer_without_an_id_gets_one(store: Store) -> None:
+    call, email = store.gateway.call, f"first_{store.number}@example.com"
+    free = store.plan("free", store.monthly(100), auto_enable=True)
+    of = {"customer_id": None, "name": "First Customer"}
+    first = call("customers.get_or_create", **of, email=email)
+    again = call("customers.get_or_create", customer_id=None, name="Other", email=email.upper())
+    assert again == first
+    assert (first["id"], first["name"], first["email"]) == (None, "First Customer", email)
+    held = [one["plan_id"] for one in first["subscriptions"]]
+    assert held.count(free) == 1
+    internal = "SELECT internal_id, id FROM customers WHERE email = ?"
+    store.gateway.wait_for_writer()
+    ((internal_id, _),) = store.gateway.sql(internal, email)
+    store.customer = f"cus_claims_{store.number}"
+    claimed = call("customers.get_or_create", customer_id=store.customer, email=email)
+    assert claimed == {**first, "id": store.customer}
+    store.gateway.wait_for_writer()
+    assert store.gateway.sql(internal, email) == [(internal_id, store.customer)]
+    assert store.left(None) == [100]
+
+
 def test_a_plan_that_is_held_gets_a_version(store: Store) -> None:
     call, plan_id = store.gateway.call, store.name("pro")
     store.plan("pro", store.monthly(100), auto_enable=False)

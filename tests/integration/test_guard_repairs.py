@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import create_engine, text
 
 from gateway.guard import streams
+from gateway.ids import nameless_id
 from gateway.keys import customer_keys, outbox_key, partition_of
 from gateway.scripts import Scripts
 from persistence.incidents import SqlInstallation
@@ -60,6 +61,33 @@ async def test_an_older_file_is_recognised_and_brought_up_to_sql(
     await shop.track("ada", 1)
     await shop.caught_up()
     assert await shop.left("ada") == 84
+
+
+async def test_an_id_that_was_given_stays_given(
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path
+) -> None:
+    ada = partition_of("sandbox", "ada", PARTITIONS)
+    emails = (f"first-{number}@example.com" for number in range(100))
+    email = next(
+        one for one in emails if partition_of("sandbox", nameless_id(one), PARTITIONS) == ada
+    )
+    of = {"email": email}
+    await shop.done("customers.get_or_create", customer_id=None, name="First", **of)
+    await shop.track("ada", 1)
+    await shop.caught_up()
+    # What is left to tell of the one without an id is SQL's to tell.
+    await shop.runtime.redis.xtrim(outbox_key(ada), maxlen=1, approximate=False)
+    own_redis.copy_file(tmp_path / "older")
+    claimed = await shop.done("customers.get_or_create", customer_id="new", **of)
+    assert (claimed["id"], claimed["name"]) == ("new", "First")
+    await shop.caught_up()
+    own_redis.kill()
+    own_redis.put_back(tmp_path / "older")
+    own_redis.start()
+
+    assert await shop.done("customers.get", customer_id="new") == claimed
+    second = await shop.done("customers.get_or_create", customer_id=None, name="Second", **of)
+    assert (second["id"], second["name"]) == (None, "Second")
 
 
 async def test_a_flush_while_it_runs_is_recognised_by_the_first_touch(

@@ -98,6 +98,7 @@ async def test_customers_are_found_by_when_sql_last_heard_of_them(
             "internal_id": name,
             "env": "live",
             "id": name,
+            "email": "4@b.c" if name == "cus_4" else None,
             "document": "{}",
             "created_at": 1,
             "deleted_at": 2 if name == "cus_4" else None,
@@ -112,7 +113,8 @@ async def test_customers_are_found_by_when_sql_last_heard_of_them(
         connection.execute(insert(CUSTOMERS), rows)
     first = await installation.touched(20, None, 2)
     assert first == [Touched(20, "cus_2", "live", "cus_2"), Touched(20, "cus_3", "live", "cus_3")]
-    assert await installation.touched(20, first[-1], 2) == [Touched(30, "cus_4", "live", "cus_4")]
+    last = Touched(30, "cus_4", "live", "cus_4", "4@b.c")
+    assert await installation.touched(20, first[-1], 2) == [last]
     assert await installation.touched(31, None, 2) == []
 
 

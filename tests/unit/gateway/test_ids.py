@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gateway.ids import new_id
+from gateway.api.shapes import CUSTOMER_ID
+from gateway.ids import nameless_id, new_id, public_id
 
 
 def test_an_id_is_its_prefix_and_26_characters() -> None:
@@ -18,3 +19,11 @@ def test_ids_differ() -> None:
 def test_ids_sort_by_the_millisecond_they_were_made_in() -> None:
     times = [new_id("cus")[4:14] for _ in range(1000)]
     assert times == sorted(times)
+
+
+def test_a_reserved_id_is_that_of_an_email_in_any_case_and_shown_to_nobody() -> None:
+    reserved = nameless_id("Ada@Example.com")
+    assert reserved == nameless_id("ada@EXAMPLE.com") != nameless_id("eve@example.com")
+    assert CUSTOMER_ID.fullmatch(reserved) is None
+    assert public_id(reserved) is None
+    assert public_id("ada") == "ada"

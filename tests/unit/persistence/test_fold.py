@@ -359,3 +359,37 @@ def test_an_entry_of_denials_that_changes_something_is_not_readable() -> None:
     history.add(denied(), event(), kind="denials", internal_id="", seq=0)
     with pytest.raises(OutboxError, match="counts denials and changes something"):
         fold(history.entries)
+
+
+def test_of_several_ids_at_once_a_customer_gets_the_first() -> None:
+    first, second = History(1), History(2)
+    entries = [
+        first.add(customer(name="x"), customer_id="x", seq=5),
+        second.add(customer(name="y"), customer_id="y", seq=5),
+    ]
+    for batch in (entries, entries[::-1]):
+        (row,) = fold(batch).customers
+        assert (row.id, row.name) == (batch[0].customer_id, batch[0].customer_id)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_id_a_customer_did_not_get_leaves_no_trace(is_late: bool) -> None:
+    lost, kept = History(1), History(2)
+    entries = [
+        lost.add(customer(name="lost"), customer_id="y", seq=5),
+        kept.add(deduct(), customer_id="x", seq=6),
+    ]
+    batch = fold(entries[::-1] if is_late else entries)
+    assert batch.customers == []
+    assert [change.seq for change in batch.customer_changes] == [6]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_document_under_the_id_a_customer_has_is_kept(is_late: bool) -> None:
+    lost, kept = History(1), History(2)
+    entries = [
+        lost.add(customer(name="lost"), customer_id="y", seq=5),
+        kept.add(customer(name="kept"), customer_id="x", seq=6),
+    ]
+    (row,) = fold(entries[::-1] if is_late else entries).customers
+    assert (row.id, row.name, row.seq) == ("x", "kept", 6)
