@@ -153,6 +153,19 @@ def test_customers_are_changed_and_deleted(sdk: Client, customer: str) -> None:
     assert gone["success"] is True
 
 
+@pytest.mark.calls("customers.get_or_create")
+def test_a_customer_without_an_id_gets_one(sdk: Client, shop: Gateway) -> None:
+    customer_id = new_id("late")
+    email = f"{customer_id}@example.com"
+    first = sdk.call("customers.get_or_create", customer_id=None, email=email, name="Ada")
+    listed = sdk.call("customers.list", search=email)
+    claimed = sdk.call("customers.get_or_create", customer_id=customer_id, email=email)
+
+    assert (first["id"], first["name"], first["email"]) == (None, "Ada", email)
+    assert [each["id"] for each in listed["list"]] == [None]
+    assert (claimed["id"], claimed["name"]) == (customer_id, "Ada")
+
+
 @pytest.mark.calls("customers.get", "customers.list")
 def test_a_customer_is_read_and_listed(sdk: Client, customer: str) -> None:
     if "customers.get" in sdk.methods:
