@@ -10,7 +10,7 @@ caller, from where the last one ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ from gateway.audit.records import Applied, Drift, Kind, LedgerPage, Move, Scope,
 from gateway.outbox import customer_of
 from gateway.rows import Kind as RowKind
 from persistence.database import Database, read_transaction
+from persistence.lost_events import Span, lost_events
 from persistence.mending import mend
 from persistence.models import (
     Balance,
@@ -60,7 +61,6 @@ LETTERS_MAX = 10_000
 _NOTHING: ColumnElement[int] = literal_column("0")
 
 _Sums = Select[*tuple[Any, ...]]
-_Span = Callable[[ColumnClause[str]], ColumnElement[bool]]
 _Row = Row[*tuple[Any, ...]]
 
 
@@ -136,6 +136,7 @@ def _page(scope: Scope, after: str, limit: int, engine: Engine) -> LedgerPage:
             *_drifts(connection, Kind.EVENTS, _unexplained_balances(span)),
             *_drifts(connection, Kind.EVENTS, _unexplained_slots(span)),
             *_drifts(connection, Kind.SUM, _sums_of_slots(span)),
+            *lost_events(connection, span),
         ]
         balances = connection.scalars(counted).one()
     last = found[-1] if len(found) == limit else None
@@ -189,7 +190,7 @@ def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
         )
 
 
-def _unexplained_balances(span: _Span) -> _Sums:
+def _unexplained_balances(span: Span) -> _Sums:
     stored: _Sums = select(
         Balance.internal_id,
         Balance.id.label("balance_id"),
@@ -211,7 +212,7 @@ def _unexplained_balances(span: _Span) -> _Sums:
     return _different(stored, counted)
 
 
-def _unexplained_slots(span: _Span) -> _Sums:
+def _unexplained_slots(span: Span) -> _Sums:
     """Slots of live per-entity balances against their deductions; one that is missing is 0."""
     stored: _Sums = (
         select(
@@ -238,7 +239,7 @@ def _unexplained_slots(span: _Span) -> _Sums:
     return _different(stored, counted)
 
 
-def _sums_of_slots(span: _Span) -> _Sums:
+def _sums_of_slots(span: Span) -> _Sums:
     stored: _Sums = select(
         Balance.internal_id,
         Balance.id.label("balance_id"),

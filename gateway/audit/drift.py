@@ -149,7 +149,8 @@ class DriftWatch:
             log.error(
                 "customer %s of %s differs in %d places, first in %s of balance %s: "
                 "SQL has %s, Redis %s, the events %s; run tallygate verify",
-                *(name.customer_id, name.env, len(drifts), first.what, first.balance_id or "-"),
+                *(name.customer_id, name.env, len(drifts)),
+                *(f"{first.what} {first.event_id}".rstrip(), first.balance_id or "-"),
                 *(first.sql, first.redis, first.events),
             )
         metrics.drift_balances.set(sum(self._drifting.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -53,12 +53,13 @@ class Findings(msgspec.Struct, kw_only=True):
 
 class Plan(NamedTuple):
     """What a repair does: numbers to set in SQL, customers to take out of Redis, and those it
-    leaves alone, each with the reason.
+    leaves alone, each with the reason; and the events that it cannot bring back.
     """
 
     mends: list[Drift]
     evictions: list[Name]
     left_alone: list[tuple[Name, str]]
+    lost: Sequence[Drift] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -71,9 +72,13 @@ def plan(drifts: Iterable[Drift]) -> Plan:
     take it out would lose what only Redis has.
     """
     of_customers: dict[Name, list[Drift]] = {}
+    lost = []
     for drift in drifts:
-        of_customers.setdefault(Name(drift.env, drift.customer_id), []).append(drift)
-    made = Plan([], [], [])
+        if _is_lost(drift) and not drift.note:
+            lost.append(drift)
+        else:
+            of_customers.setdefault(Name(drift.env, drift.customer_id), []).append(drift)
+    made = Plan([], [], [], tuple(lost))
     for name, found in of_customers.items():
         reason = next(filter(None, map(_obstacle, found)), None)
         if reason:
@@ -84,9 +89,16 @@ def plan(drifts: Iterable[Drift]) -> Plan:
     return made
 
 
+def _is_lost(drift: Drift) -> bool:
+    """Whether an event is not there. No number is wrong for it: the deductions are what counts."""
+    return drift.kind is Kind.EVENT and drift.what == "event"
+
+
 def _obstacle(drift: Drift) -> str | None:
     if drift.note:
         return drift.note
+    if drift.kind is Kind.EVENT:
+        return f"what {drift.event_id} moved is in no deduction: the others are not all there was"
     if lacks_changes(drift):
         return "SQL lacks changes that Redis has"
     is_row = drift.kind is Kind.REDIS and drift.what == "text" and drift.sql is None
@@ -103,12 +115,19 @@ def tell_plan(made: Plan) -> Iterator[str]:
         )
     for name in made.evictions:
         yield f"Redis  take {name.customer_id} ({name.env}) out; it comes back as SQL has it"
+    for drift in made.lost:
+        yield f"leave  {_subject(drift)}: {drift.event_id} cannot be brought back from deductions"
     for name, reason in made.left_alone:
         yield f"leave  {name.customer_id} ({name.env}) alone: {reason}"
 
 
 def tell(drift: Drift) -> Iterator[str]:
     """Return a drift and the events behind it, line by line."""
+    if drift.kind is Kind.EVENT:
+        yield f"{drift.kind:6}  {_subject(drift)}: {drift.event_id}: {_half(drift)}"
+        if drift.note:
+            yield f"        {drift.note}"
+        return
     told = {"SQL": drift.sql, "Redis": drift.redis, "events": drift.events}
     if drift.kind is Kind.REDIS:
         sides = {"SQL": drift.sql, "Redis": drift.redis}
@@ -137,6 +156,13 @@ def tell_summary(found: Findings) -> str:
     if found.drift_count:
         return f"{found.drift_count:,} drifts: {seen}"
     return f"no drift: {seen}"
+
+
+def _half(drift: Drift) -> str:
+    if drift.trail is None:
+        return f"the event says that {drift.sql} were used, and there is no deduction of it"
+    of_it = f"{drift.trail.count} deductions of it add up to {drift.trail.total}"
+    return f"{of_it}, and there is no such event"
 
 
 def _subject(drift: Drift) -> str:

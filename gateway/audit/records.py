@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """What is used of a per-entity balance is not the sum of its slots."""
     REDIS = "redis"
     """Redis and SQL tell different things of a customer that both know as it is now."""
+    EVENT = "event"
+    """Of an event and its deductions SQL has only one; ``what`` is the other."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -48,7 +50,7 @@ class Trail(msgspec.Struct, frozen=True, kw_only=True):
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that is not what it should be. ``what`` names it; of a number that events explain,
-    ``events`` is their sum and ``trail`` the newest of them.
+    ``events`` is their sum and ``trail`` the newest of them. ``event_id`` is the event it is about.
     """
 
     kind: Kind
@@ -59,6 +61,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     feature_id: str = ""
     balance_id: str = ""
     entity_id: str = ""
+    event_id: str = ""
     sql: int | str | None = None
     redis: int | str | None = None
     events: int | None = None

@@ -191,6 +191,46 @@ def test_a_slot_that_was_changed_in_sql_is_named_with_its_entity(spent: World) -
     assert verify_one(spent).code == 0
 
 
+def test_an_event_that_was_deleted_is_named_and_cannot_be_brought_back(spent: World) -> None:
+    gateway = spent.gateway
+    ((event_id,),) = gateway.sql(
+        "SELECT id FROM events WHERE customer_id = ? AND value = ?", spent.customer, 40 * UNIT
+    )
+    change_sql(gateway, "DELETE FROM events WHERE id = ?", event_id)
+
+    ran = verify_one(spent)
+    assert ran.code == 1
+    (drift,) = ran.found["drifts"]
+    assert (drift["kind"], drift["what"], drift["event_id"]) == ("event", "event", event_id)
+    assert (drift["balance_id"], drift["events"]) == (shared_balance(spent), 40 * UNIT)
+    told = f"{event_id}: 1 deductions of it add up to 40000000, and there is no such event"
+    repaired = repair(spent, "--yes")
+    assert repaired.code == 1
+    assert told in repaired.out
+    assert f"{event_id} cannot be brought back from deductions" in repaired.out
+    assert "nothing was done" not in repaired.out
+    assert spent.state()[2] == 45.5
+
+
+def test_deductions_that_were_deleted_are_not_taken_for_use_that_never_was(spent: World) -> None:
+    gateway = spent.gateway
+    change_sql(
+        gateway,
+        "DELETE FROM deductions WHERE feature_id = ? AND delta = ?",
+        *(spent.name("messages"), 40 * UNIT),
+    )
+    ran = verify_one(spent)
+    assert ran.code == 1
+    half = next(one for one in ran.found["drifts"] if one["kind"] == "event")
+    assert (half["what"], half["sql"]) == ("deductions", 40 * UNIT)
+    repaired = repair(spent, "--yes")
+    assert repaired.code == 1
+    assert f"leave  {spent.customer} (sandbox) alone: what {half['event_id']}" in repaired.out
+    assert spent.state()[2] == 45.5
+    ((used,),) = gateway.sql("SELECT used FROM balances WHERE id = ?", shared_balance(spent))
+    assert used == 43.5 * UNIT
+
+
 def test_what_only_redis_has_is_never_thrown_away(spent: World) -> None:
     gateway = spent.gateway
     key = key_of(spent)

@@ -78,6 +78,41 @@ def test_a_drift_is_told_with_its_numbers_and_the_events_behind_them() -> None:
     assert last.strip().startswith("does not go on from the one before it: evt_p01_5-0")
 
 
+def test_an_event_that_is_not_there_is_told_and_left_as_it_is() -> None:
+    trail = Trail(total=3, count=2)
+    lost = drift(Kind.EVENT, what="event", event_id="evt_p01_5-0", sql=None, trail=trail)
+    of = "ada (sandbox) calls balance bal_1"
+    assert list(tell(lost)) == [
+        f"event   {of}: evt_p01_5-0: 2 deductions of it add up to 3, and there is no such event"
+    ]
+    made = plan([lost, drift()])
+    assert made == Plan([drift()], [ADA], [], (lost,))
+    *_, last = tell_plan(made)
+    assert last == f"leave  {of}: evt_p01_5-0 cannot be brought back from deductions"
+    assert plan([lost]).is_empty
+
+
+def test_deductions_that_are_not_there_leave_their_customer_alone() -> None:
+    half = drift(
+        Kind.EVENT,
+        what="deductions",
+        event_id="evt_p01_5-0",
+        balance_id="",
+        events=None,
+        trail=None,
+    )
+    said = "evt_p01_5-0: the event says that 9 were used, and there is no deduction of it"
+    assert list(tell(half)) == [f"event   ada (sandbox) calls: {said}"]
+    reason = "what evt_p01_5-0 moved is in no deduction: the others are not all there was"
+    assert plan([half, drift()]) == Plan([], [], [(ADA, reason)])
+
+
+def test_an_event_of_which_something_is_set_aside_is_told_with_it() -> None:
+    half = drift(Kind.EVENT, what="event", event_id="evt_p01_5-0", note="set aside")
+    assert list(tell(half))[1:] == ["        set aside"]
+    assert plan([half]) == Plan([], [], [(ADA, "set aside")])
+
+
 def test_the_two_sides_are_told_even_if_one_has_nothing() -> None:
     text = encode_row(Row(id="bal_1", kind=RowKind.SHARED, grant=70))
     missing = drift(Kind.REDIS, what="text", sql=text, redis=None, events=None, trail=None)
