@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Collection
 from typing import NamedTuple
 
 PUBLISHABLE_PREFIX = "am_pk_"
@@ -28,6 +29,7 @@ RESOURCES = {
     "billing": "billing",
     "referrals": "billing",
     "events": "analytics",
+    "keys": "apiKeys",
     "clock": "organisation",
 }
 """The resource of an operation, and what scopes call it."""
@@ -40,6 +42,9 @@ SCOPES = (
     ADMIN,
 )
 """Every scope; write implies read."""
+
+TOKEN_SCOPES = ("analytics:read", "balances:read", "balances:write", "customers:read")
+"""What a token of a customer may do, as far as the key that minted it may."""
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -55,6 +60,12 @@ class KeyRecord(NamedTuple):
     prefix: str = ""
     scopes: tuple[str, ...] = ()
     expires_ms: int | None = None
+
+
+def allows(scopes: Collection[str], scope: str) -> bool:
+    """Whether some scopes are enough for what needs one."""
+    name, _, right = scope.partition(":")
+    return ADMIN in scopes or scope in scopes or (right == "read" and f"{name}:write" in scopes)
 
 
 def new_secret(env: str, *, publishable: bool = False) -> str:

@@ -36,6 +36,7 @@ from gateway.engine.outage import Outage, Policy
 from gateway.engine.replies import Replies
 from gateway.engine.subject import Subjects
 from gateway.engine.sweeper import Sweeper
+from gateway.engine.tokens import FOLLOW_SECONDS, Tokens
 from gateway.errors import InvalidRequestError, StartError, UnavailableError
 from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
@@ -51,6 +52,7 @@ from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
 from persistence.fleet import SqlFleet
 from persistence.reader import SqlReader
+from persistence.tokens import SqlTokens
 
 SQL_THREADS = 4
 """Statements one gateway runs at a time; they are for cold customers, the catalog and lists."""
@@ -93,6 +95,7 @@ class Runtime:
             self.tracing.watch(self.reader, dialect)
             self.tracing.watch(self.store, dialect)
         self.catalog = Catalog(self.store, self.wall)
+        self.tokens = Tokens(SqlTokens(self.database), self.catalog, self.wall)
         self.replies = Replies(self.scripts, settings.partitions)
         self.clock: Clock = self.catalog.clock
         self.backlog = Backlog(
@@ -119,6 +122,7 @@ class Runtime:
         self.sweepers = (
             Sweeper("expired locks", self.engine.expire, locks.SWEEP_SECONDS),
             Sweeper("plans that are due", self.engine.switch_due, switches.SWEEP_SECONDS),
+            Sweeper("revoked tokens", self.tokens.follow, FOLLOW_SECONDS),
         )
         self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
         self.probe = self._make_probe()
@@ -213,7 +217,7 @@ def create_app(settings: Settings) -> Litestar:
 
 def make_answers(runtime: Runtime) -> Noted:
     """Return what answers every request, whatever speaks HTTP around it: traced, and noted."""
-    services = Services(runtime.engine, runtime.catalog, runtime.replies)
+    services = Services(runtime.engine, runtime.catalog, runtime.replies, runtime.tokens)
     conflict = runtime.settings.idempotency == "conflict"
     exchange = Exchange(
         services,

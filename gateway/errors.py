@@ -122,6 +122,10 @@ class InvalidTokenError(GatewayError):
     code = "invalid_request"
 
 
+class EndedTokenError(InvalidTokenError):
+    """The customer token is not valid, or not any more."""
+
+
 class InsufficientScopesError(GatewayError):
     """The key has not the scope this operation needs."""
 
@@ -130,6 +134,14 @@ class InsufficientScopesError(GatewayError):
 
 class SandboxOnlyError(InsufficientScopesError):
     """Only the sandbox's clock can be read and moved; use a sandbox key (am_sk_test_...)."""
+
+
+class TokenRefusedError(InsufficientScopesError):
+    """A customer token may not call this operation."""
+
+
+class RefreshTokenOnlyError(InsufficientScopesError):
+    """Tokens are refreshed with a refresh token in the Authorization header."""
 
 
 class RouteNotFoundError(GatewayError):

@@ -16,6 +16,7 @@ from sqlalchemy import Index, text
 from persistence.base import Base, Field, column, conditional
 from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
 from persistence.report_models import DailyDenials, DailyTotal, DailyUsage
+from persistence.token_models import TokenEpoch, TokenFamily, TokenSigning
 from persistence.webhook_models import WebhookDelivery, WebhookEndpoint
 
 # What stands elsewhere: with it, this module knows every table.
@@ -28,6 +29,9 @@ __all__ = [
     "DeadLetter",
     "Incident",
     "Installation",
+    "TokenEpoch",
+    "TokenFamily",
+    "TokenSigning",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WriterProcess",

@@ -25,6 +25,9 @@ _HALF_TEXT = re.compile("[\ud800-\udfff]")
 BLANKS = b" \t\r\n"
 """What JSON takes for nothing; Python would strip more."""
 
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
 DRAIN_BYTES_MAX = 8 * 1024 * 1024
 """Bytes of a refused body that are still taken, unkept, so that its sender reads the answer."""
 
@@ -39,6 +42,17 @@ _PLACE_PART_MAX = 64
 def body_too_large(limit: int) -> BodyTooLargeError:
     """Return the error for a body of more than ``limit`` bytes."""
     return BodyTooLargeError(f"The request body is larger than {limit} bytes")
+
+
+def named_customer(body: bytes, customer_id: str) -> bytes:
+    """Return a body with its ``customer_id`` set, whatever it was; one that is no object is left
+    for the decoder to refuse.
+    """
+    try:
+        fields = _fields(body) if body.strip(BLANKS) else {}
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return body
+    return _encode(fields | {"customer_id": msgspec.Raw(_encode(customer_id))})
 
 
 def decode_body(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:  # noqa: ANN401 - the decoder's type

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway.api.decoding import decode_body
+from gateway.api.decoding import decode_body, named_customer
 from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
 from gateway.api.permits import READABLE, is_public, permitted
@@ -27,6 +27,7 @@ from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
 from gateway.engine.durability import Durability, Level, level_of, partitions_touched
 from gateway.engine.replies import Kept
+from gateway.engine.tokens import is_token
 from gateway.errors import (
     GatewayError,
     IdempotencyKeyError,
@@ -145,9 +146,11 @@ class Exchange:
         principal = catalog.known(authorization)
         access = None
         if principal is None:
-            principal = await catalog.principal(authorization)
+            tokens = self._services.tokens
+            find = tokens.principal if is_token(authorization) else catalog.principal
+            principal = await find(authorization)
             access = principal.access
-        call.env = principal.env
+        call.principal, call.env = principal, principal.env
         try:
             call.version = parse_version(version)
         except OlderVersionError as error:
@@ -174,6 +177,8 @@ class Exchange:
             call.level = await self._durability.available(call.level)
 
     async def _run(self, operation: Operation, call: Call, body: bytes) -> Reply:
+        if call.customer_id:
+            body = named_customer(body, call.customer_id)
         request = decode_body(self._decoders[operation.name], body)
         operation.rule(call, request)
         if self._backlog is not None and self._backlog.is_full:

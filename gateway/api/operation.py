@@ -16,7 +16,9 @@ from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
 from gateway.engine.durability import Level
 from gateway.engine.outage import StandIn
+from gateway.engine.principals import NOBODY, Principal
 from gateway.engine.replies import Replies
+from gateway.engine.tokens import Tokens
 from gateway.errors import GatewayError
 from gateway.messages.balances import (
     CheckRequest,
@@ -171,6 +173,7 @@ class Services(NamedTuple):
     engine: Engine
     catalog: Catalog
     replies: Replies
+    tokens: Tokens
 
 
 class Call(msgspec.Struct, kw_only=True, gc=False):
@@ -179,7 +182,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     change must have reached, and ``degraded`` the part without which the answer was given.
     ``restricted`` says that the key may not create customers, so that none is created on the way;
     ``public`` that the caller is a web page, which has to be allowed to read the answer. ``ticket``
-    is what the request is counted by, where calls are limited.
+    is what the request is counted by, where calls are limited. ``principal`` is who asks, and
+    ``customer_id`` the customer a token acts for, whatever the body says.
     """
 
     request_id: str
@@ -195,6 +199,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     restricted: bool = False
     public: bool = False
     ticket: Ticket | None = None
+    principal: Principal = NOBODY
+    customer_id: str = ""
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -213,7 +219,7 @@ def always(_: object) -> bool:
     return True
 
 
-_SQL_FIRST = ("features", "plans", "clock")
+_SQL_FIRST = ("features", "plans", "keys", "clock")
 
 
 class Operation(NamedTuple):

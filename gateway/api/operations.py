@@ -12,6 +12,7 @@ from gateway.api import (
     events,
     features,
     grants,
+    keys,
     plans,
 )
 from gateway.api.operation import Operation
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *features.OPERATIONS,
     *plans.OPERATIONS,
+    *keys.OPERATIONS,
     *clock.OPERATIONS,
 )
 
@@ -36,7 +38,9 @@ COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (
     errors.InvalidPublishableKeyError,
     errors.EndpointNotPublicError,
     errors.InvalidTokenError,
+    errors.EndedTokenError,
     errors.InsufficientScopesError,
+    errors.TokenRefusedError,
     errors.MethodNotAllowedError,
     errors.BodyTooLargeError,
     errors.GatewayError,

@@ -11,12 +11,36 @@ from collections.abc import Iterable
 
 from gateway.api.errors import Reply
 from gateway.api.operation import Call, Operation, Rule
-from gateway.api_keys import ADMIN, RESOURCES
+from gateway.api.versions import Version
+from gateway.api_keys import ADMIN, RESOURCES, allows
 from gateway.engine.principals import Access
-from gateway.errors import EndpointNotPublicError, InsufficientScopesError, InvalidRequestError
+from gateway.errors import (
+    EndpointNotPublicError,
+    InsufficientScopesError,
+    InvalidRequestError,
+    InvalidVersionError,
+    TokenRefusedError,
+)
+from gateway.tokens import Kind, Token
 
 PUBLIC = frozenset({"balances.check", "customers.get", "plans.list"})
 """What a publishable key may call."""
+
+_OWN = frozenset(
+    [
+        "balances.check",
+        "balances.track",
+        "customers.get",
+        "entities.get",
+        "events.aggregate",
+        "events.list",
+    ]
+)
+REFRESH = "keys.refresh"
+"""The one operation a refresh token may call."""
+
+_SECRETIVE = frozenset({"keys.mint", REFRESH})
+"""What they answer opens doors: no script changes anything for it, and to read is not enough."""
 
 _EXPOSED = (
     b"x-request-id, retry-after, x-tallygate-degraded, "
@@ -41,8 +65,17 @@ def is_public(operation: Operation) -> bool:
     return operation.base in PUBLIC
 
 
+def is_own(operation: Operation) -> bool:
+    """Whether an access token may call an operation, for its own customer."""
+    return operation.base in _OWN
+
+
 def permitted(operation: Operation, call: Call, access: Access) -> Operation:
-    """Return the operation as a bound key may call it. Raises ``EndpointNotPublicError``."""
+    """Return the operation as a bound key or a token may call it. Raises
+    ``EndpointNotPublicError`` or, for a token, ``TokenRefusedError`` and ``InvalidVersionError``.
+    """
+    if access.token is not None:
+        return _permitted_token(operation, call, access.token, access.scopes)
     if access.public:
         if not is_public(operation):
             raise EndpointNotPublicError
@@ -52,6 +85,22 @@ def permitted(operation: Operation, call: Call, access: Access) -> Operation:
         return operation
     call.restricted = "customers:write" not in access.scopes
     return operation._replace(rule=_within(operation, access.scopes))
+
+
+def _permitted_token(
+    operation: Operation, call: Call, token: Token, scopes: frozenset[str]
+) -> Operation:
+    if call.version < Version.V2_3:
+        raise InvalidVersionError("Customer tokens are taken in API version 2.3 or later")
+    if token.kind is Kind.REFRESH:
+        if operation.base != REFRESH:
+            raise TokenRefusedError("A refresh token may only call keys.refresh")
+        return operation
+    if not is_own(operation):
+        raise TokenRefusedError
+    call.restricted = True
+    call.customer_id = token.customer_id
+    return operation._replace(rule=_within(operation, scopes))
 
 
 def preflight(methods: Iterable[str]) -> Reply:
@@ -82,7 +131,8 @@ def _within(operation: Operation, scopes: frozenset[str]) -> Rule:
     resource = RESOURCES[operation.resource]
 
     def rule(call: Call, request: object) -> None:
-        right = "read" if operation.reads(request) else "write"
+        reads = operation.reads(request) and operation.base not in _SECRETIVE
+        right = "read" if reads else "write"
         _require(f"{resource}:{right}", scopes)
         for one in request if isinstance(request, list) else (request,):
             if getattr(one, "customer_data", None) or getattr(one, "entity_data", None):
@@ -93,6 +143,5 @@ def _within(operation: Operation, scopes: frozenset[str]) -> Rule:
 
 
 def _require(scope: str, scopes: frozenset[str]) -> None:
-    name, _, right = scope.partition(":")
-    if scope not in scopes and not (right == "read" and f"{name}:write" in scopes):
+    if not allows(scopes, scope):
         raise InsufficientScopesError(f"This key has not the scope {scope}")

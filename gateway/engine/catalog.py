@@ -141,6 +141,14 @@ class Catalog:
         self._principals.remember(authorization, found)
         return found
 
+    def find_key(self, key_id: str) -> Principal | None:
+        """Return who a key belongs to that is not revoked; never asks SQL."""
+        return self._snapshot.keys.get(key_id)
+
+    async def key(self, key_id: str) -> Principal | None:
+        """Return who a key belongs to that is not revoked, though its time may have passed."""
+        return await self._find(lambda now: now.keys.get(key_id))
+
     def find_feature(self, env: str, feature_id: str) -> FeatureRecord | None:
         """Return a feature that is known already; never asks SQL."""
         return _view(self._snapshot, env).features.get(feature_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.api_keys import PUBLISHABLE_PREFIX
+from gateway.api_keys import PUBLISHABLE_PREFIX, TOKEN_SCOPES, allows
 from gateway.errors import (
     InvalidPublishableKeyError,
     InvalidSecretKeyError,
@@ -21,6 +21,7 @@ from gateway.errors import (
 if TYPE_CHECKING:
     from gateway.api_keys import KeyRecord
     from gateway.ports import WallClock
+    from gateway.tokens import Token
 
 HEADERS_MAX = 10_000
 """Authorization headers remembered; beyond it the cache starts anew."""
@@ -31,10 +32,13 @@ _SHOWN_CHARACTERS = 14
 
 
 class Access(NamedTuple):
-    """What a key is bound to: ``public`` ones stand in web pages, others have ``scopes``."""
+    """What a key is bound to: ``public`` ones stand in web pages, others have ``scopes``. A
+    ``token`` is bound to a customer too.
+    """
 
     public: bool
     scopes: frozenset[str]
+    token: Token | None = None
 
 
 class Principal(NamedTuple):
@@ -44,6 +48,10 @@ class Principal(NamedTuple):
     key_id: str
     access: Access | None = None
     expires_ms: int | None = None
+
+
+NOBODY = Principal("", "")
+"""Stands for who asks until that is known."""
 
 
 def principal_of(key: KeyRecord) -> Principal:
@@ -56,13 +64,28 @@ def principal_of(key: KeyRecord) -> Principal:
     return Principal(key.env, key.id, access, key.expires_ms)
 
 
-def secret_of(authorization: bytes | None) -> str:
-    """Return the key of an Authorization header. Raises one of the key errors."""
+def principal_with(token: Token, key: Principal) -> Principal:
+    """Return who a token belongs to that a key has minted: it may do what the key may, and its
+    calls count with those of its customer's other tokens, not with the key's.
+    """
+    own = key.access.scopes if key.access is not None else None
+    scopes = frozenset(one for one in TOKEN_SCOPES if own is None or allows(own, one))
+    access = Access(public=False, scopes=scopes, token=token)
+    return Principal(key.env, f"token:{key.env}:{token.customer_id}", access)
+
+
+def bearer_of(authorization: bytes | None) -> str:
+    """Return what an Authorization header carries. Raises one of the key errors."""
     if authorization is None or not authorization.strip():
         raise NoSecretKeyError
     if authorization[: len(_SCHEME)].lower() != _SCHEME:
         raise InvalidTokenError("The Authorization header must read: Bearer am_sk_...")
-    secret = authorization[len(_SCHEME) :].strip().decode("latin-1")
+    return authorization[len(_SCHEME) :].strip().decode("latin-1")
+
+
+def secret_of(authorization: bytes | None) -> str:
+    """Return the key of an Authorization header. Raises one of the key errors."""
+    secret = bearer_of(authorization)
     if not secret.startswith((_SECRET_PREFIX, PUBLISHABLE_PREFIX)):
         raise InvalidTokenError("Invalid authorization token prefix; a secret key starts am_sk_")
     return secret

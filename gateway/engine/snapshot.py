@@ -26,6 +26,9 @@ class Snapshot(NamedTuple):
     """Of each feature the credit systems that pay for it, oldest first, with their ratios."""
     defaults: dict[str, tuple[StoredPlan, ...]]
     principals: dict[str, Principal]
+    """By the digest of the secret."""
+    keys: dict[str, Principal]
+    """The same by id, which outlives the secret of a key that was rotated."""
     clock_offset_ms: int
 
 
@@ -50,6 +53,7 @@ def take_snapshot(image: CatalogImage) -> Snapshot:
             if key in precisions:
                 num, den = credit_ratio(cost.credit_cost, precisions[key], feature.precision)
                 pools[key] = (*pools.get(key, ()), Pool(feature.id, num, den))
+    principals = {key.digest: principal_of(key) for key in image.keys}
     return Snapshot(
         revision=image.revision,
         views=views,
@@ -58,7 +62,8 @@ def take_snapshot(image: CatalogImage) -> Snapshot:
         credit_systems=systems,
         pools=pools,
         defaults={env: _defaults(view.plans.values()) for env, view in views.items()},
-        principals={key.digest: principal_of(key) for key in image.keys},
+        principals=principals,
+        keys={each.key_id: each for each in principals.values()},
         clock_offset_ms=image.clock_offset_ms,
     )
 

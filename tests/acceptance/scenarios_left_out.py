@@ -24,7 +24,6 @@ LEFT_OUT = {
     "s85": LICENSE,
     "s86": LICENSE,
     "s109": "needs a webhook about plans, which there is not",
-    "s110": "tokens of customers are refused as not supported",
 }
 """Of these nothing is played."""
 

@@ -21,7 +21,9 @@ def test_the_commands_of_the_readme_give_what_it_prints(gateway: Gateway) -> Non
     prelude = beginning[: beginning.index("## A team with seats")]
     switches = README[README.index("### Plans that switch") : README.index(NAMELESS)]
     nameless = README[README.index(NAMELESS) : README.index("### Balances by hand")]
+    tokens = README[README.index("### Tokens of customers") : README.index("### Older clients")]
     assert _compared(gateway, story) == 5
+    assert _compared(gateway, prelude + tokens) == 1
     assert _compared(gateway, prelude + switches) == 2
     assert _compared(gateway, prelude + nameless) == 1
 

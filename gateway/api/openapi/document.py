@@ -66,6 +66,16 @@ def document(operations: Iterable[Operation]) -> Json:
                     "scheme": "bearer",
                     "description": "A key for web pages (`am_pk_...`), which only reads",
                 },
+                "accessToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token for one customer (`am_jwt_...`), of `keys.mint`",
+                },
+                "refreshToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "What the next tokens of a customer are got with",
+                },
             },
         },
     }

@@ -42,6 +42,8 @@ _BODIES: dict[str, dict[str, Json]] = {
         "billing.preview_multi_attach",
         "events.list",
         "events.aggregate",
+        "keys.mint",
+        "keys.revoke",
     ),
     "entities.create": _all(
         _ENTITY,

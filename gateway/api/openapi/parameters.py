@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.operation import Operation, always
-from gateway.api.permits import is_public
+from gateway.api.permits import REFRESH, is_own, is_public
 from gateway.engine.claims import KEY_MAX
 from gateway.engine.durability import LEVELS
 
@@ -76,5 +76,9 @@ def parameters(
 
 
 def security(operation: Operation) -> list[Json]:
-    """Return the kinds of keys that may call an operation."""
-    return [{"secretKey": []}, *([{"publishableKey": []}] * is_public(operation))]
+    """Return the kinds of keys and tokens that may call an operation."""
+    if operation.base == REFRESH:
+        return [{"refreshToken": []}]
+    kinds = ["secretKey", *["publishableKey"] * is_public(operation)]
+    kinds += ["accessToken"] * is_own(operation)
+    return [{kind: []} for kind in kinds]

@@ -108,7 +108,7 @@ def test_a_plan_keeps_a_name() -> None:
 
 
 def test_operations_that_are_not_there_are_told_apart_from_unknown_ones() -> None:
-    for name in ("billing.setup_payment", "invoices.anything", "keys.mint"):
+    for name in ("billing.setup_payment", "invoices.anything", "logs.search"):
         found = refusal(f"/v1/{name}")
         assert found is not None
         assert found.message.startswith(f"{name}: ")
