@@ -166,6 +166,25 @@ def test_a_customer_without_an_id_gets_one(sdk: Client, shop: Gateway) -> None:
     assert (claimed["id"], claimed["name"]) == (customer_id, "Ada")
 
 
+@pytest.mark.calls("keys.mint", "keys.refresh", "keys.revoke")
+def test_tokens_of_a_customer_are_minted_and_revoked(sdk: Client, customer: str) -> None:
+    if "keys.mint" not in sdk.methods:
+        return
+    pair = sdk.call("keys.mint", customer_id=customer)
+    endless = sdk.call("keys.mint", customer_id=customer, indefinite=True)
+    if sdk.is_python:
+        bearer = {"Authorization": f"Bearer {pair['refresh_token']}"}
+        assert sdk.call("keys.refresh", request={}, http_headers=bearer)["expires_at"]
+    with pytest.raises(RefusedError) as refused:  # the key of this client is no token
+        sdk.call("keys.refresh", request={})
+
+    assert {pair["access_token"][:7], pair["refresh_token"][:7]} == {"am_jwt_"}
+    assert pair["expires_at"] < pair["refresh_expires_at"]
+    assert (endless["expires_at"], endless.get("refresh_token")) == (None, None)
+    assert refused.value.refusal == (403, "insufficient_scopes")
+    assert sdk.call("keys.revoke", customer_id=customer)["revoked"] is True
+
+
 @pytest.mark.calls("customers.get", "customers.list")
 def test_a_customer_is_read_and_listed(sdk: Client, customer: str) -> None:
     if "customers.get" in sdk.methods:

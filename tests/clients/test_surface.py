@@ -16,7 +16,7 @@ from tests.clients.test_legacy_clients import JAVASCRIPT_REFUSED, PYTHON_REFUSED
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.sdks import FOLDER, Client, OldClient, snake
 
-NAMED = {"entities", "customers", "features", "plans", "balances", "billing", "events"}
+NAMED = {"entities", "customers", "features", "plans", "balances", "billing", "events", "keys"}
 """Namespaces of 2.x of which each method works, but for those below."""
 
 NOT_SERVED = {
