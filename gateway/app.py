@@ -83,6 +83,7 @@ class Runtime:
         )
         self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
+        token_store = SqlTokens(self.database)
         self.breaker = Breaker()
         self.pipe = Pipe(self.redis.connection_pool, timeout_seconds=settings.hot_timeout_ms / 1000)
         self.guard.on_fence(self.pipe.drop)
@@ -94,8 +95,9 @@ class Runtime:
             self.tracing.watch(self.scripts, "redis")
             self.tracing.watch(self.reader, dialect)
             self.tracing.watch(self.store, dialect)
+            self.tracing.watch(token_store, dialect)
         self.catalog = Catalog(self.store, self.wall)
-        self.tokens = Tokens(SqlTokens(self.database), self.catalog, self.wall)
+        self.tokens = Tokens(token_store, self.catalog, self.wall)
         self.replies = Replies(self.scripts, settings.partitions)
         self.clock: Clock = self.catalog.clock
         self.backlog = Backlog(

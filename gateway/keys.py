@@ -30,7 +30,8 @@ tg:{pNN}:denials:N      string  the last count of denials that process ``N`` put
 tg:{pNN}:E:reply:H:C    string  the reply of a call with an idempotency key, ``H`` its digest
 tg:{pNN}:E:calls:C      string  when a window of the customer's rate limit ends, and the calls
                                 counted in it
-tg:calls:K              string  the same of the API key with the id ``K``, whoever it asks about
+tg:calls:K              string  the same of the API key with the id ``K``, whoever it asks about, or
+                                of all tokens of a customer, where ``K`` is ``token:E:C``
 tg:{pNN}:seal           string  identity of the installation, once the partition was compared with
                                 SQL: a Redis that was emptied is known by the seals it lost
 tg:installation         hash    identity and partition count of this installation

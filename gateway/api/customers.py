@@ -50,6 +50,12 @@ def _shown(call: Call, view: CustomerView) -> CustomerView:
 
 
 async def _delete(services: Services, call: Call, request: CustomerDeleteRequest) -> Acknowledged:
+    if await services.tokens.are_minted():
+        # A 404 comes first, so that it changes nothing; a token must not outlive its customer, for
+        # another one may be created under the id.
+        named = CustomerGetRequest(customer_id=request.customer_id)
+        await services.engine.get_customer(call.env, named)
+        await services.tokens.revoke(call.env, request.customer_id)
     await services.engine.delete_customer(call.env, request)
     return ACKNOWLEDGED
 
@@ -117,7 +123,10 @@ OPERATIONS = (
     Operation(
         name="customers.delete",
         summary="Delete a customer",
-        description="Deletes the customer with its entities and balances; its events are kept.",
+        description=(
+            "Deletes the customer with its entities and balances, and ends its tokens; its events "
+            "are kept."
+        ),
         request=CustomerDeleteRequest,
         response=Acknowledged,
         handle=_delete,

@@ -25,7 +25,7 @@ _HALF_TEXT = re.compile("[\ud800-\udfff]")
 BLANKS = b" \t\r\n"
 """What JSON takes for nothing; Python would strip more."""
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 DRAIN_BYTES_MAX = 8 * 1024 * 1024
@@ -45,13 +45,10 @@ def body_too_large(limit: int) -> BodyTooLargeError:
 
 
 def named_customer(body: bytes, customer_id: str) -> bytes:
-    """Return a body with its ``customer_id`` set, whatever it was; one that is no object is left
-    for the decoder to refuse.
+    """Return a body with its ``customer_id`` set, whatever it was. One that cannot be read does not
+    go on as it came: it raises ``InvalidInputsError``.
     """
-    try:
-        fields = _fields(body) if body.strip(BLANKS) else {}
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return body
+    fields = decode_body(_FIELDS, body)
     return _encode(fields | {"customer_id": msgspec.Raw(_encode(customer_id))})
 
 

@@ -4,7 +4,7 @@ A token that was seen before costs a look-up, its expiry and its key's; the firs
 here, and SQL is asked once whether it was revoked. What is revoked elsewhere is asked for twice a
 second, as long as any token is remembered, so every process refuses it within a second. A token
 works until it ends, its customer's tokens are revoked, or the key that minted it is; that key's
-rotation leaves it.
+rotation leaves it. Deleting a customer revokes its tokens.
 
 Failure. SQL gone: tokens that are remembered go on, others wait for SQL (``UnavailableError``), and
 nobody can revoke. A forged one never gets as far as SQL: its signature is looked at first.
@@ -113,6 +113,13 @@ class Tokens:
         """End all tokens of a customer: here at once, elsewhere within a second."""
         await self._store.revoke(env, customer_id)
         self._forget({(env, customer_id)})
+
+    async def are_minted(self) -> bool:
+        """Whether anybody may have a token; nobody, where none was met and SQL cannot be asked."""
+        if not self._secret:
+            with contextlib.suppress(UnavailableError):
+                await self._look()
+        return bool(self._secret)
 
     async def follow(self) -> None:
         """Forget what was revoked elsewhere."""

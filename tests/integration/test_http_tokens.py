@@ -14,7 +14,7 @@ from gateway.engine.tokens import Tokens
 from gateway.errors import UnavailableError
 from gateway.tokens import ACCESS_SECONDS, CHARACTERS_MAX, PREFIX, REFRESH_SECONDS
 from tests.fake_engine import CUSTOMER_ID, ENTITY_ID
-from tests.fixtures.app import KEY, Answer, FakeApi
+from tests.fixtures.app import KEY, LIVE_KEY, Answer, FakeApi
 from tests.fixtures.fronts import Front
 from tests.integration.test_lane import in_process
 from tests.wire import check_body, request
@@ -89,6 +89,16 @@ async def test_what_is_no_object_is_refused_as_with_a_key(desk: Desk, body: byte
     with_key = await desk.fake.api.send("customers.get", body)
     assert (await desk.send(token, "customers.get", body)).body == with_key.body
     assert with_key.status == 400
+
+
+async def test_a_body_just_too_deep_for_one_reader_names_nobody_else(desk: Desk) -> None:
+    token = (await desk.mint())["access_token"]
+    told = set()
+    for depth in range(100, 1_100):
+        deep = b'{"customer_id": "other", "a": %b%b}' % (b"[" * depth, b"]" * depth)
+        answer = await desk.send(token, "customers.get", deep)
+        told.add((answer.status, answer.body.get("id")))
+    assert told == {(200, CUSTOMER_ID), (400, None)}
 
 
 async def test_rest_routes_take_a_token_too(desk: Desk) -> None:
@@ -171,10 +181,12 @@ async def test_tokens_end_with_their_key_if_it_is_revoked_but_not_if_it_is_rotat
     assert await desk.told(minted["access_token"], "customers.get") == ENDED
 
 
-async def test_a_token_of_one_environment_is_none_of_another(desk: Desk) -> None:
-    token = (await desk.mint())["access_token"]
-    answer = await desk.send(token, "balances.check", {"feature_id": "none"})
-    assert (answer.status, answer.body["env"]) == (404, "sandbox")
+async def test_a_token_is_of_the_environment_of_its_key(desk: Desk) -> None:
+    token = (await desk.mint(LIVE_KEY))["access_token"]
+    answer = await desk.send(token, "balances.check", {"feature_id": "f"})  # of the sandbox
+    assert (answer.status, answer.body["env"]) == (404, "live")
+    await desk.fake.api.call("keys.revoke", customer_id=CUSTOMER_ID)
+    assert (await desk.send(token, "customers.get")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -209,12 +221,8 @@ async def test_a_token_that_was_met_costs_sql_nothing(
 ) -> None:
     met, new = (await desk.mint())["access_token"], (await desk.mint())["access_token"]
     assert (await desk.send(met, "customers.get")).status == 200
-
-    async def down(*_: object) -> None:
-        raise UnavailableError
-
     for name in ("secret", "standing", "revoked_since", "rotate"):
-        monkeypatch.setattr(desk.fake.tokens._store, name, down)  # noqa: SLF001 - SQL goes away
+        monkeypatch.setattr(desk.fake.tokens._store, name, _down)  # noqa: SLF001 - SQL goes away
     assert (await desk.send(met, "customers.get")).status == 200
     await desk.fake.tokens.follow()
     assert (await desk.send(met, "customers.get")).status == 200
@@ -231,6 +239,33 @@ async def test_what_another_process_revokes_is_followed(desk: Desk) -> None:
     await another.revoke("sandbox", CUSTOMER_ID)
     await fake.tokens.follow()
     assert await desk.told(token, "customers.get") == ENDED
+
+
+async def test_tokens_end_with_their_customer(desk: Desk) -> None:
+    token = (await desk.mint())["access_token"]
+    assert (await desk.send(token, "customers.get")).status == 200
+    nobody = await desk.told(KEY, "customers.delete", {"customer_id": "other"})
+    assert nobody == (404, "customer_not_found")
+    assert (await desk.fake.api.call("customers.delete", customer_id=CUSTOMER_ID)).status == 200
+    assert await desk.told(token, "customers.get") == ENDED
+
+
+@pytest.mark.parametrize("minted", [False, True])
+async def test_without_sql_a_customer_is_deleted_only_if_nobody_has_a_token(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, minted: bool
+) -> None:
+    if minted:
+        await desk.mint()
+    for name in ("secret", "revoke"):
+        monkeypatch.setattr(desk.fake.tokens._store, name, _down)  # noqa: SLF001 - SQL goes away
+    deleted = await desk.fake.api.call("customers.delete", customer_id=CUSTOMER_ID)
+    assert deleted.status == (503 if minted else 200)
+    arrived = [type(one).__name__ for one in desk.fake.engine.requests]
+    assert ("CustomerDeleteRequest" in arrived) is not minted
+
+
+async def _down(*_: object) -> None:
+    raise UnavailableError
 
 
 async def test_no_token_and_no_secret_is_ever_logged(

@@ -221,6 +221,17 @@ async def test_a_key_is_limited_over_all_it_asks(open_place: Open) -> None:
         assert (await place.ask("balances.check", PUBLIC, **USE)).status_code == 200
 
 
+async def test_the_tokens_of_a_customer_count_together_and_not_with_the_key(
+    open_place: Open,
+) -> None:
+    async with open_place(rate_limit_key="3/minute") as place:
+        minted = [(await place.ask("keys.mint", customer_id="ada")).json() for _ in range(2)]
+        one, two = (each["access_token"] for each in minted)
+        assert await place.statuses(2, "balances.check", key=one, **USE) == [200, 200]
+        assert await place.statuses(2, "balances.check", key=two, **USE) == [200, 429]
+        assert await place.statuses(2, "balances.check", **USE) == [200, 429]
+
+
 async def test_a_publishable_key_has_a_limit_a_page_may_read(open_place: Open) -> None:
     async with open_place(rate_limit_publishable_key="2/minute") as place:
         assert told(await place.ask("balances.check", PUBLIC, **USE)) == ("2", "1", "60")
