@@ -10,13 +10,16 @@ from typing import Any
 import jwt
 import pytest
 
+from gateway.app import Runtime
 from gateway.engine.tokens import Tokens
 from gateway.errors import UnavailableError
 from gateway.tokens import ACCESS_SECONDS, CHARACTERS_MAX, PREFIX, REFRESH_SECONDS
+from persistence.tokens import SqlTokens
 from tests.fake_engine import CUSTOMER_ID, ENTITY_ID
-from tests.fixtures.app import KEY, LIVE_KEY, Answer, FakeApi
+from tests.fixtures.app import KEY, LIVE_KEY, Answer, Api, FakeApi
 from tests.fixtures.fronts import Front
 from tests.integration.test_lane import in_process
+from tests.waiting import until
 from tests.wire import check_body, request
 
 BOUND = "am_sk_test_" + "b" * 40
@@ -239,6 +242,21 @@ async def test_what_another_process_revokes_is_followed(desk: Desk) -> None:
     await another.revoke("sandbox", CUSTOMER_ID)
     await fake.tokens.follow()
     assert await desk.told(token, "customers.get") == ENDED
+
+
+async def test_a_gateway_follows_by_itself_what_others_revoke(
+    live_api: Api, live_runtime: Runtime
+) -> None:
+    await live_api.call("customers.get_or_create", customer_id="ada")
+    token = (await live_api.call("keys.mint", customer_id="ada")).body["access_token"]
+
+    async def is_refused() -> bool:
+        return (await live_api.send("customers.get", b"{}", key=f"Bearer {token}")).status == 401
+
+    assert not await is_refused()
+    store = SqlTokens(live_runtime.database)
+    await Tokens(store, live_runtime.catalog, live_runtime.wall).revoke("sandbox", "ada")
+    await until(is_refused)
 
 
 async def test_tokens_end_with_their_customer(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from gateway.errors import EndedTokenError
 from gateway.tokens import Revoked, Standing, Token
 from tests.fixtures.app import ManualClock
 from tests.unit.gateway.engine.scripted_store import ScriptedStore
+from tests.waiting import until
 
 MINTER = Principal("sandbox", "key_1")
 
@@ -145,8 +146,7 @@ async def test_what_was_read_before_a_revocation_is_not_remembered_after_it(
     gate = asyncio.Event()
     store.gates.append(gate)
     late = asyncio.create_task(tokens.principal(ada))
-    while store.gates:
-        await asyncio.wait([asyncio.create_task(store.secret())])
+    await until(lambda: not store.gates)
     await store.revoke("sandbox", "ada")
     await tokens.follow()
     gate.set()
