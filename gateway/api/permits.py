@@ -36,6 +36,8 @@ _OWN = frozenset(
         "events.list",
     ]
 )
+"""What an access token may call, for its own customer."""
+
 REFRESH = "keys.refresh"
 """The one operation a refresh token may call."""
 

@@ -7,7 +7,8 @@ works until it ends, its customer's tokens are revoked, or the key that minted i
 rotation leaves it. Deleting a customer revokes its tokens.
 
 Failure. SQL gone: tokens that are remembered go on, others wait for SQL (``UnavailableError``), and
-nobody can revoke. A forged one never gets as far as SQL: its signature is looked at first.
+nobody can revoke. A forged one never gets as far as SQL, for its signature is looked at first, and
+one that was revoked gets there once: what is sent again and again must not keep others waiting.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from gateway.tokens import (
 )
 
 TOKENS_MAX = 10_000
-"""Tokens remembered; beyond it the memory starts anew."""
+"""Tokens remembered, and so many that were revoked; beyond it the memory starts anew."""
 
 FOLLOW_SECONDS = 0.5
 """How late another process sees that tokens were revoked."""
@@ -49,6 +50,9 @@ REVOKED_MAX = 1_000
 SECRET_BYTES = 48
 
 _ALGORITHM = "HS256"
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{43}", re.ASCII)
+"""The signature has 43 characters: a reader of Base64 would pass over others that are put in."""
+
 _TOKEN = re.compile(rb"bearer +" + PREFIX.encode(), re.IGNORECASE)
 
 
@@ -70,6 +74,7 @@ class Tokens:
         self._secret = ""
         self._looks = Looks(self._look)
         self._known: dict[str, tuple[Token, Principal]] = {}
+        self._void: set[str] = set()
         self._heard = 0
         """Revocations that what is remembered has survived."""
 
@@ -135,6 +140,8 @@ class Tokens:
             self._heard = max(self._heard, revoked.revocations)
 
     async def _meet(self, text: str) -> Principal:
+        if text in self._void:
+            raise EndedTokenError
         token = await self._read(text)
         if token is None or self._is_over(token):
             raise EndedTokenError
@@ -143,6 +150,9 @@ class Tokens:
             raise EndedTokenError
         standing = await self._store.standing(key.env, token.customer_id)
         if token.epoch != standing.epoch:
+            if len(self._void) >= TOKENS_MAX:
+                self._void.clear()
+            self._void.add(text)
             raise EndedTokenError
         principal = principal_with(token, key)
         self._remember(text, token, principal, standing.revocations)
@@ -150,7 +160,7 @@ class Tokens:
 
     async def _read(self, text: str) -> Token | None:
         """Return what a token says, if it was signed here."""
-        if len(text) > CHARACTERS_MAX:
+        if len(text) > CHARACTERS_MAX or _JWT.fullmatch(text) is None:
             return None
         if not self._secret:
             await self._looks.another()

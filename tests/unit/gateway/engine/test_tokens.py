@@ -175,6 +175,23 @@ async def test_forged_tokens_do_not_get_as_far_as_sql(tokens: Tokens, store: Sto
     assert store.asked == asked
 
 
+async def test_a_revoked_token_gets_as_far_as_sql_once(tokens: Tokens, store: Store) -> None:
+    header = await minted(tokens)
+    await store.revoke("sandbox", "ada")
+    assert await is_refused(tokens, header)
+    asked = store.asked
+    assert await is_refused(tokens, header)
+    assert store.asked == asked
+
+
+@pytest.mark.parametrize("junk", [b"=", b"!!!!", b"\xe9", b"AAAA"])
+async def test_a_token_is_read_in_one_spelling(tokens: Tokens, junk: bytes) -> None:
+    header = await minted(tokens)
+    assert await is_refused(tokens, header + junk)
+    assert await is_refused(tokens, header[:-3] + junk + header[-3:])
+    assert not await is_refused(tokens, header)
+
+
 async def test_a_customer_s_tokens_count_together_and_not_with_the_key(tokens: Tokens) -> None:
     ids = {(await tokens.principal(await minted(tokens))).key_id for _ in range(2)}
     assert ids == {"token:sandbox:ada"}
