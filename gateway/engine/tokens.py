@@ -53,7 +53,7 @@ _ALGORITHM = "HS256"
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{43}", re.ASCII)
 """The signature has 43 characters: a reader of Base64 would pass over others that are put in."""
 
-_TOKEN = re.compile(rb"bearer +" + PREFIX.encode(), re.IGNORECASE)
+_TOKEN = re.compile(rb"(?i:bearer) +" + PREFIX.encode())
 
 
 def is_token(authorization: bytes | None) -> bool:
@@ -173,7 +173,8 @@ class Tokens:
             return None
 
     async def _look(self) -> None:
-        self._secret = await self._store.secret() or ""
+        found = await self._store.secret()
+        self._secret = self._secret or found or ""  # the first mint may have come in between
 
     def _pair(self, token: Token) -> MintedTokens:
         now_s = self._wall.now_ms() // 1_000

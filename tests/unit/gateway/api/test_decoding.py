@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.decoding import decode_body
+from gateway.api.decoding import decode_body, named_customer
 from gateway.errors import InvalidInputsError
 from gateway.messages.balances import TrackRequest
 
@@ -117,3 +117,17 @@ def test_what_cannot_be_found_is_told_without_a_field(body: bytes, message: str)
 
 def test_both_halves_of_a_pair_are_one_character() -> None:
     assert decode_body(decoder, BODY % rb'"\ud83d\ude00"').customer_id == "c"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_go_on_without_the_customer_of_the_token(body: bytes) -> None:
+    with contextlib.suppress(InvalidInputsError):
+        assert json.loads(named_customer(body, "ada"))["customer_id"] == "ada"
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_the_customer_of_a_token_is_all_that_changes_in_a_body(fields: dict[str, object]) -> None:
+    body = json.dumps(fields).encode()
+    with contextlib.suppress(InvalidInputsError):
+        expected = json.dumps(fields | {"customer_id": "ada"})
+        assert json.dumps(json.loads(named_customer(body, "ada"))) == expected

@@ -31,7 +31,10 @@ class Store:
 
     async def secret(self) -> str | None:
         self.asked += 1
-        return self.kept or None
+        found = self.kept or None
+        if self.gates:
+            await self.gates.pop(0).wait()
+        return found
 
     async def keep_secret(self, secret: str) -> str:
         self.kept = self.kept or secret
@@ -89,12 +92,26 @@ async def is_refused(tokens: Tokens, header: bytes) -> bool:
         (b"bearer  am_jwt_", True),
         (b"Bearer am_sk_test_x", False),
         (b"am_jwt_x", False),
+        (b"Bearer AM_JWT_x", False),
         (b"", False),
         (None, False),
     ],
 )
 def test_a_token_is_told_from_a_key_by_how_it_begins(header: bytes | None, expected: bool) -> None:
     assert is_token(header) is expected
+
+
+async def test_a_look_for_the_secret_that_comes_late_takes_none_away(
+    tokens: Tokens, store: Store
+) -> None:
+    gate = asyncio.Event()
+    store.gates.append(gate)
+    late = asyncio.create_task(tokens.are_minted())
+    await until(lambda: not store.gates)
+    header = await minted(tokens)
+    gate.set()
+    assert await late
+    assert not await is_refused(tokens, header)
 
 
 async def test_a_token_is_asked_about_once(tokens: Tokens, store: Store) -> None:

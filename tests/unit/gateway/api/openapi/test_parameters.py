@@ -1,4 +1,4 @@
-"""Versions the document allows are those that are served."""
+"""Versions the document allows are those that are served, and so are those who may call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from gateway.api.openapi.parameters import PARAMETERS
+from gateway.api.openapi import document
+from gateway.api.openapi.parameters import PARAMETERS, security
+from gateway.api.operations import OPERATIONS
 from gateway.api.versions import OlderVersionError, Version, parse_version
 from gateway.errors import InvalidVersionError
 
@@ -71,3 +73,20 @@ def test_what_is_served_nowhere_is_not_allowed(text: str) -> None:
 
 def test_1_2_is_allowed_where_its_shapes_are_shown() -> None:
     assert ANY.search("1.2")
+
+
+def test_the_document_says_whose_tokens_an_operation_takes() -> None:
+    kinds = {each.name: {kind for one in security(each) for kind in one} for each in OPERATIONS}
+
+    assert kinds["keys.refresh"] == {"refreshToken"}
+    assert {name for name, takes in kinds.items() if "accessToken" in takes} == {
+        "balances.check",
+        "balances.track",
+        "customers.get",
+        "entities.get",
+        "events.aggregate",
+        "events.list",
+    }
+    assert {name for name, takes in kinds.items() if "secretKey" not in takes} == {"keys.refresh"}
+    schemes = document(OPERATIONS)["components"]["securitySchemes"]
+    assert {kind for takes in kinds.values() for kind in takes} == set(schemes)
