@@ -35,6 +35,18 @@ class CustomerDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Whether it has no id, is in SQL alone and waits for one."""
 
 
+class PooledGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a plan of an entity gives to a pooled row of its customer (``gateway.lifecycle.pools``);
+    all but ``units`` says to which one.
+    """
+
+    feature_id: str
+    units: int = 0
+    flags: str = ""
+    interval: str | None = None
+    interval_count: int = 1
+
+
 class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A plan attached to a customer or to an entity.
 
@@ -69,6 +81,8 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     pending: dict[str, str] = {}
     """Quantities that count from ``pending_at`` on."""
     pending_at: int | None = None
+    pooled: list[PooledGrant] = []
+    """What it gives to the customer of its entity while it is active."""
 
     @property
     def due_at(self) -> int | None:

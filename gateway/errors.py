@@ -210,6 +210,12 @@ class BalancePricedError(GatewayError):
     code = "invalid_request"
 
 
+class BalancePooledError(GatewayError):
+    """The balance is what plans of entities give together."""
+
+    code = "invalid_request"
+
+
 class EntityExistsError(GatewayError):
     """An entity with this id already exists."""
 

@@ -83,6 +83,8 @@ class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     price: str | None = None
     """JSON of ``gateway.messages.balances.PriceView``."""
     max_purchase: int | None = None
+    givers: int = 0
+    """Of a pooled row: how many plans of entities give to it; it ends with the last one."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def allocated(self) -> bool:
         """Whether the row counts continuous use."""
         return Flag.ALLOCATED in self.flags
+
+    @property
+    def pooled(self) -> bool:
+        """Whether plans of entities give the row to their customer together."""
+        return self.document.givers > 0
 
     @property
     def rollover(self) -> bool:

@@ -1,5 +1,6 @@
 --[[
-Delete an entity: its slots and own rows leave the sums, its seat is given back, and the order forgets it.
+Delete an entity: its slots and own rows leave the sums, its seat is given back, and the order forgets it. What its
+plans gave to pooled rows of the customer leaves these, if nothing has changed since the caller decided.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -13,8 +14,12 @@ ARGV[2] request_id
 ARGV[3] now_ms      caller's clock
 ARGV[4] entity      entity id
 ARGV[5] unit        units one entity counts for
+ARGV[6] revision    of the customer when the caller decided; empty when the entity gave to no pooled row then
+ARGV[7] rules       of the customer that change, records of store_rules, may be empty
+ARGV[8...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the customer
 
-Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held rows are due (settle first)
+Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held rows are due (settle first), 7 the
+customer, or what the entity gives, has changed: decide again
 ]]
 --@include read_feature
 --@include make_plan
@@ -23,6 +28,8 @@ Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 entity-held ro
 --@include append_entry
 --@include list_features
 --@include own_totals
+--@include place_rows
+--@include store_rules
 --@include store_own
 --@include sum_fields
 
@@ -33,6 +40,11 @@ local now, entity, unit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('EXISTS', keys.customer) == 0 then return { 2 } end
 local known = redis.call('HGET', keys.entities, 'e:' .. entity)
 if not known then return { 3 } end
+if ARGV[6] ~= '' then
+  if redis.call('HGET', keys.customer, 'rev') ~= ARGV[6] then return { 7 } end
+elseif string.find(known, '"pooled":[', 1, true) then
+  return { 7 }
+end
 local feature = string.match(known, '^%d+\t%d+\t([^\t]*)\t')
 local seats = read_feature(keys, feature, '', tonumber(now))
 if seats.due then return { 5 } end
@@ -70,7 +82,15 @@ local given = #plan.sources > 0 and left and unit - left or 0
 if not left then plan.sources = {} end -- at the edge of the exact range the seat stays counted
 lines[#lines + 1] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, -unit, -given, now)
 state.counter = commit_plan(keys, plan, counter, lines, fields)
+if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+for at = 8, #ARGV, 4 do
+  local pool = read_feature(keys, ARGV[at], '', 0)
+  pool.counter = state.counter
+  place_rows(keys, pool, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, {})
+  state.counter = pool.counter
+end
+store_rules(keys, '', ARGV[7])
 lines[#lines + 1] = 'Z\t' .. entity
 redis.call('HINCRBY', keys.customer, 'rev', 1)
-append_entry(keys, 'entity_delete', ARGV[1], state.id, seats.seq + 1, state.counter, now, ARGV[2], lines, fields)
+append_entry(keys, 'entity_delete', ARGV[1], state.id, seats.seq + 1, state.counter, now, ARGV[2], lines, {})
 return { 1 }

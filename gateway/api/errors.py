@@ -67,6 +67,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.PlanAttachedError: 409,
     errors.SubscriptionExistsError: 409,
     errors.BalanceExistsError: 409,
+    errors.BalancePooledError: 409,
     errors.BalancePricedError: 409,
     errors.RateLimitError: 429,
     errors.UnavailableError: 503,

@@ -108,6 +108,7 @@ OPERATIONS = (
         errors=(
             *_LOOKUP,
             errors.BalanceNotFoundError,
+            errors.BalancePooledError,
             errors.BalancePricedError,
             errors.InvalidRequestError,
         ),

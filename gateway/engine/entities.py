@@ -33,6 +33,12 @@ if TYPE_CHECKING:
         EntityListRequest,
         EntityUpdateRequest,
     )
+    from gateway.scripts import CustomerReply
+
+
+_POOLED = '"pooled":['
+"""What the text of an entity has whose plans give to pooled rows, as ``delete_entity`` looks for
+it."""
 
 
 class _Placed:
@@ -131,17 +137,30 @@ class Entities(Creation):
         subject = await self._find_entity(
             env, request.entity_id, request.customer_id, is_certain=True
         )
-        with _naming_the_entity(subject):
-            entity = decode_entity((await self.read(subject)).entity)
-        feature = await self.entity_feature(env, entity.feature_id)
+        for _ in range(CHANGES_MAX):
+            with _naming_the_entity(subject):
+                reply = await self.read(subject)
+            if await self._delete(subject, reply) is not Status.STALE:
+                return
+        raise changed_meanwhile(subject.customer_id)
+
+    async def _delete(self, subject: Subject, reply: CustomerReply) -> Status:
+        feature_id = decode_entity(reply.entity).feature_id
+        feature = await self.entity_feature(subject.env, feature_id)
+        pooled = await self.planner.pooled(subject, reply, ())
+        revision = reply.revision if _POOLED in reply.entity else ""
 
         async def call() -> _Placed:
-            context = self.subjects.context(subject)
-            return _Placed(
-                await self.scripts.delete_entity(context, subject.entity_id, 10**feature.precision)
+            status = await self.scripts.delete_entity(
+                self.subjects.context(subject),
+                subject.entity_id,
+                10**feature.precision,
+                revision,
+                pooled,
             )
+            return _Placed(status)
 
-        await self.run(subject, call)
+        return (await self.run(subject, call)).status
 
     async def list_entities(
         self, env: str, request: EntityListRequest, *, cursor_paging: bool

@@ -169,7 +169,8 @@ class Grants(Creation):
         self, env: str, request: BalanceDeleteRequest, request_id: str
     ) -> None:
         """End balances. Raises ``BalanceNotFoundError``, ``BalancePricedError`` for one that
-        belongs to a price, and the not-found errors of the subject.
+        belongs to a price, ``BalancePooledError`` for a pooled one, and the not-found errors of
+        the subject.
         """
         subject = self._subject(env, request, request_id)
         feature_id = request.feature_id or await self._feature_of(subject, request.balance_id)

@@ -33,15 +33,18 @@ from gateway.errors import (
 from gateway.ids import new_id
 from gateway.lifecycle.attach import Making
 from gateway.lifecycle.due import fall_due, first_due
-from gateway.lifecycle.plan_rows import Offer
+from gateway.lifecycle.plan_rows import Offer, check_range
+from gateway.lifecycle.pools import pooled_features, pooled_rows
 from gateway.lifecycle.prices import is_paid
 from gateway.lifecycle.scope import Change, Scope, leave
 from gateway.messages.plans import PlanDocument
 from gateway.outbox import join
 from gateway.rows import decode_live, encode_rows
-from gateway.scripts import FeatureRows, Status
+from gateway.scripts import FeatureRows, PooledGroups, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.engine.catalog import Catalog
     from gateway.engine.subject import Subject, Subjects
     from gateway.ports import Clock, FeatureRecord, PlanRecord
@@ -177,6 +180,7 @@ class Planner:
             for row in rows
         }
         carries = ("\t".join((features[one.row_id], *one)) for one in change.carries)
+        pooled = await self.pooled(subject, reply, change.subscriptions)
         status = await self._scripts.apply_plan(
             self._subjects.context(subject),
             reply.revision,
@@ -186,6 +190,7 @@ class Planner:
             await self._rules(subject, reply, change),
             "\n".join(carries),
             await self.feature_rows(subject.env, change),
+            pooled,
         )
         if status is Status.DUE:
             await self._subjects.settle(subject)
@@ -193,6 +198,34 @@ class Planner:
         if status is Status.DONE:
             self._note(subject, first_due(change.subscriptions))
         return status
+
+    async def pooled(
+        self, subject: Subject, reply: CustomerReply, subscriptions: Sequence[Subscription]
+    ) -> PooledGroups:
+        """Return what becomes of the pooled rows of a customer when the entity of a reply holds
+        other subscriptions. Raises ``InvalidRequestError`` for a grant out of range.
+        """
+        held = decode_entity(reply.entity).document.subscriptions if reply.entity else ()
+        named = pooled_features(held, subscriptions) if reply.entity else ()
+        if not named:
+            return PooledGroups()
+        now_ms = self._clock.now_ms(subject.env)
+        rows, dues = pooled_rows(
+            _live(shared_rows(reply), now_ms), held, subscriptions, now_ms=now_ms, make_id=new_id
+        )
+        features = {name: await self._catalog.feature(subject.env, name) for name in named}
+        for feature_id, changed in rows.items():
+            check_range(feature_id, (row for row in changed if row.pooled), features)
+        before = customer_scope(
+            decode_customer(reply.document),
+            decode_subscriptions(reply.subscriptions),
+            shared_rows(reply),
+        )
+        after = before._replace(rows={**before.rows, **rows})
+        return PooledGroups(
+            await rules_of(self._catalog, subject.env, after, before),
+            await self.feature_rows(subject.env, Change([], [], rows, dues)),
+        )
 
     async def feature_rows(self, env: str, change: Change) -> list[FeatureRows]:
         """Return the rows of a change as the scripts take them."""

@@ -27,6 +27,7 @@ from gateway.lifecycle.plan_rows import (
     is_one_off_purchase,
     packs,
 )
+from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off, is_upgrade
 from gateway.lifecycle.scope import (
     Change,
@@ -154,7 +155,10 @@ def begin(
     maker = RowMaker(offer, subscription, scope.entity_id, making.make_id, making.keeps_overage)
     rows = rows_without(scope, leavers)
     dues: dict[str, int] = {}
+    subscription.pooled = pooled_grants(maker, document)
     for position, item in enumerate(document.items):
+        if is_pooled(item, scope.entity_id):
+            continue
         row = maker.row(item, position, quantities.get(item.feature_id))
         dues[row.id] = next_boundary(anchor_ms, row.unit, row.every, at_ms)
         held = rows.get(item.feature_id, scope.rows.get(item.feature_id, ()))

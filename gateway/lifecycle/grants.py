@@ -18,6 +18,7 @@ from gateway.cycles import next_boundary, span
 from gateway.errors import (
     BalanceExistsError,
     BalanceNotFoundError,
+    BalancePooledError,
     BalancePricedError,
     InvalidInputsError,
     InvalidRequestError,
@@ -221,6 +222,10 @@ def changed_rows(
         expires_ms = int(request.expires_at)
         _first(matched, "expires_at")
         for row in matched:
+            if row.pooled:
+                raise InvalidInputsError(
+                    f"expires_at: balance {row.id} ends with the plans that give it"
+                )
             if row.document.price is not None and row.unit:
                 raise InvalidInputsError(
                     f"expires_at: balance {row.id} is paid for each {row.document.interval}"
@@ -248,10 +253,12 @@ def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -
     """Return how rows end, each with its rollovers: at once or, when what was used of them is to be
     taken from others and there are none, as a row without a grant that carries it.
 
-    Raises ``BalancePricedError``, and ``InvalidRequestError`` for a balance of each entity whose
-    use cannot be carried.
+    Raises ``BalancePricedError``, ``BalancePooledError``, and ``InvalidRequestError`` for a balance
+    of each entity whose use cannot be carried.
     """
     for row in matched:
+        if row.pooled:
+            raise BalancePooledError(f"balance {row.id} is what plans of entities give together")
         if row.document.price is not None:
             msg = f"balance {row.id} belongs to a price of plan {row.document.plan_id}"
             raise BalancePricedError(msg)
@@ -282,6 +289,10 @@ def _with_grant(row: Row, sent: msgspec.Raw, feature: FeatureRecord) -> Row:
     if row.kind is Kind.PER_ENTITY:
         raise InvalidInputsError(
             f"included_grant: balance {row.id} is the same for each entity; its plan says how much"
+        )
+    if row.pooled:
+        raise InvalidInputsError(
+            f"included_grant: balance {row.id} is what plans of entities give together"
         )
     amount = number(sent, "included_grant", feature.precision) or Decimal(0)
     included = to_units(amount, feature.precision, field="included_grant")

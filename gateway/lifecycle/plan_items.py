@@ -12,7 +12,12 @@ from decimal import Decimal
 import msgspec
 
 from gateway import amounts
-from gateway.errors import FeatureNotFoundError, InvalidInputsError, InvalidItemError
+from gateway.errors import (
+    FeatureNotFoundError,
+    InvalidInputsError,
+    InvalidItemError,
+    NotSupportedError,
+)
 from gateway.lifecycle.catalog import CatalogView, bounded, plain, resolve_reset
 from gateway.messages import plans as wire
 from gateway.messages.common import given, integer
@@ -36,6 +41,7 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
     if feature.type == "boolean":
         _check_boolean(request, field)
     _check_entity_feature(request, catalog, field)
+    _check_pooled(request, feature, field)
     unlimited = bool(request.unlimited)
     included = _included(request, feature, field)
     if unlimited and (included or request.price is not None):
@@ -48,6 +54,7 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
         feature_id=feature.id,
         included=plain(included),
         unlimited=unlimited,
+        pooled=bool(request.pooled),
         reset_interval=interval,
         reset_interval_count=count,
         entity_feature_id=request.entity_feature_id,
@@ -55,6 +62,19 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
         rollover=_rollover(request.rollover, feature, interval, f"{field}.rollover"),
         on_decrease=None if request.proration is None else request.proration.on_decrease,
     )
+
+
+def _check_pooled(request: wire.PlanItemRequest, feature: FeatureRecord, field: str) -> None:
+    """Refuse a pooled item that is more than units to be used up."""
+    if not request.pooled:
+        return
+    if request.entity_feature_id:
+        raise InvalidItemError(f"{field}.pooled: excludes entity_feature_id")
+    if feature.type == "boolean" or not feature.consumable:
+        raise NotSupportedError(f"{field}.pooled: {feature.id} is not consumable")
+    for name in ("price", "rollover"):
+        if getattr(request, name) is not None:
+            raise NotSupportedError(f"{field}.{name}: pooled items with it are not supported")
 
 
 def price_cycle(price: ItemPrice | None) -> tuple[str, int] | None:

@@ -124,9 +124,6 @@ def plan_items(
     requests: Sequence[wire.PlanItemRequest], catalog: CatalogView, field: str = "items"
 ) -> list[PlanItem]:
     """Return items as they are stored; ``field`` is where they stand in the request."""
-    for index, item in enumerate(requests):
-        if item.pooled:
-            raise NotSupportedError(f"{field}.{index}.pooled: pooled items are not supported")
     items = [plan_item(each, catalog, f"{field}.{index}") for index, each in enumerate(requests)]
     check_repeats(items, field)
     return items
@@ -178,6 +175,7 @@ def check_repeats(items: Sequence[PlanItem], field: str = "items") -> None:
         identity = (
             item.feature_id,
             item.entity_feature_id,
+            item.pooled,
             item.reset_interval,
             item.reset_interval_count,
             item.price.billing_method if item.price else None,
@@ -294,6 +292,7 @@ def _item_view(item: PlanItem) -> wire.PlanItemView:
         feature_id=item.feature_id,
         included=raw(item.included),
         unlimited=item.unlimited,
+        pooled=item.pooled,
         reset=reset,
         price=None if item.price is None else _price_view(item.price),
         rollover=UNSET if item.rollover is None else _rollover_view(item.rollover),

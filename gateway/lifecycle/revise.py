@@ -14,6 +14,7 @@ from gateway.errors import InvalidOptionsError, InvalidRequestError
 from gateway.lifecycle.carrying import heir_of, is_bought_once
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
+from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
 from gateway.rows import Kind, Row
@@ -66,9 +67,12 @@ def revise(
         pending={},
         pending_at=None,
     )
-    replacement = _Replacement(scope, target, changed, offer, making, usages=usages)
+    maker = RowMaker(offer, changed, scope.entity_id, making.make_id, making.keeps_overage)
+    changed.pooled = pooled_grants(maker, document)
+    replacement = _Replacement(scope, target, changed, maker, making.now_ms, usages=usages)
     for position, item in enumerate(document.items):
-        replacement.place(item, position, _quantity(item, target, quantities))
+        if not is_pooled(item, scope.entity_id):
+            replacement.place(item, position, _quantity(item, target, quantities))
     change = replacement.change()
     for feature, rows in change.rows.items():
         check_range(feature, (row for row in rows if row.id in change.dues), offer.features)
@@ -100,18 +104,16 @@ class _Replacement:
         scope: Scope,
         target: Subscription,
         changed: Subscription,
-        offer: Offer,
-        making: Making,
+        maker: RowMaker,
+        now_ms: int,
         *,
         usages: Carrying | None,
     ) -> None:
         self._scope = scope
         self._usages = usages
         self._changed = changed
-        self._now_ms = making.now_ms
-        self._maker = RowMaker(
-            offer, changed, scope.entity_id, making.make_id, making.keeps_overage
-        )
+        self._now_ms = now_ms
+        self._maker = maker
         self._left = scope.held(target)
         self._kept: dict[str, Row] = {}
         """Rows that stay with another text, by id."""

@@ -317,6 +317,8 @@ class PlanItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     feature_id: str
     included: str = "0"
     unlimited: bool = False
+    pooled: bool = False
+    """Whether it is the customer's when the plan is one of an entity."""
     reset_interval: str = "never"
     """One of ``RESET_INTERVALS``, resolved, or ``never`` for a feature that is not consumable."""
     reset_interval_count: int = 1

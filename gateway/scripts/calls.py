@@ -185,6 +185,17 @@ class FeatureRows(NamedTuple):
     unit: int
 
 
+class PooledGroups(NamedTuple):
+    """What a change of an entity makes of the rows of its customer."""
+
+    rules: str = ""
+    """The rules of the customer they change."""
+    rows: Sequence[FeatureRows] = ()
+
+
+NOTHING_POOLED = PooledGroups()
+
+
 class Target(StrEnum):
     """What ``adjust_balance`` makes of what is left or used."""
 

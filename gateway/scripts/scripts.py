@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.scripts.calls import (
+    NOTHING_POOLED,
     CheckReply,
     CustomerReply,
     Status,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Ending,
         FeatureRows,
         Part,
+        PooledGroups,
         RowEdit,
         Target,
         Use,
@@ -183,10 +185,11 @@ class Scripts(Server):
         rules: str,
         carries: str,
         rows: Sequence[FeatureRows],
+        pooled: PooledGroups = NOTHING_POOLED,
     ) -> Status:
         """Run ``apply_plan``."""
         keys = context.keys
-        flat = [part for group in rows for part in group]
+        flat = [part for group in (*rows, *pooled.rows) for part in group]
         return await self._verdict(
             "apply_plan",
             (keys.customer, keys.entities, keys.marks, keys.due, keys.outbox),
@@ -200,6 +203,8 @@ class Scripts(Server):
                 lines,
                 rules,
                 carries,
+                pooled.rules,
+                len(rows),
                 *flat,
             ),
         )
@@ -267,12 +272,19 @@ class Scripts(Server):
             ),
         )
 
-    async def delete_entity(self, context: Context, entity: str, unit: int) -> Status:
+    async def delete_entity(
+        self,
+        context: Context,
+        entity: str,
+        unit: int,
+        revision: str = "",
+        pooled: PooledGroups = NOTHING_POOLED,
+    ) -> Status:
         """Run ``delete_entity``."""
+        named = (context.head, context.request_id, context.now_ms, entity, unit)
+        flat = [part for group in pooled.rows for part in group]
         return await self._verdict(
-            "delete_entity",
-            context.keys.own,
-            (context.head, context.request_id, context.now_ms, entity, unit),
+            "delete_entity", context.keys.own, (*named, revision, pooled.rules, *flat)
         )
 
     async def update_customer(

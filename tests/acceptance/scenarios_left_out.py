@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-POOLED = "pooled plan items are refused as not supported"
 LICENSE = "license plans are refused as not supported"
 INVOICES = "the invoices: nothing is charged here, so there are none"
 PREVIEWED = "the invoices; what they would come to is played as previews, which compute it"
@@ -13,9 +12,6 @@ KEPT_SEATS = (
 UNCOUNTED = "the end of the trial and what it makes free: trials are kept and shown, not counted"
 
 LEFT_OUT = {
-    "a23": POOLED,
-    "d19": POOLED,
-    "d20": POOLED,
     "s71": "it is about the end of a trial, and trials are kept and shown, not counted",
     "s77": "a new entity begins with its own balance; in the reference with that of a deleted one"
     " whose paid seat is kept (on_decrease: none), which no seat of version 2 can have",

@@ -24,7 +24,7 @@ def test_the_commands_of_the_readme_give_what_it_prints(gateway: Gateway) -> Non
     tokens = README[README.index("### Tokens of customers") : README.index("### Older clients")]
     assert _compared(gateway, story) == 5
     assert _compared(gateway, prelude + tokens) == 1
-    assert _compared(gateway, prelude + switches) == 2
+    assert _compared(gateway, prelude + switches) == 3
     assert _compared(gateway, prelude + nameless) == 1
 
 

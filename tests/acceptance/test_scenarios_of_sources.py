@@ -1,7 +1,6 @@
 """Scenarios A to D of the reference, over HTTP: what is owned, and the order it is spent in.
 
-Each test carries the ids it plays. Those of pooled plan items (A23, D19, D20) are not played: such
-items are refused; ``scenarios_left_out`` has every reason.
+Each test carries the ids it plays; ``scenarios_left_out`` has those that no test plays.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import asyncio
 
 from gateway.outbox import EntitySet, EntryKind, RowAdded, RowEnded, SubscriptionSet
 from gateway.rows import encode_row
-from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
+from gateway.scripts import PooledGroups, Status
+from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, groups, hourly, per_entity, row, rules
 
 
 async def test_rows_that_stay_keep_their_numbers(world: World) -> None:
@@ -203,4 +203,55 @@ async def test_a_stale_change_leaves_the_rules(world: World) -> None:
     await world.create(calls=[row("a", 10)], rules="calls\x1fo\t1")
     before = await world.dump()
     assert await world.attach(revision="7", rules="calls\x1fo\t0") is Status.STALE
+    assert await world.dump() == before
+
+
+async def test_rows_of_an_entity_and_pooled_rows_of_its_customer_are_one_step(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 5)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 3, "bob")
+    await world.entries()
+    pooled, own = hourly("p", 20), row("own", 7)
+    shared = PooledGroups(rules(calls="o\t0"), groups({"calls": [pooled, row("a", 5)]}))
+    assert await world.attach("zoe", pooled=shared, calls=[own]) is Status.DONE
+    assert await world.used("zoe") == {"own": 0, "p": 0, "a": 3}
+    assert [await world.left("calls", name) for name in ("zoe", "bob", "")] == [29, 22, 29]
+    entry = await world.entry()
+    assert entry.kind is EntryKind.PLAN
+    added = [one.row for one in entry.changes if isinstance(one, RowAdded)]
+    assert added == [encode_row(own), encode_row(pooled)]
+    assert (await world.state()).customer["l:calls"] == "o\t0"
+    await world.check_ledger()
+
+
+async def test_numbers_of_an_entity_that_move_on_leave_those_of_pooled_rows_alone(
+    world: World,
+) -> None:
+    await world.create(calls=[hourly("p", 20)])
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("old", 5)])
+    await world.track("calls", 9, "zoe")
+    more = PooledGroups("", groups({"calls": [hourly("p", 30)]}))
+    carry = "calls\told\tnew\t"
+    assert await world.attach("zoe", carries=carry, pooled=more, calls=[row("new", 8)])
+    assert await world.used("zoe") == {"new": 5, "p": 4}
+    assert await world.left("calls") == 3 + 26
+    await world.check_ledger()
+
+
+async def test_a_customer_row_that_expired_since_it_was_read_does_not_come_back(
+    world: World,
+) -> None:
+    ends = row("e", 10, expires_ms=NOW_MS + HOUR_MS)
+    await world.create(calls=[ends])
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("old", 5)])
+    shared = PooledGroups("", groups({"calls": [ends, row("p", 20)]}))
+    world.now_ms += HOUR_MS
+    before = await world.dump()
+    carry = "calls\told\tnew\t"
+    changed = await world.attach("zoe", carries=carry, pooled=shared, calls=[row("new", 5)])
+    assert changed is Status.STALE
     assert await world.dump() == before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.outbox import Deduction, EntityDeleted, EntryKind, Event
-from gateway.rows import Kind
-from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, hourly, per_entity, row
+from gateway.outbox import Deduction, EntityDeleted, EntryKind, Event, RowUpdated
+from gateway.rows import Kind, encode_row
+from gateway.scripts import PooledGroups, Status
+from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, groups, hourly, per_entity, row
 
 
 async def test_a_deleted_entity_gives_its_seat_back_and_takes_its_use_along(world: World) -> None:
@@ -121,3 +121,39 @@ async def test_unlimited_use_leaves_with_the_entity(world: World) -> None:
     assert await world.used("bob") == {"a": 0, "A": 6}
     await world.leave("bob")
     assert await world.used() == {"a": 0}
+
+
+async def test_what_it_gave_to_a_pooled_row_leaves_with_it_and_what_was_used_stays(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 5)], seats=[row("c", 3 * SEAT)])
+    await world.seats("zoe", "bob")
+    pool = PooledGroups("", groups({"calls": [row("a", 5), row("p", 20)]}))
+    assert await world.attach("zoe", pooled=pool, calls=[row("d", 7)]) is Status.DONE
+    await world.track("calls", 14, "bob")
+    await world.entries()
+    rest = row("p", 10)
+    revision = await world.revision()
+    assert await world.leave("zoe", revision, calls=[row("a", 5), rest]) is Status.DONE
+    assert await world.used() == {"a": 5, "p": 9, "c": SEAT}
+    assert await world.left("calls", "bob") == 1
+    entry = await world.entry()
+    assert entry.changes[-2:] == [
+        RowUpdated("calls", "", 0, encode_row(rest)),
+        EntityDeleted("zoe"),
+    ]
+    await world.check_ledger()
+
+
+async def test_an_entity_that_gives_to_a_pooled_row_is_deleted_as_it_was_read_or_not_at_all(
+    world: World,
+) -> None:
+    await world.create(seats=[row("c", 3 * SEAT)])
+    await world.seats("zoe")
+    old = await world.revision()
+    assert await world.attach("zoe", pooled=PooledGroups()) is Status.DONE
+    before = await world.dump()
+    assert await world.leave("zoe") is Status.STALE
+    assert await world.leave("zoe", old) is Status.STALE
+    assert await world.dump() == before
+    assert await world.leave("zoe", await world.revision()) is Status.DONE

@@ -20,6 +20,7 @@ from gateway.scripts import (
     CustomerReply,
     FeatureRows,
     Part,
+    PooledGroups,
     Scripts,
     Status,
     TrackReply,
@@ -108,8 +109,10 @@ class World:
         for name in names:
             assert await self.seat(name) is Status.DONE
 
-    async def leave(self, name: str) -> Status:
-        return await self.scripts.delete_entity(self.context, name, SEAT)
+    async def leave(self, name: str, revision: str = "", **pooled: list[Row]) -> Status:
+        """Delete an entity, and replace rows of the customer."""
+        shared = PooledGroups("", groups(pooled))
+        return await self.scripts.delete_entity(self.context, name, SEAT, revision, shared)
 
     async def attach(
         self,
@@ -117,14 +120,17 @@ class World:
         revision: str | None = None,
         rules: str = "",
         carries: str = "",
+        pooled: PooledGroups | None = None,
         **rows: list[Row],
     ) -> Status:
-        """Replace the rows of a scope."""
+        """Replace the rows of a scope, and with those of an entity rows of its customer."""
         document, line = '[{"id":"sub_1"}]', 'S\t\t{"id":"sub_1"}'
         if scope:
             held = await self.holding(f"e:{scope}") or "0\t0\t\t"
             _, number, feature, _ = held.split("\t", 3)
             document = '{"created_at":3}'
+            if pooled is not None:
+                document = '{"created_at":3,"subscriptions":[{"pooled":[{"units":1}]}]}'
             line = outbox.join("N", scope, number, feature, document)
         return await self.scripts.apply_plan(
             self.context,
@@ -135,6 +141,7 @@ class World:
             rules,
             carries,
             groups(rows),
+            pooled or PooledGroups(),
         )
 
     async def track(

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import (
     BalanceExistsError,
     BalanceNotFoundError,
+    BalancePooledError,
     BalancePricedError,
     GatewayError,
     InvalidInputsError,
@@ -288,6 +289,15 @@ def test_a_balance_that_is_paid_for_stays() -> None:
     row = held("a", "month", price="{}")
     with pytest.raises(BalancePricedError):
         ended_rows(Holding([row]), [row], recalculate=False)
+
+
+def test_a_pooled_balance_is_changed_by_plans_alone() -> None:
+    row = held("a", "month", document=RowDocument(givers=2))
+    with pytest.raises(BalancePooledError):
+        ended_rows(Holding([row]), [row], recalculate=False)
+    for field, value in (("included_grant", 5), ("expires_at", NOW_MS + 1)):
+        with pytest.raises(InvalidInputsError, match=rf"^{field}: "):
+            changed_rows(change(**{field: value}), MESSAGES, [row])
 
 
 def test_what_entities_used_of_a_shared_rule_is_not_carried() -> None:

@@ -172,7 +172,31 @@ def test_a_plan_may_give_a_feature_in_parts_that_differ() -> None:
             "auto_enable: a one-off plan",
         ),
         ([], {"licenses": [{"license_plan_id": "x"}]}, NotSupportedError, "licenses:"),
-        ([{**grant(1), "pooled": True}], {}, NotSupportedError, "items.0.pooled:"),
+        (
+            [{**grant(1), "pooled": True, "rollover": {"max": 1}}],
+            {},
+            NotSupportedError,
+            "items.0.rollover:",
+        ),
+        (
+            [{**grant(1), "pooled": True, "price": {**MONTHLY, "billing_method": "prepaid"}}],
+            {},
+            NotSupportedError,
+            "items.0.price:",
+        ),
+        (
+            [{**grant(1), "pooled": True, "feature_id": "seats"}],
+            {},
+            NotSupportedError,
+            "items.0.pooled:",
+        ),
+        (
+            [{**grant(1), "pooled": True, "entity_feature_id": "seats"}],
+            {},
+            InvalidItemError,
+            "items.0.pooled:",
+        ),
+        ([{"feature_id": "sso", "pooled": True}], {}, NotSupportedError, "items.0.pooled:"),
     ],
 )
 def test_a_plan_that_breaks_a_rule_is_refused_with_its_field(
