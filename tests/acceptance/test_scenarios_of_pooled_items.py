@@ -4,6 +4,10 @@ their customer, and what becomes of it. Each test carries the ids it plays.
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from tests.acceptance.test_verify import verify_one
 from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway, Json
@@ -41,6 +45,20 @@ def test_a23_two_entities_with_the_plan_make_one_row_for_everybody(world: World)
         (row,) = rows(world, entity)
         assert (row["plan_id"], row["included_grant"]) == (None, 1000)
         assert row["reset"]["interval"] == "month"
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.2", "2.3", "2.4", "2.5"])
+def test_every_version_shows_pooled_items_and_rows(world: World, version: str) -> None:
+    world.entities("e0", "e1")
+    plan_id = pooled(world, "e0")
+    header = {"x-api-version": version}
+    plan = world.gateway.post("plans.get", {"plan_id": plan_id}, **header).json()
+    assert plan["items"][0]["pooled"] is True
+    seen = world.gateway.post("balances.check", world.body("e1", "messages"), **header).json()
+    held = world.gateway.post("customers.get", world.scope(None), **header).json()
+    for balance in (seen["balance"], held["balances"][world.name("messages")]):
+        (row,) = balance["breakdown"]
+        assert (row["plan_id"], row["included_grant"]) == (None, GIVEN)
 
 
 def test_d19_pooled_rows_are_spent_the_shortest_first(world: World) -> None:
@@ -183,3 +201,75 @@ def test_changes_of_many_entities_at_once_lose_nothing(world: World) -> None:
     assert {one.status_code for one in world.at_once(*end)} == {200}
     assert world.state() == [1000, 988, 12]
     wait_until(lambda: verify_one(world).found["drifts"] == [])
+
+
+def test_what_would_leave_the_exact_range_is_refused_and_changes_nothing(world: World) -> None:
+    world.entities("e0", "e1")
+    plan_id = world.attach(world.monthly(5e9, pooled=True), entity="e0")
+    named = {"customer_id": world.customer, "plan_id": plan_id, "entity_id": "e1"}
+    assert world.gateway.refusal("billing.attach", **named) == (400, "invalid_request")
+    assert world.state("e1") == [5e9, 5e9, 0]
+    seen = world.gateway.call("entities.get", customer_id=world.customer, entity_id="e1")
+    assert seen["subscriptions"] == []
+
+
+def test_a_plan_that_ends_with_its_cycle_takes_its_last_row_along(
+    clock_gateway: Gateway,
+) -> None:
+    world = World(clock_gateway)
+    world.entities("e0", "e1")
+    price = {"amount": 20, "interval": "month"}
+    plan_id = world.attach(
+        world.monthly(GIVEN, pooled=True),
+        world.item("messages", pooled=True, unlimited=True),
+        world.monthly(7),
+        entity="e0",
+        price=price,
+    )
+    named = {"customer_id": world.customer, "plan_id": plan_id, "entity_id": "e0"}
+    ends = {**named, "cancel_action": "cancel_end_of_cycle"}
+    world.gateway.call("billing.preview_update", **ends)
+    world.gateway.call("billing.update", **ends)
+    world.track(90, entity="e1")
+    balance = world.balance("e1")
+    assert (balance["unlimited"], len(balance["breakdown"])) == (True, 2)
+    world.advance("32d")
+    assert rows(world, "e0") == rows(world) == []
+    world.gateway.wait_for_writer()
+    assert verify_one(world).found["drifts"] == []
+
+
+def test_after_any_story_the_grant_is_the_sum_of_what_the_plans_say(world: World) -> None:
+    chance = random.Random(7)
+    world.entities(*(f"e{number}" for number in range(4)))
+    given = {"small": 10, "large": 300}
+    plans = {
+        name: world.attach(
+            world.monthly(units, pooled=True), world.hourly(1), entity="e0", group="chat"
+        )
+        for name, units in given.items()
+    }
+    held = {"e0": "large"}
+    used = 0
+    for _ in range(40):
+        entity, name = f"e{chance.randrange(4)}", chance.choice(list(plans))
+        if held.get(entity) == name:
+            cancel(world, plans[name], entity)
+            del held[entity]
+        elif chance.random() < 0.2:
+            world.gateway.call("entities.delete", customer_id=world.customer, entity_id=entity)
+            world.entities(entity)
+            held.pop(entity, None)
+        else:
+            world.attach_again(plans[name], entity)
+            held[entity] = name
+        granted = sum(given[one] for one in held.values())
+        used = used if held else 0
+        found = rows(world)
+        seen = [(row["included_grant"], row["usage"]) for row in found]
+        assert seen == ([(granted, used)] if held else [])
+        if found and found[0]["remaining"] >= 5:
+            world.track(5)
+            used += 5
+    world.gateway.wait_for_writer()
+    assert verify_one(world).found["drifts"] == []
