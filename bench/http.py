@@ -6,8 +6,7 @@ that await redis-py; and Redis asked for the same script over as many connection
 time, by our load and by ``redis-benchmark`` where that is installed. Then the open loop: gateway
 and hello at 1,000 a second and at half of what the lane reached.
 
-A balance is held by the entity that is asked for. Redis keeps no append-only file here: what that
-and the writer cost is for ``lag`` to say. The load shares the cores with what it measures.
+A balance is held by the entity that is asked for. The load shares the cores with what it measures.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class _Servers(NamedTuple):
 async def run(effort: Effort) -> Outcome:
     """Measure every way in turn."""
     async with contextlib.AsyncExitStack() as stack:
-        place = await stack.enter_async_context(stage(appendonly=False))
+        place = await stack.enter_async_context(stage())
         lane = await stack.enter_async_context(gateway(place))
         api = await stack.enter_async_context(Api(lane.base))
         bodies = _bodies(SMOKE_CUSTOMERS if effort.is_smoke else CUSTOMERS)
