@@ -210,7 +210,8 @@ def test_what_would_leave_the_exact_range_is_refused_and_changes_nothing(world: 
     assert world.gateway.refusal("billing.attach", **named) == (400, "invalid_request")
     assert world.state("e1") == [5e9, 5e9, 0]
     seen = world.gateway.call("entities.get", customer_id=world.customer, entity_id="e1")
-    assert seen["subscriptions"] == []
+    # A plan that enables itself, of another test, may have reached the customer.
+    assert plan_id not in {one["plan_id"] for one in seen["subscriptions"]}
 
 
 def test_a_plan_that_ends_with_its_cycle_takes_its_last_row_along(

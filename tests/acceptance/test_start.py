@@ -38,27 +38,35 @@ def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
     assert "Redis" in line_of_refusal(ended)
 
 
-def test_an_unreachable_database_is_refused(tmp_path: Path, valkey: str) -> None:
+@pytest.fixture
+def empty(valkey: str) -> str:
+    """A Redis that no other test has set up."""
+    with closing(redis.Redis.from_url(valkey)) as client:
+        client.flushall()
+    return valkey
+
+
+def test_an_unreachable_database_is_refused(tmp_path: Path, empty: str) -> None:
     url = "postgresql://nobody@127.0.0.1:1/none"
     line = refused(
-        "serve", "--redis-url", valkey, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
+        "serve", "--redis-url", empty, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
     )
     assert "SQL cannot be reached" in line
 
 
-def test_an_unmigrated_database_is_refused_and_says_what_to_do(tmp_path: Path, valkey: str) -> None:
+def test_an_unmigrated_database_is_refused_and_says_what_to_do(tmp_path: Path, empty: str) -> None:
     url = f"sqlite:///{tmp_path / 'empty.db'}"
     line = refused(
-        "serve", "--redis-url", valkey, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
+        "serve", "--redis-url", empty, "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path)
     )
     assert "tallygate migrate" in line
 
 
 @pytest.fixture
-def evicting(valkey: str) -> Iterator[str]:
-    with closing(redis.Redis.from_url(valkey)) as client:
+def evicting(empty: str) -> Iterator[str]:
+    with closing(redis.Redis.from_url(empty)) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
-        yield valkey
+        yield empty
         client.config_set("maxmemory-policy", "noeviction")
 
 
@@ -155,12 +163,10 @@ def test_keys_may_be_publishable_or_have_scopes(tmp_path: Path) -> None:
 
 
 def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
-    tmp_path: Path, valkey: str, postgres: str
+    tmp_path: Path, empty: str, postgres: str
 ) -> None:
-    with closing(redis.Redis.from_url(valkey)) as client:
-        client.flushall()
     assert run_process("migrate", "--database-url", postgres).returncode == 0
-    urls = ("--redis-url", valkey, "--database-url", postgres)
+    urls = ("--redis-url", empty, "--database-url", postgres)
     gateway = Gateway(tmp_path / "data", *urls, "--no-writer")
     writer = subprocess.Popen([sys.executable, "-m", "gateway", "writer", *urls])
     try:
