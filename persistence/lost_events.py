@@ -72,7 +72,13 @@ def lost_events(connection: Connection, span: Span) -> Iterator[Drift]:
 
 def without_event(span: Span) -> Select[*tuple[Any, ...]]:
     """Return the statement that finds deductions whose event is not there, by event and balance."""
-    has_event = exists().where(Event.id == Deduction.event_id, span(Event.internal_id))
+    lost = _lost(
+        select(Deduction.event_id).where(
+            span(Deduction.internal_id),
+            Deduction.event_id.startswith(_OF_EVENTS, autoescape=True),
+        ),
+        select(Event.id).where(span(Event.internal_id)),
+    )
     alone = _whole(
         select(
             Deduction.internal_id,
@@ -81,11 +87,7 @@ def without_event(span: Span) -> Select[*tuple[Any, ...]]:
             Deduction.balance_id,
             Deduction.entity_id,
             Deduction.delta,
-        ).where(
-            span(Deduction.internal_id),
-            Deduction.event_id.startswith(_OF_EVENTS, autoescape=True),
-            ~has_event,
-        )
+        ).where(span(Deduction.internal_id), Deduction.event_id.in_(lost))
     )
     key = (alone.internal_id, alone.event_id, alone.feature_id, alone.balance_id)
     first, last = func.min(alone.entity_id), func.max(alone.entity_id)
@@ -111,7 +113,10 @@ def without_event(span: Span) -> Select[*tuple[Any, ...]]:
 
 def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
     """Return the statement that finds events whose units no deduction moved."""
-    has_deductions = exists().where(Deduction.event_id == Event.id, span(Deduction.internal_id))
+    lost = _lost(
+        select(Event.id).where(span(Event.internal_id), Event.applied != 0),
+        select(Deduction.event_id).where(span(Deduction.internal_id)),
+    )
     alone = _whole(
         select(
             Event.env,
@@ -121,7 +126,7 @@ def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
             Event.feature_id,
             Event.entity_id,
             Event.applied,
-        ).where(span(Event.internal_id), Event.applied != 0, ~has_deductions)
+        ).where(span(Event.internal_id), Event.id.in_(lost))
     )
     has_credits = exists().where(
         Balance.internal_id == alone.internal_id,
@@ -133,6 +138,14 @@ def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
     return (
         select(*alone).where(~has_credits).order_by(alone.internal_id, alone.id).limit(DRIFTS_MAX)
     )
+
+
+def _lost(these: Select[str], others: Select[str]) -> Select[str]:
+    """Return which ids of some are none of others, at the cost of one pass over each: asked for
+    each row, SQLite would walk through all others of its customer.
+    """
+    lost = these.except_(others).cte().prefix_with("MATERIALIZED")
+    return select(lost.columns[0])
 
 
 def _whole(found: Select[*tuple[Any, ...]]) -> ReadOnlyColumnCollection[str, Any]:

@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import ColumnClause, ColumnElement, Engine, and_, delete, select, update
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from gateway.audit.findings import Plan, plan
 from gateway.audit.records import Kind, Scope, Trail
 from gateway.ports import CatalogChange, FeatureRecord
 from persistence.catalog import SqlCatalog
-from persistence.database import Database
+from persistence.database import Database, EngineOptions, make_engine, write_transaction
 from persistence.lost_events import without_deductions, without_event
 from persistence.models import Balance, Deduction, Event
 from tests.integration.auditing import ACME, Site
@@ -112,3 +122,52 @@ async def test_no_table_is_read_whole_for_lost_events(site: Site, statement: Any
         found = [str(step[-1]) for step in steps]
     touched = ("SCAN deductions", "SCAN events", "SCAN balances", "Seq Scan")
     assert not [step for step in found if any(word in step for word in touched)], found
+
+
+@pytest.mark.parametrize("statement", [without_event, without_deductions])
+def test_to_find_lost_events_costs_as_much_more_as_there_are_more(
+    migrated_sqlite: str,
+    statement: Any,  # noqa: ANN401 - either
+) -> None:
+    """SQLite tells how many steps it took, which no other program slows down."""
+    engine = make_engine(migrated_sqlite, EngineOptions())
+    costs = []
+    for first in (0, 1_000, 2_000):
+        with write_transaction(engine) as connection:
+            for number in range(first, first + 1_000):
+                _add_event(connection, f"evt_p00_1-{number}")
+        with engine.connect() as connection:
+            costs.append(_steps(connection, statement(lambda column: column.in_(["cus_1"]))))
+    engine.dispose()
+    second, third = costs[1] - costs[0], costs[2] - costs[1]
+    assert second > 100
+    assert third < 1.5 * second
+
+
+def _add_event(connection: Connection, event_id: str) -> None:
+    for table, key in ((Event, "id"), (Deduction, "event_id")):
+        own = {key: event_id, "internal_id": "cus_1", "applied": 1}
+        connection.execute(
+            insert(table).values(
+                {
+                    column.name: own.get(column.name, column.type.python_type())
+                    for column in table.__table__.columns
+                    if not column.nullable
+                }
+            )
+        )
+
+
+def _steps(connection: Connection, statement: Any) -> int:  # noqa: ANN401 - either
+    """Return how often ten instructions of SQLite's machine were carried out."""
+    driver: Any = connection.connection.driver_connection
+    count = 0
+
+    def note() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    driver.set_progress_handler(note, 10)
+    assert connection.execute(statement).all() == []
+    return count
