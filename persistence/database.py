@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import SettingError, UnavailableError
 from gateway.stepping import in_task
@@ -25,6 +27,7 @@ _Answer = TypeVar("_Answer")
 
 _FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
 _READ_ONLY = ("25006", "SQLITE_READONLY")
+_TOO_LONG = ("57014", "SQLITE_INTERRUPT")
 """Codes of PostgreSQL and SQLite."""
 
 _SILENT_MIN_MS = 10_000
@@ -32,6 +35,10 @@ _PROBE_SECONDS = 5
 """A server of PostgreSQL that left without a word, with its machine or its network, would hold a
 thread for a quarter of an hour, for it keeps the limits itself. One that acknowledges nothing is
 given up after this time, or the longest that a statement may keep it from reading the next."""
+
+_DEADLINE = "deadline"
+_STEPS_BETWEEN_LOOKS = 20_000
+"""Of a statement in SQLite between two looks at the time, less than a millisecond apart."""
 
 _SWITCH_PAUSE_SECONDS = 0.01
 _CHECKPOINT_PAGES = 4_000
@@ -51,6 +58,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 1
     connect_timeout_s: int = 5
     statement_timeout_ms: int = 10_000
+    """Of SQLite from the beginning of a statement to the last of its rows."""
     lock_timeout_ms: int = 5_000
     """Of PostgreSQL how long to wait for a row, of SQLite for the file."""
     recycle_s: int = 1_800
@@ -147,9 +155,27 @@ def _prepare_sqlite(engine: Engine, options: EngineOptions) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
+    _limit_sqlite(engine, options.statement_timeout_ms / 1000)
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _limit_sqlite(engine: Engine, seconds: float) -> None:
+    """End a statement that takes too long, which SQLite has no setting for."""
+
+    @event.listens_for(engine, "connect")
+    def watch(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        info = record.info
+        info[_DEADLINE] = math.inf
+        connection.set_progress_handler(
+            lambda: time.monotonic() > info[_DEADLINE], _STEPS_BETWEEN_LOOKS
+        )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, *_statement: object) -> None:
+        connection.info[_DEADLINE] = time.monotonic() + seconds
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
@@ -177,6 +203,8 @@ def reason(error: Exception) -> str:
         return "SQL cannot write: its disk is full or does not work"
     if code.startswith(_READ_ONLY):
         return "SQL cannot write: the database is read-only"
+    if code.startswith(_TOO_LONG):
+        return "SQL took longer than a statement may"
     return "SQL is unavailable"
 
 

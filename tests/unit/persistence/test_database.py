@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -62,6 +63,40 @@ def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
     engine = make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=20))
     with engine.connect() as connection, pytest.raises(Exception, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(30)"))
+    engine.dispose()
+
+
+_ENDLESS = text(
+    "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n"
+)
+
+
+async def test_a_statement_that_takes_too_long_ends_and_says_so(database_url: str) -> None:
+    engine = make_engine(database_url, EngineOptions(statement_timeout_ms=50))
+    database = Database(engine, threads=1, answer_ms=None)
+
+    def search(engine: Engine) -> None:
+        with write_transaction(engine) as connection:
+            connection.execute(text("UPDATE catalog_revision SET revision = 99"))
+            connection.execute(_ENDLESS)
+
+    def revision(engine: Engine) -> int:
+        with read_transaction(engine) as connection:
+            return connection.scalars(select(CatalogRevision.revision)).one()
+
+    with pytest.raises(UnavailableError, match="SQL took longer than a statement may; try again"):
+        await database.run(search)
+    assert await database.run(revision) == 0
+    await database.close()
+
+
+def test_a_statement_has_its_time_anew_on_a_connection_used_before(migrated_sqlite: str) -> None:
+    engine = make_engine(migrated_sqlite, EngineOptions(statement_timeout_ms=600))
+    some = text(f"{_ENDLESS}".replace("FROM n)", "FROM n WHERE n < 50000)"))
+    began = time.monotonic()
+    with engine.connect() as connection:
+        while time.monotonic() < began + 0.8:
+            assert connection.scalars(some).one() == 50_000
     engine.dispose()
 
 
