@@ -82,6 +82,11 @@ def log_of(gateway: Gateway) -> str:
     return (gateway.folder / "stdout.log").read_text()
 
 
+def state_of(gateway: Gateway) -> str:
+    """Return what a failure needs to be understood: who runs, and what they told."""
+    return "\n".join([*map(str, children(gateway)), log_of(gateway)])
+
+
 def track(number: int) -> bytes:
     body = {"customer_id": "load", "feature_id": "c", "value": 1}
     return request(
@@ -163,7 +168,9 @@ async def test_workers_are_replaced_under_load_without_a_failed_request(workers:
                 now = children(workers)
                 return len(now) == 3 and not before & set(now)
 
-            await asyncio.to_thread(wait_until, is_renewed, START_SECONDS)
+            await asyncio.to_thread(
+                wait_until, is_renewed, START_SECONDS, lambda: state_of(workers)
+            )
             await load.has_answered(count + 50)
             seen |= {one.pid for one in children(workers)}
 
@@ -203,7 +210,7 @@ def test_a_worker_that_died_is_replaced_with_one_line(workers: Gateway) -> None:
         def is_whole(before: set[psutil.Process] = before) -> bool:
             return len(set(children(workers)) - before) == 1
 
-        wait_until(is_whole, START_SECONDS)
+        wait_until(is_whole, START_SECONDS, lambda: state_of(workers))
     lines = [line for line in log_of(workers).splitlines() if "another starts" in line]
     assert [re.sub(r".*: the (\w+) in process \d+", r"\1", line) for line in lines] == [
         "gateway ended with -9; another starts in 0.1 s",
