@@ -17,10 +17,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.scripts.pipe import Pipe, PipeLostError, PipeUnsentError
+from gateway.scripts.pipe import (
+    NEAR_MAX,
+    Pipe,
+    PipeLateError,
+    PipeLostError,
+    PipeUnsentError,
+)
 from tests.waiting import one_turn, until
 
 TIMEOUT_SECONDS = 5.0
+PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def pool_of(url: str) -> ConnectionPool:
@@ -117,7 +124,7 @@ async def test_a_receiver_that_fails_harms_nobody_else(
         raise ValueError("the client hung up")
 
     await pipe.call("PING")
-    pipe.send(b"*1\r\n$4\r\nPING\r\n", fail)
+    pipe.send(PING, fail)
     assert await pipe.call("ECHO", "next") == b"next"
     assert "the receiver of a reply failed" in caplog.text
 
@@ -170,22 +177,124 @@ async def test_a_server_that_answers_nobody_is_given_up(tmp_path: Path) -> None:
         await until(gone.is_set)
 
 
-async def test_a_call_behind_many_others_is_not_late(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, NEAR_MAX + 8])
+async def test_a_call_behind_many_others_is_not_late(tmp_path: Path, count: int) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(8):
+        for _ in range(min(count, NEAR_MAX)):
             await read_ping(reader)
         began = asyncio.get_running_loop().time()
 
         def is_turn(number: int) -> bool:
-            return asyncio.get_running_loop().time() > began + 0.1 * number
+            return asyncio.get_running_loop().time() > began + 0.8 * number / count
 
-        for number in range(8):
+        for number in range(count):
             await until(partial(is_turn, number))
             writer.write(b"+PONG\r\n")
         await reader.read()
 
     async with scripted(tmp_path, answer, timeout_seconds=0.4) as pipe:
-        assert await asyncio.gather(*(pipe.call("PING") for _ in range(8))) == [b"PONG"] * 8
+        assert await asyncio.gather(*(pipe.call("PING") for _ in range(count))) == [b"PONG"] * count
+
+
+class Slow:
+    """A server that notes what it is asked, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked, self._writer = 0, writer
+        while data := await reader.read(1_000_000):
+            self.asked += data.count(b"PING")
+
+    def answer(self, count: int) -> None:
+        assert self._writer is not None
+        self._writer.write(b"+PONG\r\n" * count)
+
+    def leave(self) -> None:
+        assert self._writer is not None
+        self._writer.close()
+
+
+async def test_a_server_near_by_is_given_more_as_it_answers(tmp_path: Path) -> None:
+    server = Slow()
+
+    async def is_asked(count: int) -> None:
+        await until(lambda: server.asked >= count)
+        assert server.asked == count
+
+    async with scripted(tmp_path, server) as pipe:
+        order: list[int] = []
+
+        async def ask(number: int) -> None:
+            await pipe.call("PING")
+            order.append(number)
+
+        calls = asyncio.gather(*map(ask, range(100)))
+        await is_asked(NEAR_MAX)
+        server.answer(1)
+        await is_asked(NEAR_MAX + 1)
+        server.answer(20)
+        await is_asked(NEAR_MAX + 21)
+        server.answer(NEAR_MAX)
+        await is_asked(2 * NEAR_MAX + 21)
+        server.answer(NEAR_MAX)
+        await is_asked(100)
+        server.answer(100 - (2 * NEAR_MAX + 21))
+        await calls
+    assert order == list(range(100))
+
+
+async def test_a_server_elsewhere_is_given_all_at_once() -> None:
+    slow = Slow()
+    server = await asyncio.start_server(slow, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = ConnectionPool.from_url(f"redis://127.0.0.1:{port}", protocol=2, driver_info=None)
+    pipe = Pipe(pool, timeout_seconds=TIMEOUT_SECONDS)
+    asked = [asyncio.create_task(pipe.call("PING")) for _ in range(100)]
+    await until(lambda: slow.asked == 100)
+    slow.answer(100)
+    assert await asyncio.gather(*asked) == [b"PONG"] * 100
+    await pipe.close()
+    slow.leave()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_calls_that_had_not_left_go_to_the_next_connection(tmp_path: Path) -> None:
+    server = Slow()
+    async with scripted(tmp_path, server) as pipe:
+        asked = [asyncio.create_task(pipe.call("PING")) for _ in range(NEAR_MAX + 3)]
+        await until(lambda: server.asked == NEAR_MAX)
+        server.leave()
+        await until(lambda: server.asked == 3)
+        server.answer(3)
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(reply) for reply in replies[:NEAR_MAX]] == [PipeLostError] * NEAR_MAX
+    assert replies[NEAR_MAX:] == [b"PONG"] * 3
+
+
+async def test_calls_that_never_left_a_silent_server_are_told_so(tmp_path: Path) -> None:
+    async with scripted(tmp_path, Slow(), timeout_seconds=0.2) as pipe:
+        asked = [asyncio.create_task(pipe.call("PING")) for _ in range(NEAR_MAX + 3)]
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+    kinds = [type(reply) for reply in replies]
+    assert kinds == [PipeLateError] * NEAR_MAX + [PipeUnsentError] * 3
+
+
+async def test_replies_before_garbage_are_given_out(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_ping(reader)
+        await read_ping(reader)
+        writer.write(b"+PONG\r\nHTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+
+    async with scripted(tmp_path, answer) as pipe:
+        calls = (pipe.call("PING"), pipe.call("PING"))
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+    assert replies[0] == b"PONG"
+    assert isinstance(replies[1], PipeLostError)
 
 
 async def test_garbage_fails_the_call_and_the_connection(tmp_path: Path) -> None:
