@@ -325,7 +325,8 @@ class FastLane(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - a cycle or a call
         if isinstance(cycle, _HotCall):
             if not cycle.more_body:
-                cycle.begin()
+                # One that is answered at once would begin the next from here, and so on.
+                self.loop.call_soon(cycle.begin)
         else:
             super()._start_asgi_task(cycle, app)
 

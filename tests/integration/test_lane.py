@@ -72,6 +72,23 @@ async def test_pipelined_requests_are_answered_in_order(front: Front) -> None:
     assert {reply.status for reply in replies} == {200}
 
 
+async def test_many_pipelined_requests_that_are_refused_at_once_are_answered_in_order(
+    front: Front,
+) -> None:
+    front.gates["first"] = asyncio.Event()
+    line = await front.line()
+    refused = [request(b"{", x_request_id=f"r{number}") for number in range(600)]
+    await line.send(request(x_request_id="first") + b"".join(refused))
+    await until(lambda: front.begun == ["first"])
+    front.gates["first"].set()
+    assert (await line.reply()).status == 200
+    replies = [await line.reply() for _ in refused]
+    assert [reply.headers["x-request-id"] for reply in replies] == [
+        f"r{number}" for number in range(600)
+    ]
+    assert {reply.status for reply in replies} == {400}
+
+
 async def test_a_request_behind_a_cold_one_waits_its_turn(front: Front) -> None:
     line = await front.line()
     await line.send(request(b"{}", name="features.list", x_request_id="c") + request()[:-5])
