@@ -27,6 +27,9 @@ REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
 _PIECE_ENTRIES = 256
 """Entries of one reply; an entry is at most as large as the largest request body."""
 
+_ALIKE_MS = 1_000
+"""Streams whose next entries are no further apart are served alike."""
+
 _READ_BYTES = 16 * 1024 * 1024
 """A batch that has as much as this takes no further piece."""
 
@@ -59,22 +62,24 @@ class StreamReader:
     async def read(
         self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
     ) -> list[Received]:
-        """Return what follows the places, in the order of each stream.
+        """Return what follows the places, in the order of each stream: some of every stream, then
+        more of those that are furthest behind.
 
         It is at most ``entries_max``, or one of each stream if there are more streams than that.
         """
         received: list[Received] = []
-        places = dict(after)
+        more = chosen = dict(after)
         read_bytes = 0
-        # A stream that gave as many as it might may have more; the others had their say.
-        while places and (len(received) + len(places) <= entries_max or not received):
-            count = max(1, min(_PIECE_ENTRIES, entries_max - len(received)) // len(places))
-            piece = await self._read_piece(places, count, 0 if received else block_ms)
+        # A stream that gave as many as it might may have more.
+        while more and (len(received) + len(chosen) <= entries_max or not received):
+            count = max(1, min(_PIECE_ENTRIES, entries_max - len(received)) // len(chosen))
+            piece = await self._read_piece(chosen, count, 0 if received else block_ms)
             received += piece
             read_bytes += sum(len(one.payload or b"") for one in piece)
             if read_bytes >= _READ_BYTES:
                 break
-            places = _full(piece, count)
+            more = {at: more[at] for at in more.keys() - chosen.keys()} | _full(piece, count)
+            chosen = _furthest_behind(more)
         return received
 
     async def _read_piece(
@@ -147,6 +152,15 @@ def _full(piece: Iterable[Received], count: int) -> dict[int, str]:
     for one in piece:
         given.setdefault(one.partition, []).append(one.stream_id)
     return {at: ids[-1] for at, ids in given.items() if len(ids) >= count}
+
+
+def _furthest_behind(places: Mapping[int, str]) -> dict[int, str]:
+    """Return the streams that are as old as the oldest, all of them as a rule. Where more comes
+    than a writer can carry, the busiest would else wait alone for all that is too much.
+    """
+    times = {at: place(stream_id)[0] for at, stream_id in places.items()}
+    latest = min(times.values(), default=0) + _ALIKE_MS
+    return {at: places[at] for at, time_ms in times.items() if time_ms <= latest}
 
 
 def _rising(received: Iterable[Received], after: Mapping[int, str]) -> list[Received]:

@@ -59,6 +59,18 @@ async def test_one_busy_stream_gets_the_room_of_the_idle_ones(redis_client: Redi
     assert _counts(received)[0::2] == [1, 0]
 
 
+async def test_what_is_oldest_gets_most_of_the_room(redis_client: Redis) -> None:
+    """Or the lateness of all would be that of one customer who is busier than others."""
+    for at in PARTITIONS:
+        for number in range(300):
+            await add_entry(redis_client, at, b"text", f"{number if at == 2 else 9000 + number}-1")
+    received = await StreamReader(redis_client).read(_START, entries_max=400)
+    counts = _counts(received)
+    assert 380 <= sum(counts) <= 400
+    assert counts[2] > 150
+    assert min(counts) >= 400 // 4 // 2
+
+
 async def test_large_entries_end_a_read_early(redis_client: Redis) -> None:
     await _fill(redis_client, 0, 60, text=_LARGE)
     received = await StreamReader(redis_client).read({1: BEGINNING}, entries_max=8)
