@@ -336,8 +336,7 @@ class _Wire(asyncio.Protocol):
         return not self._is_lost and not self._transport.is_closing()
 
     def write(self, commands: bytes) -> None:
-        if commands:
-            self._transport.write(commands)
+        self._transport.write(commands)
 
     def close(self, error: Exception | None = None) -> None:
         self._transport.abort()
