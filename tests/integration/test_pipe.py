@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.scripts.pipe import (
     NEAR_MAX,
+    NEAR_TOGETHER,
     Pipe,
     PipeLateError,
     PipeLostError,
@@ -215,6 +218,35 @@ class Slow:
     def leave(self) -> None:
         assert self._writer is not None
         self._writer.close()
+
+    def unread(self) -> int:
+        """Return how many calls lie in the socket."""
+        assert self._writer is not None
+        number = self._writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(number)) as copy:
+            try:
+                return copy.recv(1_000_000, socket.MSG_PEEK | socket.MSG_DONTWAIT).count(b"PING")
+            except BlockingIOError:
+                return 0
+
+
+async def test_a_server_near_by_is_given_calls_while_the_turn_goes_on(tmp_path: Path) -> None:
+    server, replies = Slow(), list[object]()
+    ping = b"*1\r\n$4\r\nPING\r\n"
+    async with scripted(tmp_path, server) as pipe:
+        pipe.send(ping, replies.append)
+        await until(lambda: server.asked == 1)
+        server.answer(1)
+        await until(lambda: len(replies) == 1)
+        arrived = []
+        for _ in range(2 * NEAR_TOGETHER + 1):
+            pipe.send(ping, replies.append)
+            arrived.append(server.unread())
+        assert arrived == [0] * 3 + [NEAR_TOGETHER] * 4 + [2 * NEAR_TOGETHER] * 2
+        await until(lambda: server.asked == 2 * NEAR_TOGETHER + 2)
+        server.answer(2 * NEAR_TOGETHER + 1)
+        await until(lambda: len(replies) == 2 * NEAR_TOGETHER + 2)
+    assert replies == [b"PONG"] * len(replies)
 
 
 async def test_a_server_near_by_is_given_more_as_it_answers(tmp_path: Path) -> None:
