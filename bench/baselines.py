@@ -3,32 +3,43 @@
 ``python -m bench.baselines hello BYTES`` is a plain ASGI application that parses the body and
 answers a constant of so many bytes: what uvicorn costs with nothing behind it. ``naive REDIS_URL``
 does check and track the way one begins: a typed Litestar handler for each, which awaits redis-py,
-one call at a time on a connection; the scripts are ours.
+one call at a time on a connection; the scripts are ours. ``relay REDIS_URL BYTES`` is the least
+that can be put between HTTP and Redis: it looks at the path and at nothing else of a request, asks
+for the script with words packed beforehand, over the pipe of the gateway, and answers a constant.
+What a gateway reaches on the same cores lies below it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import click
 import msgspec
 import uvicorn
+import uvloop
 from litestar import Litestar, post
 from litestar.exceptions import NotAuthorizedException
 from litestar.params import Parameter
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
+from bench.commands import OPERATIONS, command
 from bench.stage import KEY, PARTITIONS
 from gateway.amounts import format_units, parse_units
 from gateway.keys import customer_keys
 from gateway.messages.balances import CheckRequest, TrackRequest
 from gateway.rows import decode_row
 from gateway.scripts import Context, Description, Part, Scripts, Use
+from gateway.scripts.pipe import Pipe
 
 PRECISION = 6
 BACKLOG = 2048
+TIMEOUT_SECONDS = 5.0
 
 
 class NaiveBalance(msgspec.Struct):
@@ -121,13 +132,67 @@ def _amount(units: int) -> msgspec.Raw:
     return msgspec.Raw(format_units(units, PRECISION).encode())
 
 
-@click.command()
-@click.argument("kind", type=click.Choice(["hello", "naive"]))
-@click.argument("word")
-def main(*, kind: str, word: str) -> None:
-    """Serve until told to stop, on a free port, with the options the gateway gives its server."""
-    application: Any = hello(int(word)) if kind == "hello" else naive(word)
+class _Relay(asyncio.Protocol):
+    """One connection, on which each packet is a request; one for another path is answered too."""
+
+    def __init__(self, pipe: Pipe, commands: Mapping[bytes, bytes], answer: bytes) -> None:
+        self._pipe, self._commands, self._answer = pipe, commands, answer
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep where answers go."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Ask Redis."""
+        command = self._commands.get(data[: data.find(b" ", 5)])
+        if command is None:
+            self._give(None)
+        else:
+            self._pipe.send(command, self._give)
+
+    def _give(self, reply: object) -> None:
+        if isinstance(reply, Exception):
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self._transport.write(self._answer)
+
+
+async def relay(redis_url: str, answer_bytes: int) -> None:
+    """Serve as the relay until told to stop."""
+    pipe = Pipe(ConnectionPool.from_url(redis_url, protocol=2), timeout_seconds=TIMEOUT_SECONDS)
+    commands = {
+        f"POST /v1/balances.{operation}".encode(): command(operation, "cus_0")
+        for operation in OPERATIONS
+    }
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    answer = head % answer_bytes + b"x" * answer_bytes
+    listener, address = _listen()
+    made = partial(_Relay, pipe, commands, answer)
+    server = await asyncio.get_running_loop().create_server(made, sock=listener)
+    click.echo(f"relay at {address}")
+    gc.freeze()
+    await server.serve_forever()
+
+
+def _listen() -> tuple[socket.socket, str]:
+    """Return a socket on a free port, and its address."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["hello", "naive", "relay"]))
+@click.argument("words", nargs=-1, required=True)
+def main(*, kind: str, words: tuple[str, ...]) -> None:
+    """Serve until told to stop, on a free port, with the options the gateway gives its server."""
+    if kind == "relay":
+        redis_url, answer_bytes = words
+        uvloop.run(relay(redis_url, int(answer_bytes)))
+        return
+    (word,) = words
+    application: Any = hello(int(word)) if kind == "hello" else naive(word)
+    listener, address = _listen()
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -141,7 +206,7 @@ def main(*, kind: str, word: str) -> None:
         log_config=None,
         backlog=BACKLOG,
     )
-    click.echo(f"{kind} at http://127.0.0.1:{listener.getsockname()[1]}")
+    click.echo(f"{kind} at {address}")
     uvicorn.Server(config).run(sockets=[listener])
 
 

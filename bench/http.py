@@ -2,9 +2,10 @@
 
 In one run, round by round in turn: the gateway's fast lane; its ASGI tier; a plain ASGI "hello" on
 the same server that parses the same body and answers as many bytes; the naive way, typed handlers
-that await redis-py; and Redis asked for the same script over as many connections, one call at a
-time, by our load and by ``redis-benchmark`` where that is installed. Then the open loop: gateway
-and hello at 1,000 a second and at half of what the lane reached.
+that await redis-py; a relay that knows nothing and asks Redis for the same script, above which no
+gateway can come on the same cores; and Redis asked for the same script over as many connections,
+one call at a time, by our load and by ``redis-benchmark`` where that is installed. Then the open
+loop: gateway and hello at 1,000 a second and at half of what the lane reached.
 
 A balance is held by the entity that is asked for. The load shares the cores with what it measures.
 """
@@ -14,20 +15,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-import hiredis
 import httpx
 import msgspec
 
 from bench import redis_benchmark, wrk
+from bench.commands import OPERATIONS, command, words
 from bench.load import Plan, put_on
 from bench.measure import Effort, Load, Sample, Samples, Way, figures, measure, median, ratio, tail
 from bench.results import Bar, Outcome
 from bench.stage import (
     KEY,
     NO_TLS,
-    PARTITIONS,
     Api,
     Served,
     Stage,
@@ -36,15 +36,11 @@ from bench.stage import (
     request,
     stage,
 )
-from gateway.keys import customer_keys
-from gateway.scripts.composition import compose
 
 CUSTOMERS, SMOKE_CUSTOMERS = 64, 4
 CONNECTIONS = (1, 16, 64)
 SMOKE_CONNECTIONS = (2,)
-OPERATIONS = ("check", "track")
 STEADY_RATE, SMOKE_RATE = 1_000, 50
-NOW_MS = 1_795_000_000_000
 
 
 class _Servers(NamedTuple):
@@ -52,6 +48,7 @@ class _Servers(NamedTuple):
     asgi: Served
     naive: Served
     hello: Served
+    relay: Served
     bodies: list[dict[str, object]]
     """What they are asked in turn, one for each customer."""
 
@@ -71,6 +68,9 @@ async def run(effort: Effort) -> Outcome:
             await stack.enter_async_context(gateway(place, fast_lane=False)),
             await stack.enter_async_context(program("bench.baselines", "naive", place.redis_url)),
             await stack.enter_async_context(program("bench.baselines", "hello", str(size))),
+            await stack.enter_async_context(
+                program("bench.baselines", "relay", place.redis_url, str(size))
+            ),
             bodies,
         )
         counts = SMOKE_CONNECTIONS if effort.is_smoke else CONNECTIONS
@@ -82,7 +82,7 @@ async def run(effort: Effort) -> Outcome:
         steady = await _steady(servers, place, closed, effort, counts[-1])
     return Outcome(
         about=f"median of {effort.rounds} rounds of {effort.seconds:g} s; the answers of the hello "
-        f"have {size} bytes as those of track",
+        f"have {size} bytes as those of track; {_ceiling(closed, counts[-1])}",
         answers=answers,
         figures=[*figures(closed), *figures(steady)],
         bars=[*_bars(closed, counts), *_steady_bars(steady)],
@@ -101,41 +101,24 @@ def _ways(servers: _Servers, place: Stage, connections: int, load: Load = put_on
 
     yield through("hello", servers.hello, "track")
     for operation in OPERATIONS:
-        for name in ("lane", "asgi", "naive"):
+        for name in ("lane", "asgi", "naive", "relay"):
             yield through(f"{name} {operation}", getattr(servers, name), operation)
         plan = Plan(
             address=place.redis_url.removeprefix("unix://"),
-            sequences=[[_command(operation, str(body["customer_id"]))] for body in servers.bodies],
+            sequences=[[command(operation, str(body["customer_id"]))] for body in servers.bodies],
             connections=connections,
             protocol="redis",
         )
         yield Way(_name(f"redis {operation}", connections), plan, place.redis_pid)
         if redis_benchmark.is_installed():
-            words = [str(word) for word in _words(operation, "cus_0")]
-            bare = partial(redis_benchmark.put_on, words)
+            asked = [str(word) for word in words(operation, "cus_0")]
+            bare = partial(redis_benchmark.put_on, asked)
             name = _name(f"{redis_benchmark.NAME} {operation}", connections)
             yield Way(name, plan, place.redis_pid, load=bare)
 
 
 def _name(way: str, connections: int) -> str:
     return f"{way}, {connections}"
-
-
-def _command(operation: str, customer: str) -> bytes:
-    return cast("bytes", hiredis.pack_command(cast("Any", tuple(_words(operation, customer)))))
-
-
-def _words(operation: str, customer: str) -> list[str | int]:
-    """Return the very command the gateway sends, with the arguments it gives the script."""
-    function = compose().functions[operation]
-    keys = customer_keys("sandbox", customer, PARTITIONS)
-    part = ("calls", 1_000_000, 0)
-    if operation == "check":
-        names = (keys.customer, keys.entities, keys.due)
-        return ["FCALL_RO", function, len(names), *names, NOW_MS, "seat", "{}", "", *part]
-    head = f"sandbox\t{customer}"
-    use = (head, "req", NOW_MS, "seat", "cap", "", NOW_MS, "{}", "", "", "", 0)
-    return ["FCALL", function, len(keys.own), *keys.own, *use, *part]
 
 
 async def _steady(
@@ -192,6 +175,19 @@ def _bars(found: Samples, counts: tuple[int, ...]) -> Iterator[Bar]:
         for name in bare:
             lane, other = (_name(f"{one} {operation}", single) for one in ("lane", name))
             yield Bar(f"5: p50 of {lane} / of {other}", ratio(found, lane, other, _p50), 2.5, 2.2)
+
+
+def _ceiling(found: Samples, connections: int) -> str:
+    """Say what part of the hello a gateway could reach that cost nothing but its system calls."""
+    hello, *relays = (
+        _name(one, connections) for one in ("hello", *(f"relay {name}" for name in OPERATIONS))
+    )
+    parts = [
+        f"{ratio(found, name, hello):.2f} of its rate for {ratio(found, name, hello, _cpu):.2f} of "
+        f"its CPU ({operation})"
+        for operation, name in zip(OPERATIONS, relays, strict=True)
+    ]
+    return f"beside it the relay reached {' and '.join(parts)}"
 
 
 def _steady_bars(found: Samples) -> Iterator[Bar]:
