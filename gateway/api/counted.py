@@ -12,23 +12,23 @@ from typing import Any
 from gateway.api.errors import Reply, error_reply
 from gateway.api.plain import Caller, PlainCalls, Told, usual
 from gateway.api.rates import rate_headers
+from gateway.scripts.pipe import Later
 from gateway.scripts.rates import TICKET, Limits, Standing, Ticket, refusal, standing_of
 
 
 class CountedCalls(PlainCalls):
     """Plain calls, each counted by its own script."""
 
-    def _tell(self, caller: Caller, told: Told, reply: Any) -> None:  # noqa: ANN401 - a reply or a fault
+    def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         if isinstance(reply, Exception):
-            super()._tell(caller, told, reply)
-            return
+            return super()._tell(caller, told, reply)
         standing = standing_of(self._limits, reply)
         counted = _Counted(caller, standing)
         if standing.refused:
             _, use, *_ = told
             self._end(counted, told, error_reply(refusal(standing), use.plain.env))
-        else:
-            super()._tell(counted, told, reply[-1])
+            return None
+        return super()._tell(counted, told, reply[-1])
 
 
 class _Counted:

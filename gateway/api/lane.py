@@ -27,6 +27,7 @@ from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.heads import Head, Heads
 from gateway.api.operation import Operation
 from gateway.api.plain import PlainCalls, usual
+from gateway.scripts.pipe import Later
 from gateway.stepping import drive
 
 log = logging.getLogger(__name__)
@@ -138,12 +139,12 @@ class _HotCall:
                 log.error("a hot call failed", exc_info=error)
             self._protocol.transport.close()
 
-    def take(self, request_id: bytes, body: bytes) -> None:
-        """Give the usual answer."""
+    def take(self, request_id: bytes, body: bytes) -> Later | None:
+        """Give the usual answer, later where the connection stays open."""
         if self.keep_alive:
-            self._give(_USUAL % (request_id, len(body), body))
-        else:
-            self.end(usual(request_id, body))
+            return self._give, _USUAL % (request_id, len(body), body)
+        self.end(usual(request_id, body))
+        return None
 
     def end(self, reply: Reply) -> None:
         """Give any answer."""

@@ -34,6 +34,7 @@ from gateway.errors import GatewayError, UnavailableError
 from gateway.ports import Clock
 from gateway.scripts import Scripts, check_reply, track_reply
 from gateway.scripts.packed import Packer, check_command, track_command
+from gateway.scripts.pipe import Later
 from gateway.scripts.rates import TICKET
 from gateway.stepping import Ask
 
@@ -49,8 +50,10 @@ _LONGER = frozenset({b"idempotency-key", b"x-durability"})
 class Caller(Protocol):
     """Who asks: exactly one of these is called, once, now or later."""
 
-    def take(self, request_id: bytes, body: bytes) -> None:
-        """Take the usual answer: 200, and no header but those every answer has."""
+    def take(self, request_id: bytes, body: bytes) -> Later | None:
+        """Take the usual answer: 200, and no header but those every answer has. Returns what there
+        is to do once all replies that came with this one were taken.
+        """
 
     def end(self, reply: Reply) -> None:
         """Take any other answer, whole."""
@@ -157,7 +160,7 @@ class PlainCalls:
         env, customer_id = plain.env, plain.customer_id
         return bool(self._agenda.due(env, customer_id, self._clock.now_ms(env)))
 
-    def _tell(self, caller: Caller, told: Told, reply: Any) -> None:  # noqa: ANN401 - a reply or a fault
+    def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         asking, use, now_ms, request_id, began = told
         try:
             answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
@@ -167,11 +170,12 @@ class PlainCalls:
             answer = error_reply(GatewayError(), use.plain.env)
         if isinstance(answer, bytes):
             asking.note(200, began)
-            caller.take(request_id, answer)
-        elif answer is None:
+            return caller.take(request_id, answer)
+        if answer is None:
             caller.go_longer()
         else:
             self._end(caller, told, answer)
+        return None
 
     @staticmethod
     def _end(caller: Caller, told: Told, answer: Reply) -> None:

@@ -61,13 +61,16 @@ _LOOKS = 4
 
 _NOTHING = object()
 
-Receiver = Callable[[Any], None]
-"""Takes the reply, or the exception that came instead of one."""
+Later = tuple[Callable[[Any], None], Any]
+"""What to call with what, once all replies that came together were taken."""
+
+Receiver = Callable[[Any], Later | None]
+"""Takes the reply, or the exception that came instead of one. An answer that wakes somebody up is
+better left for later: on a shared machine each would take the core from the replies behind.
+"""
 
 _Call = tuple[bytes, Receiver, float]
-"""A command, who takes its reply, and until when that may come; no class of its own, since one is
-made for every request.
-"""
+"""A command, who takes its reply, and until when that may come; a class would cost each request."""
 
 
 class PipeUnsentError(RedisConnectionError):
@@ -96,12 +99,19 @@ def _fault(error: Fault, event: object) -> Fault:
     return error
 
 
-def _settle(receiver: Receiver, reply: object) -> None:
+def _call(receiver: Receiver, reply: object) -> Later | None:
     try:
-        receiver(reply)
+        return receiver(reply)
     except Exception:
-        # The connection serves everybody; a fault of one receiver is that one's alone.
+        # The connection is everybody's; a fault of one receiver is that one's alone.
         log.exception("the receiver of a reply failed")
+        return None
+
+
+def _settle(*taken: tuple[Receiver, object]) -> None:
+    for later in [_call(receiver, reply) for receiver, reply in taken]:
+        if later is not None:
+            _call(*later)
 
 
 class Pipe:
@@ -254,14 +264,14 @@ class Pipe:
             self._wire = None
         fault = f"the connection to Redis was lost: {error or 'closed by the server'}"
         while wire.calls:
-            _settle(wire.calls.popleft()[1], _fault(PipeLostError(fault), wire))
+            _settle((wire.calls.popleft()[1], _fault(PipeLostError(fault), wire)))
         if self._waiting and not self._is_flushing and not self._is_closed:
             self._flush()
 
     def _fail_unsent(self, text: str) -> None:
         waiting, self._waiting = self._waiting, deque()
         for _, receiver, _ in waiting:
-            _settle(receiver, _fault(PipeUnsentError(text), waiting))
+            _settle((receiver, _fault(PipeUnsentError(text), waiting)))
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -284,13 +294,13 @@ class Pipe:
             return  # Replies keep coming: a call behind many others is not late, only its turn is.
         while self._waiting and self._waiting[0][2] <= now:
             late = PipeUnsentError("Error connecting to Redis: timeout")
-            _settle(self._waiting.popleft()[1], _fault(late, wire or self._opening))
+            _settle((self._waiting.popleft()[1], _fault(late, wire or self._opening)))
         if wire is None:
             return
         if wire.calls and wire.calls[0][2] <= now:
             while wire.calls and wire.calls[0][2] <= now:
                 unheard = PipeLateError("Timeout reading from Redis")
-                _settle(wire.calls.popleft()[1], _fault(unheard, wire))
+                _settle((wire.calls.popleft()[1], _fault(unheard, wire)))
             wire.close()
 
 
@@ -362,8 +372,7 @@ class _Wire(asyncio.Protocol):
         else:
             # The server works on these while the replies are given out.
             self._answered(self)
-        for receiver, reply in answered:
-            _settle(receiver, reply)
+        _settle(*answered)
         if error is not None:
             # After garbage no later reply can be trusted to belong to its call.
             log.error("Redis answered what is no reply", exc_info=error)

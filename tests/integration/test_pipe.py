@@ -22,10 +22,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.scripts.pipe import (
     NEAR_MAX,
     NEAR_TOGETHER,
+    Later,
     Pipe,
     PipeLateError,
     PipeLostError,
     PipeUnsentError,
+    Receiver,
 )
 from tests.waiting import one_turn, until
 
@@ -247,6 +249,37 @@ async def test_a_server_near_by_is_given_calls_while_the_turn_goes_on(tmp_path: 
         server.answer(2 * NEAR_TOGETHER + 1)
         await until(lambda: len(replies) == 2 * NEAR_TOGETHER + 2)
     assert replies == [b"PONG"] * len(replies)
+
+
+async def test_what_receivers_leave_for_later_waits_for_all_replies_that_came_together(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, seen = Slow(), list[str]()
+    ping = b"*1\r\n$4\r\nPING\r\n"
+
+    def taking(name: str) -> Receiver:
+        def fail(_: object) -> None:
+            seen.append(f"later {name}")
+            raise ValueError(name)
+
+        def take(reply: object) -> Later:
+            kind = "lost" if isinstance(reply, PipeLostError) else "took"
+            seen.append(f"{kind} {name}")
+            return fail, reply
+
+        return take
+
+    async with scripted(tmp_path, server) as pipe:
+        for name in "abcd":
+            pipe.send(ping, taking(name))
+        await until(lambda: server.asked == 4)
+        server.answer(2)
+        await until(lambda: len(seen) == 4)
+        server.leave()
+        await until(lambda: len(seen) == 8)
+    assert seen[:4] == ["took a", "took b", "later a", "later b"]
+    assert seen[4:] == ["lost c", "later c", "lost d", "later d"]
+    assert caplog.text.count("the receiver of a reply failed") == 4
 
 
 async def test_a_server_near_by_is_given_more_as_it_answers(tmp_path: Path) -> None:
