@@ -24,6 +24,7 @@ section 2.3); descriptions as describe_feature, explanation as explain_plan
 --@include decide
 --@include to_pool
 --@include describe_feature
+--@include describe_plain
 --@include explain_plan
 --@include pack_reply
 --@include plain_part
@@ -35,10 +36,11 @@ local feature, required, text = plain_part(ARGV, 5)
 local read, held
 if feature and not explain then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local seen, left, overdraws = plain_row(read, held, feature, now)
-  local allowed = seen and (required <= 0 or required <= left)
-  if allowed or seen and not overdraws then
-    return (allowed and '1\0011\0011\1' or '1\0010\0011\1') .. text .. '\1' .. table.concat(seen, '\4') .. '\1'
+  local kind, line, live, slot, sums, left, overdraws = plain_row(read, held, now)
+  local allowed = kind and (required <= 0 or required <= left)
+  if allowed or kind and not overdraws then
+    return (allowed and '1\0011\0011\1' or '1\0010\0011\1') .. text .. '\1'
+      .. describe_plain(feature, kind, line, live, slot, sums, read, held) .. '\1'
   end
 end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }

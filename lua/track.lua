@@ -48,9 +48,9 @@ call (nothing written for any of these)
 --@include add_answer
 --@include leave_answers
 --@include append_entry
---@include entry_text
 --@include keep_reply
 --@include pack_reply
+--@include describe_plain
 --@include plain_part
 --@include plain_row
 --@include read_fields
@@ -73,17 +73,18 @@ local feature, amount, text = plain_part(ARGV, 13)
 local read, held
 if feature and amount > 0 and not dry and not lock_id then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local seen, left, _, row = plain_row(read, held, feature, moment, true)
-  if row and amount < left then
+  local kind, row, live, slot, sums, left, _, id, period, due, used, total, before, rest = plain_row(read, held, moment)
+  if id and amount < left then
     local seq = string.format('%d', read[2] + 1)
-    local field, value, line = spend_plain(KEYS[2], row, seen, entity, amount, text)
-    redis.call('HSET', KEYS[1], 'seq', seq, field, value)
-    redis.call('XADD', KEYS[6], '*', 'e', entry_text('track', head, read[1], seq, now, request_id, '\nE\t' .. feature
-      .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t' .. ARGV[7] .. '\t' .. properties
-      .. '\n' .. line))
-    local reply = '1\1' .. text .. '\1' .. table.concat(seen, '\4')
-      .. '\1' .. feature .. '\4' .. row.line .. '\4' .. text .. '\4' .. row.due
-    return keep_reply(KEYS[9], fingerprint, reply, ARGV[12])
+    used, total, live, slot, sums = spend_plain(KEYS[1], KEYS[2], seq, feature, entity, amount,
+      kind, live, slot, sums, period, used, total, before, rest)
+    redis.call('XADD', KEYS[6], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
+      .. request_id .. '\nE\t' .. feature .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t'
+      .. ARGV[7] .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t' .. (kind == 'c' and '' or entity)
+      .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total) -- not piece by piece: each text costs
+    return keep_reply(KEYS[9], fingerprint, '1\1' .. text .. '\1'
+      .. describe_plain(feature, kind, row, live, slot, sums, read, held)
+      .. '\1' .. feature .. '\4' .. row .. '\4' .. text .. '\4' .. due, ARGV[12])
   end
 end
 
@@ -121,8 +122,7 @@ if obstacle == 4 then
   return pack_reply({ 4, {}, reply[3], {} })
 end
 
-local first = parts[1].states[1]
-local reply = { 1, {}, {}, {} }
+local first, reply = parts[1].states[1], { 1, {}, {}, {} }
 local lines, fields, counter = {}, {}, first.counter
 for _, part in ipairs(parts) do -- what has ended or begun by itself is told before any event
   counter = begin_plan(keys, part.plan or make_plan(part.states, part.ratios, moment, properties), counter, lines)

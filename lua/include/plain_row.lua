@@ -8,12 +8,13 @@ It applies when no controls bind the feature on either level, and all that is in
   e  one row of the entity's own, while none of its like is beyond its grant;
 not unlimited, no rollover, not due, not expired, used not below zero, and the sums far from the end of the exact range.
 
-plain_row(read, held, feature, now_ms, spending): read and held as read_fields returns them.
-Returns nil, or seen (the list describe_feature joins), left (units above zero), overdraws (pay per use) and, for
-spending, where more use changes no index, a table: kind, id, line, period, due, used, total (of all that moves with
-it), before and after (the text around that number).
+plain_row(read, held, now_ms): read and held as read_fields returns them.
+Returns nil, or many values, since a table would cost more than what is found: kind, line, live, slot (used of the
+entity's, else '-'), sums (over what entities hold), left (units above zero), overdraws (pay per use) and, where more
+use changes no index, id, period, due, used, total (of all that moves with it), before and rest (the text around that
+number).
 ]]
-local function plain_row(read, held, feature, now, spending)
+local function plain_row(read, held, now)
   local line, live, kind = read[4], read[5], 'c'
   if held and held[3] and not line then line, live, kind = held[3], held[4], 'e' end
   if not line or read[8] then return nil end
@@ -27,15 +28,13 @@ local function plain_row(read, held, feature, now, spending)
     '^([^\t]*)\t(c)\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t')
   if not sort then return nil end
   local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
-  if not number or due ~= '0' and tonumber(due) <= now or expires ~= '0' and tonumber(expires) <= now then
-    return nil
-  end
-  local total, before, slot, begun = tonumber(number), '', '-', true
-  local used = total
+  if not number or due ~= '0' and due - now <= 0 or expires ~= '0' and expires - now <= 0 then return nil end
+  local used, before, slot, sums = number + 0, '', '-', read[6] or ''
+  local total, begun = used, true
   if kind == 'e' then
-    before, number, rest = string.match(read[6] or '', '^(%d+ %d+ )(%d+)( 0 %d+ %d+ 0 0)$')
+    before, number, rest = string.match(sums, '^(%d+ %d+ )(%d+)( 0 %d+ %d+ 0 0)$')
     if sort == 'p' or not number then return nil end
-    total, begun = tonumber(number), used > 0
+    total, begun = number + 0, used > 0
   elseif sort == 'p' then
     local place, of = string.match(held[1], '^%d+\t(%d+)\t([^\t]*)\t')
     if of ~= string.match(line, '^[^\t]*\t([^\t]*)', from) then return nil end
@@ -43,18 +42,12 @@ local function plain_row(read, held, feature, now, spending)
     slot = '0'
     if held[2] then of_period, slot = string.match(held[2], '^(%d+) (%d+)$') end
     if of_period ~= period then return nil end
-    kind, used = 's', tonumber(slot)
-    begun = used > 0 and tonumber(place) >= tonumber(first)
+    kind, used = 's', slot + 0
+    begun = used > 0 and place - first >= 0
   end
-  local left = tonumber(grant) - used
+  local left = grant - used
   if total + left > 9007199254740991 then return nil end
-  local seen = kind == 'e' and {
-    feature, '', '', read[6], '', line, live, '', '', read[9] or '', '', held[6] or '', read[7] or '',
-  } or {
-    feature, line, live, read[6] or '', '0', '', '', slot, '', read[9] or '', '', held and held[6] or '', read[7] or '',
-  }
-  return seen, left, string.find(flags, 'o', 1, true), spending and begun and {
-    kind = kind, id = id, line = line, period = period, due = due, used = used, total = total,
-    before = before, after = rest,
-  }
+  local overdraws = flags ~= '' and string.find(flags, 'o', 1, true)
+  if not begun then return kind, line, live, slot, sums, left, overdraws end
+  return kind, line, live, slot, sums, left, overdraws, id, period, due, used, total, before, rest
 end

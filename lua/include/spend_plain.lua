@@ -1,24 +1,27 @@
 --[[
 Carry out a use that the row plain_row found has enough for, and more: nothing begins, ends or runs dry by it.
 
-spend_plain(entities_key, row, seen, entity, amount, text): row and seen of plain_row, of a row that has begun;
-0 < amount < left, and as text. Returns field and value of the customer that change, and the line of the outbox; seen
-then shows what is left behind.
+spend_plain(customer_key, entities_key, seq, feature, entity, amount, kind, live, slot, sums, period, used, total,
+before, rest): seq is the customer's next, as text; 0 < amount < left; the rest as plain_row returns it, of a row that
+more use changes no index of. Returns what they are now: used and total, as texts, live, slot and sums.
 ]]
-local function spend_plain(entities_key, row, seen, entity, amount, text)
-  local feature, kind, used = seen[1], row.kind, string.format('%d', row.used + amount)
-  local total = kind == 'c' and used or string.format('%d', row.total + amount)
-  local field, value, of = 'v:' .. feature, row.before .. total .. row.after, entity
+local function spend_plain(customer_key, entities_key, seq, feature, entity, amount,
+  kind, live, slot, sums, period, used, total, before, rest)
+  used = string.format('%d', used + amount)
   if kind == 'c' then
-    seen[3], of = value, ''
-  elseif kind == 's' then
-    redis.call('HSET', entities_key, 'p:' .. feature .. '\t' .. entity, row.period .. ' ' .. used)
-    seen[3], seen[8] = value, used
-  else
-    local live = used .. string.match(seen[7], ' .*')
-    redis.call('HSET', entities_key, 'v:' .. feature .. '\t' .. entity, live)
-    field, seen[4], seen[7], total = 'h:' .. feature, value, live, used
+    live = used .. rest
+    redis.call('HSET', customer_key, 'seq', seq, 'v:' .. feature, live)
+    return used, used, live, slot, sums
   end
-  return field, value, 'D\t' .. feature .. '\t' .. row.id .. '\t' .. of .. '\t' .. row.period .. '\t' .. text .. '\t'
-    .. used .. '\t' .. total
+  total = string.format('%d', total + amount)
+  if kind == 's' then
+    live = total .. rest
+    redis.call('HSET', entities_key, 'p:' .. feature .. '\t' .. entity, period .. ' ' .. used)
+    redis.call('HSET', customer_key, 'seq', seq, 'v:' .. feature, live)
+    return used, total, live, used, sums
+  end
+  live, sums = used .. string.match(live, ' .*'), before .. total .. rest
+  redis.call('HSET', entities_key, 'v:' .. feature .. '\t' .. entity, live)
+  redis.call('HSET', customer_key, 'seq', seq, 'h:' .. feature, sums)
+  return used, used, live, slot, sums
 end

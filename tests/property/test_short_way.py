@@ -58,7 +58,7 @@ MOST = 2**53 - 1
 """The end of the exact range."""
 
 NAMES = ("zoe", "bob")
-_PLAIN_ROW = "local function plain_row(read, held, feature, now, spending)\n"
+_PLAIN_ROW = "local function plain_row(read, held, now)\n"
 _READ_PARTS = "local function read_parts(keys, args, at, entity, now, read, held)\n"
 
 
