@@ -1,13 +1,15 @@
 """Routes: each operation as a raw ASGI handler of Litestar, with health, metrics and pages beside.
 
 Litestar finds the route and nothing more: no Request, no Response, no dependency is made for a
-call. The body is read here, and only up to its limit.
+call. Even that costs as much as uvicorn does, so a call for exactly the path of an operation is
+handed to the same handler before Litestar looks. The body is read here, and only up to its limit.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -15,7 +17,7 @@ from litestar import Litestar, MediaType, Request, Response, asgi
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.plugins import PluginProtocol
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
 
 from gateway import metrics
 from gateway.api import docs, openapi
@@ -36,6 +38,8 @@ from gateway.release import package_version
 
 log = logging.getLogger(__name__)
 
+Handler = Callable[[Any, Receive, Send], Awaitable[None]]
+
 UNROUTED = "none"
 """Under this name requests are counted that name no operation."""
 
@@ -45,6 +49,18 @@ class _Application(Litestar):
 
     It would load Pydantic wherever that is installed, a tenth of what a gateway costs to start.
     """
+
+    straight: Mapping[str, Handler] = {}
+    """Handlers by the path Litestar need not look for; they answer their own faults."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - any of ASGI
+        """Answer a request, or live as long as the server does."""
+        if scope["type"] == "http" and not scope.get("root_path"):
+            handle = self.straight.get(scope["path"])
+            if handle is not None:
+                await handle(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
@@ -64,9 +80,11 @@ def make_app(
     operations = tuple(operations)
     files = docs.Files(lambda: openapi.document(operations))
     metrics.build.labels(package_version()).set(1)
-    return _Application(
+    paths = [operation.path for operation in operations]
+    handle = _operation_handler(answers, operations, body_bytes_max)
+    application = _Application(
         route_handlers=[
-            _operation_handler(answers, operations, body_bytes_max),
+            _route(paths, handle),
             _rest_handler(answers, body_bytes_max),
             _page_handler(
                 _health_pages(probe)
@@ -79,31 +97,33 @@ def make_app(
         openapi_config=None,
         logging_config=None,
     )
+    application.straight = dict.fromkeys(paths, handle)
+    return application
 
 
 def _operation_handler(
     answers: Answers, operations: Iterable[Operation], body_bytes_max: int
-) -> ASGIRouteHandler:
+) -> Handler:
     by_path = {operation.path: operation for operation in operations}
 
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - HTTP only
-        operation = by_path[scope["path"]]
-        if scope["method"] == "OPTIONS" and is_public(operation):
+        operation, method, headers = by_path[scope["path"]], scope["method"], scope["headers"]
+        if method == "OPTIONS" and is_public(operation):
             await _write(send, preflight(("POST",)))
             return
-
-        async def read_body() -> bytes:
-            return await _read_body(receive, body_bytes_max)
-
+        read_body = partial(_read_body, receive, body_bytes_max)
         try:
             reply = await answers.answer(
-                operation, scope["method"], scope["query_string"], scope["headers"], read_body
+                operation, method, scope["query_string"], headers, read_body
             )
         except ClientGoneError:
             return
+        except Exception as error:  # noqa: BLE001 - there is nobody else to answer it
+            request_id = request_id_of(dict(headers).get(b"x-request-id"))
+            reply = _unrouted(_fault(error, request_id), request_id)
         await _write(send, reply)
 
-    return _route(list(by_path), handle)
+    return handle
 
 
 def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
@@ -143,7 +163,7 @@ def _wrong_method(allowed: Iterable[str]) -> Reply:
     return refused._replace(headers=(JSON, (b"allow", names.encode())))
 
 
-def _route(paths: list[str], handle: Callable[[Scope, Receive, Send], Any]) -> ASGIRouteHandler:
+def _route(paths: list[str], handle: Handler) -> ASGIRouteHandler:
     # One handler for many paths: Litestar looks into each, and a start waits for that. None changes
     # the scope, so none needs a copy of it.
     return asgi(paths, copy_scope=False)(handle)
@@ -240,14 +260,24 @@ def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[b
     elif isinstance(error, HTTPException) and error.status_code == 405:
         failure = MethodNotAllowedError()
     else:
-        told = {"request_id": request_id}
-        log.error("a request failed on its way to a handler", exc_info=error, extra=told)
-        failure = GatewayError()
-    reply = error_reply(failure, ENV_UNKNOWN)
-    metrics.requests.of(UNROUTED).add_untimed(reply.status)
+        failure = _fault(error, request_id)
+    reply = _unrouted(failure, request_id)
     return Response(
         reply.body,
         status_code=reply.status,
         media_type=MediaType.JSON,
         headers={"x-request-id": request_id},
     )
+
+
+def _fault(error: Exception, request_id: str) -> GatewayError:
+    told = {"request_id": request_id}
+    log.error("a request failed on its way to a handler", exc_info=error, extra=told)
+    return GatewayError()
+
+
+def _unrouted(failure: GatewayError, request_id: str) -> Reply:
+    """Return the answer to what no operation has answered, and count it."""
+    reply = error_reply(failure, ENV_UNKNOWN)
+    metrics.requests.of(UNROUTED).add_untimed(reply.status)
+    return reply._replace(headers=((b"x-request-id", request_id.encode()), *reply.headers))
