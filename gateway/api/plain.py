@@ -11,8 +11,8 @@ way, before anything was changed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -35,8 +35,7 @@ from gateway.ports import Clock
 from gateway.scripts import Scripts, check_reply, track_reply
 from gateway.scripts.packed import Packer, check_command, track_command
 from gateway.scripts.pipe import Later
-from gateway.scripts.rates import TICKET
-from gateway.stepping import Ask
+from gateway.scripts.rates import TICKET, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +44,12 @@ Told = tuple[Asking, Use, int, bytes, float]
 
 _LONGER = frozenset({b"idempotency-key", b"x-durability"})
 """Headers that ask for more than units."""
+
+_OWN = _LONGER | {b"x-request-id"}
+"""Headers that a caller gives to one call."""
+
+ASKINGS_MAX = 1_000
+"""Keys and versions remembered; beyond it the memory starts anew."""
 
 
 class Caller(Protocol):
@@ -83,6 +88,8 @@ class PlainCalls:
         self._principal = catalog.known
         self._agenda = self._engine.planner.agenda
         self._longer = longer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._askings: dict[tuple[str, bytes | None, bytes | None], Asking] = {}
         self._encode = msgspec.json.Encoder().encode
 
     async def answer(
@@ -91,22 +98,46 @@ class PlainCalls:
         """Return the answer to one request, plain or not."""
         if not operation.hot or method != "POST" or query:
             return await self._longer.answer(operation, method, query, headers, read_body)
-        longer = partial(self._longer.answer, operation, method, query, headers)
-        asking = self.asking(operation, headers)
+        longer = self._longer.answer
+        asking = self._remembered(operation, headers)
         if asking is None or self._principal(asking.authorization) is None:
-            return await longer(read_body)
+            return await longer(operation, method, query, headers, read_body)
         try:
             body = await read_body()
         except GatewayError as error:
-            return await longer(partial(_raise, error))
-        reply = await Ask(partial(self._ask, asking, body))
+            return await longer(operation, method, query, headers, partial(_raise, error))
+        waiting = _Waiting((self._loop or self._take_loop()).create_future())
+        self.ask(asking, body, waiting)
+        reply = await waiting.answer
         if isinstance(reply, Reply):
             return reply
         TICKET.set(reply)
-        return await longer(partial(_return, body))
+        return await longer(operation, method, query, headers, partial(_return, body))
 
-    def _ask(self, asking: Asking, body: bytes, receiver: Callable[[Any], None]) -> None:
-        self.ask(asking, body, _Waiting(receiver))
+    def _take_loop(self) -> asyncio.AbstractEventLoop:
+        # As for the pipe: to be asked for the loop costs Python a system call each time.
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _remembered(self, operation: Operation, headers: Headers) -> Asking | None:
+        """Return ``asking``, made once for all heads that say no more than a key and a version."""
+        authorization = version = None
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-version":
+                version = value
+            elif name in _OWN:
+                return self.asking(operation, headers)
+        said = (operation.name, authorization, version)
+        asking = self._askings.get(said)
+        if asking is None:
+            asking = self.asking(operation, headers)
+            if asking is not None and self._principal(authorization) is not None:
+                if len(self._askings) >= ASKINGS_MAX:
+                    self._askings.clear()
+                self._askings[said] = asking
+        return asking
 
     def asking(self, operation: Operation, headers: Headers) -> Asking | None:
         """Return what a POST without a query says before its body; None when that is not plain,
@@ -230,19 +261,23 @@ class _Waiting:
     (whoever waits has a context of its own).
     """
 
-    __slots__ = ("_receiver",)
+    __slots__ = ("answer",)
 
-    def __init__(self, receiver: Callable[[Any], None]) -> None:
-        self._receiver = receiver
+    def __init__(self, answer: asyncio.Future[Reply | Ticket | None]) -> None:
+        self.answer = answer
 
     def take(self, request_id: bytes, body: bytes) -> None:
-        self._receiver(usual(request_id, body))
+        self._settle(usual(request_id, body))
 
     def end(self, reply: Reply) -> None:
-        self._receiver(reply)
+        self._settle(reply)
 
     def go_longer(self) -> None:
-        self._receiver(TICKET.get())
+        self._settle(TICKET.get())
+
+    def _settle(self, answer: Reply | Ticket | None) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
 
 
 def usual(request_id: bytes, body: bytes) -> Reply:

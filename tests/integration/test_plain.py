@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import metrics
-from gateway.api import uses
+from gateway.api import plain, uses
 from gateway.api.errors import Reply
 from gateway.api.operation import Operation
 from gateway.api.operations import OPERATIONS
@@ -60,9 +60,9 @@ class Calls:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.longer = make_answers(runtime)
-        plain = make_plain(runtime, self.longer)
-        assert plain is not None
-        self.plain: PlainCalls = plain
+        made = make_plain(runtime, self.longer)
+        assert made is not None
+        self.plain: PlainCalls = made
         self.heads: dict[tuple[str, tuple[Header, ...]], Asking | None] = {}
 
     async def ask(self, name: str, *headers: Header, body: bytes) -> Way:
@@ -87,6 +87,15 @@ class Calls:
             return body
 
         return await self.longer.answer(operation, "POST", b"", headers, read_body)
+
+    async def answer(self, name: str, *headers: Header, body: bytes) -> Reply:
+        """Ask as ASGI does."""
+
+        async def read_body() -> bytes:
+            return body
+
+        told = [AUTHORIZED, *headers]
+        return await self.plain.answer(BY_NAME[name], "POST", b"", told, read_body)
 
     async def make(self, operation: str, /, **body: object) -> None:
         reply = await self.ask_longer(operation, body=json.dumps(body).encode())
@@ -229,6 +238,52 @@ async def test_a_revoked_key_is_refused_whatever_was_remembered(calls: Calls) ->
     await calls.runtime.catalog.refresh()
     way = await calls.ask("balances.check", body=body_of())
     assert (way.is_plain, way.reply.status) == (False, 401)
+
+
+async def test_heads_that_say_only_whose_call_it_is_are_read_once(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[Any] = []
+    read = calls.plain.asking
+
+    def reading(operation: Operation, headers: Any) -> Asking | None:  # noqa: ANN401 - of any kind
+        heads.append((operation.name, *headers[1:]))
+        return read(operation, headers)
+
+    monkeypatch.setattr(calls.plain, "asking", reading)
+    version, mine = (b"x-api-version", b"2.4.0"), (b"x-request-id", b"mine")
+    await calls.ask_longer("balances.check", version, body=body_of())
+    for _ in range(2):
+        for name in PLAIN:
+            assert (await calls.answer(name, (b"host", b"a"), body=body_of())).status == 200
+            assert (await calls.answer(name, (b"host", b"b"), body=body_of())).status == 200
+        assert (await calls.answer("balances.check", version, body=body_of())).status == 200
+        reply = await calls.answer("balances.check", mine, body=body_of())
+        assert dict(reply.headers)[b"x-request-id"] == b"mine"
+    read_once = [(name, (b"host", b"a")) for name in PLAIN]
+    each = ("balances.check", mine)
+    assert heads == [*read_once, ("balances.check", version), each, each]
+
+
+async def test_a_head_is_remembered_of_keys_only_and_of_so_many(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "ASKINGS_MAX", 1)
+    kept = calls.plain._askings  # noqa: SLF001 - what is remembered
+    nobody = (b"authorization", b"Bearer am_sk_test_nobody")
+    assert (await calls.answer("balances.check", nobody, body=body_of())).status == 401
+    assert not kept
+    for name in PLAIN:
+        await calls.answer(name, body=body_of())
+        assert [operation for operation, *_ in kept] == [name]
+
+
+async def test_a_remembered_head_of_a_revoked_key_is_refused(calls: Calls) -> None:
+    assert (await calls.answer("balances.check", body=body_of())).status == 200
+    (key,) = await calls.runtime.store.list_keys()
+    await calls.runtime.store.revoke_key(key.id)
+    await calls.runtime.catalog.refresh()
+    assert (await calls.answer("balances.check", body=body_of())).status == 401
 
 
 async def test_so_many_bodies_are_remembered_and_none_that_is_long(
