@@ -31,6 +31,7 @@ from gateway.api.permits import is_public, preflight
 from gateway.api.unsupported import refusal
 from gateway.errors import (
     GatewayError,
+    InvalidInputsError,
     MethodNotAllowedError,
     RouteNotFoundError,
 )
@@ -259,6 +260,9 @@ def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[b
         failure: GatewayError = refusal(path) or RouteNotFoundError()
     elif isinstance(error, HTTPException) and error.status_code == 405:
         failure = MethodNotAllowedError()
+    elif isinstance(error, HTTPException) and error.status_code == 400:
+        # The one thing Litestar reads of a request besides its path and method.
+        failure = InvalidInputsError("host: must be the name or the address of a host")
     else:
         failure = _fault(error, request_id)
     reply = _unrouted(failure, request_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from litestar import Litestar
 
@@ -157,7 +158,20 @@ async def test_a_fault_is_logged_and_counted(
     assert [record.__dict__["request_id"] for record in caplog.records] == ["one"]
 
 
-async def test_a_host_is_not_looked_at(app: Litestar) -> None:
+async def test_a_host_is_not_looked_at_where_no_route_is(app: Litestar) -> None:
     start, _ = await messages(app, PATH, "POST", [(b"host", b"not a host")])
 
     assert start["status"] == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/customers", "/nowhere", f"{PATH}/"])
+async def test_what_is_no_host_is_refused_by_name(
+    app: Litestar, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    start, body = await messages(app, path, "GET", [(b"host", b"not a host")])
+
+    assert start["status"] == 400
+    told = msgspec.json.decode(body["body"])
+    assert (told["code"], told["env"]) == ("invalid_inputs", "sandbox")
+    assert told["message"].startswith("host: ")
+    assert not caplog.records
