@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import os
 import random
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import ConnectionPool, Redis
@@ -21,18 +17,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.scripts.pipe import (
     NEAR_MAX,
-    NEAR_TOGETHER,
-    Later,
     Pipe,
-    PipeLateError,
     PipeLostError,
     PipeUnsentError,
-    Receiver,
 )
+from tests.integration.piping import PING, TIMEOUT_SECONDS, read_ping, scripted
 from tests.waiting import one_turn, until
-
-TIMEOUT_SECONDS = 5.0
-PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def pool_of(url: str) -> ConnectionPool:
@@ -44,41 +34,6 @@ async def pipe(valkey: str) -> AsyncIterator[Pipe]:
     made = Pipe(pool_of(valkey), timeout_seconds=TIMEOUT_SECONDS)
     yield made
     await made.close()
-
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def scripted(folder: Path, answer: Answer, **limits: Any) -> AsyncIterator[Pipe]:  # noqa: ANN401 - arguments of Pipe
-    """Serve by ``answer`` once a client has greeted, and give a pipe to that server."""
-    open_now: set[asyncio.StreamWriter] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_now.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await answer(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        open_now.discard(writer)
-
-    server = await asyncio.start_unix_server(serve, folder / "s")
-    pool = ConnectionPool.from_url(
-        f"unix://{folder / 's'}", protocol=2, driver_info=None, health_check_interval=0
-    )
-    made = Pipe(pool, **{"timeout_seconds": TIMEOUT_SECONDS} | limits)
-    try:
-        yield made
-    finally:
-        await made.close()
-        await until(lambda: not open_now)
-        server.close()
-        await server.wait_closed()
-
-
-async def read_ping(reader: asyncio.StreamReader) -> None:
-    await reader.readuntil(b"PING\r\n")
 
 
 async def test_calls_of_one_turn_share_one_connection_and_one_order(pipe: Pipe) -> None:
@@ -199,153 +154,6 @@ async def test_a_call_behind_many_others_is_not_late(tmp_path: Path, count: int)
 
     async with scripted(tmp_path, answer, timeout_seconds=0.4) as pipe:
         assert await asyncio.gather(*(pipe.call("PING") for _ in range(count))) == [b"PONG"] * count
-
-
-class Slow:
-    """A server that notes what it is asked, and answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked, self._writer = 0, writer
-        while data := await reader.read(1_000_000):
-            self.asked += data.count(b"PING")
-
-    def answer(self, count: int) -> None:
-        assert self._writer is not None
-        self._writer.write(b"+PONG\r\n" * count)
-
-    def leave(self) -> None:
-        assert self._writer is not None
-        self._writer.close()
-
-    def unread(self) -> int:
-        """Return how many calls lie in the socket."""
-        assert self._writer is not None
-        number = self._writer.get_extra_info("socket").fileno()
-        with socket.socket(fileno=os.dup(number)) as copy:
-            try:
-                return copy.recv(1_000_000, socket.MSG_PEEK | socket.MSG_DONTWAIT).count(b"PING")
-            except BlockingIOError:
-                return 0
-
-
-async def test_a_server_near_by_is_given_calls_while_the_turn_goes_on(tmp_path: Path) -> None:
-    server, replies = Slow(), list[object]()
-    ping = b"*1\r\n$4\r\nPING\r\n"
-    async with scripted(tmp_path, server) as pipe:
-        pipe.send(ping, replies.append)
-        await until(lambda: server.asked == 1)
-        server.answer(1)
-        await until(lambda: len(replies) == 1)
-        arrived = []
-        for _ in range(2 * NEAR_TOGETHER + 1):
-            pipe.send(ping, replies.append)
-            arrived.append(server.unread())
-        assert arrived == [0] * 3 + [NEAR_TOGETHER] * 4 + [2 * NEAR_TOGETHER] * 2
-        await until(lambda: server.asked == 2 * NEAR_TOGETHER + 2)
-        server.answer(2 * NEAR_TOGETHER + 1)
-        await until(lambda: len(replies) == 2 * NEAR_TOGETHER + 2)
-    assert replies == [b"PONG"] * len(replies)
-
-
-async def test_what_receivers_leave_for_later_waits_for_all_replies_that_came_together(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    server, seen = Slow(), list[str]()
-    ping = b"*1\r\n$4\r\nPING\r\n"
-
-    def taking(name: str) -> Receiver:
-        def fail(_: object) -> None:
-            seen.append(f"later {name}")
-            raise ValueError(name)
-
-        def take(reply: object) -> Later:
-            kind = "lost" if isinstance(reply, PipeLostError) else "took"
-            seen.append(f"{kind} {name}")
-            return fail, reply
-
-        return take
-
-    async with scripted(tmp_path, server) as pipe:
-        for name in "abcd":
-            pipe.send(ping, taking(name))
-        await until(lambda: server.asked == 4)
-        server.answer(2)
-        await until(lambda: len(seen) == 4)
-        server.leave()
-        await until(lambda: len(seen) == 8)
-    assert seen[:4] == ["took a", "took b", "later a", "later b"]
-    assert seen[4:] == ["lost c", "later c", "lost d", "later d"]
-    assert caplog.text.count("the receiver of a reply failed") == 4
-
-
-async def test_a_server_near_by_is_given_more_as_it_answers(tmp_path: Path) -> None:
-    server = Slow()
-
-    async def is_asked(count: int) -> None:
-        await until(lambda: server.asked >= count)
-        assert server.asked == count
-
-    async with scripted(tmp_path, server) as pipe:
-        order: list[int] = []
-
-        async def ask(number: int) -> None:
-            await pipe.call("PING")
-            order.append(number)
-
-        calls = asyncio.gather(*map(ask, range(100)))
-        await is_asked(NEAR_MAX)
-        server.answer(1)
-        await is_asked(NEAR_MAX + 1)
-        server.answer(20)
-        await is_asked(NEAR_MAX + 21)
-        server.answer(NEAR_MAX)
-        await is_asked(2 * NEAR_MAX + 21)
-        server.answer(NEAR_MAX)
-        await is_asked(100)
-        server.answer(100 - (2 * NEAR_MAX + 21))
-        await calls
-    assert order == list(range(100))
-
-
-async def test_a_server_elsewhere_is_given_all_at_once() -> None:
-    slow = Slow()
-    server = await asyncio.start_server(slow, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    pool = ConnectionPool.from_url(f"redis://127.0.0.1:{port}", protocol=2, driver_info=None)
-    pipe = Pipe(pool, timeout_seconds=TIMEOUT_SECONDS)
-    asked = [asyncio.create_task(pipe.call("PING")) for _ in range(100)]
-    await until(lambda: slow.asked == 100)
-    slow.answer(100)
-    assert await asyncio.gather(*asked) == [b"PONG"] * 100
-    await pipe.close()
-    slow.leave()
-    server.close()
-    await server.wait_closed()
-
-
-async def test_calls_that_had_not_left_go_to_the_next_connection(tmp_path: Path) -> None:
-    server = Slow()
-    async with scripted(tmp_path, server) as pipe:
-        asked = [asyncio.create_task(pipe.call("PING")) for _ in range(NEAR_MAX + 3)]
-        await until(lambda: server.asked == NEAR_MAX)
-        server.leave()
-        await until(lambda: server.asked == 3)
-        server.answer(3)
-        replies = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(reply) for reply in replies[:NEAR_MAX]] == [PipeLostError] * NEAR_MAX
-    assert replies[NEAR_MAX:] == [b"PONG"] * 3
-
-
-async def test_calls_that_never_left_a_silent_server_are_told_so(tmp_path: Path) -> None:
-    async with scripted(tmp_path, Slow(), timeout_seconds=0.2) as pipe:
-        asked = [asyncio.create_task(pipe.call("PING")) for _ in range(NEAR_MAX + 3)]
-        replies = await asyncio.gather(*asked, return_exceptions=True)
-    kinds = [type(reply) for reply in replies]
-    assert kinds == [PipeLateError] * NEAR_MAX + [PipeUnsentError] * 3
 
 
 async def test_replies_before_garbage_are_given_out(tmp_path: Path) -> None:
