@@ -276,7 +276,7 @@ def _http_error(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 def _fault(error: Exception, request_id: str) -> GatewayError:
     told = {"request_id": request_id}
-    log.error("a request failed on its way to a handler", exc_info=error, extra=told)
+    log.error("a request failed before it was answered", exc_info=error, extra=told)
     return GatewayError()
 
 
