@@ -17,84 +17,27 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
 
 from gateway.amounts import format_units
-from gateway.engine.views import Part, breakdown_of, reset_of
-from gateway.messages.balances import (
-    Balance,
-    Breakdown,
-    CheckResponse,
-    DeductionView,
-    TrackResponse,
+from gateway.api.forms import HOLE, OPEN, Scope, check_answer, form_of, track_answer
+from gateway.api.sources import (
+    NOTHING,
+    Shown,
+    Source,
+    Together,
+    is_any_rolled,
+    rank_of,
+    singles,
+    slots_of,
+    together_of,
+    with_slots,
 )
+from gateway.engine.views import Part, breakdown_of, reset_of
+from gateway.messages.balances import Balance, Breakdown, DeductionView
 from gateway.rows import Kind, Row, decode_rows
 
 TEXTS_MAX = 20_000
 """Texts of rows remembered for a feature, about 2 KiB each; beyond it the memory starts anew."""
-
-_OPEN: Any = msgspec.Raw(b"\x00")
-"""Stands for a value left open; in JSON the byte can be nothing else."""
-
-_LIVE = 6
-"""Numbers of a row in a live text."""
-
-_encode = msgspec.json.Encoder().encode
-
-
-def _form(answer: msgspec.Struct) -> bytes:
-    """Return a format string with one ``%b`` for each value left open."""
-    return _encode(answer).replace(b"%", b"%%").replace(b"\x00", b"%b")
-
-
-def _forms_of_answers(entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - open or unset
-    check = CheckResponse(
-        allowed=_OPEN,
-        customer_id=_OPEN,
-        entity_id=entity_id,
-        required_balance=_OPEN,
-        balance=_OPEN,
-        flag=None,
-    )
-    track = TrackResponse(
-        customer_id=_OPEN,
-        entity_id=entity_id,
-        value=_OPEN,
-        balance=_OPEN,
-        deductions=[_OPEN],
-    )
-    return _form(check), _form(track)
-
-
-_CHECK, _TRACK = _forms_of_answers(UNSET)
-_CHECK_ENTITY, _TRACK_ENTITY = _forms_of_answers(_OPEN)
-
-
-class Scope(NamedTuple):
-    """Whom an answer is about, as JSON; the entity is empty at the customer's level."""
-
-    customer: bytes
-    entity: bytes = b""
-
-
-class Source(NamedTuple):
-    """A row: what decides how it is added up, and its forms.
-
-    ``cap`` is its ``max_purchase`` in units, None without one. With ``resets``, the time of the
-    next reset is open in both forms: in ``item``, an element of a breakdown, after what remains and
-    what was used, in ``deduction`` before the units.
-    """
-
-    is_slot: bool
-    grant: int
-    rank: str
-    expires_ms: int
-    overage: bool
-    is_priced: bool
-    cap: int | None
-    resets: bool
-    item: bytes
-    deduction: bytes
 
 
 class Rows(NamedTuple):
@@ -113,20 +56,15 @@ class Rows(NamedTuple):
 _NO_ROWS = Rows()
 
 
-Shown = tuple[Source, int, int, int]
-"""A source with what was used of it and what is left, and when it resets next (0: never)."""
+class Lone(NamedTuple):
+    """A balance of one row: its grant in units, where the description has the units that were used
+    (from, to), and its JSON with holes for what is left, used, left and used.
+    """
 
-
-class Together(NamedTuple):
-    """What entities hold themselves, as the customer's level adds it up, and in how many rows."""
-
-    granted: int = 0
-    remaining: int = 0
-    usage: int = 0
-    rows: int = 0
-
-
-_NOTHING = Together()
+    grant: int
+    begin: int
+    end: int
+    balance: bytes
 
 
 class Pieces:
@@ -138,17 +76,17 @@ class Pieces:
         self._scale = 10**precision
         self._known: dict[bytes, Rows | None] = {}
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
-        self._balance = _form(
-            self._shown(granted=_OPEN, overage_allowed=_OPEN, max_purchase=_OPEN, breakdown=[_OPEN])
+        self._balance = form_of(
+            self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
         )
 
     def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
         return Balance(
             feature_id=self.feature_id,
-            remaining=_OPEN,
-            usage=_OPEN,
+            remaining=OPEN,
+            usage=OPEN,
             unlimited=False,
-            next_reset_at=_OPEN,
+            next_reset_at=OPEN,
             **fields,
         )
 
@@ -164,25 +102,29 @@ class Pieces:
 
         ``reply`` has the texts of a ``gateway.scripts.CheckReply``, here and below.
         """
-        _, allowed, _, required, described, _ = reply
-        balance = self.balance(described, now_ms, entity_level=bool(scope.entity))
-        if balance is None:
-            return None
+        balance = self.balance(reply[4], now_ms, entity_level=bool(scope.entity))
+        return None if balance is None else self.check_answer(scope, reply, balance)
+
+    def check_answer(self, scope: Scope, reply: Sequence[bytes], balance: bytes) -> bytes:
+        """Return the answer to a check that shows a balance."""
+        _, allowed, _, required, _, _ = reply
         verdict = b"true" if allowed == b"1" else b"false"
-        wanted = self.number(int(required))
-        if scope.entity:
-            return _CHECK_ENTITY % (verdict, *scope, wanted, balance)
-        return _CHECK % (verdict, scope.customer, wanted, balance)
+        return check_answer(scope, verdict, self.number(int(required)), balance)
 
     def tracked(
         self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
     ) -> bytes | None:
         """Return the answer to a track of so many units; None when it is not plain."""
-        _, _, described, moved = reply
-        balance = self.balance(described, now_ms, entity_level=bool(scope.entity))
-        if balance is None:
-            return None
-        used = self.number(units)
+        balance = self.balance(reply[2], now_ms, entity_level=bool(scope.entity))
+        return None if balance is None else self.track_answer(scope, units, reply, balance)
+
+    def track_answer(
+        self, scope: Scope, units: int, reply: Sequence[bytes], balance: bytes
+    ) -> bytes | None:
+        """Return the answer to a track that shows a balance; None when a row that gave is not
+        plain.
+        """
+        used, moved = self.number(units), reply[3]
         deductions = []
         for move in moved.split(b"\x03") if moved else ():
             _, line, delta, due = move.split(b"\x04")
@@ -193,52 +135,72 @@ class Pieces:
             value = used if int(delta) == units else self.number(int(delta))
             more = (_time(int(due)), value) if source.resets else value
             deductions.append(source.deduction % more)
-        customer, entity = scope
-        if entity:
-            return _TRACK_ENTITY % (customer, entity, used, balance, b",".join(deductions))
-        return _TRACK % (customer, used, balance, b",".join(deductions))
+        return track_answer(scope, used, balance, b",".join(deductions))
 
     def balance(self, described: bytes, now_ms: int, *, entity_level: bool) -> bytes | None:
         """Return the balance a description shows; None where it is not plain, or none is there."""
-        _, text, live, held, counts, own_text, own_live, slots, *rest = described.split(b"\x04")
-        rules, extras, own_rules, own_extras, rolled = rest
-        # The holds of all, and what rolled over of entities, the customer's level alone shows.
-        if rules or (own_rules or own_extras if entity_level else extras or _some(rolled)):
+        texts = described.split(b"\x04")
+        both = self._own_and_shared(texts, entity_level=entity_level)
+        if both is None:
             return None
-        own = self._rows(own_text) if own_text else _NO_ROWS
-        rows = self._rows(text) if text else _NO_ROWS
-        if own is None or rows is None:
-            return None
-        one, numbers = (rows, live) if text else (own, own_live)
-        if one.alone and not (text and own_text if entity_level else held or own_text):
-            return self._alone(one, numbers)
+        lone = _lone(texts, *both, entity_level=entity_level)
+        if lone is not None:
+            rows, at = lone
+            used, _, _, _, due, _ = texts[at].split()
+            return _alone(rows, self.left_and_used(rows.sources[0].grant, int(used)), due)
+        own, rows = both
+        _, text, live, held, counts, own_text, own_live, slots, *_ = texts
         is_special = own.is_special or rows.is_special
         if entity_level:
-            shown = _singles(own.sources, own_live) if own_text else []
-            shared = _singles(rows.sources, live) if text else []
+            shown = singles(own.sources, own_live) if own_text else []
+            shared = singles(rows.sources, live) if text else []
             if rows.has_slots:
-                shown += _slots(shared, slots)
+                shown += slots_of(shared, slots)
                 shared = [one for one in shared if not one[0].is_slot]
             if len(shown) > 1:
-                shown.sort(key=_rank)
+                shown.sort(key=rank_of)
             shown += shared
-            together: Together | None = _NOTHING
+            together: Together | None = NOTHING
         else:
             sources = self._multiplied(text, counts) if rows.has_slots else rows.sources
-            shown = _all(sources, live) if rows.has_slots else _singles(sources, live)
-            together = _together(held)
+            shown = with_slots(sources, live) if rows.has_slots else singles(sources, live)
+            together = together_of(held)
         if is_special and any(0 < one.expires_ms <= now_ms for one, _, _, _ in shown):
             return None
         if together is None or not (shown or together.rows):
             return None
         return self._written(shown, together, is_special=is_special)
 
-    def _alone(self, rows: Rows, live: bytes) -> bytes:
-        units, _, _, _, due, _ = live.split()
-        used = int(units)
-        told = (self.number(max(0, rows.sources[0].grant - used)), self.number(used))
-        at = b"null" if due == b"0" else due
-        return rows.alone % ((*told, at, *told, at) if rows.resets else (*told, at, *told))
+    def open_balance(self, described: bytes, *, entity_level: bool) -> Lone | None:
+        """Return where a description says how much of a row was used that is everything, and the
+        balance with holes for what is left and used; None where more than that may differ.
+        """
+        texts = described.split(b"\x04")
+        both = self._own_and_shared(texts, entity_level=entity_level)
+        lone = _lone(texts, *both, entity_level=entity_level) if both else None
+        if lone is None:
+            return None
+        rows, at = lone
+        used, _, _, _, due, _ = texts[at].split()
+        begin = sum(map(len, texts[:at])) + at
+        balance = _alone(rows, (HOLE, HOLE), due)
+        return Lone(rows.sources[0].grant, begin, begin + len(used), balance)
+
+    def _own_and_shared(
+        self, texts: list[bytes], *, entity_level: bool
+    ) -> tuple[Rows, Rows] | None:
+        """Return the rows of a description; None where it is not plain."""
+        _, text, _, _, _, own_text, _, _, rules, extras, own_rules, own_extras, rolled = texts
+        # The holds of all, and what rolled over of entities, the customer's level alone shows.
+        if rules or (own_rules or own_extras if entity_level else extras or is_any_rolled(rolled)):
+            return None
+        own = self._rows(own_text) if own_text else _NO_ROWS
+        rows = self._rows(text) if text else _NO_ROWS
+        return None if own is None or rows is None else (own, rows)
+
+    def left_and_used(self, grant: int, used: int) -> tuple[bytes, bytes]:
+        """Return what is left of a grant, and what was used of it, as numbers of an answer."""
+        return self.number(max(0, grant - used)), self.number(used)
 
     def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
         number = self.number
@@ -310,7 +272,7 @@ class Pieces:
             max_purchase=None,
             breakdown=[self._item(rows[0], 1)],
         )
-        return Rows(sources, alone=_form(alone), resets=sources[0].resets)
+        return Rows(sources, alone=form_of(alone), resets=sources[0].resets)
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document
@@ -321,7 +283,7 @@ class Pieces:
             feature_id=self.feature_id,
             plan_id=document.plan_id,
             reset=item.reset,
-            value=_OPEN,
+            value=OPEN,
         )
         return Source(
             is_slot=row.kind is Kind.PER_ENTITY,
@@ -332,66 +294,30 @@ class Pieces:
             is_priced=document.price is not None,
             cap=None if cap is None else cap * copies,
             resets=item.reset is not None,
-            item=_form(item),
-            deduction=_form(deduction),
+            item=form_of(item),
+            deduction=form_of(deduction),
         )
 
     def _item(self, row: Row, copies: int) -> Breakdown:
         item = breakdown_of(Part(row, copies, 0, 0, 0), self.precision)
-        item.remaining = item.usage = _OPEN
-        item.reset = reset_of(row.document.interval, row.document.interval_count, _OPEN)
+        item.remaining = item.usage = OPEN
+        item.reset = reset_of(row.document.interval, row.document.interval_count, OPEN)
         return item
 
 
-def _singles(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
-    """Return rows that are one number each."""
-    numbers = live.split()
-    return [
-        (source, used := int(numbers[at]), max(0, source.grant - used), int(numbers[at + 4]))
-        for source, at in zip(sources, range(0, len(numbers), _LIVE), strict=True)
-    ]
+def _lone(
+    texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool
+) -> tuple[Rows, int] | None:
+    """Return the row that is everything a description shows, and which text its numbers are."""
+    _, text, _, held, _, own_text, *_ = texts
+    one, at = (rows, 2) if text else (own, 6)
+    more = text and own_text if entity_level else held or own_text
+    return (one, at) if one.alone and not more else None
 
 
-def _all(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
-    """Return rows of which some are the sum of slots, each of them floored at zero."""
-    numbers = live.split()
-    return [
-        (
-            source,
-            used := int(numbers[at]),
-            source.grant - used + int(numbers[at + 1])
-            if source.is_slot
-            else max(0, source.grant - used),
-            int(numbers[at + 4]),
-        )
-        for source, at in zip(sources, range(0, len(numbers), _LIVE), strict=True)
-    ]
-
-
-def _slots(rows: list[Shown], slots: bytes) -> list[Shown]:
-    """Return the slots of one entity."""
-    return [
-        (source, used := int(text), max(0, source.grant - used), due)
-        for (source, _, _, due), text in zip(rows, slots.split(), strict=True)
-        if source.is_slot and text != b"-"
-    ]
-
-
-def _together(held: bytes) -> Together | None:
-    """Return what entities hold; None where some of it is unlimited."""
-    if not held:
-        return _NOTHING
-    _, granted, used, over, _, rows, unlimited, _ = map(int, held.split())
-    return None if unlimited else Together(granted, granted - used + over, used, rows)
-
-
-def _some(rolled: bytes) -> bool:
-    """Whether entities have anything that rolled over."""
-    return bool(rolled) and rolled.split()[5] != b"0"
-
-
-def _rank(shown: Shown) -> str:
-    return shown[0].rank
+def _alone(rows: Rows, told: tuple[bytes, bytes], due: bytes) -> bytes:
+    at = b"null" if due == b"0" else due
+    return rows.alone % ((*told, at, *told, at) if rows.resets else (*told, at, *told))
 
 
 def _time(at_ms: int) -> bytes:

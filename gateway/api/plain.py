@@ -23,6 +23,7 @@ from gateway.api.access import Noted
 from gateway.api.errors import JSON, Reply, error_reply
 from gateway.api.exchange import DEGRADED, Headers, ReadBody, given_id, new_request_id
 from gateway.api.operation import Operation
+from gateway.api.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.api.uses import Asking, Use, Uses
 from gateway.api.versions import is_known
 from gateway.engine.backlog import Backlog
@@ -222,10 +223,14 @@ class PlainCalls:
         self._scripts.heard()
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
+        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
+            return body
         told = reply.split(b"\x01")
         body = use.pieces.checked(use.scope, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
+        elif told[1] == b"1":
+            use.repeat = repeat_of_check(use.pieces, use.scope, told)
         if told[1] != b"1":
             env, customer_id, _, feature, _ = use.plain
             self._engine.denials.count(env, customer_id, feature.id, "check")
@@ -249,10 +254,14 @@ class PlainCalls:
         self._scripts.heard()
         if isinstance(reply, int):
             return None
-        told = reply.split(b"\x01")
-        body = use.pieces.tracked(use.scope, use.plain.units, told, now_ms)
+        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
+            return body
+        told, units = reply.split(b"\x01"), use.plain.units
+        body = use.pieces.tracked(use.scope, units, told, now_ms)
         if body is None:
             body = self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
+        else:
+            use.repeat = repeat_of_track(use.pieces, use.scope, units, told)
         return body
 
 

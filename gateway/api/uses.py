@@ -14,7 +14,9 @@ import msgspec
 
 from gateway.amounts import UNITS_MAX, parse_units
 from gateway.api import shapes
-from gateway.api.pieces import Pieces, Scope
+from gateway.api.forms import Scope
+from gateway.api.pieces import Pieces
+from gateway.api.repeats import Repeat
 from gateway.engine.catalog import Catalog
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
@@ -76,7 +78,7 @@ class Whom(NamedTuple):
     scope: Scope
 
 
-class Use(msgspec.Struct, frozen=True, gc=False):
+class Use(msgspec.Struct, gc=False):
     """What is asked, ready to be sent and shown."""
 
     plain: PlainUse
@@ -84,6 +86,8 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     command: Command
     pieces: Pieces
     scope: Scope
+    repeat: Repeat | None = None
+    """What its last answer has in common with the next one, where that is known."""
 
 
 class Asking(msgspec.Struct, kw_only=True):

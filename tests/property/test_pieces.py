@@ -8,7 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.pieces import Pieces, Scope
+from gateway.api.forms import Scope
+from gateway.api.pieces import Pieces
+from gateway.api.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.engine.subject import Subject
 from gateway.engine.verdicts import Asked, checked, tracked
 from gateway.keys import customer_keys
@@ -178,3 +180,71 @@ def test_what_is_not_plain_is_left_alone_or_answered_alike(
     text[12] = data.draw(st.sampled_from([b"", b"1 5 2 0 0 1 0 0", b"1 0 0 0 0 0 0 0"]))
     written, full = both_checks(text, precision, 10, allowed=True, entity_level=entity_level)
     assert written in (None, full)
+
+
+@given(
+    data=st.data(),
+    precision=st.integers(0, 9),
+    units=amounts,
+    now=used,
+    same=st.booleans(),
+)
+def test_a_repeated_answer_is_the_one_that_would_be_made(
+    data: st.DataObject, precision: int, units: int, now: int, *, same: bool
+) -> None:
+    entity_level, pieces = data.draw(st.booleans()), Pieces("calls", precision)
+    text = data.draw(seen(rows(), entity_level=entity_level))
+    scope = scope_of(entity_level)
+    lines = [line for line in (*text[1].split(b"\n"), *text[5].split(b"\n")) if line]
+    moved = b"\x03".join(b"calls\x04%b\x04%d\x045" % (line, units) for line in lines)
+
+    def replies() -> list[list[bytes]]:
+        described = b"\x04".join(text)
+        return [
+            [b"1", b"1", b"1", b"%d" % units, described, b""],
+            [b"1", b"%d" % units, described, moved],
+        ]
+
+    check, track = replies()
+    repeats = [
+        repeat_of_check(pieces, scope, check),
+        repeat_of_track(pieces, scope, units, track),
+    ]
+    at = 2 if text[2] else 6
+    first, _, rest = text[at].partition(b" ")
+    text[at] = b"%d %b" % (now, rest) if first else b""
+    if not same:
+        # Whatever else differs has to be seen.
+        place = data.draw(st.sampled_from([2, 3, 6, 9, 12]))
+        text[place] = {
+            2: text[2].replace(b"0", b"7"),
+            6: text[6].replace(b"0", b"7"),
+            9: b"o\t1",
+        }.get(place, b"1 5 2 0 0 1 0 0")
+    check, track = replies()
+    made = [pieces.checked(scope, check, NOW_MS), pieces.tracked(scope, units, track, NOW_MS)]
+    for repeat, reply, answer in zip(repeats, (check, track), made, strict=True):
+        told = repeat and repeated(repeat, b"\x01".join(reply))
+        assert told in (None, answer)
+        if repeat and same and now >= 0:
+            assert told == answer
+
+
+@given(data=st.data(), precision=st.integers(0, 9), before=amounts, after=amounts)
+def test_one_row_that_nothing_binds_is_repeated(
+    data: st.DataObject, precision: int, before: int, after: int
+) -> None:
+    row = data.draw(rows(kind=st.just(Kind.SHARED), flags=st.just(""), expires_ms=st.just(0)))
+    row = msgspec.structs.replace(row, document=RowDocument(interval="month"))
+    pieces, scope = Pieces("calls", precision), scope_of(entity_level=True)
+
+    def reply(units: int) -> list[bytes]:
+        live = encode_live([Live(used=units, due_ms=NOW_MS + 5)])
+        texts = ["calls", *[""] * 4, encode_rows([row]), live, *[""] * 6]
+        return [b"1", b"1", b"1", b"1", "\x04".join(texts).encode(), b""]
+
+    repeat = repeat_of_check(pieces, scope, reply(before))
+    assert repeat is not None
+    assert repeated(repeat, b"\x01".join(reply(after))) == pieces.checked(
+        scope, reply(after), NOW_MS
+    )
