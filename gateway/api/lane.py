@@ -159,18 +159,19 @@ class _HotCall:
 
     def _give(self, answer: bytes) -> None:
         protocol = self._protocol
+        transport = protocol.transport
         self.response_complete = True
-        if self._is_left():
+        if self.disconnected or transport.is_closing():
             return
         try:
-            protocol.transport.write(answer)
+            transport.write(answer)
             if not self.keep_alive:
-                protocol.transport.close()
+                transport.close()
             protocol.on_response_complete()
         except Exception:
             # Nothing else would ever look at this connection again.
             log.exception("an answer could not be given")
-            protocol.transport.abort()
+            transport.abort()
 
     def _is_left(self) -> bool:
         return self.disconnected or self._protocol.transport.is_closing()

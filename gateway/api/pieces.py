@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.amounts import format_units
-from gateway.api.forms import HOLE, OPEN, Scope, check_answer, form_of, track_answer
+from gateway.api.forms import OPEN, Scope, check_answer, form_of, track_answer
 from gateway.api.sources import (
     NOTHING,
     Shown,
@@ -42,8 +42,8 @@ TEXTS_MAX = 20_000
 
 class Rows(NamedTuple):
     """The rows of one text; whether any of them is per entity, and whether any expires, permits
-    overage or has a price. ``alone`` is the form of a balance of which a single row is everything,
-    with its next reset open once more if it ``resets``; empty for any other rows.
+    overage or has a price. ``alone`` is the form of a balance of which a single row, or one slot of
+    it, is everything, with its next reset open once more if it ``resets``; empty for other rows.
     """
 
     sources: tuple[Source, ...] = ()
@@ -52,19 +52,27 @@ class Rows(NamedTuple):
     alone: bytes = b""
     resets: bool = False
 
+    def written(self, told: tuple[bytes, bytes], due: bytes) -> bytes:
+        """Return the balance of a row that is everything, with what is left and used of it."""
+        at = b"null" if due == b"0" else due
+        return self.alone % ((*told, at, *told, at) if self.resets else (*told, at, *told))
+
 
 _NO_ROWS = Rows()
 
 
 class Lone(NamedTuple):
-    """A balance of one row: its grant in units, where the description has the units that were used
-    (from, to), and its JSON with holes for what is left, used, left and used.
+    """A row that is everything an answer shows, and which text of the description says how much of
+    it was used; which one may say what it likes, if it ends like this: at the entity's level the
+    answer shows nothing else of the sums over all entities. The next reset as it is told.
     """
 
-    grant: int
-    begin: int
-    end: int
-    balance: bytes
+    rows: Rows
+    at: int
+    used: bytes
+    due: bytes
+    loose: int | None = None
+    ends: bytes = b""
 
 
 class Pieces:
@@ -145,9 +153,8 @@ class Pieces:
             return None
         lone = _lone(texts, *both, entity_level=entity_level)
         if lone is not None:
-            rows, at = lone
-            used, _, _, _, due, _ = texts[at].split()
-            return _alone(rows, self.left_and_used(rows.sources[0].grant, int(used)), due)
+            rows = lone.rows
+            return rows.written(self.left_and_used(rows.sources[0].grant, lone.used), lone.due)
         own, rows = both
         _, text, live, held, counts, own_text, own_live, slots, *_ = texts
         is_special = own.is_special or rows.is_special
@@ -171,20 +178,10 @@ class Pieces:
             return None
         return self._written(shown, together, is_special=is_special)
 
-    def open_balance(self, described: bytes, *, entity_level: bool) -> Lone | None:
-        """Return where a description says how much of a row was used that is everything, and the
-        balance with holes for what is left and used; None where more than that may differ.
-        """
-        texts = described.split(b"\x04")
+    def lone(self, texts: list[bytes], *, entity_level: bool) -> Lone | None:
+        """Return the row that is everything a plain description shows, if there is such a row."""
         both = self._own_and_shared(texts, entity_level=entity_level)
-        lone = _lone(texts, *both, entity_level=entity_level) if both else None
-        if lone is None:
-            return None
-        rows, at = lone
-        used, _, _, _, due, _ = texts[at].split()
-        begin = sum(map(len, texts[:at])) + at
-        balance = _alone(rows, (HOLE, HOLE), due)
-        return Lone(rows.sources[0].grant, begin, begin + len(used), balance)
+        return _lone(texts, *both, entity_level=entity_level) if both else None
 
     def _own_and_shared(
         self, texts: list[bytes], *, entity_level: bool
@@ -198,9 +195,15 @@ class Pieces:
         rows = self._rows(text) if text else _NO_ROWS
         return None if own is None or rows is None else (own, rows)
 
-    def left_and_used(self, grant: int, used: int) -> tuple[bytes, bytes]:
-        """Return what is left of a grant, and what was used of it, as numbers of an answer."""
-        return self.number(max(0, grant - used)), self.number(used)
+    def left_and_used(self, grant: int, used: bytes) -> tuple[bytes, bytes]:
+        """Return what is left of a grant, and what was used of it, as numbers of an answer; the
+        units used are given as a script writes them.
+        """
+        units = int(used)
+        left = grant - units if units < grant else 0
+        if self._scale == 1:
+            return b"%d" % left, used
+        return self.number(left), self.number(units)
 
     def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
         number = self.number
@@ -264,7 +267,7 @@ class Pieces:
         sources = tuple(self._source(row, 1) for row in rows)
         special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
         has_slots = any(one.is_slot for one in sources)
-        if len(sources) > 1 or special or has_slots:
+        if len(sources) > 1 or special:
             return Rows(sources, has_slots, special)
         alone = self._shown(
             granted=msgspec.Raw(self.number(sources[0].grant)),
@@ -272,7 +275,7 @@ class Pieces:
             max_purchase=None,
             breakdown=[self._item(rows[0], 1)],
         )
-        return Rows(sources, alone=form_of(alone), resets=sources[0].resets)
+        return Rows(sources, has_slots, alone=form_of(alone), resets=sources[0].resets)
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document
@@ -305,19 +308,16 @@ class Pieces:
         return item
 
 
-def _lone(
-    texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool
-) -> tuple[Rows, int] | None:
-    """Return the row that is everything a description shows, and which text its numbers are."""
-    _, text, _, held, _, own_text, *_ = texts
-    one, at = (rows, 2) if text else (own, 6)
+def _lone(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:
+    _, text, live, held, _, own_text, own_live, slots, *_ = texts
+    one = rows if text else own
     more = text and own_text if entity_level else held or own_text
-    return (one, at) if one.alone and not more else None
-
-
-def _alone(rows: Rows, told: tuple[bytes, bytes], due: bytes) -> bytes:
-    at = b"null" if due == b"0" else due
-    return rows.alone % ((*told, at, *told, at) if rows.resets else (*told, at, *told))
+    if more or not one.alone or (one.has_slots and (not entity_level or slots == b"-")):
+        return None
+    used, _, _, _, due, first = (live if text else own_live).split()
+    if one.has_slots:
+        return Lone(one, 7, slots, due, loose=2, ends=b" %b %b" % (due, first))
+    return Lone(one, 2, used, due) if text else Lone(one, 6, used, due, loose=3)
 
 
 def _time(at_ms: int) -> bytes:

@@ -12,33 +12,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateway.api.forms import Scope, opened
+from gateway.api.forms import HOLE, Scope
 from gateway.api.pieces import Lone, Pieces
+
+_SEPARATOR = b"\x04"
 
 _CHECK_DESCRIPTION, _TRACK_DESCRIPTION = 4, 2
 """Which text of a reply describes the feature."""
 
 
 class Repeat(NamedTuple):
-    """A reply but for the units used, which stand between ``before`` and ``after``, and the answer
-    to it; ``end`` is where they end, counted from the end of the reply.
+    """A reply but for the units used and a text that is not shown, which ends with ``ends``: that
+    one follows ``before``, the units stand between ``between`` and ``after``. And the answer.
     """
 
     before: bytes
+    ends: bytes
+    between: bytes
     after: bytes
-    begin: int
-    end: int
     grant: int
     pieces: Pieces
-    form: bytes
+    answer: list[bytes]
+    """What stands before, between and behind what is left, used, left and used."""
 
 
 def repeated(repeat: Repeat, reply: bytes) -> bytes | None:
-    """Return the answer to a reply that differs in the units used alone; None for any other."""
-    before, after, begin, end, grant, pieces, form = repeat
-    used = reply[begin:end]
-    if used.isdigit() and reply.startswith(before) and reply.endswith(after):
-        return form % (pieces.left_and_used(grant, int(used)) * 2)
+    """Return the answer to a reply that differs in nothing else; None for any other."""
+    before, ends, between, after, grant, pieces, answer = repeat
+    loose = len(before)
+    at = reply.find(_SEPARATOR, loose)
+    used = reply[at + len(between) : -len(after)]
+    if (
+        used.isdigit()
+        and reply.startswith(before)
+        and reply.startswith(between, at)
+        and reply.endswith(after)
+        and reply.endswith(ends, loose, at)
+    ):
+        left, used = pieces.left_and_used(grant, used)
+        one, two, three, four, five = answer
+        return b"".join((one, left, two, used, three, left, four, used, five))
     return None
 
 
@@ -47,10 +60,11 @@ def repeat_of_check(pieces: Pieces, scope: Scope, reply: Sequence[bytes]) -> Rep
 
     ``reply`` has the texts of a reply that ``Pieces.checked`` answers, below those of a track.
     """
-    lone = pieces.open_balance(reply[_CHECK_DESCRIPTION], entity_level=bool(scope.entity))
+    texts = reply[_CHECK_DESCRIPTION].split(_SEPARATOR)
+    lone = pieces.lone(texts, entity_level=bool(scope.entity))
     if lone is None:
         return None
-    answer = pieces.check_answer(scope, reply, lone.balance)
+    answer = pieces.check_answer(scope, reply, _open(lone))
     return _repeat(pieces, reply, _CHECK_DESCRIPTION, lone, answer)
 
 
@@ -58,13 +72,31 @@ def repeat_of_track(
     pieces: Pieces, scope: Scope, units: int, reply: Sequence[bytes]
 ) -> Repeat | None:
     """Return the same of a track of so many units."""
-    lone = pieces.open_balance(reply[_TRACK_DESCRIPTION], entity_level=bool(scope.entity))
-    answer = lone and pieces.track_answer(scope, units, reply, lone.balance)
+    texts = reply[_TRACK_DESCRIPTION].split(_SEPARATOR)
+    lone = pieces.lone(texts, entity_level=bool(scope.entity))
+    answer = lone and pieces.track_answer(scope, units, reply, _open(lone))
     return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if lone and answer else None
 
 
-def _repeat(pieces: Pieces, reply: Sequence[bytes], at: int, lone: Lone, answer: bytes) -> Repeat:
+def _open(lone: Lone) -> bytes:
+    return lone.rows.written((HOLE, HOLE), lone.due)
+
+
+def _repeat(
+    pieces: Pieces, reply: Sequence[bytes], described: int, lone: Lone, answer: bytes
+) -> Repeat:
+    texts = reply[described].split(_SEPARATOR)
     whole = b"\x01".join(reply)
-    begin = sum(map(len, reply[:at])) + at
-    before, after = whole[: begin + lone.begin], whole[begin + lone.end :]
-    return Repeat(before, after, len(before), -len(after), lone.grant, pieces, opened(answer))
+    begin = sum(map(len, reply[:described])) + described
+
+    def start(at: int) -> int:
+        return begin + sum(map(len, texts[:at])) + at
+
+    low = high = start(lone.at) - 1
+    if lone.loose is not None:
+        low = start(lone.loose)
+        high = low + len(texts[lone.loose])
+    at = start(lone.at)
+    before, between, after = whole[:low], whole[high:at], whole[at + len(lone.used) :]
+    grant = lone.rows.sources[0].grant
+    return Repeat(before, lone.ends, between, after, grant, pieces, answer.split(HOLE))

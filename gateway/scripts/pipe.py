@@ -99,19 +99,19 @@ def _fault(error: Fault, event: object) -> Fault:
     return error
 
 
-def _call(receiver: Receiver, reply: object) -> Later | None:
-    try:
-        return receiver(reply)
-    except Exception:
-        # The connection is everybody's; a fault of one receiver is that one's alone.
-        log.exception("the receiver of a reply failed")
-        return None
-
-
-def _settle(*taken: tuple[Receiver, object]) -> None:
-    for later in [_call(receiver, reply) for receiver, reply in taken]:
-        if later is not None:
-            _call(*later)
+def _settle(*taken: tuple[Callable[[Any], Later | None], object]) -> None:
+    later: list[Later] = []
+    for receiver, reply in taken:
+        try:
+            left = receiver(reply)
+        except Exception:
+            # The connection is everybody's; a fault of one receiver is that one's alone.
+            log.exception("the receiver of a reply failed")
+        else:
+            if left is not None:
+                later.append(left)
+    if later:
+        _settle(*later)
 
 
 class Pipe:

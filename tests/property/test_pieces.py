@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -182,69 +184,80 @@ def test_what_is_not_plain_is_left_alone_or_answered_alike(
     assert written in (None, full)
 
 
+def replies_of(text: list[bytes], units: int) -> tuple[list[bytes], list[bytes]]:
+    """Return the texts of a check's reply and of a track's in which every row gave so much."""
+    lines = [line for line in (*text[1].split(b"\n"), *text[5].split(b"\n")) if line]
+    moved = b"\x03".join(b"calls\x04%b\x04%d\x045" % (line, units) for line in lines)
+    described = b"\x04".join(text)
+    return (
+        [b"1", b"1", b"1", b"%d" % units, described, b""],
+        [b"1", b"%d" % units, described, moved],
+    )
+
+
+def both_repeats(
+    pieces: Pieces, scope: Scope, units: int, first: list[bytes], then: list[bytes]
+) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Answer a check and a track after a first one: what is filled in, and what would be made."""
+    check, track = replies_of(first, units)
+    repeats = (
+        repeat_of_check(pieces, scope, check),
+        repeat_of_track(pieces, scope, units, track),
+    )
+    check, track = replies_of(then, units)
+    made = pieces.checked(scope, check, NOW_MS), pieces.tracked(scope, units, track, NOW_MS)
+    for repeat, reply, answer in zip(repeats, (check, track), made, strict=True):
+        yield repeat and repeated(repeat, b"\x01".join(reply)), answer
+
+
+@given(data=st.data(), precision=st.integers(0, 9), units=amounts)
+def test_whatever_differs_a_repeated_answer_is_the_one_that_would_be_made(
+    data: st.DataObject, precision: int, units: int
+) -> None:
+    entity_level = data.draw(st.booleans())
+    first = data.draw(seen(rows(), entity_level=entity_level))
+    then = list(first)
+    for place in data.draw(st.sets(st.sampled_from([2, 3, 6, 7, 8, 9, 10, 12]))):
+        then[place] = {
+            2: re.sub(rb"\d+", lambda _: b"%d" % data.draw(used), first[2]),
+            3: b"1 5 2 0 0 1 0 0",
+            6: first[6].replace(b"0", b"7"),
+            7: first[7].replace(b"1", b"2"),
+            12: b"1 5 2 0 0 1 0 0",
+        }.get(place, b"o\t1")
+    pieces = Pieces("calls", precision)
+    for told, made in both_repeats(pieces, scope_of(entity_level), units, first, then):
+        assert told in (None, made)
+
+
 @given(
     data=st.data(),
     precision=st.integers(0, 9),
-    units=amounts,
-    now=used,
-    same=st.booleans(),
+    before=amounts,
+    after=amounts,
+    kind=st.sampled_from(["customer", "entity", "slot"]),
 )
-def test_a_repeated_answer_is_the_one_that_would_be_made(
-    data: st.DataObject, precision: int, units: int, now: int, *, same: bool
-) -> None:
-    entity_level, pieces = data.draw(st.booleans()), Pieces("calls", precision)
-    text = data.draw(seen(rows(), entity_level=entity_level))
-    scope = scope_of(entity_level)
-    lines = [line for line in (*text[1].split(b"\n"), *text[5].split(b"\n")) if line]
-    moved = b"\x03".join(b"calls\x04%b\x04%d\x045" % (line, units) for line in lines)
-
-    def replies() -> list[list[bytes]]:
-        described = b"\x04".join(text)
-        return [
-            [b"1", b"1", b"1", b"%d" % units, described, b""],
-            [b"1", b"%d" % units, described, moved],
-        ]
-
-    check, track = replies()
-    repeats = [
-        repeat_of_check(pieces, scope, check),
-        repeat_of_track(pieces, scope, units, track),
-    ]
-    at = 2 if text[2] else 6
-    first, _, rest = text[at].partition(b" ")
-    text[at] = b"%d %b" % (now, rest) if first else b""
-    if not same:
-        # Whatever else differs has to be seen.
-        place = data.draw(st.sampled_from([2, 3, 6, 9, 12]))
-        text[place] = {
-            2: text[2].replace(b"0", b"7"),
-            6: text[6].replace(b"0", b"7"),
-            9: b"o\t1",
-        }.get(place, b"1 5 2 0 0 1 0 0")
-    check, track = replies()
-    made = [pieces.checked(scope, check, NOW_MS), pieces.tracked(scope, units, track, NOW_MS)]
-    for repeat, reply, answer in zip(repeats, (check, track), made, strict=True):
-        told = repeat and repeated(repeat, b"\x01".join(reply))
-        assert told in (None, answer)
-        if repeat and same and now >= 0:
-            assert told == answer
-
-
-@given(data=st.data(), precision=st.integers(0, 9), before=amounts, after=amounts)
 def test_one_row_that_nothing_binds_is_repeated(
-    data: st.DataObject, precision: int, before: int, after: int
+    data: st.DataObject, precision: int, before: int, after: int, kind: str
 ) -> None:
-    row = data.draw(rows(kind=st.just(Kind.SHARED), flags=st.just(""), expires_ms=st.just(0)))
+    held = Kind.PER_ENTITY if kind == "slot" else Kind.SHARED
+    row = data.draw(rows(kind=st.just(held), flags=st.just(""), expires_ms=st.just(0)))
     row = msgspec.structs.replace(row, document=RowDocument(interval="month"))
-    pieces, scope = Pieces("calls", precision), scope_of(entity_level=True)
 
-    def reply(units: int) -> list[bytes]:
-        live = encode_live([Live(used=units, due_ms=NOW_MS + 5)])
-        texts = ["calls", *[""] * 4, encode_rows([row]), live, *[""] * 6]
-        return [b"1", b"1", b"1", b"1", "\x04".join(texts).encode(), b""]
+    def description(units: int) -> list[bytes]:
+        line, live = encode_rows([row]), encode_live([Live(used=units, due_ms=NOW_MS + 5)])
+        sums = f"3 100 {units} 0 0 1 0 0"
+        texts = {
+            "customer": [line, live, "", "0", "", "", ""],
+            "entity": ["", "", sums, "", line, live, ""],
+            "slot": [line, live, "", "0", "", "", str(units)],
+        }
+        return [text.encode() for text in ("calls", *texts[kind], *[""] * 5)]
 
-    repeat = repeat_of_check(pieces, scope, reply(before))
-    assert repeat is not None
-    assert repeated(repeat, b"\x01".join(reply(after))) == pieces.checked(
-        scope, reply(after), NOW_MS
+    scope = scope_of(kind != "customer")
+    found = both_repeats(
+        Pieces("calls", precision), scope, 1, description(before), description(after)
     )
+    for told, made in found:
+        assert made is not None
+        assert told == made
