@@ -196,7 +196,7 @@ class FastLane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came: a whole request with a head that is known, or anything else."""
-        before = cast("Any", self.cycle)
+        before: Any = self.cycle
         waits = self._is_between and (before is None or before.response_complete)
         if not waits or not self.knows_heads:
             super().data_received(data)
@@ -205,10 +205,11 @@ class FastLane(HttpToolsProtocol):
         head = self.heads.known.get(data[:end])
         if head is None or len(data) != end + head.body_bytes:
             super().data_received(data)
-            call = cast("Any", self.cycle)
-            if call is not before and isinstance(call, _HotCall) and call.filled(len(data) - end):
-                call.head.body_bytes = call.size
-                self.heads.remember(data[:end], call.head)
+            begun = cast("Any", self.cycle)
+            is_new = begun is not before and isinstance(begun, _HotCall)
+            if is_new and begun.filled(len(data) - end):
+                begun.head.body_bytes = begun.size
+                self.heads.remember(data[:end], begun.head)
             return
         self._idle_since = _BUSY
         call = self._call
@@ -219,7 +220,7 @@ class FastLane(HttpToolsProtocol):
         call.body = body = data[end:]
         call.keep_alive = True
         call.response_complete = False
-        self.cycle = cast("Any", call)
+        self.cycle = call  # type: ignore[assignment]  # a cast would cost each request
         if head.asking is None or self.plain is None:
             call.begin()
         else:

@@ -194,6 +194,10 @@ class PlainCalls:
 
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         asking, use, now_ms, request_id, began = told
+        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
+            self._scripts.heard()
+            asking.note(200, began)
+            return caller.take(request_id, body)
         try:
             answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
         except Exception:
@@ -223,8 +227,6 @@ class PlainCalls:
         self._scripts.heard()
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
-        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
-            return body
         told = reply.split(b"\x01")
         body = use.pieces.checked(use.scope, told, now_ms)
         if body is None:
@@ -254,8 +256,6 @@ class PlainCalls:
         self._scripts.heard()
         if isinstance(reply, int):
             return None
-        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
-            return body
         told, units = reply.split(b"\x01"), use.plain.units
         body = use.pieces.tracked(use.scope, units, told, now_ms)
         if body is None:

@@ -36,8 +36,10 @@ class Repeat(NamedTuple):
     """What stands before, between and behind what is left, used, left and used."""
 
 
-def repeated(repeat: Repeat, reply: bytes) -> bytes | None:
-    """Return the answer to a reply that differs in nothing else; None for any other."""
+def repeated(repeat: Repeat, reply: object) -> bytes | None:
+    """Return the answer to a reply that differs in nothing else; None for any other, or a fault."""
+    if not isinstance(reply, bytes):
+        return None
     before, ends, between, after, grant, pieces, answer = repeat
     loose = len(before)
     at = reply.find(_SEPARATOR, loose)

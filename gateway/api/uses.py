@@ -33,7 +33,9 @@ WHOM_MAX = 20_000
 
 USES_MAX = 20_000
 BODY_BYTES_MAX = 256
-"""Bodies remembered, about 1 KiB each, and how long one may be; beyond the first as above."""
+"""Bodies remembered, about 2 KiB each with what answers to them have in common, and how long one may
+be; beyond the first as above.
+"""
 
 _DIGITS_MAX = len(str(UNITS_MAX))
 _NULL = b"\\u0000"
