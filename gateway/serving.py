@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from gateway.api.exchange import Answers
+from gateway.api.gathering import Gathering
 from gateway.api.lane import make_lane
 from gateway.api.leaving import leave
 from gateway.api.operations import OPERATIONS
@@ -120,7 +121,7 @@ async def serve(
     await server.serve(sockets=[listener])
 
 
-def _http_protocol(settings: Settings, longer: Answers, plain: PlainCalls | None) -> Any:  # noqa: ANN401 - a name or a class
+def _http_protocol(settings: Settings, longer: Answers, plain: PlainCalls | None) -> Any:  # noqa: ANN401 - one of uvicorn's
     if not settings.fast_lane:
-        return "httptools"
+        return Gathering
     return make_lane(longer, OPERATIONS, plain=plain, body_bytes_max=settings.body_bytes_max)
