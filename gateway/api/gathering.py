@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from gateway.api.idling import Idling
 
 
-class Gathering(HttpToolsProtocol):
+class Gathering(Idling):
     """Uvicorn's protocol on a transport that gathers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

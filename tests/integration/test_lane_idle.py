@@ -1,4 +1,4 @@
-"""How long the fast lane keeps a connection that nobody uses."""
+"""How long a connection is kept that nobody uses, on both tiers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.api.lane import FastLane, make_lane
+from gateway.api.gathering import Gathering
+from gateway.api.lane import make_lane
 from gateway.api.operations import OPERATIONS
 from gateway.app import Runtime, build_app, make_answers, make_plain
 from tests.fixtures.app import KEY
@@ -25,15 +26,23 @@ HOT = (
 COLD = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-@pytest.fixture
-async def server(live_runtime: Runtime) -> AsyncIterator[uvicorn.Server]:
+@pytest.fixture(params=["lane", "asgi"])
+async def server(
+    request: pytest.FixtureRequest, live_runtime: Runtime
+) -> AsyncIterator[uvicorn.Server]:
     longer = make_answers(live_runtime)
     plain = make_plain(live_runtime, longer)
     lane: Any = make_lane(longer, OPERATIONS, body_bytes_max=1024, plain=plain)
     app: Any = build_app(live_runtime, plain)
     made = uvicorn.Server(
         uvicorn.Config(
-            app, port=0, http=lane, ws="none", lifespan="off", log_config=None, timeout_keep_alive=1
+            app,
+            port=0,
+            http=lane if request.param == "lane" else Gathering,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_keep_alive=1,
         )
     )
     made.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
@@ -72,12 +81,12 @@ async def test_a_request_that_has_begun_is_waited_for(server: uvicorn.Server) ->
     reader, writer = await connect(server)
     writer.write(HOT + HOT[:-1])
     await answered(reader)
-    (lane,) = server.server_state.connections
-    assert isinstance(lane, FastLane)
-    await until(lambda: lane.timeout_keep_alive_task is None)  # it has passed
+    connection: Any
+    (connection,) = server.server_state.connections
+    await until(lambda: connection.timeout_keep_alive_task is None)  # it has passed
     writer.write(HOT[-1:])
     await answered(reader)
-    assert lane.timeout_keep_alive_task is not None
+    assert connection.timeout_keep_alive_task is not None
     writer.close()
 
 
@@ -85,9 +94,9 @@ async def test_a_connection_that_was_lost_leaves_no_timer(server: uvicorn.Server
     reader, writer = await connect(server)
     writer.write(HOT)
     await answered(reader)
-    (lane,) = server.server_state.connections
-    assert isinstance(lane, FastLane)
-    timer = lane.timeout_keep_alive_task
+    connection: Any
+    (connection,) = server.server_state.connections
+    timer = connection.timeout_keep_alive_task
     assert timer is not None
     writer.transport.abort()
     await until(timer.cancelled)
