@@ -33,7 +33,7 @@ WHOM_MAX = 20_000
 
 USES_MAX = 20_000
 BODY_BYTES_MAX = 256
-"""Bodies remembered, about 2 KiB each with what answers to them have in common, and how long one may
+"""Bodies remembered, about 2 KiB each with what their answers have in common, and how long one may
 be; beyond the first as above.
 """
 
