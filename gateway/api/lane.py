@@ -15,16 +15,16 @@ It relies on uvicorn's internals, which is why that is pinned to one minor relea
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import JSON, Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.heads import Head, Heads
+from gateway.api.idling import BUSY, Idling
 from gateway.api.operation import Operation
 from gateway.api.plain import PlainCalls, usual
 from gateway.scripts.pipe import Later
@@ -39,7 +39,6 @@ _USUAL: Final = b"%b%b: %b\r\nx-request-id: %%b\r\ncontent-length: %%d\r\n\r\n%%
 """The usual answer, but for request id, length and body."""
 
 _CLOSE: Final = b"connection: close\r\n"
-_BUSY: Final = math.inf
 _HEAD_END: Final = b"\r\n\r\n"
 
 
@@ -177,7 +176,7 @@ class _HotCall:
         return self.disconnected or self._protocol.transport.is_closing()
 
 
-class FastLane(HttpToolsProtocol):
+class FastLane(Idling):
     """Uvicorn's protocol with a shorter way for hot routes; ``make_lane`` binds it to them."""
 
     hot: ClassVar[dict[bytes, Operation]]
@@ -186,7 +185,6 @@ class FastLane(HttpToolsProtocol):
     plain: ClassVar[PlainCalls | None]
     body_bytes_max: ClassVar[int]
 
-    _idle_since = _BUSY
     knows_heads = True
     """False when every request has to go through the parser."""
     _is_between = True
@@ -211,7 +209,7 @@ class FastLane(HttpToolsProtocol):
                 begun.head.body_bytes = begun.size
                 self.heads.remember(data[:end], begun.head)
             return
-        self._idle_since = _BUSY
+        self._idle_since = BUSY
         call = self._call
         if call is None:
             call = self._call = _HotCall(self, head, keep_alive=True)
@@ -225,44 +223,6 @@ class FastLane(HttpToolsProtocol):
             call.begin()
         else:
             self.plain.ask(head.asking, body, call)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-        super().connection_lost(exc)
-
-    def _unset_keepalive_if_required(self) -> None:
-        # A timer for each answer costs more than a look at the time: the one that runs goes on.
-        self._idle_since = _BUSY
-
-    def on_response_complete(self) -> None:
-        """Begin with what waits behind the answer, or wait for the next request."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        if self.flow.read_paused:
-            self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-            return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._close_after(self.timeout_keep_alive)
-
-    def _close_after(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle all the time."""
-        self.timeout_keep_alive_task = None
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left <= 0:
-            super().timeout_keep_alive_handler()
-        elif self._idle_since != _BUSY:
-            self._close_after(left)
 
     def on_message_begin(self) -> None:
         """Note a request; what ASGI needs of it is made when it turns out to need ASGI."""
