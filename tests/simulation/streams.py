@@ -44,7 +44,8 @@ class MemoryStreams:
     def call(self, *words: Any) -> Any:  # noqa: ANN401 - words and replies of any command
         """Answer a command."""
         name, *rest = words
-        return getattr(self, f"_{name.partition(' ')[0].lower()}")(*map(_encoded, rest))
+        command = _encoded(name).decode().partition(" ")[0].lower()
+        return getattr(self, f"_{command}")(*map(_encoded, rest))
 
     def flush(self) -> None:
         """Lose everything."""
