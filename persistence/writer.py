@@ -36,6 +36,7 @@ from persistence import store
 from persistence.database import Database
 from persistence.intake import Intake, Progress, Received
 from persistence.leases import Lease, Tenant, Tenure
+from persistence.lingering import Lingering
 from persistence.store import CursorMovedError
 from persistence.stream_ids import BEGINNING, place
 from persistence.stream_reader import REDIS_FAULTS, StreamInfo, StreamReader
@@ -88,7 +89,7 @@ class Writer:
         *,
         partitions: Sequence[int],
         clock: WallClock,
-        batch_max: int = 2_000,
+        batch_max: int = 4_000,
         linger_ms: int = 20,
         drain_ms: int = 5_000,
         lease_seconds: float = 3.0,
@@ -102,7 +103,7 @@ class Writer:
         self._partitions = tuple(partitions)
         self._clock = clock
         self._batch_max = batch_max
-        self._linger_s = linger_ms / 1000
+        self._lingering = Lingering(linger_ms / 1000, batch_max)
         self._drain_s = drain_ms / 1000
         self._beat_s = beat_seconds
         # A longer pause would be taken for a death by those that woke up earlier.
@@ -120,7 +121,6 @@ class Writer:
         self._carried: set[int] = set()
         """Partitions whose streams have entries below the cursor."""
         self._trimmed_at = 0.0
-        self._linger_until = 0.0
         self._attended_at: float | None = None
         self._pause_s = _PAUSE_MIN_SECONDS
         self._stop_by: float | None = None
@@ -340,20 +340,19 @@ class Writer:
         self._trimmed_at = asyncio.get_running_loop().time()
 
     async def _receive(self, *, is_patient: bool) -> list[Received]:
-        """Read after the cursors, no sooner than a linger time after a read that gave little.
+        """Read after the cursors, no sooner than is worth it (``persistence.lingering``).
 
         Who was busy for as long, or had nothing, does not wait.
         """
-        loop, batch_max = asyncio.get_running_loop(), self._batch_max
-        left = self._linger_until - loop.time()
+        loop = asyncio.get_running_loop()
+        left = self._lingering.left(loop.time())
         if left > 0 and not self._stopping.is_set():
             await self._pause(left)
         block_ms = self._block_ms() if is_patient and not self._stopping.is_set() else 0
         received = await self._read(block_ms)
         if not received and block_ms and not self._reader.can_block:
             await self._pause(block_ms / 1000)
-        if received and len(received) < batch_max:
-            self._linger_until = loop.time() + self._linger_s
+        self._lingering.note(len(received), loop.time())
         return received
 
     def _block_ms(self) -> int:
