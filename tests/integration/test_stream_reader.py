@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
+from gateway.keys import outbox_key
+from gateway.outbox import FIELD
 from gateway.stream_ids import BEGINNING
 from persistence.intake import Received
 from persistence.stream_reader import StreamReader
@@ -79,6 +81,15 @@ async def test_large_entries_end_a_read_early(redis_client: Redis) -> None:
     received = await reader.read(_START, entries_max=80)
     assert len(received) < 60
     assert received[-1].stream_id == f"{len(received)}-0"
+
+
+async def test_entry_without_the_field_has_no_payload(redis_client: Redis) -> None:
+    key = outbox_key(0)
+    await redis_client.xadd(key, {b"other": b"1"})
+    await redis_client.xadd(key, {b"other": b"1", FIELD: b"2"})
+    await redis_client.xadd(key, {FIELD: b"3"})
+    received = await StreamReader(redis_client).read(_START, entries_max=10)
+    assert [one.payload for one in received] == [None, b"2", b"3"]
 
 
 async def test_trim_keeps_the_entry_at_the_cursor_and_what_follows(redis_client: Redis) -> None:
