@@ -11,7 +11,7 @@ import statistics
 
 import msgspec
 
-from bench.lateness import events_in_sql, lateness
+from bench.lateness import SELDOM_SECONDS, events_in_sql, lateness
 from bench.load import Tally, put_on
 from bench.measure import Effort
 from bench.results import RATE, Bar, Figure, Outcome
@@ -43,7 +43,7 @@ async def run(effort: Effort) -> Outcome:
             )
         durable = places["durable"]
         await enter(writer(durable))
-        flat_out = await enter(lateness(durable))
+        flat_out = await enter(lateness(durable, SELDOM_SECONDS))
         steady = await enter(lateness(durable))
         await flat_out.carried()
         for _ in range(effort.rounds):

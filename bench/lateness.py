@@ -1,7 +1,7 @@
 """How late SQL is: from the time in an entry's id until the cursor of its partition is past it.
 
-Streams are looked at a few at a time and often, so that the looking costs little and a time is
-right to within a few times ``LOOK_SECONDS``.
+Streams are looked at a few at a time, so that the looking costs little, and often: a time is right
+to within a few times the pause between two looks.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from persistence.database import Database, EngineOptions, make_engine
 from persistence.reader import SqlReader
 
 LOOK_SECONDS = 0.005
+SELDOM_SECONDS = 0.025
+"""Where a load takes all of the cores the looks at ``LOOK_SECONDS`` took a tenth of them."""
+
 AT_ONCE = 4
 CARRIED_SECONDS = 300.0
 
@@ -33,7 +36,8 @@ T = TypeVar("T")
 class Lateness:
     """Looks at the streams of a Redis and at SQL."""
 
-    def __init__(self, client: Redis, reader: SqlReader) -> None:
+    def __init__(self, client: Redis, reader: SqlReader, look_seconds: float) -> None:
+        self._look_s = look_seconds
         self.late_ms: list[float] = []
         self._client = client
         self._reader = reader
@@ -64,7 +68,7 @@ class Lateness:
             if chosen:
                 self._note(await self._newest(chosen))
             await self._settle()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_s)
 
     async def carried(self) -> None:
         """Return when SQL has everything that is in Redis now."""
@@ -74,7 +78,7 @@ class Lateness:
                 cursors = await self._reader.cursors(range(PARTITIONS))
                 if all(place_of(cursors[at]) >= newest for at, newest in goal.items()):
                     return
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(self._look_s)
 
     def quantile_ms(self, part: float) -> float:
         """Return how late so large a part of the entries was at most."""
@@ -115,12 +119,12 @@ class Lateness:
 
 
 @contextlib.asynccontextmanager
-async def lateness(stage: Stage) -> AsyncIterator[Lateness]:
+async def lateness(stage: Stage, look_seconds: float = LOOK_SECONDS) -> AsyncIterator[Lateness]:
     """Open SQL for the block."""
     engine = make_engine(stage.database_url, EngineOptions())
     database = Database(engine, threads=1, answer_ms=None)
     try:
-        yield Lateness(stage.client, SqlReader(database))
+        yield Lateness(stage.client, SqlReader(database), look_seconds)
     finally:
         await database.close()
 
