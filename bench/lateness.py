@@ -36,7 +36,9 @@ T = TypeVar("T")
 class Lateness:
     """Looks at the streams of a Redis and at SQL."""
 
-    def __init__(self, client: Redis, reader: SqlReader, look_seconds: float) -> None:
+    def __init__(
+        self, client: Redis, reader: SqlReader, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._look_s = look_seconds
         self.late_ms: list[float] = []
         self._client = client
