@@ -5,8 +5,8 @@ the same server that parses the same body and answers as many bytes; the naive w
 that await redis-py; a relay that knows nothing and asks Redis for the same script, above which no
 gateway can come on the same cores; and Redis asked for the same script over as many connections,
 one call at a time, by our load and by ``redis-benchmark`` where that is installed. Then the open
-loop: all at 1,000 a second, and each at half of what it reaches under that load, which takes more
-of the cores than that of the closed loops, with the hello at the same rate.
+loop: all at 1,000 a second, and each at half of what it reaches under the load of the open loop,
+with the hello at the same rate.
 
 A balance is held by the entity that is asked for. The load shares the cores with what it measures.
 """

@@ -12,8 +12,8 @@ _CALM_RATE = 2_500
 """Entries a second up to which a read waits no longer than it has to."""
 
 _LONGEST = 5
-"""How many times as long it waits at most: SQL is no later by that than batches one after the other
-made it, which took as long."""
+"""How many times as long it waits at most. Flat out SQL is later by that: 150 ms at the median,
+where batches one after another made it 94. Eight times took as much processor time."""
 
 
 class Lingering:

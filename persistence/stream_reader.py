@@ -89,7 +89,7 @@ class StreamReader:
             more = {at: more[at] for at in more.keys() - chosen.keys()}
             for at, given in piece.items():
                 received += given
-                read_bytes += sum([len(one[2] or b"") for one in given])
+                read_bytes += sum([len(one.payload or b"") for one in given])
                 if len(given) >= count:
                     more[at] = given[-1].stream_id
             is_small = 0 < read_bytes <= _SMALL_BYTES * len(received)

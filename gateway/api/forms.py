@@ -24,12 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 def form_of(answer: msgspec.Struct) -> bytes:
     """Return the form of an answer."""
-    return opened(_encode(answer))
-
-
-def opened(text: bytes) -> bytes:
-    """Return the form of a text with holes."""
-    return text.replace(b"%", b"%%").replace(HOLE, b"%b")
+    return _encode(answer).replace(b"%", b"%%").replace(HOLE, b"%b")
 
 
 class Scope(NamedTuple):

@@ -17,7 +17,7 @@ from gateway.api.idling import Idling
 class Gathering(Idling):
     """Uvicorn's protocol on a transport that gathers."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a narrower one
         """Take a connection."""
         super().connection_made(cast("Any", _Gathered(transport, self.loop)))
 

@@ -75,6 +75,13 @@ class Lone(NamedTuple):
     ends: bytes = b""
 
 
+class Answer(NamedTuple):
+    """JSON, and the row that is all it shows, if there is such a row."""
+
+    body: bytes
+    lone: Lone | None = None
+
+
 class Pieces:
     """Forms for one feature."""
 
@@ -105,13 +112,15 @@ class Pieces:
             return format_units(units, self.precision).encode()
         return b"%d" % whole
 
-    def checked(self, scope: Scope, reply: Sequence[bytes], now_ms: int) -> bytes | None:
+    def checked(self, scope: Scope, reply: Sequence[bytes], now_ms: int) -> Answer | None:
         """Return the answer to a check that was carried out; None when it is not plain.
 
         ``reply`` has the texts of a ``gateway.scripts.CheckReply``, here and below.
         """
-        balance = self.balance(reply[4], now_ms, entity_level=bool(scope.entity))
-        return None if balance is None else self.check_answer(scope, reply, balance)
+        balance = self._balance_of(reply[4], now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        return Answer(self.check_answer(scope, reply, balance.body), balance.lone)
 
     def check_answer(self, scope: Scope, reply: Sequence[bytes], balance: bytes) -> bytes:
         """Return the answer to a check that shows a balance."""
@@ -121,10 +130,13 @@ class Pieces:
 
     def tracked(
         self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
-    ) -> bytes | None:
+    ) -> Answer | None:
         """Return the answer to a track of so many units; None when it is not plain."""
-        balance = self.balance(reply[2], now_ms, entity_level=bool(scope.entity))
-        return None if balance is None else self.track_answer(scope, units, reply, balance)
+        balance = self._balance_of(reply[2], now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        body = self.track_answer(scope, units, reply, balance.body)
+        return None if body is None else Answer(body, balance.lone)
 
     def track_answer(
         self, scope: Scope, units: int, reply: Sequence[bytes], balance: bytes
@@ -145,18 +157,22 @@ class Pieces:
             deductions.append(source.deduction % more)
         return track_answer(scope, used, balance, b",".join(deductions))
 
-    def balance(self, described: bytes, now_ms: int, *, entity_level: bool) -> bytes | None:
+    def _balance_of(self, described: bytes, now_ms: int, *, entity_level: bool) -> Answer | None:
         """Return the balance a description shows; None where it is not plain, or none is there."""
         texts = described.split(b"\x04")
-        both = self._own_and_shared(texts, entity_level=entity_level)
-        if both is None:
+        _, text, live, held, counts, own_text, own_live, slots, *rest = texts
+        rules, extras, own_rules, own_extras, rolled = rest
+        # The holds of all, and what rolled over of entities, the customer's level alone shows.
+        if rules or (own_rules or own_extras if entity_level else extras or is_any_rolled(rolled)):
             return None
-        lone = _lone(texts, *both, entity_level=entity_level)
+        own = self._rows(own_text) if own_text else _NO_ROWS
+        rows = self._rows(text) if text else _NO_ROWS
+        if own is None or rows is None:
+            return None
+        lone = _lone(texts, own, rows, entity_level=entity_level)
         if lone is not None:
-            rows = lone.rows
-            return rows.written(self.left_and_used(rows.sources[0].grant, lone.used), lone.due)
-        own, rows = both
-        _, text, live, held, counts, own_text, own_live, slots, *_ = texts
+            told = self.left_and_used(lone.rows.sources[0].grant, lone.used)
+            return Answer(lone.rows.written(told, lone.due), lone)
         is_special = own.is_special or rows.is_special
         if entity_level:
             shown = singles(own.sources, own_live) if own_text else []
@@ -176,24 +192,7 @@ class Pieces:
             return None
         if together is None or not (shown or together.rows):
             return None
-        return self._written(shown, together, is_special=is_special)
-
-    def lone(self, texts: list[bytes], *, entity_level: bool) -> Lone | None:
-        """Return the row that is everything a plain description shows, if there is such a row."""
-        both = self._own_and_shared(texts, entity_level=entity_level)
-        return _lone(texts, *both, entity_level=entity_level) if both else None
-
-    def _own_and_shared(
-        self, texts: list[bytes], *, entity_level: bool
-    ) -> tuple[Rows, Rows] | None:
-        """Return the rows of a description; None where it is not plain."""
-        _, text, _, _, _, own_text, _, _, rules, extras, own_rules, own_extras, rolled = texts
-        # The holds of all, and what rolled over of entities, the customer's level alone shows.
-        if rules or (own_rules or own_extras if entity_level else extras or is_any_rolled(rolled)):
-            return None
-        own = self._rows(own_text) if own_text else _NO_ROWS
-        rows = self._rows(text) if text else _NO_ROWS
-        return None if own is None or rows is None else (own, rows)
+        return Answer(self._written(shown, together, is_special=is_special))
 
     def left_and_used(self, grant: int, used: bytes) -> tuple[bytes, bytes]:
         """Return what is left of a grant, and what was used of it, as numbers of an answer; the

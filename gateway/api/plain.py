@@ -194,12 +194,12 @@ class PlainCalls:
 
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         asking, use, now_ms, request_id, began = told
-        if use.repeat is not None and (body := repeated(use.repeat, reply)) is not None:
-            self._scripts.heard()
-            asking.note(200, began)
-            return caller.take(request_id, body)
         try:
-            answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
+            answer: bytes | Reply | None = repeated(use.repeat, reply) if use.repeat else None
+            if answer is not None:
+                self._scripts.heard()
+            else:
+                answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
             log.exception("request %s: %s failed", request_id.decode(), asking.name)
@@ -228,15 +228,15 @@ class PlainCalls:
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
         told = reply.split(b"\x01")
-        body = use.pieces.checked(use.scope, told, now_ms)
-        if body is None:
-            body = self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
-        elif told[1] == b"1":
-            use.repeat = repeat_of_check(use.pieces, use.scope, told)
+        answer = use.pieces.checked(use.scope, told, now_ms)
         if told[1] != b"1":
             env, customer_id, _, feature, _ = use.plain
             self._engine.denials.count(env, customer_id, feature.id, "check")
-        return body
+        elif answer is not None and answer.lone is not None:
+            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
+        if answer is not None:
+            return answer.body
+        return self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
 
     def _failed_check(self, plain: PlainUse, fault: Exception) -> Reply | None:
         error = self._scripts.outcome(fault, changes=False)
@@ -257,12 +257,12 @@ class PlainCalls:
         if isinstance(reply, int):
             return None
         told, units = reply.split(b"\x01"), use.plain.units
-        body = use.pieces.tracked(use.scope, units, told, now_ms)
-        if body is None:
-            body = self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
-        else:
-            use.repeat = repeat_of_track(use.pieces, use.scope, units, told)
-        return body
+        answer = use.pieces.tracked(use.scope, units, told, now_ms)
+        if answer is None:
+            return self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
+        if answer.lone is not None:
+            use.repeat = repeat_of_track(use.pieces, use.scope, units, told, answer.lone)
+        return answer.body
 
 
 class _Waiting:

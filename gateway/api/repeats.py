@@ -57,27 +57,21 @@ def repeated(repeat: Repeat, reply: object) -> bytes | None:
     return None
 
 
-def repeat_of_check(pieces: Pieces, scope: Scope, reply: Sequence[bytes]) -> Repeat | None:
-    """Return what the answer to a check has in common with later ones, if it can have anything.
+def repeat_of_check(pieces: Pieces, scope: Scope, reply: Sequence[bytes], lone: Lone) -> Repeat:
+    """Return what the answer to a check has in common with later ones, where a row is all it shows.
 
     ``reply`` has the texts of a reply that ``Pieces.checked`` answers, below those of a track.
     """
-    texts = reply[_CHECK_DESCRIPTION].split(_SEPARATOR)
-    lone = pieces.lone(texts, entity_level=bool(scope.entity))
-    if lone is None:
-        return None
     answer = pieces.check_answer(scope, reply, _open(lone))
     return _repeat(pieces, reply, _CHECK_DESCRIPTION, lone, answer)
 
 
 def repeat_of_track(
-    pieces: Pieces, scope: Scope, units: int, reply: Sequence[bytes]
+    pieces: Pieces, scope: Scope, units: int, reply: Sequence[bytes], lone: Lone
 ) -> Repeat | None:
-    """Return the same of a track of so many units."""
-    texts = reply[_TRACK_DESCRIPTION].split(_SEPARATOR)
-    lone = pieces.lone(texts, entity_level=bool(scope.entity))
-    answer = lone and pieces.track_answer(scope, units, reply, _open(lone))
-    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if lone and answer else None
+    """Return the same of a track of so many units; None when a row that gave is not plain."""
+    answer = pieces.track_answer(scope, units, reply, _open(lone))
+    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if answer else None
 
 
 def _open(lone: Lone) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.forms import Scope
-from gateway.api.pieces import Pieces
+from gateway.api.pieces import Answer, Pieces
 from gateway.api.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.engine.subject import Subject
 from gateway.engine.verdicts import Asked, checked, tracked
@@ -100,12 +100,16 @@ def seen(draw: st.DrawFn, row: st.SearchStrategy[Row], *, entity_level: bool) ->
     return [text.encode() for text in texts]
 
 
+def body_of(answer: Answer | None) -> bytes | None:
+    return answer and answer.body
+
+
 def both_checks(
     text: list[bytes], precision: int, units: int, *, allowed: bool, entity_level: bool
 ) -> tuple[bytes | None, bytes]:
     reply = b"1\x01%d\x011\x01%d\x01%b\x01" % (allowed, units, b"\x04".join(text))
     told = reply.split(b"\x01")
-    written = Pieces("calls", precision).checked(scope_of(entity_level), told, NOW_MS)
+    written = body_of(Pieces("calls", precision).checked(scope_of(entity_level), told, NOW_MS))
     asked = Asked([feature_of(precision)], Part("calls", units))
     full = checked(subject_of(entity_level), asked, check_reply(reply), NOW_MS)
     return written, _encode(full)
@@ -117,7 +121,8 @@ def both_tracks(
     moved = b"\x03".join(b"%b\x04%b\x04%d\x04%d" % tuple(move) for move in moves)
     reply = b"1\x01%d\x01%b\x01%b" % (units, b"\x04".join(text), moved)
     told = reply.split(b"\x01")
-    written = Pieces("calls", precision).tracked(scope_of(entity_level), units, told, NOW_MS)
+    pieces = Pieces("calls", precision)
+    written = body_of(pieces.tracked(scope_of(entity_level), units, told, NOW_MS))
     asked = Asked([feature_of(precision)], Part("calls", units))
     subject = subject_of(entity_level)
     use = Use(subject.entity_id, [asked.part], NOW_MS)
@@ -200,14 +205,17 @@ def both_repeats(
 ) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Answer a check and a track after a first one: what is filled in, and what would be made."""
     check, track = replies_of(first, units)
+    answer = pieces.checked(scope, check, NOW_MS)
+    lone = answer and answer.lone
     repeats = (
-        repeat_of_check(pieces, scope, check),
-        repeat_of_track(pieces, scope, units, track),
+        lone and repeat_of_check(pieces, scope, check, lone),
+        lone and repeat_of_track(pieces, scope, units, track, lone),
     )
     check, track = replies_of(then, units)
     made = pieces.checked(scope, check, NOW_MS), pieces.tracked(scope, units, track, NOW_MS)
     for repeat, reply, answer in zip(repeats, (check, track), made, strict=True):
-        yield repeat and repeated(repeat, b"\x01".join(reply)), answer
+        told = repeated(repeat, b"\x01".join(reply)) if repeat else None
+        yield told, body_of(answer)
 
 
 @given(data=st.data(), precision=st.integers(0, 9), units=amounts)
