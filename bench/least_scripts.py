@@ -22,7 +22,7 @@ end
 local function append(KEYS, ARGV, read, entity, period, used, live)
   local seq = string.format('%d', tonumber(read[2]) + 1)
   redis.call('HSET', KEYS[1], 'seq', seq, 'counter', read[3], 'v:' .. ARGV[13], live)
-  redis.call('XADD', KEYS[6], '*', 'e', string.format(
+  redis.call('XADD', KEYS[5], '*', 'e', string.format(
     'track\t%s\t%s\t%s\t%s\t%s\nE\t%s\t%s\t%s\t%s\t%s\t%s\t%s\nD\t%s\t%s\t%s\t%s\t%s\t%s\t%s',
     ARGV[1], read[1], seq, ARGV[3], ARGV[2],
     ARGV[13], ARGV[6], entity, ARGV[14], ARGV[14], ARGV[7], ARGV[8],

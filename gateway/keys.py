@@ -19,8 +19,9 @@ tg:{pNN}:E:entities:C   hash    all of the entities: ``e:entity`` band, number, 
                                 the entity holds itself; ``v:F<tab>entity`` their live numbers;
                                 ``l:F<tab>entity``, ``x:F<tab>entity`` rules and counts of its own,
                                 ``l:<tab>entity`` the features it ever had rules of
-tg:{pNN}:E:order:C      zset    entity ids in creation order, one band of scores per entity feature
-tg:{pNN}:E:marks:C      zset    entities that differ from full, one band per row period and class
+tg:{pNN}:E:index:C      hash    the entities by number, and the sets of numbers a walk looks at: all
+                                of an entity feature, those that differ from full, of each period
+                                (gateway/entity_index.py)
 tg:{pNN}:E:due:C        zset    ``F<tab>entity`` by when its entity-held rows next reset or expire
 tg:{pNN}:outbox         stream  every change of the partition, drained by ``persistence.writer``
 tg:{pNN}:locks          hash    receipts of the locks of the partition: ``E<tab>lock id``
@@ -71,8 +72,7 @@ class CustomerKeys(NamedTuple):
 
     customer: Key
     entities: Key
-    order: Key
-    marks: Key
+    entity_index: Key
     due: Key
     outbox: Key
     locks: Key
@@ -86,7 +86,7 @@ class CustomerKeys(NamedTuple):
     @property
     def own(self) -> tuple[Key, ...]:
         """The keys of a script that knows nothing of locks."""
-        return self[:6]
+        return self[:5]
 
 
 def partition_of(env: str, customer_id: str, partitions: int) -> int:
@@ -160,8 +160,7 @@ def customer_keys(env: str, customer_id: str, partitions: int) -> CustomerKeys:
     return CustomerKeys(
         customer=Key(f"{base}:customer:{customer_id}"),
         entities=Key(f"{base}:entities:{customer_id}"),
-        order=Key(f"{base}:order:{customer_id}"),
-        marks=Key(f"{base}:marks:{customer_id}"),
+        entity_index=Key(f"{base}:index:{customer_id}"),
         due=Key(f"{base}:due:{customer_id}"),
         outbox=outbox_key(partition),
         locks=locks_key(partition),

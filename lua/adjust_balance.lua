@@ -4,10 +4,9 @@ used. Both or nothing, if no row of the customer has changed since the caller de
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -38,7 +37,7 @@ written for any of these)
 --@include append_entry
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
 }
 local entity, feature, claim, target, now = ARGV[5], ARGV[6], ARGV[8], ARGV[9], tonumber(ARGV[3])
 local edits = {}

@@ -5,7 +5,7 @@ Live numbers of rows that stay are untouched, so uses in flight are not lost.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] marks     sorted set
+KEYS[3] index     hash
 KEYS[4] due       sorted set
 KEYS[5] outbox    stream
 
@@ -34,7 +34,7 @@ written for any of these)
 --@include store_rules
 --@include append_entry
 
-local keys = { customer = KEYS[1], entities = KEYS[2], marks = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
+local keys = { customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
 local entity, own_end = ARGV[5], 12 + 4 * tonumber(ARGV[11])
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
 if not known[1] then return { 2 } end

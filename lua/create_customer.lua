@@ -4,7 +4,7 @@ customer that SQL does not know yet: the caller's reading of SQL would be older 
 lost its seal, which was emptied and is compared with SQL first.
 
 KEYS[1] customer  hash
-KEYS[2] marks     sorted set
+KEYS[2] index     hash
 KEYS[3] outbox    stream
 KEYS[4] seal      string
 
@@ -27,7 +27,7 @@ Returns {status}: 1 done, 6 exists already, 8 wait for the writer, 15 the seal i
 --@include store_rules
 --@include append_entry
 
-local keys = { customer = KEYS[1], marks = KEYS[2], outbox = KEYS[3] }
+local keys = { customer = KEYS[1], index = KEYS[2], outbox = KEYS[3] }
 local head, now = ARGV[1], ARGV[3]
 if redis.call('EXISTS', keys.customer) == 1 then return { 6 } end
 if ARGV[5] ~= '' and redis.call('GET', KEYS[4]) ~= ARGV[5] then return { 15 } end

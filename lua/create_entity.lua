@@ -4,10 +4,9 @@ full slot by that alone. Never refused for lack of balance (hot-path section 4.1
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -27,11 +26,12 @@ Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle
 --@include decide
 --@include commit_plan
 --@include append_entry
---@include score_base
+--@include mark
+--@include name_number
 --@include store_rules
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
 }
 local now, entity, feature, unit = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local state = read_feature(keys, feature, '', tonumber(now))
@@ -63,7 +63,8 @@ if band == '0' then
   band = state.counter
 end
 redis.call('HSET', keys.entities, 'e:' .. entity, string.format('%d\t%d\t%s\t%s', band, number, feature, ARGV[6]))
-redis.call('ZADD', keys.order, string.format('%d', score_base(tonumber(band), 0) + number), entity)
+mark(keys.index, band, 0, number, false, true)
+name_number(keys.index, number, entity)
 redis.call('HSET', keys.customer, 'entities', string.format('%d', number),
   'n:' .. feature, string.format('%d %d', band, count + 1))
 redis.call('HINCRBY', keys.customer, 'rev', 1)

@@ -4,10 +4,9 @@ plans gave to pooled rows of the customer leaves these, if nothing has changed s
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -27,6 +26,8 @@ customer, or what the entity gives, has changed: decide again
 --@include commit_plan
 --@include append_entry
 --@include list_features
+--@include mark
+--@include name_number
 --@include own_totals
 --@include place_rows
 --@include store_rules
@@ -34,7 +35,7 @@ customer, or what the entity gives, has changed: decide again
 --@include sum_fields
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
 }
 local now, entity, unit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('EXISTS', keys.customer) == 0 then return { 2 } end
@@ -45,7 +46,7 @@ if ARGV[6] ~= '' then
 elseif string.find(known, '"pooled":[', 1, true) then
   return { 7 }
 end
-local feature = string.match(known, '^%d+\t%d+\t([^\t]*)\t')
+local band, number, feature = string.match(known, '^(%d+)\t(%d+)\t([^\t]*)\t')
 local seats = read_feature(keys, feature, '', tonumber(now))
 if seats.due then return { 5 } end
 
@@ -71,8 +72,9 @@ for _, name in ipairs(list_features(keys.customer, redis.call('HGET', keys.entit
   counter = state.counter
 end
 redis.call('HDEL', keys.entities, 'e:' .. entity, 'l:\t' .. entity)
-redis.call('ZREM', keys.order, entity)
-local band, count = string.match(redis.call('HGET', keys.customer, 'n:' .. feature), '^(%d+) (%d+)$')
+mark(keys.index, band, 0, number, true, false)
+name_number(keys.index, number, nil)
+local count = string.match(redis.call('HGET', keys.customer, 'n:' .. feature), ' (%d+)$')
 redis.call('HSET', keys.customer, 'n:' .. feature, string.format('%d %d', band, count - 1))
 
 local state = read_feature(keys, feature, '', tonumber(now))

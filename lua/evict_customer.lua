@@ -4,12 +4,11 @@ the outbox hears nothing. Locks stay in force: only receipts that are named go w
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
-KEYS[7] locks     hash
-KEYS[8] holds     sorted set
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
+KEYS[6] locks     hash
+KEYS[7] holds     sorted set
 
 ARGV[1] head         env, tab, customer id
 ARGV[2] cursor       last stream id SQL had applied when it was read; only looked at without a seq
@@ -26,13 +25,13 @@ local known = redis.call('HMGET', KEYS[1], 'id', 'seq')
 if redis.call('EXISTS', KEYS[1]) == 0 then return { 2 } end
 if ARGV[4] ~= '' then
   if known[1] ~= ARGV[3] or known[2] ~= ARGV[4] then return { 7 } end
-elseif newer_entry(KEYS[6], ARGV[2], ARGV[1], 1000) then
+elseif newer_entry(KEYS[5], ARGV[2], ARGV[1], 1000) then
   return { 8 }
 end
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 local env = string.match(ARGV[1], '^[^\t]*')
 for at = 5, #ARGV do
-  redis.call('HDEL', KEYS[7], env .. '\t' .. ARGV[at])
-  redis.call('ZREM', KEYS[8], ARGV[1] .. '\t' .. ARGV[at])
+  redis.call('HDEL', KEYS[6], env .. '\t' .. ARGV[at])
+  redis.call('ZREM', KEYS[7], ARGV[1] .. '\t' .. ARGV[at])
 end
 return { 1 }

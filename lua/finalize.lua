@@ -6,12 +6,11 @@ by the rule of track with overage_behavior cap.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
-KEYS[7] locks     hash
-KEYS[8] holds     sorted set
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
+KEYS[6] locks     hash
+KEYS[7] holds     sorted set
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -41,8 +40,8 @@ says how it ended before ('confirm<tab>units'), empty when this call ended it or
 --@include note_alerts
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
-  locks = KEYS[7], holds = KEYS[8],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  locks = KEYS[6], holds = KEYS[7],
 }
 local head, now, lock_id, action = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local field, member = string.match(head, '^[^\t]*') .. '\t' .. lock_id, head .. '\t' .. lock_id

@@ -5,10 +5,9 @@ was of it.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -22,7 +21,7 @@ Returns {status}: 1 done, 2 customer missing, 7 the customer has changed: read a
 --@include append_entry
 --@include newer_entry
 
-local keys = { customer = KEYS[1], outbox = KEYS[6] }
+local keys = { customer = KEYS[1], outbox = KEYS[5] }
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
 if not known[1] then
   if newer_entry(keys.outbox, ARGV[4], ARGV[1], 1000) then return { 8 } end
@@ -31,5 +30,5 @@ end
 if known[4] ~= ARGV[5] then return { 7 } end
 append_entry(keys, 'customer', ARGV[1], known[1], tonumber(known[2]) + 1, tonumber(known[3]), ARGV[3], ARGV[2],
   { 'C\t' .. ARGV[6] }, {})
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 return { 1 }

@@ -5,45 +5,44 @@ partition that has lost its seal was emptied: it is compared with SQL before any
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
-KEYS[7] locks     hash
-KEYS[8] holds     sorted set
-KEYS[9] seal      string
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
+KEYS[6] locks     hash
+KEYS[7] holds     sorted set
+KEYS[8] seal      string
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] cursor      last stream id SQL had applied when the customer was read
 ARGV[3] seal        what the seal has to be, empty when it is not looked at
-ARGV[4...10] counts  values that follow for KEYS[1] to KEYS[5], KEYS[7] and KEYS[8], two for each field or member
-ARGV[11...] values  field, value for hashes; score, member for sorted sets
+ARGV[4...9] counts  values that follow for KEYS[1] to KEYS[4], KEYS[6] and KEYS[7], two for each field or member
+ARGV[10...] values  field, value for hashes; score, member for sorted sets
 
 Returns {status}: 1 done, 6 exists already, 8 wait for the writer, 15 the seal is broken
 ]]
 --@include newer_entry
 
-local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
+local keys = { KEYS[1], KEYS[2], KEYS[3], KEYS[4] }
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 6 } end
-if ARGV[3] ~= '' and redis.call('GET', KEYS[9]) ~= ARGV[3] then return { 15 } end
-if newer_entry(KEYS[6], ARGV[2], ARGV[1], 1000) then return { 8 } end
-local counts = { ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] }
-local at, chunk = 11, 1000
+if ARGV[3] ~= '' and redis.call('GET', KEYS[8]) ~= ARGV[3] then return { 15 } end
+if newer_entry(KEYS[5], ARGV[2], ARGV[1], 1000) then return { 8 } end
+local counts = { ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] }
+local at, chunk = 10, 1000
 for slot, key in ipairs(keys) do
   redis.call('UNLINK', key)
   local last = at + tonumber(counts[slot]) - 1
   while at <= last do -- in chunks: a call takes no more arguments than the Lua stack holds
     local stop = math.min(last, at + chunk - 1)
-    redis.call(slot <= 2 and 'HSET' or 'ZADD', key, unpack(ARGV, at, stop))
+    redis.call(slot <= 3 and 'HSET' or 'ZADD', key, unpack(ARGV, at, stop))
     at = stop + 1
   end
 end
-for _ = 1, tonumber(counts[6]), 2 do
-  redis.call('HSETNX', KEYS[7], ARGV[at], ARGV[at + 1])
+for _ = 1, tonumber(counts[5]), 2 do
+  redis.call('HSETNX', KEYS[6], ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-for _ = 1, tonumber(counts[7]), 2 do
-  redis.call('ZADD', KEYS[8], 'NX', ARGV[at], ARGV[at + 1])
+for _ = 1, tonumber(counts[6]), 2 do
+  redis.call('ZADD', KEYS[7], 'NX', ARGV[at], ARGV[at + 1])
   at = at + 2
 end
 return { 1 }

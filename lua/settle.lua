@@ -5,10 +5,9 @@ first.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -30,7 +29,7 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 --@include own_totals
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
 }
 local now, limit = ARGV[3], tonumber(ARGV[4])
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')

@@ -5,13 +5,12 @@ entry are one step.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
-KEYS[3] order     sorted set
-KEYS[4] marks     sorted set
-KEYS[5] due       sorted set
-KEYS[6] outbox    stream
-KEYS[7] locks     hash, only when ARGV[10] asks for a hold or KEYS[9] is given
-KEYS[8] holds     sorted set, likewise
-KEYS[9] reply     string, only when ARGV[11] has a fingerprint
+KEYS[3] index     hash
+KEYS[4] due       sorted set
+KEYS[5] outbox    stream
+KEYS[6] locks     hash, only when ARGV[10] asks for a hold or KEYS[8] is given
+KEYS[7] holds     sorted set, likewise
+KEYS[8] reply     string, only when ARGV[11] has a fingerprint
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
@@ -61,7 +60,7 @@ local head, request_id, now, entity, mode, properties = ARGV[1], ARGV[2], ARGV[3
 local dry, fingerprint = ARGV[9] == '1', ARGV[11]
 local lock_id, expires = string.match(ARGV[10], '^(.*)\t(%d+)$')
 if fingerprint ~= '' then
-  local kept = redis.call('GET', KEYS[9])
+  local kept = redis.call('GET', KEYS[8])
   if kept then
     if string.sub(kept, 1, #fingerprint + 1) ~= fingerprint .. '\n' then return 14 end
     return '13' .. string.sub(kept, #fingerprint + 3)
@@ -78,19 +77,19 @@ if feature and amount > 0 and not dry and not lock_id then
     local seq = string.format('%d', read[2] + 1)
     used, total, live, slot, sums = spend_plain(KEYS[1], KEYS[2], seq, feature, entity, amount,
       kind, live, slot, sums, period, used, total, before, rest)
-    redis.call('XADD', KEYS[6], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
+    redis.call('XADD', KEYS[5], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
       .. request_id .. '\nE\t' .. feature .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t'
       .. ARGV[7] .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t' .. (kind == 'c' and '' or entity)
       .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total) -- not piece by piece: each text costs
-    return keep_reply(KEYS[9], fingerprint, '1\1' .. text .. '\1'
+    return keep_reply(KEYS[8], fingerprint, '1\1' .. text .. '\1'
       .. describe_plain(feature, kind, row, live, slot, sums, read, held)
       .. '\1' .. feature .. '\4' .. row .. '\4' .. text .. '\4' .. due, ARGV[12])
   end
 end
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], order = KEYS[3], marks = KEYS[4], due = KEYS[5], outbox = KEYS[6],
-  locks = KEYS[7], holds = KEYS[8],
+  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  locks = KEYS[6], holds = KEYS[7],
 }
 local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment, read, held)
 if not parts then return obstacle end
@@ -147,4 +146,4 @@ for _, part in ipairs(parts) do
 end
 leave_answers(reply, parts)
 append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
-return keep_reply(KEYS[9], fingerprint, pack_reply(reply), ARGV[12])
+return keep_reply(KEYS[8], fingerprint, pack_reply(reply), ARGV[12])

@@ -14,14 +14,13 @@ from typing import NamedTuple
 
 from gateway.audit.records import Drift, Kind
 from gateway.engine.images import restore_groups
+from gateway.entity_index import Set, decode_index
 from gateway.lifecycle.rules import decode_extras
 from gateway.ports import CustomerImage
 from gateway.rows import Kind as RowKind
 from gateway.rows import Live, Row, decode_live, decode_rows, encode_row
 from gateway.scripts.residents import Dump
 
-_CLASSES = 8
-_NUMBERS = 2**24
 _SUM_ROWS = 4
 """Which number of the sums over entity-held rows counts them."""
 
@@ -91,17 +90,14 @@ def _differences(image: CustomerImage, sql: Facts, redis: Facts) -> list[Drift]:
 
 def _as_restored(image: CustomerImage) -> Dump:
     groups = [list(zip(group[::2], group[1::2], strict=True)) for group in restore_groups(image)]
-    customer, holdings, receipts = (
-        {str(name): str(text) for name, text in groups[at]} for at in (0, 1, 5)
+    customer, holdings, index, receipts = (
+        {str(name): str(text) for name, text in groups[at]} for at in (0, 1, 2, 4)
     )
-    order, marks, due, holds = (
-        {str(member): int(score) for score, member in groups[at]} for at in (2, 3, 4, 6)
-    )
+    due, holds = ({str(member): int(score) for score, member in groups[at]} for at in (3, 5))
     return Dump(
         customer,
         holdings,
-        order,
-        marks,
+        index,
         due,
         {name.split("\t", 1)[1]: text for name, text in receipts.items()},
         {member.split("\t", 2)[2]: score for member, score in holds.items()},
@@ -206,25 +202,25 @@ def _entities(dump: Dump) -> _Found:
 
 
 def _order(dump: Dump) -> _Found:
-    for entity, score in dump.order.items():
-        band, number = divmod(score, _CLASSES * _NUMBERS)
-        known = dump.holdings.get(f"e:{entity}", "").split("\t", 1)[0]
-        placed = str(number) if known == str(band) else f"{number} of another band"
+    index = decode_index(dump.entity_index)
+    for number, entity in index.names.items():
+        band = dump.holdings.get(f"e:{entity}", "0").split("\t", 1)[0]
+        known = number in index.members[Set(int(band), 0)]
+        placed = str(number) if known else f"{number} of another band"
         yield Place("", "", entity, "place in creation order"), placed
 
 
 def _marks(dump: Dump) -> _Found:
     bands = {str(live.period): (feature, row.id) for feature, _, row, live in _all_rows(dump)}
+    names = {"h": "held", "o": "rolled over", "n": "entities"}
     for field, text in dump.customer.items():
-        if field.startswith(("h:", "o:")):
-            name = "held" if field[0] == "h" else "rolled over"
-            bands[text.split(" ", 1)[0]] = (field[2:], name)
-    for member, score in dump.marks.items():
-        place, _, entity = member.partition("\t")
-        band, _, number = place.partition(":")
-        feature, name = bands.get(band, ("", f"band {band}"))
-        expected = (int(band) * _CLASSES + int(number)) * _NUMBERS
-        yield Place(feature, name, entity, f"mark {number}"), score - expected
+        if field[:2] in {"h:", "o:", "n:"}:
+            bands[text.split(" ", 1)[0]] = (field[2:], names[field[0]])
+    index = decode_index(dump.entity_index)
+    for (band, place), numbers in index.members.items():
+        feature, name = bands.get(str(band), ("", f"band {band}"))
+        for number in numbers:
+            yield Place(feature, name, index.names.get(number, ""), f"mark {place}"), number
 
 
 def _extras(dump: Dump, now_ms: int) -> _Found:

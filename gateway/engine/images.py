@@ -2,7 +2,7 @@
 those of ``gateway.keys`` and of the headers of ``lua/include``.
 
 Everything derived is derived anew: the sums over slots and over rows held by entities, the creation
-order, the marks of entities that differ from full, the times they are due, what open locks hold,
+order, the sets of entities that differ from full, the times they are due, what open locks hold,
 and which rows were named by a caller.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from gateway.entity_index import EntityIndex, Set
 from gateway.ids import ROW_PREFIX
 from gateway.rows import Kind, Live, Row, decode_row, encode_live, encode_row
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.ports import CustomerImage, EntityImage, RowImage
-
-_CLASSES = 8
-_NUMBERS = 2**24
 
 Values = list[str | int]
 
@@ -30,17 +28,12 @@ def restore_groups(
     rules: Mapping[str, str] | None = None,
     entity_rules: Mapping[tuple[str, str], str] | None = None,
 ) -> list[Values]:
-    """Return the values of the customer, entities, order, marks, due, locks and holds keys, in this
-    order. Rules of spending are by feature, those of an entity by feature and entity.
+    """Return the values of the customer, entities, index, due, locks and holds keys, in this order.
+    Rules of spending are by feature, those of an entity by feature and entity.
     """
     restoration = _Restoration(image)
     restoration.place_rules(rules or {}, entity_rules or {})
     return restoration.groups()
-
-
-def score(band: int, place: int, number: int) -> int:
-    """Return the score of an entity, as ``score_base`` in Lua counts it."""
-    return (band * _CLASSES + place) * _NUMBERS + number
 
 
 class _Restoration:
@@ -50,7 +43,7 @@ class _Restoration:
         self.entities = {entity.entity_id: entity for entity in image.entities}
         self.customer: Values = []
         self.holdings: Values = []
-        self.marks: Values = []
+        self.index = EntityIndex()
         self.due: Values = []
 
     def groups(self) -> list[Values]:
@@ -71,19 +64,20 @@ class _Restoration:
         self._place_extras()
         self._place_names()
 
-        order: Values = []
         for entity in image.entities:
             band = bands[entity.feature_id]
             self.holdings += [
                 f"e:{entity.entity_id}",
                 f"{band}\t{entity.number}\t{entity.feature_id}\t{entity.document}",
             ]
-            order += [score(band, 0, entity.number), entity.entity_id]
+            self.index.names[entity.number] = entity.entity_id
+            self.index.members[Set(band, 0)].add(entity.number)
         subscriptions = f"[{','.join(image.subscriptions)}]"
         self.customer += ["id", image.internal_id, "seq", image.seq, "rev", image.seq]
         self.customer += ["doc", image.document, "subs", subscriptions]
         self.customer += ["entities", image.number_max, "counter", self.counter]
-        return [self.customer, self.holdings, order, self.marks, self.due, *self._locks()]
+        index: Values = [text for pair in self.index.fields().items() for text in pair]
+        return [self.customer, self.holdings, index, self.due, *self._locks()]
 
     def place_rules(
         self, rules: Mapping[str, str], entity_rules: Mapping[tuple[str, str], str]
@@ -224,7 +218,7 @@ class _Restoration:
         return [receipts, holds]
 
     def _mark(self, band: int, place: int, entity: EntityImage) -> None:
-        self.marks += [score(band, place, entity.number), f"{band}:{place}\t{entity.entity_id}"]
+        self.index.members[Set(band, place)].add(entity.number)
 
 
 def _in_order(images: list[RowImage]) -> list[tuple[Row, RowImage]]:

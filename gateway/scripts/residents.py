@@ -41,8 +41,7 @@ class Dump(NamedTuple):
 
     customer: dict[str, str]
     holdings: dict[str, str]
-    order: dict[str, int]
-    marks: dict[str, int]
+    entity_index: dict[str, str]
     due: dict[str, int]
     receipts: dict[str, str]
     holds: dict[str, int]
@@ -91,11 +90,11 @@ class Residents:
         before = await self.place(name)
         if before is None:
             return None
-        hashes = [await self._walk("HSCAN", key, _texts) for key in keys[:2]]
-        order, marks, due = [await self._walk("ZSCAN", key, _scores) for key in keys[2:5]]
+        customer, holdings, index = [await self._walk("HSCAN", key, _texts) for key in keys[:3]]
+        due = await self._walk("ZSCAN", keys.due, _scores)
         receipts, holds = await self._locks(keys, name, lock_ids)
         is_whole = await self.place(name) == before
-        return Dump(hashes[0], hashes[1], order, marks, due, receipts, holds, is_whole)
+        return Dump(customer, holdings, index, due, receipts, holds, is_whole)
 
     async def place(self, name: Name) -> tuple[str, str] | None:
         """Return internal id and seq of a customer, None if it is not there."""

@@ -159,7 +159,7 @@ class Scripts(Server):
         flat = [part for group in rows for part in group]
         return await self._verdict(
             "create_customer",
-            (keys.customer, keys.marks, keys.outbox, keys.seal),
+            (keys.customer, keys.entity_index, keys.outbox, keys.seal),
             (
                 context.head,
                 context.request_id,
@@ -192,7 +192,7 @@ class Scripts(Server):
         flat = [part for group in (*rows, *pooled.rows) for part in group]
         return await self._verdict(
             "apply_plan",
-            (keys.customer, keys.entities, keys.marks, keys.due, keys.outbox),
+            (keys.customer, keys.entities, keys.entity_index, keys.due, keys.outbox),
             (
                 context.head,
                 context.request_id,

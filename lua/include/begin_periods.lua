@@ -1,6 +1,6 @@
 --[[
 Make the resets that reading computed real: each fresh row gets a period of its own, the index of its old period is
-dropped (one removal for each slot that was touched in it), and the outbox says so. Overage that outlives the reset
+dropped (drop_marks), and the outbox says so. Overage that outlives the reset
 (flag k) is the first use of the new period.
 
 begin_periods(keys, state, rows, entity, lines): entity '' for the customer's rows; next_period of a row is the number
@@ -14,7 +14,7 @@ local function begin_periods(keys, state, rows, entity, lines)
       row.period, row.fresh = row.next_period or state.counter, false
       lines[#lines + 1] = string.format('R\t%s\t%s\t%s\t%d\t%d', state.feature, row.id, entity, row.period, row.due)
       if row.kind == 'p' then
-        drop_marks(keys.marks, row.old_period)
+        drop_marks(keys.index, row.old_period)
       elseif row.used ~= 0 then
         lines[#lines + 1] = string.format('D\t%s\t%s\t%s\t%d\t%d\t%d\t%d',
           state.feature, row.id, entity, row.period, row.used, row.used, row.used)

@@ -9,12 +9,13 @@ customer has 'rev period from used over credit first pages', and y:<row>, tab, p
 Returns how many slots were done; fewer than limit: none is left. Raises the counter.
 ]]
 --@include drop_carry
+--@include first_member
+--@include index_set
 --@include move_slot
 --@include parse_pairs
---@include score_base
 local function carry_slots(keys, state, row, limit)
   local place, lines = 'y:' .. row.id, {}
-  local base, rev = score_base(row.old_period, 2), redis.call('HGET', keys.customer, 'rev')
+  local over_grant, rev = index_set(row.old_period, 2), redis.call('HGET', keys.customer, 'rev')
   local known = redis.call('HGET', keys.customer, place)
   if known and string.match(known, '^%d+') ~= rev then
     drop_carry(keys, row.id)
@@ -32,9 +33,8 @@ local function carry_slots(keys, state, row, limit)
     period = tonumber(period), used = tonumber(used), over = tonumber(over), credit = tonumber(credit),
     first = tonumber(first),
   }
-  local members = redis.call('ZRANGEBYSCORE', keys.marks, string.format('%d', base + from),
-    string.format('%d', base + 16777215), 'WITHSCORES', 'LIMIT', 0, limit)
-  if #members == 0 then return 0 end
+  local entity, number = first_member(keys.index, over_grant, nil, from)
+  if not entity then return 0 end
 
   -- A slot's text keeps the periods of these rows: old ones of rows that are due, and prepared ones.
   local to, rows = { feature = state.feature, rows = {} }, state.rows
@@ -45,14 +45,15 @@ local function carry_slots(keys, state, row, limit)
       to.rows[#to.rows + 1] = { kind = 'p', period = tonumber(string.match(prepared, '^%d+ (%d+)')) }
     end
   end
-  for at = 1, #members, 2 do
-    local owner = { id = string.match(members[at], '\t(.*)$'), number = tonumber(members[at + 1]) - base }
-    local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. owner.id))
-    move_slot(keys, to, slot, owner, slots, slots[row.old_period] - row.grant, lines)
-    from = owner.number + 1
+  local done = 0
+  while entity and done < limit do
+    local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. entity))
+    move_slot(keys, to, slot, { id = entity, number = number }, slots, slots[row.old_period] - row.grant, lines)
+    done, from = done + 1, number + 1
+    entity, number = first_member(keys.index, over_grant, nil, from)
   end
   pages = tonumber(pages) + 1
   redis.call('HSET', keys.customer, string.format('%s\t%d', place, pages), table.concat(lines, '\n'), place,
     string.format('%s %s %d %d %d %d %d %d', rev, period, from, slot.used, slot.over, slot.credit, slot.first, pages))
-  return #members / 2
+  return done
 end

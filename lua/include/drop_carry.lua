@@ -16,6 +16,6 @@ local function drop_carry(keys, row_id, kept)
     redis.call('HDEL', keys.customer, field)
   end
   redis.call('HDEL', keys.customer, place)
-  if not kept then drop_marks(keys.marks, tonumber(period)) end
+  if not kept then drop_marks(keys.index, tonumber(period)) end
   return known, pages
 end

@@ -7,19 +7,18 @@ hand_rollovers(keys, state, gone, heir, lines): state of the customer level; hei
 entities hold.
 ]]
 --@include adopt_rollovers
+--@include first_member
+--@include index_set
 --@include own_totals
 --@include parse_rows
---@include score_base
 --@include store_own
 --@include sum_fields
 --@include trim_rollovers
 local function hand_rollovers(keys, state, gone, heir, lines)
   if not state.rolled then return end
-  local base, fields = score_base(state.rolled.band, 3), {}
-  local holders = redis.call('ZRANGEBYSCORE', keys.marks, string.format('%d', base),
-    string.format('%d', base + 16777215), 'WITHSCORES')
-  for at = 1, #holders, 2 do
-    local entity, number = string.match(holders[at], '\t(.*)$'), tonumber(holders[at + 1]) - base
+  local holders, fields = index_set(state.rolled.band, 3), {}
+  local entity, number = first_member(keys.index, holders, nil, 0)
+  while entity do
     local field = state.feature .. '\t' .. entity
     local texts = redis.call('HMGET', keys.entities, 'h:' .. field, 'v:' .. field)
     if string.find(texts[1], string.format('\t%s\t', gone.id), 1, true) then
@@ -38,6 +37,7 @@ local function hand_rollovers(keys, state, gone, heir, lines)
       if static ~= '' then redis.call('HSET', keys.entities, 'h:' .. field, static) end
       store_own(keys, state, entity, number, before, before_rolled, stay)
     end
+    entity, number = first_member(keys.index, holders, nil, number + 1)
   end
   sum_fields(state, fields)
   redis.call('HSET', keys.customer, unpack(fields))

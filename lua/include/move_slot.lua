@@ -30,13 +30,12 @@ local function move_slot(keys, state, row, owner, slots, delta, lines)
   elseif number == row.first then
     row.first = number + 1
   end
-  if grant > 0 then mark(keys.marks, period, 0, entity, number, before >= grant, after >= grant) end
-  mark(keys.marks, period, 1, entity, number, before > 0, after > 0)
-  mark(keys.marks, period, 2, entity, number, before > grant, after > grant)
-  mark(keys.marks, period, 4, entity, number, before < 0, after < 0)
-  if floor and floor > 0 then
-    mark(keys.marks, period, 3, entity, number, before - grant >= floor, after - grant >= floor)
-  end
+  local function note(class, was, is) mark(keys.index, period, class, number, was, is) end
+  if grant > 0 then note(0, before >= grant, after >= grant) end
+  note(1, before > 0, after > 0)
+  note(2, before > grant, after > grant)
+  note(4, before < 0, after < 0)
+  if floor and floor > 0 then note(3, before - grant >= floor, after - grant >= floor) end
   note_move(state, row, entity, delta, after, lines)
   state.changed = true
 end

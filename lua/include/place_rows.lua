@@ -82,7 +82,7 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
       end
       if heir then inherit_slots(keys, state, gone, heir, lines) end
       hand_rollovers(keys, state, gone, next_one, lines)
-      drop_marks(keys.marks, gone.period)
+      drop_marks(keys.index, gone.period)
     end
   end
   state.rows = rows

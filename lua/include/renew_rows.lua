@@ -22,7 +22,7 @@ local function renew_rows(keys, state, rows, entity, lines)
       end
       stay[#stay + 1], texts[#texts + 1] = row, row.line
     elseif not row.made then
-      if row.kind == 'p' then drop_marks(keys.marks, row.old_period or row.period) end
+      if row.kind == 'p' then drop_marks(keys.index, row.old_period or row.period) end
       end_row(keys, state.feature, row, lines)
     end
   end

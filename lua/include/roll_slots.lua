@@ -5,19 +5,19 @@ Make rollovers of what the slots of a per-entity row have left at its reset: eac
 roll_slots(keys, state, row, now_ms, limit, lines): state of the customer level, row as parse_rows left it. The place to
 go on from is field z:<row> of the customer. Returns how many entities were done; fewer than limit: none is left.
 ]]
+--@include first_member
+--@include index_set
 --@include read_feature
 --@include roll_over
 --@include renew_rows
 --@include store_own
---@include score_base
 --@include own_totals
 local function roll_slots(keys, state, row, now, limit, lines)
-  local base, place = score_base(row.band, 0), 'z:' .. row.id
+  if row.roll == '' then return 0 end
+  local all, place, count = index_set(row.band, 0), 'z:' .. row.id, 0
   local from = tonumber(redis.call('HGET', keys.customer, place) or '0')
-  local members = row.roll == '' and {} or redis.call('ZRANGEBYSCORE', keys.order,
-    string.format('%d', base + from), string.format('%d', base + 16777215), 'WITHSCORES', 'LIMIT', 0, limit)
-  for at = 1, #members, 2 do
-    local entity, number = members[at], tonumber(members[at + 1]) - base
+  local entity, number = first_member(keys.index, all, nil, from)
+  while entity and count < limit do
     local of = read_feature(keys, state.feature, entity, 0)
     local born = tonumber(string.match(redis.call('HGET', keys.entities, 'e:' .. entity), '"created_at":(%d+)') or '0')
     local done = born >= row.old_due -- it came with the new period, or an earlier call did it
@@ -45,8 +45,9 @@ local function roll_slots(keys, state, row, now, limit, lines)
       end
       state.counter, state.held, state.rolled = of.counter, of.held, of.rolled
     end
-    from = number + 1
+    count, from = count + 1, number + 1
+    entity, number = first_member(keys.index, all, nil, from)
   end
-  if #members > 0 then redis.call('HSET', keys.customer, place, string.format('%d', from)) end
-  return #members / 2
+  if count > 0 then redis.call('HSET', keys.customer, place, string.format('%d', from)) end
+  return count
 end

@@ -24,7 +24,7 @@ local function store_own(keys, state, entity, number, before, before_rolled, row
       sums[name] = sums[name] + is[name] - was[name]
     end
     for class = 0, 4 do
-      mark(keys.marks, sums.band, class, entity, number, was.classes[class] or false, is.classes[class] or false)
+      mark(keys.index, sums.band, class, number, was.classes[class] or false, is.classes[class] or false)
     end
   end
   add('held', before, after)

@@ -1,6 +1,6 @@
 --[[
 Say what a customer-level decision moves of what entities hold themselves, rollovers or the rest of their rows:
-first-created entity first, its rows in order. Only reads. O(log n) for each entity that gives something, or was left
+first-created entity first, its rows in order. Only reads. O(1) for each entity that gives something, or was left
 with nothing to give by an earlier walk. The sums say that there is enough; should the marks ever disagree with them,
 the rest stays where it is rather than fail half way.
 
@@ -8,7 +8,8 @@ walk_held(keys, state, source) returns a list of moves {holder, row, units}, uni
 rows, before, before_rolled as store_own takes them) stay in holders of the state, their rows with what they will have
 used under planned, so that another walk goes on from there.
 ]]
---@include first_marked
+--@include first_member
+--@include index_set
 --@include own_totals
 --@include parse_rows
 local function walk_held(keys, state, source)
@@ -36,7 +37,7 @@ local function walk_held(keys, state, source)
   local function visit(class, left, sign, room)
     local from = 0
     while left > 0 do
-      local entity, number = first_marked(keys.marks, held.band, class, from)
+      local entity, number = first_member(keys.index, index_set(held.band, class), nil, from)
       if not entity then return left end
       local holder = holder_of(entity, number)
       for _, row in ipairs(holder.rows) do
@@ -56,7 +57,7 @@ local function walk_held(keys, state, source)
   visit(1, -source.take, -1, function(row) return row.planned end)
   local rest = below - source.credit
   if rest ~= 0 then -- the first entity that holds such a row
-    local entity, number = first_marked(keys.marks, held.band, sink and 4 or 3, 0)
+    local entity, number = first_member(keys.index, index_set(held.band, sink and 4 or 3), nil, 0)
     local holder = entity and holder_of(entity, number) or { rows = {} }
     for _, row in ipairs(holder.rows) do
       if rest ~= 0 and row.kind == 'c' and row.rolled == source.row.rolled and row.unlimited == sink then

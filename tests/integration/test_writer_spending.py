@@ -68,7 +68,7 @@ async def test_what_the_writer_carried_is_what_a_lost_customer_gets_back(
     assert writer.state.dead_letters == 0
     image = (await SqlReader(database).load("sandbox", "acme", 1)).customer
     assert image is not None
-    fields, holdings, _, _, _, locks, holds = restore_groups(image)
+    fields, holdings, _, _, locks, holds = restore_groups(image)
     of_customer = dict(zip(fields[::2], fields[1::2], strict=True))
     of_entities = dict(zip(holdings[::2], holdings[1::2], strict=True))
     assert of_customer["x:messages"] == "k\t3"

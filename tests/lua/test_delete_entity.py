@@ -32,7 +32,7 @@ async def test_a_deleted_entity_gives_its_seat_back_and_takes_its_use_along(worl
     ]
     state = await world.state()
     assert not [field for field in state.holdings if field.endswith("zoe")]
-    assert list(state.order) == ["bob"]
+    assert list(state.entity_index.names.values()) == ["bob"]
 
 
 async def test_an_unknown_entity_writes_nothing(world: World) -> None:

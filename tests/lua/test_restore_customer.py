@@ -49,7 +49,7 @@ async def test_a_restored_customer_is_the_one_that_was_lost(world: World) -> Non
     await world.settle()
     await world.entries()
     before = await _readings(world)
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     groups = restore_groups(world.history.image())
     outbox = await world.client.xlen(KEYS.outbox)
     restored = await world.scripts.restore_customer(world.context, world.seen, groups)
@@ -62,7 +62,7 @@ async def test_a_restored_customer_is_the_one_that_was_lost(world: World) -> Non
 async def test_a_restored_customer_goes_on_where_it_was(world: World) -> None:
     await _rich(world)
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     groups = restore_groups(world.history.image())
     await world.scripts.restore_customer(world.context, world.seen, groups)
     assert (await world.read()).status is Status.DUE
@@ -93,7 +93,7 @@ async def test_what_sql_has_not_read_yet_is_waited_for(world: World) -> None:
     groups, read = restore_groups(world.history.image()), world.seen
     await world.track("calls", 3)
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     before = await world.dump()
     restore = world.scripts.restore_customer
     assert await restore(world.context, read, groups) is Status.BUSY
@@ -125,7 +125,7 @@ async def test_leftovers_of_the_lost_customer_do_not_mix_in(world: World) -> Non
     await world.client.hset(KEYS.entities, "e:ghost", "1\t9\tseats\t{}")
     groups = restore_groups(world.history.image())
     await world.scripts.restore_customer(world.context, world.seen, groups)
-    assert set((await world.state()).order) == {"zoe", "bob"}
+    assert set((await world.state()).entity_index.names.values()) == {"zoe", "bob"}
     assert await world.left("calls") == 7
 
 
@@ -136,7 +136,7 @@ async def test_more_values_than_one_command_takes_are_written_in_parts(world: Wo
     image = world.history.image()
     await world.seats(*names[:1])
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     first = world.history.image().entities[0]
     entities = [
         first._replace(entity_id=name, number=number) for number, name in enumerate(names, 1)
@@ -144,7 +144,7 @@ async def test_more_values_than_one_command_takes_are_written_in_parts(world: Wo
     groups = restore_groups(image._replace(entities=entities, number_max=1201, seq=2))
     await world.scripts.restore_customer(world.context, world.seen, groups)
     state = await world.state()
-    assert len(state.order) == len(state.holdings) == 1201
+    assert len(state.entity_index.names) == len(state.holdings) == 1201
     assert (await world.track("calls", 1201, mode="reject")).status is Status.DONE
 
 
@@ -165,7 +165,7 @@ async def test_open_locks_and_usage_windows_come_back(world: World) -> None:
     await world.create(calls=[row("a", 50)])
     await world.seats("zoe")
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     locks = [_lock("one", "zoe", 4), _lock("two", "", 3)]
     windows = [WindowImage("calls", "", "", 800, 7), WindowImage("calls", "zoe", "", 800, 4)]
     world.history.locks |= {lock.lock_id: lock for lock in locks}
@@ -188,7 +188,7 @@ async def test_open_locks_and_usage_windows_come_back(world: World) -> None:
 async def test_a_lock_that_is_known_stays_as_it_is(world: World) -> None:
     await world.create(calls=[row("a", 50)])
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     await world.client.hset(KEYS.locks, f"{ENV}\tone", "ended")
     await world.client.zadd(KEYS.holds, {f"{ENV}\tada\tone": 5})
     locks = [_lock("one", "", 4), _lock("two", "", 3)]
@@ -203,7 +203,7 @@ async def test_rules_and_names_of_rows_come_back(world: World) -> None:
     await world.create(calls=[row("gift", 50), row("cus_ent_1", 5)])
     await world.seats("zoe")
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     rules, own = {"calls": "o\t1"}, {("calls", "zoe"): "o\t0"}
     groups = restore_groups(world.history.image(), rules, own)
     await world.scripts.restore_customer(world.context, world.seen, groups)
@@ -218,7 +218,7 @@ async def test_rollovers_of_entities_come_back_apart_from_their_other_rows(world
     await world.create(calls=[row("a", 50)])
     await world.seats("zoe", "bob")
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     rolled = row("b~3", 8, flags="r", rank="!1", roll="b", expires_ms=world.now_ms + HOUR_MS)
     image = world.history.image()
     rows = [
@@ -238,7 +238,7 @@ async def test_rollovers_of_entities_come_back_apart_from_their_other_rows(world
 async def test_nothing_comes_back_to_a_partition_that_lost_its_seal(world: World) -> None:
     await world.create(calls=[row("a", 10)])
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     groups = restore_groups(world.history.image())
     world.scripts.seal = "inst_1"
     before = await world.dump()
@@ -256,7 +256,7 @@ async def test_nothing_comes_back_to_a_partition_that_lost_its_seal(world: World
 async def test_a_reading_from_before_the_stream_was_raised_is_too_old(world: World) -> None:
     await world.create(calls=[row("a", 10)])
     await world.entries()
-    await world.client.delete(*KEYS[:5])
+    await world.client.delete(*KEYS[:4])
     groups, read = restore_groups(world.history.image()), world.seen
     raised = f"{read.split('-')[0]}-9"
     await world.client.xadd(KEYS.outbox, {outbox.FIELD: b""}, id=raised)

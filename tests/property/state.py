@@ -6,20 +6,21 @@ is computed anew from the numbers and compared. Formats are those of ``gateway.k
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
+from gateway.entity_index import EntityIndex, Set, decode_index
 from gateway.keys import CustomerKeys
 from gateway.outbox import FIELD
 from gateway.rows import Kind, Live, Row, decode_live, decode_rows
 
 Texts = dict[str, str]
 Scores = dict[str, int]
-
-_NUMBERS = 2**24
+Sets = dict[Set, set[int]]
 
 
 @lru_cache(maxsize=10_000)
@@ -33,10 +34,17 @@ class State(NamedTuple):
 
     customer: Texts
     holdings: Texts
-    order: Scores
-    marks: Scores
+    entity_index: EntityIndex
     due: Scores
     names: frozenset[str]
+
+    @property
+    def marks(self) -> Sets:
+        """The sets of the index but those of all entities of a feature."""
+        bands = {int(text.split()[0]) for _, text in _family(self.customer, "n:")}
+        return {
+            one: found for one, found in self.entity_index.members.items() if one.band not in bands
+        }
 
 
 class EntityPlace(NamedTuple):
@@ -48,18 +56,17 @@ class EntityPlace(NamedTuple):
 async def read_state(client: Redis, keys: CustomerKeys) -> State:
     """Read the keys in one go."""
     pipeline = cast("Any", client).pipeline(transaction=False)
-    for hashed in keys[:2]:
+    for hashed in keys[:3]:
         pipeline.hgetall(hashed)
-    for ranked in keys[2:5]:
-        pipeline.zrange(ranked, 0, -1, withscores=True)
+    pipeline.zrange(keys.due, 0, -1, withscores=True)
     pipeline.keys("*")
     replies: list[Any] = await pipeline.execute()
     hashes = [
-        {name.decode(): value.decode() for name, value in reply.items()} for reply in replies[:2]
+        {name.decode(): value.decode() for name, value in reply.items()} for reply in replies[:3]
     ]
-    scores = [{pair[0].decode(): int(pair[1]) for pair in reply} for reply in replies[2:5]]
-    names = frozenset(name.decode() for name in replies[5])
-    return State(hashes[0], hashes[1], scores[0], scores[1], scores[2], names)
+    due = {pair[0].decode(): int(pair[1]) for pair in replies[3]}
+    names = frozenset(name.decode() for name in replies[4])
+    return State(hashes[0], hashes[1], decode_index(hashes[2]), due, names)
 
 
 async def read_outbox(client: Redis, keys: CustomerKeys, after: str) -> list[tuple[str, bytes]]:
@@ -76,19 +83,9 @@ def assert_consistent(state: State, keys: CustomerKeys) -> None:
         return
     entities = {name: _entity_place(text) for name, text in _family(state.holdings, "e:")}
     _assert_fields_belong_together(state, entities)
-    marks: Scores = {}
+    assert state.entity_index.names == {entity.number: name for name, entity in entities.items()}
+    assert state.entity_index.members == _sets(state, entities)
     due: Scores = {}
-    for feature, row, live in _per_entity_rows(state):
-        marks |= _slot_marks(state, feature, row, live, entities)
-    for family, rolled in (("h:", False), ("o:", True)):
-        for feature, text in _family(state.customer, family):
-            band, *sums = map(int, text.split())
-            totals = [0] * 7
-            for name, entity in entities.items():
-                rows = [one for one in _own(state, feature, name) if one[0].rollover is rolled]
-                for place in _held_classes(rows, totals):
-                    _mark(marks, band, place, name, entity)
-            assert totals == sums
     for feature, name, row, live in all_rows(state):
         if not name:
             continue
@@ -96,11 +93,27 @@ def assert_consistent(state: State, keys: CustomerKeys) -> None:
         for moment in filter(None, (live.due_ms, row.expires_ms)):
             due[field] = min(moment, due.get(field, moment))
         assert f"{'o' if row.rollover else 'h'}:{feature}" in state.customer
-    assert state.marks == marks
     assert state.due == due
-    assert state.order == {
-        name: entity.band * 8 * _NUMBERS + entity.number for name, entity in entities.items()
-    }
+
+
+def _sets(state: State, entities: Mapping[str, EntityPlace]) -> Sets:
+    """Return the sets of the index as they have to be, and check the sums on the way."""
+    sets: Sets = defaultdict(set)
+    for entity in entities.values():
+        sets[Set(entity.band, 0)].add(entity.number)
+    for feature, row, live in _per_entity_rows(state):
+        for place, number in _slot_members(state, feature, row, live, entities):
+            sets[Set(live.period, place)].add(number)
+    for family, rolled in (("h:", False), ("o:", True)):
+        for feature, text in _family(state.customer, family):
+            band, *sums = map(int, text.split())
+            totals = [0] * 7
+            for name, entity in entities.items():
+                rows = [one for one in _own(state, feature, name) if one[0].rollover is rolled]
+                for place in _held_classes(rows, totals):
+                    sets[Set(band, place)].add(entity.number)
+            assert totals == sums
+    return sets
 
 
 def _per_entity_rows(state: State) -> Iterator[tuple[str, Row, Live]]:
@@ -113,19 +126,18 @@ def _per_entity_rows(state: State) -> Iterator[tuple[str, Row, Live]]:
                 yield feature, row, Live(used, over, credit, period, 0, first)
 
 
-def _slot_marks(
+def _slot_members(
     state: State, feature: str, row: Row, live: Live, entities: Mapping[str, EntityPlace]
-) -> Scores:
+) -> Iterator[tuple[int, int]]:
+    """Yield class and number of each slot that is in a class."""
     used = slots(state, feature, live.period)
     assert _sums(row, used) == live[:3]
-    marks: Scores = {}
     for name, units in used.items():
         for place in _slot_classes(row, units):
-            _mark(marks, live.period, place, name, entities[name])
+            yield place, entities[name].number
     for name, entity in entities.items():
         if entity.feature == row.entity_feature and entity.number < live.first:
             assert used.get(name, 0) >= row.grant  # nothing is left where nobody looks
-    return marks
 
 
 def _assert_fields_belong_together(state: State, entities: Mapping[str, EntityPlace]) -> None:
@@ -231,7 +243,3 @@ def _held_classes(rows: list[tuple[Row, Live]], totals: list[int]) -> set[int]:
         beyond = used - row.grant
         places |= {at for at, is_in in enumerate((beyond < 0, used > 0, beyond > 0)) if is_in}
     return places
-
-
-def _mark(marks: Scores, band: int, place: int, name: str, entity: EntityPlace) -> None:
-    marks[f"{band}:{place}\t{name}"] = (band * 8 + place) * _NUMBERS + entity.number

@@ -91,7 +91,7 @@ class Machine(Locking):
         assert self.ledger is not None
         scopes = ("", *self.ledger.entities)
         before = [normal(self.read(scope), self.now_ms) for scope in scopes]
-        self.run(self.client.delete(*KEYS[:5]))
+        self.run(self.client.delete(*KEYS[:4]))
         rules = {key: one.text for key, one in self.ledger.rules.items() if one.text}
         groups = restore_groups(
             self.history.image(),

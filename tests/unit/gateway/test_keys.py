@@ -26,8 +26,7 @@ def test_keys_are_spelled_as_the_glossary_says() -> None:
     assert customer_keys("live", "ada", 64) == CustomerKeys(
         customer="tg:{p53}:live:customer:ada",  # type: ignore[arg-type]
         entities="tg:{p53}:live:entities:ada",  # type: ignore[arg-type]
-        order="tg:{p53}:live:order:ada",  # type: ignore[arg-type]
-        marks="tg:{p53}:live:marks:ada",  # type: ignore[arg-type]
+        entity_index="tg:{p53}:live:index:ada",  # type: ignore[arg-type]
         due="tg:{p53}:live:due:ada",  # type: ignore[arg-type]
         outbox="tg:{p53}:outbox",  # type: ignore[arg-type]
         locks="tg:{p53}:locks",  # type: ignore[arg-type]
@@ -52,7 +51,7 @@ def test_two_customers_share_nothing_but_what_is_of_a_partition(
     keys, others = customer_keys(env, customer, 8), customer_keys(other_env, other, 8)
     assert len(set(keys)) == len(keys)
     if (env, customer) != (other_env, other):
-        assert not set(keys[:5]) & set(others)
+        assert not set(keys[:4]) & set(others)
 
 
 @given(envs, ids, st.integers(1, 1024))
@@ -62,8 +61,8 @@ def test_a_partition_is_a_number_below_their_count(env: str, customer: str, coun
 
 
 def test_a_customer_named_like_a_key_stays_apart() -> None:
-    keys = customer_keys("sandbox", "order:ada", 1)
-    assert not set(keys[:5]) & set(customer_keys("sandbox", "ada", 1))
+    keys = customer_keys("sandbox", "index:ada", 1)
+    assert not set(keys[:4]) & set(customer_keys("sandbox", "ada", 1))
 
 
 @given(envs, ids, st.integers(1, 1024))

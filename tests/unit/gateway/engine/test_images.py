@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.engine.images import Values, restore_groups, score
+from gateway.engine.images import Values, restore_groups
+from gateway.entity_index import decode_index
 from gateway.ports import (
     CustomerImage,
     EntityImage,
@@ -15,7 +16,7 @@ from gateway.ports import (
 )
 from gateway.rows import Kind, Row, encode_row
 
-HASHES = (0, 1, 5)
+HASHES = (0, 1, 2, 4)
 """Which of the values are fields of a hash; the others are members of a sorted set."""
 
 
@@ -55,8 +56,8 @@ def image(
 
 
 def restored(of: CustomerImage) -> list[dict[Any, Any]]:
-    """Return the five keys of the customer; sorted sets by member."""
-    return mappings(restore_groups(of))[:5]
+    """Return the four keys of the customer; sorted sets by member."""
+    return mappings(restore_groups(of))[:4]
 
 
 def mappings(groups: list[Values]) -> list[dict[Any, Any]]:
@@ -68,8 +69,14 @@ def mappings(groups: list[Values]) -> list[dict[Any, Any]]:
     ]
 
 
+def marks_of(index: dict[str, str], band: int) -> dict[int, set[int]]:
+    """Return the numbers of each class of a band."""
+    sets = decode_index(index).members
+    return {place: numbers for (of, place), numbers in sets.items() if of == band}
+
+
 def test_identity_is_restored_with_a_revision_nobody_has_seen() -> None:
-    customer, entities, order, marks, due = restored(image([]))
+    customer, entities, index, due = restored(image([]))
     assert customer == {
         "id": "cus_1",
         "seq": 9,
@@ -79,7 +86,7 @@ def test_identity_is_restored_with_a_revision_nobody_has_seen() -> None:
         "entities": 7,
         "counter": 20,
     }
-    assert (entities, order, marks, due) == ({}, {}, {}, {})
+    assert (entities, index, due) == ({}, {}, {})
 
 
 def test_rows_are_in_spending_order_whatever_order_sql_has() -> None:
@@ -91,10 +98,10 @@ def test_rows_are_in_spending_order_whatever_order_sql_has() -> None:
 
 
 def test_entities_get_their_places_and_a_band_of_their_own() -> None:
-    customer, entities, order, _, _ = restored(image([], entities=("zoe", "bob")))
+    customer, entities, index, _ = restored(image([], entities=("zoe", "bob")))
     assert customer["n:seats"] == "21 2"
     assert entities == {"e:zoe": "21\t2\tseats\t{}", "e:bob": "21\t3\tseats\t{}"}
-    assert order == {"zoe": score(21, 0, 2), "bob": score(21, 0, 3)}
+    assert index == {"n:0": "\n2\tzoe\n3\tbob", "21:0": "002", "21:0:0": "0011"}
 
 
 def test_sums_and_marks_of_slots_are_counted_anew() -> None:
@@ -105,21 +112,18 @@ def test_sums_and_marks_of_slots_are_counted_anew() -> None:
         SlotImage("calls", "kim", 4, 99),  # of a period gone by
     ]
     held = stored(slots_of("a", flags="o", floor=6), 5)
-    customer, entities, _, marks, _ = restored(image([held], slots, ("zoe", "bob", "eve", "kim")))
+    customer, entities, index, _ = restored(image([held], slots, ("zoe", "bob", "eve", "kim")))
     assert customer["v:calls"] == "23 6 3 5 0 0"
     assert entities["p:calls\tzoe"] == "5 16"
     assert "p:calls\tkim" not in entities
-    expected = [(0, "zoe"), (1, "zoe"), (2, "zoe"), (3, "zoe"), (4, "bob"), (0, "eve"), (1, "eve")]
-    numbers = {"zoe": 2, "bob": 3, "eve": 4}
-    assert marks == {
-        f"5:{place}\t{name}": score(5, place, numbers[name]) for place, name in expected
-    }
+    zoe, bob, eve = 2, 3, 4
+    assert marks_of(index, 5) == {0: {zoe, eve}, 1: {zoe, eve}, 2: {zoe}, 3: {zoe}, 4: {bob}}
 
 
 def test_slots_without_a_grant_or_a_floor_are_never_marked_as_at_it() -> None:
     held = stored(slots_of("a", 0, flags="o", floor=0), 5)
-    marks = restored(image([held], [SlotImage("calls", "zoe", 5, 0)], ("zoe",)))[3]
-    assert marks == {}
+    index = restored(image([held], [SlotImage("calls", "zoe", 5, 0)], ("zoe",)))[2]
+    assert marks_of(index, 5) == {}
 
 
 def test_what_entities_hold_is_summed_marked_and_due() -> None:
@@ -129,14 +133,12 @@ def test_what_entities_hold_is_summed_marked_and_due() -> None:
         stored(row("c", 0, flags="u"), 7, 30, "bob"),
         stored(row("d", kind=Kind.FLAG), 8, 0, "eve"),
     ]
-    customer, entities, _, marks, due = restored(image(rows, entities=("zoe", "bob", "eve")))
+    customer, entities, index, due = restored(image(rows, entities=("zoe", "bob", "eve")))
     assert customer["h:calls"] == "22 20 10 2 2 3 1 30"
     assert entities["v:calls\tzoe"] == "12 0 0 5 900 0 -2 0 0 6 0 0"
     assert due == {"calls\tzoe": 500}
-    assert set(marks) == {
-        *(f"22:{place}\tzoe" for place in (0, 1, 2, 3)),
-        *(f"22:{place}\tbob" for place in (3, 4)),
-    }
+    zoe, bob = 2, 3
+    assert marks_of(index, 22) == {0: {zoe}, 1: {zoe}, 2: {zoe}, 3: {zoe, bob}, 4: {bob}}
     assert customer["counter"] == 22
 
 
@@ -146,18 +148,16 @@ def test_rollovers_of_entities_have_sums_and_a_band_of_their_own() -> None:
         stored(row("a~3", 8, flags="r", rank="!1", roll="a", expires_ms=600), 6, 3, "zoe"),
         stored(row("b~3", 2, flags="r", rank="!2", roll="b"), 7, 2, "bob"),
     ]
-    customer, entities, _, marks, due = restored(image(rows, entities=("zoe", "bob")))
+    customer, entities, index, due = restored(image(rows, entities=("zoe", "bob")))
     assert customer["h:calls"] == "22 10 4 0 0 1 0 0"
     assert customer["o:calls"] == "23 10 5 0 0 2 0 0"
     kept = [line.split("\t")[0] for line in entities["h:calls\tzoe"].split("\n")]
     assert kept == ["a~3", "a"]
     assert entities["v:calls\tzoe"] == "3 0 0 6 0 0 4 0 0 5 0 0"
     assert due == {"calls\tzoe": 600}
-    assert set(marks) == {
-        *(f"22:{place}\tzoe" for place in (0, 1, 3)),
-        *(f"23:{place}\tzoe" for place in (0, 1, 3)),
-        *(f"23:{place}\tbob" for place in (1, 3)),
-    }
+    zoe, bob = 2, 3
+    assert marks_of(index, 22) == {0: {zoe}, 1: {zoe}, 3: {zoe}}
+    assert marks_of(index, 23) == {0: {zoe}, 1: {zoe, bob}, 3: {zoe, bob}}
 
 
 def test_entities_that_hold_only_rollovers_have_no_other_sums() -> None:
@@ -217,7 +217,7 @@ def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None
             WindowImage("calls", "ghost", "", 900, 1),
         ],
     )
-    customer, entities, _, _, _, locks, holds = mappings(restore_groups(held))
+    customer, entities, _, _, locks, holds = mappings(restore_groups(held))
     assert customer["x:calls"] == "k\t11\nw\t0a1b2c3d\t900\t7"
     assert customer["x:credits"] == "k\t20"
     assert customer["x:w"] == "k\t1"
