@@ -28,5 +28,5 @@ def words(operation: str, customer: str) -> list[str | int]:
         names = (keys.customer, keys.entities, keys.due)
         return ["FCALL_RO", function, len(names), *names, NOW_MS, "seat", "{}", "", *part]
     head = f"sandbox\t{customer}"
-    use = (head, "req", NOW_MS, "seat", "cap", "", NOW_MS, "{}", "", "", "", 0)
+    use = (head, "req", NOW_MS, "seat", "{}", "")
     return ["FCALL", function, len(keys.own), *keys.own, *use, *part]

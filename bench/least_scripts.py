@@ -21,12 +21,12 @@ end
 
 local function append(KEYS, ARGV, read, entity, period, used, live)
   local seq = string.format('%d', tonumber(read[2]) + 1)
-  redis.call('HSET', KEYS[1], 'seq', seq, 'counter', read[3], 'v:' .. ARGV[13], live)
+  redis.call('HSET', KEYS[1], 'seq', seq, 'counter', read[3], 'v:' .. ARGV[7], live)
   redis.call('XADD', KEYS[5], '*', 'e', string.format(
     'track\t%s\t%s\t%s\t%s\t%s\nE\t%s\t%s\t%s\t%s\t%s\t%s\t%s\nD\t%s\t%s\t%s\t%s\t%s\t%s\t%s',
     ARGV[1], read[1], seq, ARGV[3], ARGV[2],
-    ARGV[13], ARGV[6], entity, ARGV[14], ARGV[14], ARGV[7], ARGV[8],
-    ARGV[13], ARGV[13], entity, period, ARGV[14], used, used))
+    ARGV[7], '', entity, ARGV[8], ARGV[8], ARGV[3], ARGV[5],
+    ARGV[7], ARGV[7], entity, period, ARGV[8], used, used))
 end
 """
 
@@ -42,23 +42,23 @@ local left = GRANT - tonumber(string.match(held[2], ' (%-?%d+)$'))
 return { left >= tonumber(ARGV[6]) and 1 or 0, left }
 """,
     "track": r"""
-local read = read_customer(KEYS[1], ARGV[13])
+local read = read_customer(KEYS[1], ARGV[7])
 local used, rest = string.match(read[5], '^(%-?%d+)(.*)$')
-local after = tonumber(used) + tonumber(ARGV[14])
+local after = tonumber(used) + tonumber(ARGV[8])
 if after > GRANT then return { 0, after } end
 local text = string.format('%d', after)
 append(KEYS, ARGV, read, '', '0', text, text .. rest)
 return { 1, after }
 """,
     "track_slot": r"""
-local read, held = read_customer(KEYS[1], ARGV[13]), read_entity(KEYS[2], ARGV[4], ARGV[13])
+local read, held = read_customer(KEYS[1], ARGV[7]), read_entity(KEYS[2], ARGV[4], ARGV[7])
 local period, slot = string.match(held[2], '^(%d+) (%-?%d+)$')
 local used, rest = string.match(read[5], '^(%-?%d+)(.*)$')
-local amount = tonumber(ARGV[14])
+local amount = tonumber(ARGV[8])
 local after = tonumber(slot) + amount
 if after > GRANT then return { 0, after } end
 local text = string.format('%d', after)
-redis.call('HSET', KEYS[2], 'p:' .. ARGV[13] .. '\t' .. ARGV[4], period .. ' ' .. text)
+redis.call('HSET', KEYS[2], 'p:' .. ARGV[7] .. '\t' .. ARGV[4], period .. ' ' .. text)
 local total = string.format('%d', tonumber(used) + amount)
 append(KEYS, ARGV, read, ARGV[4], period, text, total .. rest)
 return { 1, after }

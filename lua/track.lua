@@ -8,23 +8,17 @@ KEYS[2] entities  hash
 KEYS[3] index     hash
 KEYS[4] due       sorted set
 KEYS[5] outbox    stream
-KEYS[6] locks     hash, only when ARGV[10] asks for a hold or KEYS[8] is given
+KEYS[6] locks     hash, only when ARGV[6] asks for a hold or KEYS[8] is given
 KEYS[7] holds     sorted set, likewise
-KEYS[8] reply     string, only when ARGV[11] has a fingerprint
+KEYS[8] reply     string, only when ARGV[6] has a fingerprint
 
 ARGV[1] head        env, tab, customer id
 ARGV[2] request_id
 ARGV[3] now_ms      caller's clock
 ARGV[4] entity      entity id, empty for the customer level
-ARGV[5] mode        cap, reject or overflow
-ARGV[6] event_name  empty when a feature was named
-ARGV[7] timestamp   when the use happened, Unix ms
-ARGV[8] properties  JSON
-ARGV[9] dry         1: decide and answer, write nothing
-ARGV[10] lock       empty, or lock id, tab, when it expires (Unix ms)
-ARGV[11] fingerprint  empty, or what identifies the call under its idempotency key
-ARGV[12] keep_ms    how long the reply is kept
-ARGV[13...] parts   as read_parts
+ARGV[5] properties  JSON
+ARGV[6] manner      empty for mode cap, a named feature, now and nothing else; or as read_manner
+ARGV[7...] parts    as read_parts
 
 Returns {status, applied units of each part, descriptions, moves} as one text (pack_reply), or the status alone where
 there is no more to say: descriptions has for each part one of each of its pools; moves has for each part lists of
@@ -34,6 +28,7 @@ range, 11 the lock exists, 13 replayed (the rest is that of the first reply), 14
 call (nothing written for any of these)
 ]]
 --@counted
+--@include read_manner
 --@include read_parts
 --@include make_plan
 --@include decide_part
@@ -56,9 +51,8 @@ call (nothing written for any of these)
 --@include spend_plain
 --@include stays_allowed
 
-local head, request_id, now, entity, mode, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[8]
-local dry, fingerprint = ARGV[9] == '1', ARGV[11]
-local lock_id, expires = string.match(ARGV[10], '^(.*)\t(%d+)$')
+local head, request_id, now, entity, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local mode, event_name, timestamp, dry, lock_id, expires, fingerprint, keep_ms = read_manner(ARGV[6], now)
 if fingerprint ~= '' then
   local kept = redis.call('GET', KEYS[8])
   if kept then
@@ -68,7 +62,7 @@ if fingerprint ~= '' then
 end
 local moment = tonumber(now)
 
-local feature, amount, text = plain_part(ARGV, 13)
+local feature, amount, text = plain_part(ARGV, 7)
 local read, held
 if feature and amount > 0 and not dry and not lock_id then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
@@ -77,13 +71,14 @@ if feature and amount > 0 and not dry and not lock_id then
     local seq = string.format('%d', read[2] + 1)
     used, total, live, slot, sums = spend_plain(KEYS[1], KEYS[2], seq, feature, entity, amount,
       kind, live, slot, sums, period, used, total, before, rest)
+    -- In one go: each text that is made on the way costs.
     redis.call('XADD', KEYS[5], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
-      .. request_id .. '\nE\t' .. feature .. '\t' .. ARGV[6] .. '\t' .. entity .. '\t' .. text .. '\t' .. text .. '\t'
-      .. ARGV[7] .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t' .. (kind == 'c' and '' or entity)
-      .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total) -- not piece by piece: each text costs
+      .. request_id .. '\nE\t' .. feature .. '\t' .. event_name .. '\t' .. entity .. '\t' .. text .. '\t' .. text
+      .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t'
+      .. (kind == 'c' and '' or entity) .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total)
     return keep_reply(KEYS[8], fingerprint, '1\1' .. text .. '\1'
       .. describe_plain(feature, kind, row, live, slot, sums, read, held)
-      .. '\1' .. feature .. '\4' .. row .. '\4' .. text .. '\4' .. due, ARGV[12])
+      .. '\1' .. feature .. '\4' .. row .. '\4' .. text .. '\4' .. due, keep_ms)
   end
 end
 
@@ -91,7 +86,7 @@ local keys = {
   customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
   locks = KEYS[6], holds = KEYS[7],
 }
-local parts, obstacle = read_parts(keys, ARGV, 13, entity, moment, read, held)
+local parts, obstacle = read_parts(keys, ARGV, 7, entity, moment, read, held)
 if not parts then return obstacle end
 if lock_id then
   local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
@@ -110,7 +105,7 @@ if dry or #parts > 1 then -- all of them can be applied, or none is
   end
   leave_answers(reply, parts)
   if dry and not obstacle then return pack_reply(reply) end
-  parts = read_parts(keys, ARGV, 13, entity, moment)
+  parts = read_parts(keys, ARGV, 7, entity, moment)
 else
   obstacle = decide_part(parts[1], mode, moment, properties)
   if obstacle == 9 then return 9 end
@@ -133,7 +128,7 @@ for _, part in ipairs(parts) do
     before = measure(keys, make_plan(part.states, part.ratios, moment, properties))
   end
   lines[#lines + 1] = string.format('E\t%s\t%s\t%s\t%d\t%d\t%s\t%s',
-    part.feature, ARGV[6], entity, part.amount, part.applied, ARGV[7], properties)
+    part.feature, event_name, entity, part.amount, part.applied, timestamp, properties)
   plan.noting = lock_id ~= nil
   counter, part.taken = commit_plan(keys, plan, counter, lines, fields)
   part.counted = count_windows(keys, plan, part.applied, lines)
@@ -146,4 +141,4 @@ for _, part in ipairs(parts) do
 end
 leave_answers(reply, parts)
 append_entry(keys, 'track', head, first.id, first.seq + 1, counter, now, request_id, lines, fields)
-return keep_reply(KEYS[8], fingerprint, pack_reply(reply), ARGV[12])
+return keep_reply(KEYS[8], fingerprint, pack_reply(reply), keep_ms)

@@ -161,6 +161,20 @@ class Use(NamedTuple):
     hold: Hold | None = None
     idempotency: Idempotency | None = None
 
+    def manner(self, now_ms: int) -> str:
+        """Return in which manner it is recorded, as ``include/read_manner`` reads it."""
+        hold, kept = self.hold, self.idempotency
+        manner = (
+            self.mode,
+            self.event_name,
+            str(self.timestamp_ms),
+            "1" if self.dry else "",
+            f"{hold.lock_id}\t{hold.expires_ms}" if hold else "",
+            kept.fingerprint if kept else "",
+            str(kept.keep_ms) if kept else "0",
+        )
+        return "" if manner == ("cap", "", str(now_ms), "", "", "", "0") else "\1".join(manner)
+
 
 class CustomerReply(NamedTuple):
     """Reply of ``read_customer``."""

@@ -1,6 +1,6 @@
 """A plain check or track as the bytes of its command: one feature, nothing asked but its units.
 
-A general packer spends more on the twenty arguments of a track than its reply takes to read. What
+A general packer spends more on the arguments of a track than its reply takes to read. What
 does not change between two calls for a customer, the function and the keys, is packed by hiredis
 once; nor does the rest change where the same is asked again, but for the time and the request id,
 which are put between its parts. The arguments are those of
@@ -25,7 +25,7 @@ CUSTOMERS_MAX = 20_000
 NO_LIMITS = Limits()
 
 _CHECK_VALUES = 7
-_TRACK_VALUES = 15
+_TRACK_VALUES = 9
 
 
 class Head(NamedTuple):
@@ -87,11 +87,10 @@ class Packer:
 
 class Command(msgspec.Struct, frozen=True, gc=False):
     """A command but for what differs from call to call: its parts, between which the time comes,
-    and in that of a track the request id.
+    after the request id in that of a track.
     """
 
     before: bytes
-    middle: bytes
     after: bytes
     terms: bytes
 
@@ -99,16 +98,13 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 def check_of(head: Head, entity: bytes, feature: bytes, units: int) -> Command:
     """Return the parts of a check of so many units."""
     after = (entity, b"{}", b"", feature, b"%d" % units, b"0")
-    return Command(head.check, b"", b"".join(map(_argument, after)), head.terms)
+    return Command(head.check, b"".join(map(_argument, after)), head.terms)
 
 
 def track_of(head: Head, entity: bytes, properties: bytes, feature: bytes, units: int) -> Command:
     """Return the parts of a track of so many units, used now, in mode cap."""
-    middle = (entity, b"cap", b"")
-    after = (properties, b"", b"", b"", b"0", feature, b"%d" % units, b"0")
-    return Command(
-        head.track, b"".join(map(_argument, middle)), b"".join(map(_argument, after)), head.terms
-    )
+    after = (entity, properties, b"", feature, b"%d" % units, b"0")
+    return Command(head.track, b"".join(map(_argument, after)), head.terms)
 
 
 def check_command(command: Command, now_ms: int) -> bytes:
@@ -119,9 +115,8 @@ def check_command(command: Command, now_ms: int) -> bytes:
 
 def track_command(command: Command, request_id: bytes, now_ms: int) -> bytes:
     """Return a track as it is sent at a time."""
-    now = _time(now_ms)
-    parts = (command.before, _argument(request_id), now, command.middle, now, command.after)
-    return b"".join(parts) + _count(now_ms, command.terms) if command.terms else b"".join(parts)
+    packed = command.before + _argument(request_id) + _time(now_ms) + command.after
+    return packed + _count(now_ms, command.terms) if command.terms else packed
 
 
 @lru_cache(maxsize=8)

@@ -82,9 +82,8 @@ class Scripts(Server):
     async def track(self, context: Context, use: Use) -> TrackReply:
         """Run ``track``. A reply that is replayed has status REPLAYED and is whole."""
         keys: list[Key] = list(context.keys if use.hold or use.idempotency else context.keys.own)
-        kept = use.idempotency
-        if kept:
-            keys.append(kept.key)
+        if use.idempotency:
+            keys.append(use.idempotency.key)
         reply = await self._change(
             "track",
             keys,
@@ -93,14 +92,8 @@ class Scripts(Server):
                 context.request_id,
                 context.now_ms,
                 use.entity,
-                use.mode,
-                use.event_name,
-                use.timestamp_ms,
                 use.properties,
-                "1" if use.dry else "",
-                f"{use.hold.lock_id}\t{use.hold.expires_ms}" if use.hold else "",
-                kept.fingerprint if kept else "",
-                kept.keep_ms if kept else 0,
+                use.manner(context.now_ms),
                 *(value for part in use.parts for value in part.values),
             ),
         )
