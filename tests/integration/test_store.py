@@ -125,6 +125,22 @@ def test_cursor_counts_what_it_passed(engine: Engine) -> None:
     assert tuple(found) == (last, len(history.entries), BASE_MS)
 
 
+@pytest.mark.parametrize("tracks", [1, 7, 8, 63, 64, 65, 137])
+def test_however_many_rows_travel_together_each_is_there_once(engine: Engine, tracks: int) -> None:
+    history = History()
+    history.add(customer(), row(due_ms=50), row("p", kind=Kind.PER_ENTITY))
+    for at in range(1, tracks + 1):
+        slot = deduct("p", used=1, total=at, entity=f"seat_{at}")
+        history.add(event(), deduct(used=at, delta=1), slot)
+    carry(engine, history, 1)
+    found = contents(engine)
+    moved = [one[0] for one in found["deductions"]]
+    assert [one[0] for one in found["events"]] == sorted({*moved}) == sorted(moved[::2])
+    assert sorted(int(one[8]) for one in found["deductions"][::2]) == [*range(1, tracks + 1)]
+    assert {one[10] for one in found["deductions"][::2]} == {50}
+    assert len(found["slots"]) == tracks
+
+
 def test_open_cursors_keep_what_is_there(engine: Engine) -> None:
     last = carry(engine, eventful())
     assert store.open_cursors(engine, [6, 7]) == {6: BEGINNING, 7: last}

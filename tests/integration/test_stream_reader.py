@@ -73,6 +73,14 @@ async def test_what_is_oldest_gets_most_of_the_room(redis_client: Redis) -> None
     assert min(counts) >= 400 // 4 // 2
 
 
+async def test_what_one_stream_gave_stands_together_in_its_order(redis_client: Redis) -> None:
+    await _fill(redis_client, 200, 300, 0, 400)
+    received = await StreamReader(redis_client).read(_START, entries_max=800)
+    places = [(one.partition, int(one.stream_id.removesuffix("-0"))) for one in received]
+    assert places == sorted(places)
+    assert len(places) > 512, "one piece would be in this order anyway"
+
+
 async def test_large_entries_end_a_read_early(redis_client: Redis) -> None:
     await _fill(redis_client, 0, 60, text=_LARGE)
     received = await StreamReader(redis_client).read({1: BEGINNING}, entries_max=8)
