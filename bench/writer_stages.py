@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, update
 
 from gateway.keys import partition_of
-from gateway.outbox import Entry, decode, join
+from gateway.outbox import Entry, join
 from gateway.rows import Kind, Row, encode_row
 from gateway.tasks import WRITER_CACHE_MIB
 from persistence import merge, models, store
@@ -24,6 +24,7 @@ from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
 from persistence.intake import Received
 from persistence.staging import Rows
+from persistence.tracks import Track, read
 
 BASE_MS = 1_795_132_800_000
 BATCH = 1_000
@@ -159,8 +160,8 @@ def _received(first: int) -> list[Received]:
     return [received(number) for number in range(first, first + BATCH)]
 
 
-def _decoded(some_received: list[Received]) -> list[Entry]:
-    return [decode(one.partition, one.stream_id, one.payload or b"") for one in some_received]
+def _decoded(some_received: list[Received]) -> list[Entry | Track]:
+    return [read(one.partition, one.stream_id, one.payload or b"") for one in some_received]
 
 
 def received(number: int) -> Received:

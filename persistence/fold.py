@@ -12,14 +12,14 @@ folds its entries one by one to find which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway import outbox
 from gateway.documents import EXPIRED, CustomerDocument, EntityDocument, Subscription
-from gateway.rows import Kind, decode_row
+from gateway.rows import decode_row
 from persistence.batch import (
     AlertRow,
     Batch,
@@ -32,11 +32,11 @@ from persistence.batch import (
     LockEnd,
     LockRow,
     ResetRow,
-    SlotRow,
     SubscriptionRow,
     WindowRow,
 )
-from persistence.fold_state import Balance, CursorMoves, CustomerState, DenialCounts
+from persistence.fold_state import Balance, CustomerState, DenialCounts, cursor_moves
+from persistence.tracks import Track
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
@@ -47,32 +47,44 @@ _subscription_decoder = msgspec.json.Decoder(Subscription)
 _new = tuple.__new__
 
 
-def fold(entries: Iterable[outbox.Entry], dead_letters: Sequence[DeadLetterRow] = ()) -> Batch:
+def fold(
+    entries: Sequence[outbox.Entry | Track], dead_letters: Sequence[DeadLetterRow] = ()
+) -> Batch:
     """Return the batch of entries in stream order, and of those that could not be read."""
     batch = Batch(dead_letters=list(dead_letters))
     states: dict[str, CustomerState] = {}
-    moves, denials = CursorMoves(), DenialCounts()
+    denials = DenialCounts()
     for entry in entries:
-        applied_ms = moves.add(entry.partition, entry.stream_id)
+        if not isinstance(entry, outbox.Entry):
+            _, stream_id, event, move = entry
+            state = _state_of(states, event.internal_id, event.env)
+            state.applied_id = stream_id
+            state.follow(event.customer_id, event.seq)
+            batch.events.append(event)
+            batch.deductions.append(state.move(move))
+            continue
         if entry.kind is outbox.EntryKind.DENIALS:
             denials.add(entry)
             continue
-        state = states.get(entry.internal_id)
-        if state is None:
-            state = states[entry.internal_id] = CustomerState(entry.internal_id, entry.env)
-        state.applied_ms = applied_ms
+        state = _state_of(states, entry.internal_id, entry.env)
+        state.applied_id = entry.stream_id
         try:
             _Step(batch, state, entry).apply()
         except (ValueError, LookupError, TypeError, msgspec.MsgspecError) as error:
             where = f"outbox entry {entry.stream_id} of partition {entry.partition}"
             raise outbox.OutboxError(f"{where} holds what is not readable: {error}") from error
-    for letter in dead_letters:
-        moves.add(letter.partition, letter.stream_id)
     for state in states.values():
         state.release(batch)
     batch.denials.extend(denials.rows())
-    batch.cursors.extend(moves.rows())
+    batch.cursors.extend(cursor_moves(entries, dead_letters))
     return batch
+
+
+def _state_of(states: dict[str, CustomerState], internal_id: str, env: str) -> CustomerState:
+    state = states.get(internal_id)
+    if state is None:
+        state = states[internal_id] = CustomerState(internal_id, env)
+    return state
 
 
 class _Step:
@@ -91,7 +103,7 @@ class _Step:
 
     def apply(self) -> None:
         entry, state = self._entry, self._state
-        self._is_followed = state.follow(entry)
+        self._is_followed = state.follow(entry.customer_id, entry.seq)
         ends: list[outbox.Change] = []
         for change in entry.changes:
             kind = type(change)
@@ -130,12 +142,8 @@ class _Step:
         self._batch.events.append(_new(EventRow, columns))
 
     def deduct(self, move: outbox.Deduction) -> None:
-        entry, state = self._entry, self._state
+        entry = self._entry
         feature_id, balance_id, entity_id, period, delta, used, total = move
-        balance = state.balance(balance_id, entry.seq)
-        resets_at = state.due.get((balance_id, period))
-        if resets_at is None and balance.period is None:
-            resets_at = balance.due_ms  # of the period SQL knows, if it changed in this batch
         columns = (
             self._event_id,
             self._next_position(),
@@ -147,26 +155,11 @@ class _Step:
             delta,
             used,
             total,
-            resets_at,
+            None,
             entry.at_ms,
             entry.seq,
         )
-        self._batch.deductions.append(_new(DeductionRow, columns))
-        state.counter = max(state.counter, period)
-        # Of a row that is one number, total and used are the same.
-        balance.used, balance.used_in = total, period
-        if entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
-            slots = state.slots.setdefault(entity_id, {})
-            slots[balance_id] = SlotRow(
-                entry.internal_id,
-                entity_id,
-                balance_id,
-                feature_id,
-                period,
-                used,
-                entry.seq,
-                certain=balance.row is not None,
-            )
+        self._batch.deductions.append(self._state.move(_new(DeductionRow, columns)))
 
     def reset(self, reset: outbox.Reset) -> None:
         entry = self._entry

@@ -7,12 +7,13 @@ it on the way. Pure, like the fold itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from gateway.documents import CustomerDocument
 from gateway.outbox import Denied, Entry, OutboxError
-from gateway.rows import Row
+from gateway.rows import Kind, Row
 from persistence.batch import (
     HOUR_MS,
     BalanceChange,
@@ -22,6 +23,8 @@ from persistence.batch import (
     CustomerChange,
     CustomerEnd,
     CustomerRow,
+    DeadLetterRow,
+    DeductionRow,
     DenialRow,
     EntityEnd,
     EntityRow,
@@ -32,31 +35,21 @@ from persistence.batch import (
     WindowRow,
 )
 from persistence.stream_ids import BEGINNING, place
+from persistence.tracks import Track
 
-_NOWHERE = place(BEGINNING)
 
-
-class CursorMoves:
-    """The highest id of each partition, and how many entries led to it."""
-
-    def __init__(self) -> None:
-        self._reached: dict[int, tuple[int, int]] = {}
-        self._last: dict[int, str] = {}
-        self._counts: dict[int, int] = {}
-
-    def add(self, partition: int, stream_id: str) -> int:
-        """Count an entry; return the time in its id."""
-        here = place(stream_id)
-        if here > self._reached.get(partition, _NOWHERE):
-            self._reached[partition] = here
-            self._last[partition] = stream_id
-        self._counts[partition] = self._counts.get(partition, 0) + 1
-        return here[0]
-
-    def rows(self) -> Iterator[CursorMove]:
-        """Yield the move of each partition."""
-        for partition, stream_id in sorted(self._last.items()):
-            yield CursorMove(partition, stream_id, self._counts[partition])
+def cursor_moves(
+    entries: Sequence[Entry | Track], letters: Sequence[DeadLetterRow]
+) -> Iterator[CursorMove]:
+    """Yield the highest id of each partition, and how many entries led to it."""
+    counts = Counter([one[0] for one in (*entries, *letters)])
+    last = {one[0]: one[1] for one in entries}
+    for letter in letters:
+        at, stream_id = letter.partition, letter.stream_id
+        if place(stream_id) > place(last.get(at, BEGINNING)):
+            last[at] = stream_id
+    for at in sorted(last):
+        yield CursorMove(at, last[at], counts[at])
 
 
 class DenialCounts:
@@ -168,7 +161,7 @@ class CustomerState:
 
     __slots__ = (
         "_rest",
-        "applied_ms",
+        "applied_id",
         "balances",
         "counter",
         "customer_id",
@@ -192,7 +185,7 @@ class CustomerState:
         self.seq = 0
         self.counter = 0
         self.number_max = 0
-        self.applied_ms = 0
+        self.applied_id = BEGINNING
         self.balances: dict[str, Balance] = {}
         self.slots: dict[str, dict[str, SlotRow]] = {}
         self.due: dict[tuple[str, int], int] = {}
@@ -206,16 +199,16 @@ class CustomerState:
             self._rest = Rest()
         return self._rest
 
-    def follow(self, entry: Entry) -> bool:
+    def follow(self, customer_id: str, seq: int) -> bool:
         """Go on to an entry. False for an id that the customer did not get, since another one came
         first (lua/adopt_customer.lua): nothing has happened by it.
         """
-        if entry.customer_id != self.customer_id:
-            if entry.seq <= self.seq:
+        if customer_id != self.customer_id:
+            if seq <= self.seq:
                 return False
             # What was said under another id is what SQL has, or never came to be.
-            self.customer_id, self.document = entry.customer_id, None
-        self.seq = entry.seq
+            self.customer_id, self.document = customer_id, None
+        self.seq = seq
         return True
 
     def balance(self, balance_id: str, seq: int) -> Balance:
@@ -224,6 +217,32 @@ class CustomerState:
             balance = self.balances[balance_id] = Balance()
         balance.seq = seq
         return balance
+
+    def move(self, row: DeductionRow) -> DeductionRow:
+        """Take a move of units; return it with when its period ends, if the batch knows."""
+        _, _, _, balance_id, entity_id, feature_id, period, _, used, total, _, _, seq = row
+        balance = self.balance(balance_id, seq)
+        self.counter = max(self.counter, period)
+        # Of a row that is one number, total and used are the same.
+        balance.used, balance.used_in = total, period
+        if entity_id and (balance.row is None or balance.row[0].kind is Kind.PER_ENTITY):
+            slots = self.slots.setdefault(entity_id, {})
+            slots[balance_id] = SlotRow(
+                self.internal_id,
+                entity_id,
+                balance_id,
+                feature_id,
+                period,
+                used,
+                seq,
+                certain=balance.row is not None,
+            )
+        if balance.due_ms is None:
+            return row
+        resets_at = self.due.get((balance_id, period))
+        if resets_at is None and balance.period is None:
+            resets_at = balance.due_ms  # of the period SQL knows, if it changed in this batch
+        return row._replace(resets_at=resets_at)
 
     def release(self, batch: Batch) -> None:
         """Add the last state of everything to the batch."""
@@ -241,13 +260,8 @@ class CustomerState:
             batch.customer_ends.append(self.end)
 
     def _release_customer(self, batch: Batch) -> None:
-        numbers = (
-            self.seq,
-            self.counter,
-            self.number_max,
-            self.applied_ms,
-            self.applied_ms // HOUR_MS,
-        )
+        applied_ms, _ = place(self.applied_id)
+        numbers = (self.seq, self.counter, self.number_max, applied_ms, applied_ms // HOUR_MS)
         if self.document is None:
             change = CustomerChange(self.internal_id, self.deleted_at, *numbers)
             batch.customer_changes.append(change)

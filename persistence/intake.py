@@ -19,13 +19,14 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from gateway.errors import GatewayError
-from gateway.outbox import Entry, OutboxError, decode
+from gateway.outbox import Entry, OutboxError
 from gateway.ports import WallClock
 from persistence import store
 from persistence.batch import Batch, DeadLetterRow
 from persistence.fold import fold
 from persistence.leases import Tenure
 from persistence.store import BatchRefusedError
+from persistence.tracks import Track, read
 
 _log = logging.getLogger(__name__)
 
@@ -133,13 +134,15 @@ class Intake:
         now_ms = self._clock.now_ms()
         store.apply(engine, batch, expected=expected, now_ms=now_ms, tenure=tenure)
 
-    def _decode(self, received: Sequence[Received]) -> tuple[list[Entry], list[DeadLetterRow]]:
-        entries: list[Entry] = []
+    def _decode(
+        self, received: Sequence[Received]
+    ) -> tuple[list[Entry | Track], list[DeadLetterRow]]:
+        entries: list[Entry | Track] = []
         letters: list[DeadLetterRow] = []
         for one in received:
             try:
                 # No payload is as good as an empty one: neither has a header.
-                entries.append(decode(one.partition, one.stream_id, one.payload or b""))
+                entries.append(read(one.partition, one.stream_id, one.payload or b""))
             except OutboxError as error:
                 letters.append(self._letter(one, error))
         return entries, letters
