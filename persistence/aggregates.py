@@ -41,7 +41,7 @@ from gateway.ports import (
     UsageQuery,
 )
 from persistence.database import read_transaction
-from persistence.event_filters import event_filters, property_text
+from persistence.event_filters import event_filters, of_event, property_text
 from persistence.models import Balance, Deduction, Event
 
 _LOW = 2**20
@@ -93,7 +93,7 @@ def _event_group(group: str | None, dialect: str) -> ColumnElement[Any]:
         return (
             select(Balance.plan_id)
             .join(Deduction, _paid())
-            .where(Deduction.event_id == Event.id)
+            .where(of_event())
             .order_by(Deduction.position)
             .limit(1)
             .scalar_subquery()
@@ -149,7 +149,7 @@ def _moved(query: UsageQuery, where: list[ColumnElement[bool]], group: ColumnEle
             _name(group),
         )
         .select_from(Event)
-        .join(Deduction, Deduction.event_id == Event.id)
+        .join(Deduction, of_event())
         .outerjoin(Balance, _paid())
         .where(*where)
         .cte("moved")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Text, case, cast, func, select
+from sqlalchemy import JSON, ColumnElement, Text, and_, case, cast, func, select
 
 from gateway.ids import NAMELESS
 from gateway.ports import EventFilter
-from persistence.models import Customer, Event
+from persistence.models import Customer, Deduction, Event
 
 _JSON_BOOLEANS = ("true", "false")
 
@@ -39,6 +39,11 @@ def event_filters(query: EventFilter, dialect: str) -> list[ColumnElement[bool]]
 def live_customer(env: str, customer_id: str) -> list[ColumnElement[bool]]:
     """Return the conditions on ``Customer`` that leave the one that has this id now."""
     return [Customer.env == env, Customer.id == customer_id, Customer.deleted_at.is_(None)]
+
+
+def of_event() -> ColumnElement[bool]:
+    """Return what joins ``Deduction`` to its ``Event``: by the customer too, as the key begins."""
+    return and_(Deduction.internal_id == Event.internal_id, Deduction.event_id == Event.id)
 
 
 def has_id() -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ letters must not take every later entry of its customer along.
 
 from __future__ import annotations
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, PrimaryKeyConstraint, text
 
 from persistence.base import Base, Field, column, conditional
 from persistence.fleet_models import Cursor, DeadLetter, Incident, Installation, WriterProcess
@@ -362,13 +362,14 @@ class Deduction(Base):
     """Every unit moved, with the number it left behind. Writer: ``store``.
 
     The deltas of a balance (or of one of its slots) in its current period add up to its ``used``.
-    ``event_id`` is the event that moved it, or ``mov_`` and the entry where no event did.
+    ``event_id`` is the event that moved it, or ``mov_`` and the entry where no event did. One key
+    finds what is of a customer, and what is of an event whose customer is known.
     """
 
     __tablename__ = "deductions"
 
-    event_id: Field[str] = column(primary_key=True)
-    position: Field[int] = column(primary_key=True, autoincrement=False)
+    event_id: Field[str]
+    position: Field[int]
     internal_id: Field[str]
     balance_id: Field[str]
     entity_id: Field[str]
@@ -380,7 +381,7 @@ class Deduction(Base):
     resets_at: Field[int | None]
     at_ms: Field[int]
 
-    __table_args__ = (Index("ix_deductions_balance", "internal_id", "balance_id"),)
+    __table_args__ = (PrimaryKeyConstraint("internal_id", "event_id", "position"),)
 
 
 class Reset(Base):

@@ -34,7 +34,7 @@ from gateway.ports import (
 from persistence.aggregates import sum_events
 from persistence.balance_list import BalanceLists
 from persistence.database import Database, read_transaction
-from persistence.event_filters import event_filters
+from persistence.event_filters import event_filters, of_event
 from persistence.images import Images, Wanted
 from persistence.models import (
     Balance,
@@ -164,11 +164,12 @@ def _load_deductions(
             Deduction.resets_at,
             Deduction.delta,
         )
+        .join(Event, of_event())
         .outerjoin(
             Balance,
             (Balance.internal_id == Deduction.internal_id) & (Balance.id == Deduction.balance_id),
         )
-        .where(Deduction.event_id.in_(event_ids))
+        .where(Event.id.in_(event_ids))
         .order_by(Deduction.event_id, Deduction.position)
     )
     rows = connection.execute(statement)

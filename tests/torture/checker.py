@@ -53,7 +53,7 @@ HAVING b.used <> COALESCE(SUM(s.used), 0)
 EVENTS_THAT_MOVED_ANOTHER_AMOUNT = """
 SELECT e.id, e.applied, COALESCE(SUM(d.delta), 0) AS moved
 FROM events e
-LEFT JOIN deductions d ON d.event_id = e.id
+LEFT JOIN deductions d ON d.internal_id = e.internal_id AND d.event_id = e.id
 WHERE e.kind = 'track' AND e.feature_id IN ('messages', 'tokens')
 GROUP BY e.id, e.applied
 HAVING e.applied <> COALESCE(SUM(d.delta), 0)

@@ -316,9 +316,8 @@ def _create_history() -> None:
         _number("total"),
         _number("resets_at", nullable=True),
         _number("at_ms"),
-        sa.PrimaryKeyConstraint("event_id", "position", name="pk_deductions"),
+        sa.PrimaryKeyConstraint("internal_id", "event_id", "position", name="pk_deductions"),
     )
-    op.create_index("ix_deductions_balance", "deductions", ["internal_id", "balance_id"])
     op.create_table(
         "resets",
         _text("entry_id"),
