@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from persistence.dialects import InsertInto
 
 _EXPIRED = "expired"
+_Columns = Any
+"""Columns by name: those of a small table, or the parameters of a row."""
 
 
 def table_of(model: type[models.Base]) -> Table:
@@ -106,10 +108,10 @@ def _steps(dialect: str) -> dict[str, Runs]:
         "lock_ends": _lock_end_step(),
         "alerts": _new_step(insert_into, alerts, batch.AlertRow),
         # A deleted customer leaves its id to the next one before that one is inserted.
-        "customer_changes": _customer_change_step(),
+        "customer_changes": _customer_change_step(insert_into),
         "customers": _upsert_step(insert_into, _CUSTOMERS, batch.CustomerRow, rising=_RISING),
         "balances": _upsert_step(insert_into, _BALANCES, batch.BalanceRow, keep={"created_at"}),
-        "balance_changes": _balance_change_step(),
+        "balance_changes": _balance_change_step(insert_into),
         "entities": _upsert_step(insert_into, _ENTITIES, batch.EntityRow),
         "subscriptions": _upsert_step(insert_into, _SUBSCRIPTIONS, batch.SubscriptionRow),
         "dead_letters": _new_step(insert_into, _DEAD_LETTERS, batch.DeadLetterRow),
@@ -137,13 +139,9 @@ class NewEvents:
             step.run(connection, added)
 
 
-def _values(
-    insert_into: InsertInto, target: Table, row: RowClass
-) -> postgresql.Insert | sqlite.Insert:
-    """Return the insert of one row of SQLite, its parameters in the order of its columns."""
-    names: Sequence[str] = row._fields
-    values: dict[str, Any] = {name: literal_column(f"?{at}") for at, name in enumerate(names, 1)}
-    return insert_into(target).inline().values(values)
+def _parameters(row: RowClass) -> dict[str, ColumnElement[Any]]:
+    """Return one row of SQLite: parameters, in the order of its columns."""
+    return {name: literal_column(f"?{at}") for at, name in enumerate(row._fields, 1)}
 
 
 def _row_step(
@@ -154,10 +152,23 @@ def _row_step(
 ) -> Runs:
     """Return what inserts rows; ``merged`` adds what becomes of those that are there."""
     if insert_into is INSERTS.get("sqlite"):
-        return RowStep(merged(_values(insert_into, target, row)))
+        return RowStep(merged(insert_into(target).inline().values(_parameters(row))))
     stage = stage_of(target, row)
     rows = select(*stage.c).where(true())
     return Step(stage, merged(insert_into(target).from_select(list(row._fields), rows)))
+
+
+def _change_step(
+    insert_into: InsertInto,
+    target: Table,
+    row: RowClass,
+    change: Callable[[_Columns], Executable],
+) -> Runs:
+    """Return what updates rows, given the columns of what they become."""
+    if insert_into is INSERTS.get("sqlite"):
+        return RowStep(change(_parameters(row)))
+    stage = stage_of(target, row)
+    return Step(stage, change(stage.c))
 
 
 def _block_step(insert_into: InsertInto, stage: Table, merge: Executable) -> Runs:
@@ -268,44 +279,42 @@ def _slot_step(insert_into: InsertInto) -> Runs:
     return _block_step(insert_into, stage, _on_conflict(into, _SLOTS, set(), set(), names))
 
 
-def _customer_change_step() -> Step:
-    stage = stage_of(_CUSTOMERS, batch.CustomerChange)
-    change = (
-        update(_CUSTOMERS)
-        .where(_CUSTOMERS.c.internal_id == stage.c.internal_id, _CUSTOMERS.c.seq < stage.c.seq)
-        .values(
-            deleted_at=func.coalesce(stage.c.deleted_at, _CUSTOMERS.c.deleted_at),
-            seq=stage.c.seq,
-            counter=_higher(stage.c.counter, _CUSTOMERS.c.counter),
-            number_max=_higher(stage.c.number_max, _CUSTOMERS.c.number_max),
-            applied_ms=_higher(stage.c.applied_ms, _CUSTOMERS.c.applied_ms),
-            applied_hour=_higher(stage.c.applied_hour, _CUSTOMERS.c.applied_hour),
+def _customer_change_step(insert_into: InsertInto) -> Runs:
+    def change(row: _Columns) -> Executable:
+        return (
+            update(_CUSTOMERS)
+            .where(_CUSTOMERS.c.internal_id == row["internal_id"], _CUSTOMERS.c.seq < row["seq"])
+            .values({name: _higher(row[name], _CUSTOMERS.c[name]) for name in sorted(_RISING)})
+            .values(deleted_at=func.coalesce(row["deleted_at"], _CUSTOMERS.c.deleted_at))
+            .values(seq=row["seq"])
         )
-    )
-    return Step(stage, change)
+
+    return _change_step(insert_into, _CUSTOMERS, batch.CustomerChange, change)
 
 
-def _balance_change_step() -> Step:
-    stage = stage_of(_BALANCES, batch.BalanceChange)
+def _balance_change_step(insert_into: InsertInto) -> Runs:
     changed = ("used", "period", "due_ms", "ended_at")
-    text_of_row = stage.c.line.is_not(None)
-    change = (
-        update(_BALANCES)
-        .where(
-            _BALANCES.c.internal_id == stage.c.internal_id,
-            _BALANCES.c.id == stage.c.id,
-            _BALANCES.c.seq < stage.c.seq,
+
+    def change(row: _Columns) -> Executable:
+        text_of_row = row["line"].is_not(None)
+        return (
+            update(_BALANCES)
+            .where(
+                _BALANCES.c.internal_id == row["internal_id"],
+                _BALANCES.c.id == row["id"],
+                _BALANCES.c.seq < row["seq"],
+            )
+            .values(
+                {name: func.coalesce(row[name], _BALANCES.c[name]) for name in changed}
+                | {
+                    name: case((text_of_row, row[name]), else_=_BALANCES.c[name])
+                    for name in batch.BalanceChange._field_defaults
+                }
+                | {"seq": row["seq"]}
+            )
         )
-        .values(
-            {name: func.coalesce(stage.c[name], _BALANCES.c[name]) for name in changed}
-            | {
-                name: case((text_of_row, stage.c[name]), else_=_BALANCES.c[name])
-                for name in batch.BalanceChange._field_defaults
-            }
-            | {"seq": stage.c.seq}
-        )
-    )
-    return Step(stage, change)
+
+    return _change_step(insert_into, _BALANCES, batch.BalanceChange, change)
 
 
 def _lock_end_step() -> Step:

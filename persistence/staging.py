@@ -190,7 +190,7 @@ class BlockStep:
 class RowStep:
     """One statement of SQLite for each row, whose columns are its parameters by number."""
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: ClauseElement | Executable) -> None:
         self._text = _text(statement, "sqlite")
 
     def run(self, connection: Connection, rows: Rows) -> None:
