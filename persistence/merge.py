@@ -122,10 +122,7 @@ class NewEvents:
     """Events none of which SQL has: they go in without a look, and their sums come from here."""
 
     def __init__(self, insert_into: InsertInto) -> None:
-        stage = stage_of(_EVENTS, batch.EventRow)
-        rows = select(*stage.c).where(true())
-        merge = insert_into(_EVENTS).from_select(list(stage.c.keys()), rows)
-        self.events = _block_step(insert_into, stage, merge)
+        self.events = _row_step(insert_into, _EVENTS, batch.EventRow, lambda into: into)
         self.sums = [
             _row_step(insert_into, table, row, rollups.adding(table))
             for table, row in rollups.SUMMED.items()
@@ -151,11 +148,10 @@ def _row_step(
     merged: Callable[[Any], Any],
 ) -> Runs:
     """Return what inserts rows; ``merged`` adds what becomes of those that are there."""
-    if insert_into is INSERTS.get("sqlite"):
-        return RowStep(merged(insert_into(target).inline().values(_parameters(row))))
     stage = stage_of(target, row)
     rows = select(*stage.c).where(true())
-    return Step(stage, merged(insert_into(target).from_select(list(row._fields), rows)))
+    merge = merged(insert_into(target).from_select(list(row._fields), rows))
+    return _block_step(insert_into, stage, merge)
 
 
 def _change_step(

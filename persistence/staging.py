@@ -4,8 +4,8 @@
 the same one. On PostgreSQL that table is made of an array for each column: rows and statement
 travel together, and those of a whole batch at once (``database.batch_transaction``). SQLite fills a
 temporary table by one prepared insert. Two ways are SQLite's alone and cost it less: ``BlockStep``
-has some dozens of rows in the text of its insert, and ``RowStep``, for upserts, runs one prepared
-statement for each row.
+has some dozens of rows in the text of its insert, and ``RowStep`` runs one prepared update for
+each row.
 
 Cost on PostgreSQL: a message for each list of a batch that has rows, and no round trip of its own.
 """
@@ -30,7 +30,6 @@ from sqlalchemy import (
     delete,
 )
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from persistence.dialects import SPELLERS
@@ -46,8 +45,8 @@ _BARE = (Integer, Numeric, Boolean)
 """Types whose values need no quotes in an array."""
 
 _BLOCKS = (64, 8, 1)
-"""Rows of a statement: as many as there are, of the largest first. 64 rows of 15 columns stay below
-the thousand parameters that any SQLite takes; four times as many cost no less."""
+"""Rows of a statement: as many as there are, of the largest first. Four times as many cost no less,
+and SQLite takes no more than 32,766 parameters."""
 
 _DIVISION_BY_ZERO = "22012"
 
@@ -162,7 +161,8 @@ class BlockStep:
     """
 
     def __init__(self, stage: Table, merge: Any) -> None:  # noqa: ANN401 - an insert of either kind
-        names = ", ".join(column.name for column in stage.c)
+        spell = SPELLERS["sqlite"].identifier_preparer.quote
+        names = ", ".join(spell(column.name) for column in stage.c)
         # With OR FAIL, SQLite keeps no copy of each page for the case that it has to take back the
         # statement alone: a fault ends the transaction here.
         into, select_, rest = _text(merge.prefix_with("OR FAIL"), "sqlite").partition("SELECT ")
@@ -190,7 +190,7 @@ class BlockStep:
 class RowStep:
     """One statement of SQLite for each row, whose columns are its parameters by number."""
 
-    def __init__(self, statement: ClauseElement | Executable) -> None:
+    def __init__(self, statement: Executable) -> None:
         self._text = _text(statement, "sqlite")
 
     def run(self, connection: Connection, rows: Rows) -> None:
