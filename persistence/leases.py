@@ -67,6 +67,12 @@ _READ_LEASES = (
     .order_by(_CURSORS.c.partition)
 )
 
+_NOTE_SEEN = (
+    update(_CURSORS)
+    .where(_CURSORS.c.partition == bindparam("at"), _CURSORS.c.epoch == bindparam("held"))
+    .values(seen_id=bindparam("newest"))
+)
+
 
 def beat(connection: Connection, writer_id: str, now_ms: int) -> None:
     """Show that a writer runs, also one that was taken for dead."""
@@ -123,11 +129,13 @@ def leave(connection: Connection, writer_id: str) -> None:
 
 def note_seen(connection: Connection, leases: Iterable[Lease], seen: Mapping[int, str]) -> None:
     """Store the newest stream id that was seen, of partitions where it is news."""
+    news = []
     for lease in leases:
         newest = seen.get(lease.partition, lease.seen_id)
         if place(newest) > max(place(lease.seen_id), place(lease.stream_id)):
-            row = [_CURSORS.c.partition == lease.partition, _CURSORS.c.epoch == lease.epoch]
-            connection.execute(update(_CURSORS).where(*row).values(seen_id=newest))
+            news.append({"at": lease.partition, "held": lease.epoch, "newest": newest})
+    if news:
+        connection.execute(_NOTE_SEEN, news)
 
 
 def fence(connection: Connection, partitions: Iterable[int]) -> None:
