@@ -71,6 +71,8 @@ class Lateness:
                 self._note(await self._newest(chosen))
             await self._settle()
             await asyncio.sleep(self._look_s)
+        # What came last must not wait for whoever looks at the next load.
+        await self._settle()
 
     async def carried(self) -> None:
         """Return when SQL has everything that is in Redis now."""
