@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from bench.lateness import events_in_sql, lateness
+from bench.lateness import SELDOM_SECONDS, events_in_sql, lateness
 from bench.load import Plan, Tally, put_on
 from bench.measure import Effort
 from bench.results import RATE, Figure, Outcome
@@ -38,7 +38,7 @@ async def run(effort: Effort, *, minutes: float = MINUTES) -> Outcome:
         await place.client.config_set("auto-aof-rewrite-percentage", 100)
         gateways = [await enter(gateway(place)) for _ in range(2)]
         carrier = await enter(writer(place))
-        late = await enter(lateness(place))
+        late = await enter(lateness(place, SELDOM_SECONDS))
         api = await enter(Api(gateways[0].base))
         answers = await _prepare(api, customers)
         plans = [
