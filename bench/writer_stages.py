@@ -24,7 +24,7 @@ from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold
 from persistence.intake import Received
 from persistence.staging import Rows
-from persistence.tracks import Track, read
+from persistence.tracks import Track, read_entry
 
 BASE_MS = 1_795_132_800_000
 BATCH = 1_000
@@ -161,7 +161,7 @@ def _received(first: int) -> list[Received]:
 
 
 def _decoded(some_received: list[Received]) -> list[Entry | Track]:
-    return [read(one.partition, one.stream_id, one.payload or b"") for one in some_received]
+    return [read_entry(one.partition, one.stream_id, one.payload or b"") for one in some_received]
 
 
 def received(number: int) -> Received:

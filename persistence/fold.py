@@ -36,7 +36,7 @@ from persistence.batch import (
     WindowRow,
 )
 from persistence.fold_state import Balance, CustomerState, DenialCounts, cursor_moves
-from persistence.tracks import Track
+from persistence.tracks import Track, entry_name
 
 _customer_decoder = msgspec.json.Decoder(CustomerDocument)
 _entity_decoder = msgspec.json.Decoder(EntityDocument)
@@ -95,7 +95,7 @@ class _Step:
         self._state = state
         self._entry = entry
         self._is_followed = True
-        self._name = f"p{entry.partition:02d}_{entry.stream_id}"
+        self._name = entry_name(entry.partition, entry.stream_id)
         self._event_id = f"mov_{self._name}"
         self._events = 0
         self._alerts = 0

@@ -26,7 +26,7 @@ from persistence.batch import Batch, DeadLetterRow
 from persistence.fold import fold
 from persistence.leases import Tenure
 from persistence.store import BatchRefusedError
-from persistence.tracks import Track, read
+from persistence.tracks import Track, read_entry
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Intake:
         for one in received:
             try:
                 # No payload is as good as an empty one: neither has a header.
-                entries.append(read(one.partition, one.stream_id, one.payload or b""))
+                entries.append(read_entry(one.partition, one.stream_id, one.payload or b""))
             except OutboxError as error:
                 letters.append(self._letter(one, error))
         return entries, letters

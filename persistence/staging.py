@@ -129,7 +129,7 @@ class Step:
 
     @cached_property
     def _fill(self) -> str:
-        return f"INSERT INTO {self._stage.name} VALUES {_marks(self._stage)}"  # noqa: S608
+        return f"INSERT INTO {self._stage.name} VALUES {_marks(self._stage)}"  # noqa: S608 - names of our own tables
 
     @cached_property
     def _statement(self) -> str:
@@ -148,7 +148,7 @@ class Step:
             # Nothing else makes a statement fail for what it did not find. The server then leaves
             # out all that was sent after it.
             parts.append(f"touched AS ({last} RETURNING 1)")
-            last = f"SELECT 1 / (count(*) = (SELECT count(*) FROM {name}))::int FROM touched"  # noqa: S608
+            last = f"SELECT 1 / (count(*) = (SELECT count(*) FROM {name}))::int FROM touched"  # noqa: S608 - names of our own tables
         stage = f"{name} ({names}) AS (SELECT {arrays})"
         return f"WITH {', '.join([stage, *parts])} {last}"
 

@@ -14,12 +14,11 @@ from persistence.batch import DeductionRow, EventRow
 
 _new = tuple.__new__
 
-
 Track = tuple[int, str, EventRow, DeductionRow]
 """Partition and stream id, and the rows: the second as far as the entry alone says."""
 
 
-def read(partition: int, stream_id: str, payload: bytes) -> Track | outbox.Entry:
+def read_entry(partition: int, stream_id: str, payload: bytes) -> Track | outbox.Entry:
     """Return what an entry is. Raises ``OutboxError``."""
     try:
         return _read_track(partition, stream_id, payload)
@@ -35,7 +34,7 @@ def _read_track(partition: int, stream_id: str, payload: bytes) -> Track:
     second, paid_by, balance_id, slot, period, delta, used, total = move.split("\t")
     if (kind, first, second) != ("track", "E", "D"):
         raise ValueError
-    event_id = event_prefix(partition) + stream_id
+    event_id = f"evt_{entry_name(partition, stream_id)}"
     seq, at_ms = int(seq_text), int(at_text)
     columns = (
         event_id,
@@ -72,7 +71,11 @@ def _read_track(partition: int, stream_id: str, payload: bytes) -> Track:
     return partition, stream_id, _new(EventRow, columns), _new(DeductionRow, moved)
 
 
+def entry_name(partition: int, stream_id: str) -> str:
+    """Return what the ids of the rows of an entry are built on."""
+    return _partition_name(partition) + stream_id
+
+
 @cache
-def event_prefix(partition: int) -> str:
-    """Return what the ids of the events of a partition begin with."""
-    return f"evt_p{partition:02d}_"
+def _partition_name(partition: int) -> str:
+    return f"p{partition:02d}_"

@@ -107,7 +107,7 @@ def _as_restored(image: CustomerImage) -> Dump:
 def _facts(dump: Dump, now_ms: int) -> Facts:
     """Return the facts of a dump. A text that cannot be read is a fact of its own."""
     facts: Facts = {}
-    for gather in (_identity, _rows, _slots, _sums, _entities, _order, _marks, _locks):
+    for gather in (_identity, _rows, _slots, _sums, _entities, _index, _locks):
         try:
             facts |= dict(gather(dump))
         except (ValueError, TypeError, IndexError, KeyError) as error:
@@ -201,24 +201,20 @@ def _entities(dump: Dump) -> _Found:
             yield Place(feature, "", field[2:], "document"), _canonical(document)
 
 
-def _order(dump: Dump) -> _Found:
+def _index(dump: Dump) -> _Found:
     index = decode_index(dump.entity_index)
     for number, entity in index.names.items():
         band = dump.holdings.get(f"e:{entity}", "0").split("\t", 1)[0]
         known = number in index.members[Set(int(band), 0)]
         placed = str(number) if known else f"{number} of another band"
         yield Place("", "", entity, "place in creation order"), placed
-
-
-def _marks(dump: Dump) -> _Found:
     bands = {str(live.period): (feature, row.id) for feature, _, row, live in _all_rows(dump)}
     names = {"h": "held", "o": "rolled over", "n": "entities"}
     for field, text in dump.customer.items():
         if field[:2] in {"h:", "o:", "n:"}:
             bands[text.split(" ", 1)[0]] = (field[2:], names[field[0]])
-    index = decode_index(dump.entity_index)
-    for (band, place), numbers in index.members.items():
-        feature, name = bands.get(str(band), ("", f"band {band}"))
+    for (of_band, place), numbers in index.members.items():
+        feature, name = bands.get(str(of_band), ("", f"band {of_band}"))
         for number in numbers:
             yield Place(feature, name, index.names.get(number, ""), f"mark {place}"), number
 

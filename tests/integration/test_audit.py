@@ -147,6 +147,7 @@ async def test_pages_leave_nobody_out(site: Site, monkeypatch: pytest.MonkeyPatc
         ),
         (("HDEL", "entity_index", "n:0"), ("place in creation order", "", "seat_2", "2", None)),
         (("DEL", "entity_index"), None),
+        (("HSET", "entity_index", "99:0", "001"), None),  # counts a member that is not there
         (("HDEL", "customer", "x:messages"), None),
         (("ZADD", "due", "5", "messages\tseat_2"), ("due next", "", "seat_2", None, 5)),
         (

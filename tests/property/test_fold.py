@@ -26,7 +26,7 @@ from persistence.fold import fold
 from persistence.models import Balance, DailyDenials, DailyTotal, DailyUsage, Deduction
 from persistence.report_models import PART
 from persistence.stream_ids import BEGINNING
-from persistence.tracks import Track, read
+from persistence.tracks import Track, read_entry
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
@@ -271,7 +271,7 @@ def _carry(engine: Engine, entries: Sequence[Entry | Track], cuts: list[int]) ->
 def _read(history: History) -> list[Entry | Track]:
     """Return the entries as the writer reads them, the plain ones by the short way."""
     return [
-        read(history.partition, entry.stream_id, text)
+        read_entry(history.partition, entry.stream_id, text)
         for entry, text in zip(history.entries, history.payloads, strict=True)
     ]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.outbox import Entry, OutboxError, decode
 from persistence.batch import Batch
 from persistence.fold import fold
-from persistence.tracks import Track, read
+from persistence.tracks import Track, read_entry
 
 names = st.sampled_from(["", "acme", "E", "D", "track", "a b", "ü", "\x1f", "é\u2028"])
 numbers = st.integers(-(2**53), 2**53).map(str)
@@ -71,9 +71,9 @@ def _batch(way: Callable[[int, str, bytes], Entry | Track], payload: bytes) -> B
 
 @given(plain.map(lambda lines: "\n".join(lines).encode()))
 def test_a_plain_track_gives_the_same_batch(payload: bytes) -> None:
-    assert _batch(read, payload) == _batch(decode, payload)
+    assert _batch(read_entry, payload) == _batch(decode, payload)
 
 
 @given(damaged() | with_another_byte() | of_any_lines())
 def test_whatever_else_it_is_both_ways_say_the_same(payload: bytes) -> None:
-    assert _batch(read, payload) == _batch(decode, payload)
+    assert _batch(read_entry, payload) == _batch(decode, payload)
