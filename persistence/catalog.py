@@ -41,6 +41,7 @@ from gateway.ports import (
 )
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.models import ApiKey, CatalogRevision, Feature, Plan
+from persistence.questions import Question
 
 _PREFIX_CHARACTERS = 14
 """Enough to tell keys apart, too few to guess one."""
@@ -54,6 +55,8 @@ _PLANS = select(
         for name in PlanRecord.__struct_fields__
     )
 ).order_by(Plan.env, Plan.id, Plan.version)
+
+_REVISION = Question(select(CatalogRevision.revision))
 
 
 class KeyInfo(NamedTuple):
@@ -176,8 +179,8 @@ def _touched(result: CursorResult[Any]) -> bool:
 
 
 def _revision(engine: Engine) -> int:
-    with read_transaction(engine) as connection:
-        return connection.scalars(select(CatalogRevision.revision)).one()
+    ((revision,),) = _REVISION.rows(engine)
+    return int(revision)
 
 
 def _load(engine: Engine) -> CatalogImage:

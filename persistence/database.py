@@ -37,6 +37,7 @@ thread for a quarter of an hour, for it keeps the limits itself. One that acknow
 given up after this time, or the longest that a statement may keep it from reading the next."""
 
 _DEADLINE = "deadline"
+_LIMIT_SECONDS = "limit"
 _STEPS_BETWEEN_LOOKS = 20_000
 """Of a statement in SQLite between two looks at the time, less than a millisecond apart."""
 
@@ -168,7 +169,7 @@ def _limit_sqlite(engine: Engine, seconds: float) -> None:
     @event.listens_for(engine, "connect")
     def watch(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         info = record.info
-        info[_DEADLINE] = math.inf
+        info[_DEADLINE], info[_LIMIT_SECONDS] = math.inf, seconds
         connection.set_progress_handler(
             lambda: time.monotonic() > info[_DEADLINE], _STEPS_BETWEEN_LOOKS
         )
@@ -261,6 +262,27 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
         )
     with engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def driver_connection(engine: Engine) -> Iterator[Any]:
+    """Lend a connection of the driver for one statement that only reads. Its errors are raised as
+    SQLAlchemy's, and end it.
+    """
+    fault: Any = engine.dialect.loaded_dbapi.Error
+    connection = None
+    try:
+        connection = engine.raw_connection()
+        if _LIMIT_SECONDS in connection.info:
+            connection.info[_DEADLINE] = time.monotonic() + connection.info[_LIMIT_SECONDS]
+        yield connection.driver_connection
+    except fault as error:
+        if connection is not None:
+            connection.invalidate(error)
+        raise exc.DBAPIError.instance(None, None, error, fault) from error
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 class Database:

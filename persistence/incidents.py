@@ -25,11 +25,14 @@ from persistence.batch import HOUR_MS
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.dialects import INSERTS
 from persistence.merge import table_of
+from persistence.questions import Question
 
 _INSTALLATION = table_of(models.Installation)
 _CURSORS = table_of(models.Cursor)
 _CUSTOMERS = table_of(models.Customer)
 _INCIDENTS = table_of(models.Incident)
+
+_RUN_ID = Question(select(_INSTALLATION.c.run_id))
 
 _ID_DIGITS = 26
 
@@ -92,8 +95,8 @@ def _name(engine: Engine) -> Past:
 
 
 def _admitted(engine: Engine) -> str:
-    with read_transaction(engine) as connection:
-        return str(connection.scalars(select(_INSTALLATION.c.run_id)).one())
+    ((run_id,),) = _RUN_ID.rows(engine)
+    return str(run_id)
 
 
 def _fence(partitions: Sequence[int], engine: Engine) -> Past:

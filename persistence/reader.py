@@ -38,6 +38,7 @@ from persistence.event_filters import event_filters, of_event
 from persistence.images import Images, Wanted
 from persistence.models import (
     Balance,
+    Cursor,
     Customer,
     Deduction,
     Entity,
@@ -45,10 +46,12 @@ from persistence.models import (
     Lock,
 )
 from persistence.pages import EventKey, decode_cursor, encode_cursor
-from persistence.store import read_cursors
+from persistence.questions import Question
 from persistence.stream_ids import BEGINNING
 from persistence.subject_lists import SubjectLists, page_of
 from persistence.subscriptions import Holders
+
+_REACHED = Question(select(Cursor.partition, Cursor.stream_id))
 
 _Row = Row[*tuple[Any, ...]]
 _Rows = Sequence[_Row]
@@ -98,8 +101,8 @@ def _ping(engine: Engine) -> None:
 
 
 def _cursors(partitions: Sequence[int], engine: Engine) -> dict[int, str]:
-    with read_transaction(engine) as connection:
-        return dict.fromkeys(partitions, BEGINNING) | read_cursors(connection, partitions)
+    reached: dict[int, str] = dict(_REACHED.rows(engine))
+    return {partition: reached.get(partition, BEGINNING) for partition in partitions}
 
 
 def _find_lock(env: str, lock_id: str, engine: Engine) -> list[str]:

@@ -5,9 +5,9 @@ Only reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Engine, Integer, and_, bindparam, exists, or_, select
 
 from gateway.documents import ACTIVE, EXPIRED, SCHEDULED
 from gateway.holders import PlanDue, PlanFilter
@@ -15,6 +15,10 @@ from gateway.ports import ListQuery
 from persistence.database import Database, read_transaction
 from persistence.event_filters import live_customer
 from persistence.models import Customer, Subscription
+from persistence.questions import Question
+
+_BEFORE = "before_"
+"""And an environment: the name of its time in a question."""
 
 
 class Holders:
@@ -40,25 +44,32 @@ class Holders:
 
 def _plans_due(until: Mapping[str, int], limit: int, engine: Engine) -> list[PlanDue]:
     """Return what happens to plans before a time of each environment, the earliest first."""
-    before = [
-        and_(Customer.env == env, Subscription.due_at <= at_ms) for env, at_ms in until.items()
+    times = {_BEFORE + env: at_ms for env, at_ms in until.items()}
+    question = _due_question(tuple(sorted(until)))
+    rows = question.rows(engine, **times, latest=max(until.values()), most=limit)
+    return [
+        PlanDue(env, customer_id, entity_id, at_ms) for env, customer_id, entity_id, at_ms in rows
     ]
-    statement = (
+
+
+@cache
+def _due_question(envs: tuple[str, ...]) -> Question:
+    before = [
+        and_(Customer.env == env, Subscription.due_at <= bindparam(_BEFORE + env)) for env in envs
+    ]
+    return Question(
         select(Customer.env, Customer.id, Subscription.entity_id, Subscription.due_at)
         .join(Customer, Customer.internal_id == Subscription.internal_id)
         .where(
             # The widest of them, which the index can be walked by.
-            Subscription.due_at <= max(until.values()),
+            Subscription.due_at <= bindparam("latest"),
             or_(*before),
             Subscription.status != EXPIRED,
             Customer.deleted_at.is_(None),
         )
         .order_by(Subscription.due_at)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    with read_transaction(engine) as connection:
-        rows = connection.execute(statement)
-        return [PlanDue(row.env, row.id, row.entity_id, row.due_at or 0) for row in rows]
 
 
 def _plan_holders(env: str, plan_id: str, engine: Engine) -> set[str]:
