@@ -46,5 +46,7 @@ class Sweeper:
                 log.warning("%s wait: %s", self._work, error)
             except Exception:  # a fault of ours would end the work for as long as the process runs
                 log.exception("%s wait", self._work)
+            # Not wait_for: it makes a task each time.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._seconds)
+                async with asyncio.timeout(self._seconds):
+                    await self._stopping.wait()
