@@ -195,7 +195,13 @@ class PlainCalls:
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         asking, use, now_ms, request_id, began = told
         try:
-            answer: bytes | Reply | None = repeated(use.repeat, reply) if use.repeat else None
+            answer: bytes | Reply | None = None
+            if use.reply == reply:
+                answer = use.answer
+            elif use.repeat is not None:
+                answer = repeated(use.repeat, reply)
+                if asking.is_check and answer is not None:
+                    use.reply, use.answer = reply, answer
             if answer is not None:
                 self._scripts.heard()
             else:

@@ -90,6 +90,10 @@ class Use(msgspec.Struct, gc=False):
     scope: Scope
     repeat: Repeat | None = None
     """What its last answer has in common with the next one, where that is known."""
+    reply: bytes | None = None
+    """The last reply to a check that was told so; as long as nothing is used it comes again."""
+    answer: bytes = b""
+    """What that reply was answered with."""
 
 
 class Asking(msgspec.Struct, kw_only=True):
