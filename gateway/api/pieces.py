@@ -198,11 +198,13 @@ class Pieces:
         """Return what is left of a grant, and what was used of it, as numbers of an answer; the
         units used are given as a script writes them.
         """
-        units = int(used)
+        units, scale = int(used), self._scale
         left = grant - units if units < grant else 0
-        if self._scale == 1:
+        if scale == 1:
             return b"%d" % left, used
-        return self.number(left), self.number(units)
+        if units % scale or left % scale:
+            return self.number(left), self.number(units)
+        return b"%d" % (left // scale), b"%d" % (units // scale)
 
     def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
         number = self.number

@@ -33,8 +33,8 @@ WHOM_MAX = 20_000
 
 USES_MAX = 20_000
 BODY_BYTES_MAX = 256
-"""Bodies remembered, about 2 KiB each with what their answers have in common, and how long one may
-be; beyond the first as above.
+"""Bodies remembered, 2 to 2.5 KiB each with what their answers have in common, and how long one
+may be; beyond the first as above.
 """
 
 _DIGITS_MAX = len(str(UNITS_MAX))

@@ -76,7 +76,7 @@ class Catalog:
         self._store = store
         self._poll_seconds = poll_seconds
         self._snapshot = take_snapshot(CatalogImage(-1, [], [], []))
-        self.clock = EnvironmentClock(wall, lambda: self._snapshot.clock_offset_ms)
+        self.clock = EnvironmentClock(wall)
         self._principals = Principals(wall)
         self.known = self._principals.known
         self._used: set[tuple[str, str, int]] = set()
@@ -125,6 +125,7 @@ class Catalog:
                 raise
             self._reachable = True
             self._snapshot = take_snapshot(image)
+            self.clock.offset_ms = image.clock_offset_ms
             # Whoever is still allowed is found again by the digest; whoever is not is gone.
             self._principals.forget()
             self._used = set()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gateway import metrics
 from gateway.api import plain
 from gateway.api.plain import PlainCalls
 from gateway.app import Runtime
@@ -42,6 +43,32 @@ async def test_second_answer_is_filled_in(
     spent = first.get("value", 0)
     assert second["balance"]["remaining"] == first["balance"]["remaining"] - spent
     assert second["balance"]["usage"] == first["balance"]["usage"] + spent
+
+
+async def test_the_same_reply_to_a_check_is_not_read_again(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await calls.ask("balances.check", body=BODY)
+    second = await calls.ask("balances.check", body=BODY)
+    with monkeypatch.context() as patched:
+        patched.setattr(plain, "repeated", None)
+        third = await calls.ask("balances.check", body=BODY)
+    assert third.is_plain
+    assert third.reply.body == second.reply.body
+    await calls.ask("balances.track", body=BODY)
+    fourth = await calls.ask("balances.check", body=BODY)
+    left = [json.loads(way.reply.body)["balance"]["remaining"] for way in (third, fourth)]
+    assert left == [10, 9]
+
+
+async def test_every_denied_check_is_counted(calls: Calls) -> None:
+    before = metrics.value_of(metrics.denials)
+    body = BODY.replace(b"}", b', "required_balance": 11}')
+    for _ in range(5):
+        answer = json.loads((await calls.ask("balances.check", body=body)).reply.body)
+        assert not answer["allowed"]
+    await calls.runtime.engine.denials.flush()
+    assert metrics.value_of(metrics.denials) == before + 5
 
 
 async def test_all_answers_are_those_of_the_longer_way_until_nothing_is_left(calls: Calls) -> None:

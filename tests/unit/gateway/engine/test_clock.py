@@ -16,7 +16,8 @@ HOUR_MS = 3_600_000
 
 def test_only_the_sandbox_is_ahead() -> None:
     wall = ManualClock()
-    clock = EnvironmentClock(wall, lambda: HOUR_MS)
+    clock = EnvironmentClock(wall)
+    clock.offset_ms = HOUR_MS
 
     assert clock.view("sandbox") == ClockView(now=NOW_MS + HOUR_MS, offset=HOUR_MS)
     assert clock.view("live") == ClockView(now=NOW_MS, offset=0)
