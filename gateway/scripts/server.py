@@ -33,7 +33,7 @@ from gateway.breaker import Breaker
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
-from gateway.scripts.pipe import PipeUnsentError
+from gateway.scripts.faults import PipeUnsentError
 from gateway.scripts.rates import TICKET
 
 if TYPE_CHECKING:

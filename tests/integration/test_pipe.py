@@ -15,12 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.scripts.pipe import (
-    NEAR_MAX,
-    Pipe,
-    PipeLostError,
-    PipeUnsentError,
-)
+from gateway.scripts.faults import PipeLostError, PipeUnsentError
+from gateway.scripts.pipe import NEAR_MAX, Pipe
 from tests.integration.piping import PING, TIMEOUT_SECONDS, read_ping, scripted
 from tests.waiting import one_turn, until
 

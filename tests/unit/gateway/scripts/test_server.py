@@ -23,7 +23,8 @@ from gateway.breaker import FAULTS_MAX, Breaker
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys
 from gateway.scripts import Context, Part, Scripts, Status
-from gateway.scripts.pipe import Pipe, PipeLostError, PipeUnsentError, Receiver
+from gateway.scripts.faults import PipeLostError, PipeUnsentError
+from gateway.scripts.pipe import Pipe, Receiver
 
 KEYS = customer_keys("sandbox", "ada", 64)
 
