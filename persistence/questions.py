@@ -1,8 +1,8 @@
 """Questions that SQL is asked again and again for as long as a process runs.
 
-To prepare a statement, to begin and to end costs SQLAlchemy most of a millisecond of Python when it
-does so once a second and finds nothing of it in the caches, and meanwhile no request is answered;
-the driver takes a seventh of that. So such a statement is compiled once and handed to the driver.
+To prepare a statement, to begin and to end costs SQLAlchemy 0.7 ms of a thread when it does so once
+a second and finds nothing of it in the caches, and while that has the interpreter no request is
+answered. Compiled once and handed to the driver it is 0.2 ms.
 """
 
 from __future__ import annotations

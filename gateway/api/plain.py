@@ -196,7 +196,7 @@ class PlainCalls:
         asking, use, now_ms, request_id, began = told
         try:
             answer: bytes | Reply | None = None
-            if use.reply == reply:
+            if use.answer and use.reply == reply:
                 answer = use.answer
             elif use.repeat is not None:
                 answer = repeated(use.repeat, reply)

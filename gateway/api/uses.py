@@ -93,7 +93,7 @@ class Use(msgspec.Struct, gc=False):
     reply: bytes | None = None
     """The last reply to a check that was told so; as long as nothing is used it comes again."""
     answer: bytes = b""
-    """What that reply was answered with."""
+    """What that reply was answered with; empty before the first."""
 
 
 class Asking(msgspec.Struct, kw_only=True):

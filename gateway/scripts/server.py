@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from gateway.scripts.pipe import Pipe, Receiver
 
 STEP = 16
-"""Commands nobody waits for that are asked at once: they keep a request waiting for a tenth of a
-millisecond; all partitions at once would for a whole one.
+"""Commands nobody waits for that are asked at once, however many partitions there are: in between
+requests are answered.
 """
 
 _MISSING = "Function not found"
