@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,10 +22,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.breaker import FAULTS_MAX, Breaker
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
-from gateway.keys import customer_keys
+from gateway.keys import customer_keys, outbox_key
 from gateway.scripts import Context, Part, Scripts, Status
 from gateway.scripts.faults import PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import Pipe, Receiver
+from gateway.scripts.server import STEP
 
 KEYS = customer_keys("sandbox", "ada", 64)
 
@@ -265,3 +267,25 @@ async def test_a_change_that_found_no_free_connection_is_unavailable() -> None:
     with pytest.raises(UnavailableError) as caught:
         await change(Redis(connection_pool=pool))
     assert not isinstance(caught.value, UnknownOutcomeError)
+
+
+class Stepwise(Pipe):
+    """A pipe that answers each command with its number; how many came at once is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Any", None), timeout_seconds=1)
+        self.together: list[int] = []
+
+    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        answered = sum(self.together)
+        self.together.append(len(commands))
+        return list(range(answered, answered + len(commands)))
+
+
+@pytest.mark.parametrize("places", [0, 1, STEP, 2 * STEP + 3])
+async def test_a_look_at_many_places_is_taken_in_steps_and_answered_in_order(places: int) -> None:
+    pipe = Stepwise()
+    outboxes = [outbox_key(partition) for partition in range(places)]
+    assert await Scripts(Broken(), pipe).outbox_lengths(outboxes) == list(range(places))
+    assert sum(pipe.together) == places
+    assert max(pipe.together, default=0) <= STEP
