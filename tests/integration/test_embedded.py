@@ -15,7 +15,13 @@ import pytest
 import redis
 
 from gateway import embedded
-from gateway.embedded import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
+from gateway.embedded import (
+    JEMALLOC,
+    SOCKET_PATH_BYTES_MAX,
+    EmbeddedServer,
+    find_allocator,
+    find_binary,
+)
 from gateway.errors import StartError
 
 HOLDER = """
@@ -80,6 +86,28 @@ def test_it_runs_with_the_settings_the_promises_rest_on(data_dir: Path) -> None:
             "dir": str(data_dir / "redis"),
         }
         assert expected == client.config_get(*expected)
+
+
+def test_its_memory_comes_from_jemalloc_where_the_machine_has_it(data_dir: Path) -> None:
+    listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True)
+    with running(data_dir) as client:
+        mapped = Path(f"/proc/{process_id(client)}/maps").read_text()
+        assert (JEMALLOC in mapped) == (JEMALLOC in listed.stdout)
+
+
+def test_a_library_the_machine_has_not_is_left_alone() -> None:
+    assert find_allocator(find_binary(), "libnobody.so.7") == {}
+
+
+def test_a_library_the_server_does_not_run_with_is_left_alone(tmp_path: Path) -> None:
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\nexit 3\n")
+    server.chmod(0o700)
+    assert find_allocator(server, "") == {}
+
+
+def test_a_library_every_machine_has_is_taken() -> None:
+    assert find_allocator(find_binary(), "libc.so.6") == {"LD_PRELOAD": "libc.so.6"}
 
 
 def test_data_survives_a_stop(data_dir: Path) -> None:
