@@ -44,6 +44,18 @@ class BodyTooLargeError(InvalidInputsError):
     code = "body_too_large"
 
 
+class HeadTooLargeError(InvalidInputsError):
+    """The request line and the headers are larger than the limit."""
+
+    code = "head_too_large"
+
+
+class RequestTimeoutError(InvalidInputsError):
+    """The rest of the request did not come in time."""
+
+    code = "request_timeout"
+
+
 class InvalidRequestError(GatewayError):
     """The request breaks a rule of the lifecycle."""
 

@@ -22,6 +22,8 @@ STATUSES: dict[type[GatewayError], int] = {
     GatewayError: 500,
     errors.InvalidInputsError: 400,
     errors.BodyTooLargeError: 413,
+    errors.HeadTooLargeError: 431,
+    errors.RequestTimeoutError: 408,
     errors.InvalidRequestError: 400,
     errors.InvalidVersionError: 400,
     errors.InvalidCursorError: 400,

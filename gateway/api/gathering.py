@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from gateway.api.idling import Idling
+from gateway.api.intake import Intake
 
 
-class Gathering(Idling):
+class Gathering(Intake):
     """Uvicorn's protocol on a transport that gathers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a narrower one

@@ -24,7 +24,7 @@ from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import JSON, Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.heads import Head, Heads
-from gateway.api.idling import BUSY, Idling
+from gateway.api.intake import HEAD_BYTES_MAX, NEVER, Intake, written
 from gateway.api.operation import Operation
 from gateway.api.plain import PlainCalls, usual
 from gateway.scripts.pipe import Later
@@ -38,7 +38,6 @@ _USUAL: Final = b"%b%b: %b\r\nx-request-id: %%b\r\ncontent-length: %%d\r\n\r\n%%
 )
 """The usual answer, but for request id, length and body."""
 
-_CLOSE: Final = b"connection: close\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 
 
@@ -147,14 +146,7 @@ class _HotCall:
 
     def end(self, reply: Reply) -> None:
         """Give any answer."""
-        lines = [STATUS_LINE[reply.status]]
-        for name, value in reply.headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"content-length: %d\r\n" % len(reply.body))
-        if not self.keep_alive:
-            lines.append(_CLOSE)
-        lines += (b"\r\n", reply.body)
-        self._give(b"".join(lines))
+        self._give(written(reply, keep_alive=self.keep_alive))
 
     def _give(self, answer: bytes) -> None:
         protocol = self._protocol
@@ -176,7 +168,7 @@ class _HotCall:
         return self.disconnected or self._protocol.transport.is_closing()
 
 
-class FastLane(Idling):
+class FastLane(Intake):
     """Uvicorn's protocol with a shorter way for hot routes; ``make_lane`` binds it to them."""
 
     hot: ClassVar[dict[bytes, Operation]]
@@ -187,15 +179,13 @@ class FastLane(Idling):
 
     knows_heads = True
     """False when every request has to go through the parser."""
-    _is_between = True
-    """Whether the parser waits for the beginning of a request."""
     _call: _HotCall | None = None
     """Stands for one request with a known head after the other."""
 
     def data_received(self, data: bytes) -> None:
         """Take what came: a whole request with a head that is known, or anything else."""
         before: Any = self.cycle
-        waits = self._is_between and (before is None or before.response_complete)
+        waits = not self.is_partial and (before is None or before.response_complete)
         if not waits or not self.knows_heads:
             super().data_received(data)
             return
@@ -209,7 +199,7 @@ class FastLane(Idling):
                 begun.head.body_bytes = begun.size
                 self.heads.remember(data[:end], begun.head)
             return
-        self._idle_since = BUSY
+        self.ends_at = NEVER
         call = self._call
         if call is None:
             call = self._call = _HotCall(self, head, keep_alive=True)
@@ -229,10 +219,12 @@ class FastLane(Idling):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._is_between = False
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
+        self.known_head = self.headers
+        if self.is_partial or self._packet_bytes > HEAD_BYTES_MAX:
+            self.measure()
         operation = self.hot.get(self.url)
         if (
             operation is None
@@ -264,6 +256,7 @@ class FastLane(Idling):
         if not isinstance(call, _HotCall):
             super().on_body(body)
             return
+        self._line_bytes = -self._packet_bytes
         call.keep(body)
         if call.is_endless and call.more_body:
             call.keep_alive = False
@@ -271,7 +264,6 @@ class FastLane(Idling):
 
     def on_message_complete(self) -> None:
         """Answer a hot call whose turn it is."""
-        self._is_between = True
         call = cast("Any", self.cycle)
         if not isinstance(call, _HotCall):
             super().on_message_complete()

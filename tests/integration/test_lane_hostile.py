@@ -11,10 +11,11 @@ from functools import partial
 
 import pytest
 
+from gateway.api.intake import HEAD_BYTES_MAX
 from tests.fixtures.app import BODY_BYTES_MAX
 from tests.fixtures.fronts import Front
 from tests.waiting import until
-from tests.wire import check_body, request
+from tests.wire import Reply, check_body, request
 
 CHUNKED = request(b"", length=False, transfer_encoding="chunked")
 BODY = check_body()
@@ -50,9 +51,95 @@ AMBIGUOUS = {
 async def test_an_ambiguous_request_is_refused(front: Front, what: str) -> None:
     line = await front.line()
     await line.send(AMBIGUOUS[what])
-    assert (await line.reply()).status == 400
+    reply = await line.reply()
+    assert reply.status == 400
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json == {
+        "message": "The request is not valid HTTP/1.1", "code": "invalid_inputs", "env": "sandbox",
+    }  # fmt: skip
     assert await line.is_closed()
     assert not front.begun
+
+
+@pytest.mark.parametrize("what", AMBIGUOUS)
+async def test_what_was_asked_before_an_ambiguous_request_is_answered_first(
+    front: Front, what: str
+) -> None:
+    front.gates["a"] = asyncio.Event()
+    line = await front.line()
+    await line.send(
+        request(x_request_id="a") + request(b"{", x_request_id="b") + AMBIGUOUS[what] + request()
+    )
+    await until(lambda: front.begun == ["a"])
+    front.gates["a"].set()
+    assert [(await line.reply()).headers["x-request-id"] for _ in range(2)] == ["a", "b"]
+    assert (await line.reply()).json["message"] == "The request is not valid HTTP/1.1"
+    assert await line.is_closed()
+    assert front.begun == ["a"]
+
+
+def padded(size: int, target: str = "") -> bytes:
+    """Return a request whose request line and headers count as so many bytes."""
+    bare = request(target=target, x_padding="")
+    lines = bare.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    counted = len(lines[0].split(b" ")[1]) + sum(len(line) + len(b"\r\n") for line in lines[1:])
+    return request(target=target, x_padding="x" * (size - counted))
+
+
+@pytest.mark.parametrize("step", [1_000, 1_000_000])
+@pytest.mark.parametrize("target", ["", "/v1/customers.list", "/v1/nobody.knows"])
+async def test_a_head_has_an_end(front: Front, target: str, step: int) -> None:
+    line = await front.line()
+
+    async def ask(size: int) -> Reply:
+        data = padded(size, target)
+        for at in range(0, len(data), step):
+            await line.send(data[at : at + step])
+        return await line.reply()
+
+    assert (await ask(HEAD_BYTES_MAX)).status in {200, 404}
+    reply = await ask(HEAD_BYTES_MAX + 1)
+    assert reply.status == 431
+    assert reply.json == {
+        "message": "The request line and the headers are larger than the limit.",
+        "code": "head_too_large",
+        "env": "sandbox",
+    }
+    assert await line.is_closed()
+
+
+ENDLESS = {
+    "a target": (b"POST /", b"x" * 5_000),
+    "a header": (BARE + b"X-A: ", b"x" * 5_000),
+    "headers": (BARE, b"X-A: 1\r\n" * 500),
+    "the size of a chunk": (CHUNKED + b"5;", b"x" * 5_000),
+    "trailers": (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-A: 1\r\n" * 500),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_what_does_not_end_is_ended(front: Front, what: str) -> None:
+    begin, again = ENDLESS[what]
+    line = await front.line()
+    await line.send(request(x_request_id="before") + begin)
+    assert (await line.reply()).headers["x-request-id"] == "before"
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while not line.reader.at_eof() and sent < 50_000_000:
+            await line.send(again)
+            sent += len(again)
+    # What a connection keeps on its way, at both ends, and the limit.
+    assert sent < 25_000_000
+    assert front.begun == ["before"]
+
+
+async def test_what_comes_in_one_packet_with_a_beginning_does_not_count(front: Front) -> None:
+    line = await front.line()
+    large = request(b" " * BODY_BYTES_MAX, x_request_id="large")
+    for part in (30, len(request()) - 1):
+        await line.send((large + request(b"{")) * 2 + request()[:part])
+        assert [(await line.reply()).status for _ in range(4)] == [400] * 4
+        assert (await line.ask(request()[part:])).status == 200
 
 
 async def test_what_follows_a_body_is_a_request_of_its_own(front: Front) -> None:

@@ -28,9 +28,11 @@ _REASONS = {
     403: "The key may not do this",
     404: "Something the request names does not exist",
     405: "The route answers another method",
+    408: "The request did not come in time; the connection is closed",
     409: "It exists already, or is in use",
     413: "The body is too large",
     429: "Too many calls, where calls are limited; try again later",
+    431: "The headers are too large; the connection is closed",
     500: "A fault of the gateway",
     503: "A store is unavailable; try again",
 }
@@ -66,6 +68,9 @@ HEADERS: dict[str, Json] = {
 """Every header of an answer that means something to its caller."""
 
 _RATES = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
+
+_UNREAD = {408, 431}
+"""Statuses of requests of which nothing was read, so that they have no id."""
 
 _HEADERS_OF = {
     405: ("allow",),
@@ -152,7 +157,8 @@ def _failure(status: int, examples: dict[str, Json]) -> Json:
     schema = {"$ref": REFERENCE.format(name="ErrorBody")}
     answer = {
         "description": f"{_REASONS[status]}: {', '.join(f'`{code}`' for code in examples)}",
-        "headers": headers("x-request-id", *_HEADERS_OF.get(status, ())),
+        "headers": headers(*_HEADERS_OF.get(status, ()))
+        | ({} if status in _UNREAD else headers("x-request-id")),
         "content": {JSON_TYPE: {"schema": schema, "examples": examples}},
     }
     return {str(status): answer}

@@ -1,0 +1,253 @@
+"""How much a client may send, and how long it may take, until there is a request; and how what
+never becomes one is refused.
+
+Uvicorn's parser keeps the lines of a head for as long as they come. What is no HTTP it answers in
+plain text and at once, ahead of what was asked before. And it waits without end for a first
+request, and for the rest of one. Here lines have an end, a first request has to begin as soon as
+any other, each has to be whole within ``REQUEST_SECONDS``, and a refusal is an error like any
+other, in its turn, after which the connection is closed.
+
+Packets are counted, not lines, since the parser tells of a line only at its end. A packet in which
+a request begins, or a part of a body comes, counts for nothing: what else is in it is not known. So
+at most ``HEAD_BYTES_MAX`` and two packets (256 KiB each) are kept of a head that does not end, and
+one that ends is measured.
+
+Uvicorn sets a timer behind each answer and cancels it with the next request. Here it is noted until
+when the connection may stay as it is, and the timer that runs looks at that when it ends: for 64
+connections that is worth a twelfth of what a call costs on the ASGI tier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from gateway.api.errors import ENV_UNKNOWN, Reply, error_reply
+from gateway.errors import (
+    GatewayError,
+    HeadTooLargeError,
+    InvalidInputsError,
+    RequestTimeoutError,
+)
+
+HEAD_BYTES_MAX = 64 * 1024
+"""Bytes of the request line and all headers; of trailers, and of sizes of chunks, as many."""
+
+REQUEST_SECONDS = 75.0
+"""From the first byte of a request to its last."""
+
+NEVER = math.inf
+
+_CLOSE: Final = b"connection: close\r\n"
+_SEPARATORS = len(b": \r\n")
+
+
+def written(reply: Reply, *, keep_alive: bool) -> bytes:
+    """Return an answer as it goes over the wire."""
+    lines = [STATUS_LINE[reply.status]]
+    for name, value in reply.headers:
+        lines += (name, b": ", value, b"\r\n")
+    lines.append(b"content-length: %d\r\n" % len(reply.body))
+    if not keep_alive:
+        lines.append(_CLOSE)
+    lines += (b"\r\n", reply.body)
+    return b"".join(lines)
+
+
+class _Refusal:
+    """Stands where a request would stand that is answered after those before it."""
+
+    more_body = False
+    response_complete = False
+
+
+class Intake(HttpToolsProtocol):
+    """Uvicorn's protocol with an end to what it takes, and waits for."""
+
+    # Python looks names of an object up faster while its dictionary has no more than thirty, as
+    # many as uvicorn's has already: a twentieth of what a call costs on the ASGI tier.
+    __slots__ = (
+        "_began_at",
+        "_begun_head",
+        "_fault",
+        "_line_bytes",
+        "_packet_bytes",
+        "ends_at",
+        "is_partial",
+        "known_head",
+    )
+
+    request_seconds = REQUEST_SECONDS
+
+    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's
+        """Begin with nothing that came."""
+        super().__init__(*given, **named)
+        self.is_partial = False
+        """Whether a request had begun to come, and was not whole, behind the last packet."""
+        self.ends_at = NEVER
+        """When the connection is closed, by the loop's clock; never while something is answered."""
+        self.known_head: list[tuple[bytes, bytes]] | None = None
+        """The headers of the newest request of which all are there."""
+        self._began_at = 0.0
+        self._begun_head: list[tuple[bytes, bytes]] | None = None
+        """Of the newest request that was not whole."""
+        self._packet_bytes = 0
+        self._line_bytes = 0
+        """Of packets that were nothing but lines, since a beginning or a part of a body."""
+        self._fault: GatewayError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a narrower one
+        """Take a connection."""
+        super().connection_made(cast("Any", transport))
+        self._wait_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, as far as it may come."""
+        self._packet_bytes = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.refuse(self._fault or InvalidInputsError("The request is not valid HTTP/1.1"))
+            return
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        cycle = cast("Any", self.cycle)
+        if cycle is None or cycle.more_body or self.known_head is not self.headers:
+            self._take_part()
+        elif not cycle.response_complete:
+            self.is_partial = False
+            self.ends_at = NEVER
+        elif self.is_partial:
+            self.is_partial = False
+            self._wait_on()
+
+    def on_headers_complete(self) -> None:
+        """Note that all headers of a request are there."""
+        self.known_head = self.headers
+        if self.is_partial or self._packet_bytes > HEAD_BYTES_MAX:
+            self.measure()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that a body goes on."""
+        self._line_bytes = -self._packet_bytes
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Begin with what waits behind the answer, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            if self._is_answering:
+                return
+        self._wait_on()
+
+    def measure(self) -> None:
+        """Raise ``HeadTooLargeError``, which the parser takes for the end, where a head is."""
+        lines = sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
+        if len(self.url) + lines > HEAD_BYTES_MAX:
+            self._fault = HeadTooLargeError()
+            raise self._fault
+
+    def refuse(self, error: GatewayError) -> None:
+        """Answer what is no request, in its turn, and close."""
+        if self.transport.is_closing():
+            return
+        cycle = cast("Any", self.cycle)
+        is_body = cycle is not None and cycle.more_body and self.known_head is self.headers
+        if is_body and self.pipeline:
+            # A call that waits for its turn and will never be whole.
+            self.pipeline.popleft()
+            self._refuse_later(error)
+        elif not is_body and self._is_answering:
+            self._refuse_later(error)
+        else:
+            self._refuse_now(error)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that has stayed as it was for too long."""
+        self.timeout_keep_alive_task = None
+        if self.ends_at > self.loop.time():
+            if self.ends_at != NEVER:
+                self._look_later()
+        elif self.is_partial:
+            self.refuse(RequestTimeoutError())
+        else:
+            super().timeout_keep_alive_handler()
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request that came whole waits for its answer, or to be begun."""
+        cycle = cast("Any", self.cycle)
+        is_whole = cycle is not None and not cycle.response_complete and not cycle.more_body
+        return bool(is_whole or self.pipeline)
+
+    def _take_part(self) -> None:
+        if not self.is_partial or self._begun_head is not self.headers:
+            self.is_partial = True
+            self._begun_head = self.headers
+            self._began_at = self.loop.time()
+            self._line_bytes = 0
+        else:
+            self._line_bytes += self._packet_bytes
+            if self._line_bytes > HEAD_BYTES_MAX:
+                self.refuse(HeadTooLargeError())
+                return
+        if self._is_answering:
+            self.ends_at = NEVER
+        else:
+            self._wait_on()
+
+    def _wait_on(self) -> None:
+        if self.is_partial:
+            self.ends_at = self._began_at + self.request_seconds
+        else:
+            self.ends_at = self.loop.time() + self.timeout_keep_alive
+        if self.timeout_keep_alive_task is None:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        # Never later than an idle connection may end, which this one may become meanwhile.
+        seconds = min(self.ends_at - self.loop.time(), self.timeout_keep_alive)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _refuse_later(self, error: GatewayError) -> None:
+        self._fault = error
+        self.flow.pause_reading()
+        self.pipeline.appendleft((cast("Any", _Refusal()), self.app))
+
+    def _refuse_now(self, error: GatewayError) -> None:
+        cycle = cast("Any", self.cycle)
+        # An application may answer before it has read the body that is refused.
+        is_late = (
+            isinstance(cycle, RequestResponseCycle) and cycle.more_body and cycle.response_started
+        )
+        if not is_late:
+            self.transport.write(written(error_reply(error, ENV_UNKNOWN), keep_alive=False))
+        self.transport.close()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - of several kinds
+        if isinstance(cycle, _Refusal) and self._fault is not None:
+            self._refuse_now(self._fault)
+        else:
+            super()._start_asgi_task(cycle, app)
