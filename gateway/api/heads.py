@@ -14,7 +14,7 @@ from gateway.api.operation import Operation
 from gateway.api.uses import Asking
 
 HEADS_MAX = 1_000
-HEAD_BYTES_MAX = 2_048
+KNOWN_BYTES_MAX = 2_048
 """Heads remembered, and how long one may be; beyond the first the memory starts anew."""
 
 
@@ -39,7 +39,7 @@ class Heads:
 
     def remember(self, data: bytes, head: Head) -> None:
         """Know a head, the end of it included."""
-        if len(data) > HEAD_BYTES_MAX:
+        if len(data) > KNOWN_BYTES_MAX:
             return
         if len(self.known) >= HEADS_MAX:
             self.known.clear()
