@@ -62,6 +62,13 @@ def written(reply: Reply, *, keep_alive: bool) -> bytes:
     return b"".join(lines)
 
 
+def head_too_large() -> HeadTooLargeError:
+    """Return the error for a head of more bytes than may be."""
+    return HeadTooLargeError(
+        f"The request line and the headers are larger than {HEAD_BYTES_MAX} bytes"
+    )
+
+
 class _Refusal:
     """Stands where a request would stand that is answered after those before it."""
 
@@ -154,6 +161,7 @@ class Intake(HttpToolsProtocol):
             return
         if self.flow.read_paused:
             self.flow.resume_reading()
+            self._began_at = self.loop.time()  # Before, the rest of a request could not come.
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             if self._is_answering:
@@ -164,7 +172,7 @@ class Intake(HttpToolsProtocol):
         """Raise ``HeadTooLargeError``, which the parser takes for the end, where a head is."""
         lines = sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
         if len(self.url) + lines > HEAD_BYTES_MAX:
-            self._fault = HeadTooLargeError()
+            self._fault = head_too_large()
             raise self._fault
 
     def refuse(self, error: GatewayError) -> None:
@@ -209,7 +217,7 @@ class Intake(HttpToolsProtocol):
         else:
             self._line_bytes += self._packet_bytes
             if self._line_bytes > HEAD_BYTES_MAX:
-                self.refuse(HeadTooLargeError())
+                self.refuse(head_too_large())
                 return
         if self._is_answering:
             self.ends_at = NEVER

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import logging
 from functools import partial
+from typing import Any
 
 import pytest
 
-from gateway.api.intake import HEAD_BYTES_MAX
+from gateway.api.intake import HEAD_BYTES_MAX, Intake
 from tests.fixtures.app import BODY_BYTES_MAX
 from tests.fixtures.fronts import Front
 from tests.waiting import until
@@ -101,7 +102,7 @@ async def test_a_head_has_an_end(front: Front, target: str, step: int) -> None:
     reply = await ask(HEAD_BYTES_MAX + 1)
     assert reply.status == 431
     assert reply.json == {
-        "message": "The request line and the headers are larger than the limit.",
+        "message": "The request line and the headers are larger than 65536 bytes",
         "code": "head_too_large",
         "env": "sandbox",
     }
@@ -140,6 +141,25 @@ async def test_what_comes_in_one_packet_with_a_beginning_does_not_count(front: F
         await line.send((large + request(b"{")) * 2 + request()[:part])
         assert [(await line.reply()).status for _ in range(4)] == [400] * 4
         assert (await line.ask(request()[part:])).status == 200
+
+
+async def test_time_does_not_run_for_a_request_that_waits_for_its_turn(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "request_seconds", 0.5)
+    front.gates["a"] = asyncio.Event()
+    line = await front.line()
+    await line.send(request(x_request_id="a") + request(x_request_id="b")[:-1])
+    await until(lambda: front.begun == ["a"])
+    began = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() > began + 0.6)
+    front.gates["a"].set()
+    assert (await line.reply()).headers["x-request-id"] == "a"
+    connection: Any
+    (connection,) = front.server.server_state.connections
+    assert connection.ends_at > began + 0.6 + 0.5
+    reply = await line.ask(request()[-1:])
+    assert (reply.status, reply.headers["x-request-id"]) == (200, "b")
 
 
 async def test_what_follows_a_body_is_a_request_of_its_own(front: Front) -> None:
