@@ -161,11 +161,11 @@ class Intake(HttpToolsProtocol):
             return
         if self.flow.read_paused:
             self.flow.resume_reading()
-            self._began_at = self.loop.time()  # Before, the rest of a request could not come.
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             if self._is_answering:
                 return
+            self._began_at = self.loop.time()  # The rest of it may not have been read so far.
         self._wait_on()
 
     def measure(self) -> None:
