@@ -79,8 +79,8 @@ class _Refusal:
 class Intake(HttpToolsProtocol):
     """Uvicorn's protocol with an end to what it takes, and waits for."""
 
-    # Python looks names of an object up faster while its dictionary has no more than thirty, as
-    # many as uvicorn's has already: a twentieth of what a call costs on the ASGI tier.
+    # Python looks names of an object up faster while its dictionary has no more than thirty, and
+    # uvicorn's has 28 already: a twentieth of what a call costs on the ASGI tier.
     __slots__ = (
         "_began_at",
         "_begun_head",
@@ -143,10 +143,8 @@ class Intake(HttpToolsProtocol):
             self._wait_on()
 
     def on_headers_complete(self) -> None:
-        """Note that all headers of a request are there."""
-        self.known_head = self.headers
-        if self.is_partial or self._packet_bytes > HEAD_BYTES_MAX:
-            self.measure()
+        """Measure a head."""
+        self.note_head()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -168,8 +166,13 @@ class Intake(HttpToolsProtocol):
             self._began_at = self.loop.time()  # The rest of it may not have been read so far.
         self._wait_on()
 
-    def measure(self) -> None:
-        """Raise ``HeadTooLargeError``, which the parser takes for the end, where a head is."""
+    def note_head(self) -> None:
+        """Note that all headers of a request are there. Raises ``HeadTooLargeError``, which the
+        parser takes for the end.
+        """
+        self.known_head = self.headers
+        if not self.is_partial and self._packet_bytes <= HEAD_BYTES_MAX:
+            return
         lines = sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
         if len(self.url) + lines > HEAD_BYTES_MAX:
             self._fault = head_too_large()

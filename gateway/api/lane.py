@@ -24,7 +24,7 @@ from gateway.api.decoding import DRAIN_BYTES_MAX, body_too_large
 from gateway.api.errors import JSON, Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.heads import Head, Heads
-from gateway.api.intake import HEAD_BYTES_MAX, NEVER, Intake, written
+from gateway.api.intake import NEVER, Intake, written
 from gateway.api.operation import Operation
 from gateway.api.plain import PlainCalls, usual
 from gateway.scripts.pipe import Later
@@ -222,9 +222,6 @@ class FastLane(Intake):
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        self.known_head = self.headers
-        if self.is_partial or self._packet_bytes > HEAD_BYTES_MAX:
-            self.measure()
         operation = self.hot.get(self.url)
         if (
             operation is None
@@ -235,6 +232,7 @@ class FastLane(Intake):
         ):
             self._leave_lane()
             return
+        self.note_head()
         before = cast("Any", self.cycle)
         head = Head(operation, self.headers)
         call = _HotCall(self, head, keep_alive=self.parser.should_keep_alive())

@@ -125,7 +125,7 @@ async def test_what_does_not_end_is_ended(front: Front, what: str) -> None:
     await line.send(request(x_request_id="before") + begin)
     assert (await line.reply()).headers["x-request-id"] == "before"
     sent = 0
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(ConnectionError):  # A refused sender may hear of it so.
         while not line.reader.at_eof() and sent < 50_000_000:
             await line.send(again)
             sent += len(again)
