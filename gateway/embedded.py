@@ -19,13 +19,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -36,10 +37,16 @@ from redis.retry import Retry
 
 from gateway.errors import StartError
 
+log = logging.getLogger(__name__)
+
 # A socket address holds 108 bytes on Linux and 104 on macOS, the closing zero included.
 SOCKET_PATH_BYTES_MAX = 100
 # A healthy server answers in a tenth of a second; this covers a machine that is starting up.
 ANSWER_SECONDS = 15.0
+# The same with a library that may be to blame: the start goes on without it then.
+LIBRARY_SECONDS = ANSWER_SECONDS
+# One question of many; a server that reads its file may be late with an answer.
+PING_SECONDS = 1.0
 # Reading a file of 10 GB takes about two minutes; past this the disk is the problem.
 LOAD_SECONDS = 900.0
 # Shutting down flushes at most the last second of writes; a slow disk gets this long.
@@ -50,6 +57,10 @@ JEMALLOC = "libjemalloc.so.2"
 """What Redis and Valkey are usually built with; the wheel's server takes the C library's instead,
 which costs it a sixth more for each track. Debian and Ubuntu bring it with ``redis-tools``.
 """
+
+
+class _NotServingError(StartError):
+    """The server ended, or hangs, before it could be asked anything."""
 
 
 class EmbeddedServer:
@@ -71,15 +82,19 @@ class EmbeddedServer:
         return self._process.pid
 
     def start(self) -> str:
-        """Take the data folder, start the server, wait until it answers; return its URL."""
+        """Take the data folder, start the server, wait until it answers; return its URL.
+
+        Raises ``StartError``.
+        """
         binary = find_binary()
-        self._take_folder()
         try:
-            server_lock = self._lock_server()
-            with server_lock:
-                self._place_socket()
-                self._process = self._spawn(binary, server_lock.fileno())
-            self._wait_until_ready()
+            self._take_folder()
+            self._serve(binary)
+        except OSError as error:
+            self.stop()
+            place = f" ({error.filename})" if error.filename else ""
+            msg = f"data folder {self._data_dir}: {error.strerror}{place}"
+            raise StartError(msg) from error
         except BaseException:
             self.stop()
             raise
@@ -93,8 +108,7 @@ class EmbeddedServer:
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self._kill()
             self._process = None
             self._forget_socket()
         if self._held is not None:
@@ -116,10 +130,36 @@ class EmbeddedServer:
             raise StartError(
                 f"data folder {self._data_dir} is in use by another gateway (process {holder})"
             )
-        held.truncate(0)
-        held.write(f"{os.getpid()}\n")
-        held.flush()
         self._held = held
+        held.truncate(0)
+        # Not through the file's buffer, which a full disk would leave to whoever closes it.
+        os.write(held.fileno(), f"{os.getpid()}\n".encode())
+
+    def _serve(self, binary: Path) -> None:
+        """Have a server that is ready; without the library if it does not get so far with it."""
+        allocator = find_allocator(binary)
+        if allocator:
+            try:
+                self._launch(binary, allocator, LIBRARY_SECONDS)
+            except _NotServingError as error:
+                self._kill()
+                log.warning("%s; it is started without %s", error, *allocator.values())
+            else:
+                return
+        self._launch(binary, {}, ANSWER_SECONDS)
+
+    def _launch(self, binary: Path, allocator: Mapping[str, str], seconds: float) -> None:
+        server_lock = self._lock_server()
+        with server_lock:
+            self._place_socket()
+            self._process = self._spawn(binary, allocator, server_lock.fileno())
+        self._wait_until_ready(seconds)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def _lock_server(self) -> IO[str]:
         """Return the lock only a running server holds; an orphan is stopped first."""
@@ -165,7 +205,9 @@ class EmbeddedServer:
         for name in ("socket", "server.pid"):
             (self._folder / name).unlink(missing_ok=True)
 
-    def _spawn(self, binary: Path, lock_fd: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, binary: Path, allocator: Mapping[str, str], lock_fd: int
+    ) -> subprocess.Popen[bytes]:
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -193,7 +235,7 @@ class EmbeddedServer:
                 # Of its own session: Ctrl-C in the terminal is for the gateway, which drains first.
                 start_new_session=True,
                 # Keys and passwords in our environment are none of the server's business.
-                env={"LC_ALL": "C", **find_allocator(binary)},
+                env={"LC_ALL": "C", **allocator},
                 umask=0o077,
                 pass_fds=[lock_fd],
             )
@@ -202,9 +244,9 @@ class EmbeddedServer:
     def _log(self) -> Path:
         return self._folder / "server.log"
 
-    def _wait_until_ready(self) -> None:
-        if not _poll(self._answers, ANSWER_SECONDS):
-            raise StartError(f"the embedded server does not answer; see {self._log}")
+    def _wait_until_ready(self, seconds: float) -> None:
+        if not _poll(self._answers, seconds):
+            raise _NotServingError(f"the embedded server does not answer; see {self._log}")
         if not _poll(self._has_loaded, LOAD_SECONDS):
             raise StartError(f"the embedded server is still reading its file; see {self._log}")
 
@@ -213,14 +255,14 @@ class EmbeddedServer:
             self._ping()
         except redis.BusyLoadingError:
             return True
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
         return True
 
     def _has_loaded(self) -> bool:
         try:
             self._ping()
-        except redis.BusyLoadingError:
+        except (redis.BusyLoadingError, redis.TimeoutError):
             return False
         return True
 
@@ -228,8 +270,8 @@ class EmbeddedServer:
         if self.pid is None:
             lines = self._log.read_text(errors="replace").splitlines()
             last = lines[-1] if lines else "no log"
-            raise StartError(f"the embedded server ended at start: {last} (see {self._log})")
-        with _client(self._socket, ANSWER_SECONDS) as client:
+            raise _NotServingError(f"the embedded server ended at start: {last} (see {self._log})")
+        with _client(self._socket, PING_SECONDS) as client:
             client.ping()
 
 
@@ -269,9 +311,16 @@ def find_allocator(binary: Path, library: str = JEMALLOC) -> dict[str, str]:
     preload = {"LD_PRELOAD": library}
     # The loader knows where it looks, and complains of what it does not find, or cannot use, only
     # once a program starts.
-    tried = subprocess.run(
-        [binary, "--version"], env=preload, capture_output=True, timeout=ANSWER_SECONDS, check=False
-    )
+    try:
+        tried = subprocess.run(
+            [binary, "--version"],
+            env=preload,
+            capture_output=True,
+            timeout=LIBRARY_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {}
     return preload if tried.returncode == 0 and not tried.stderr else {}
 
 

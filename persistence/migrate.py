@@ -9,7 +9,8 @@ those do not load what would move it (``persistence.moves``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 
@@ -24,12 +25,18 @@ _REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema to this release."""
+    """Bring the schema to this release. Raises ``StartError``."""
     engine = make_engine(url, _OPTIONS)
     try:
-        if _revision(engine) != head():
-            from persistence import moves  # noqa: PLC0415 - see above
+        with _told("reached"):
+            found = _revision(engine)
+        if found == head():
+            return
+        from persistence import moves  # noqa: PLC0415 - see above
 
+        if found is not None and found not in moves.revisions():
+            raise StartError(_newer(found))
+        with _told("migrated"):
             _migrate(engine, moves.up)
     finally:
         engine.dispose()
@@ -69,11 +76,8 @@ def head() -> str:
 
 def require_current(url: str) -> None:
     """Return when SQL has the schema of this release, else raise a ``StartError``."""
-    try:
+    with _told("reached"):
         found = current(url)
-    except exc.DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise StartError(f"SQL cannot be reached: {reason}") from error
     if found == head():
         return
     if found is None:
@@ -82,7 +86,21 @@ def require_current(url: str) -> None:
 
     if found in moves.revisions():
         raise StartError(f"SQL is at revision {found}, older than {head()}: run tallygate migrate")
-    raise StartError(f"SQL is at revision {found}, newer than this release: install that one")
+    raise StartError(_newer(found))
+
+
+def _newer(found: str) -> str:
+    return f"SQL is at revision {found}, newer than this release: install that one"
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Raise what SQL says as a ``StartError`` of one line."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise StartError(f"SQL cannot be {what}: {reason}") from error
 
 
 def _revision(engine: Engine) -> str | None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,54 @@ def test_a_library_the_server_does_not_run_with_is_left_alone(tmp_path: Path) ->
 
 def test_a_library_every_machine_has_is_taken() -> None:
     assert find_allocator(find_binary(), "libc.so.6") == {"LD_PRELOAD": "libc.so.6"}
+
+
+def test_a_library_with_which_the_server_hangs_at_once_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "LIBRARY_SECONDS", 0.2)
+    assert find_allocator(server_that(tmp_path, HANGS), "libc.so.6") == {}
+
+
+DIES = "os.abort()"
+HANGS = "signal.pause()"
+SAYS_NOTHING = """
+socket = socket.socket(socket.AF_UNIX)
+socket.bind(sys.argv[sys.argv.index("--unixsocket") + 1])
+socket.listen()
+signal.pause()
+"""
+
+
+def server_that(folder: Path, does: str) -> Path:
+    """Return a server that does this with a library, and else is the real one."""
+    program = f"""#!{sys.executable} -IS
+import os, signal, socket, sys
+if "LD_PRELOAD" in os.environ:
+{textwrap.indent(does, "    ")}
+os.execv({str(find_binary())!r}, sys.argv)
+"""
+    path = folder / "server"
+    path.write_text(program)
+    path.chmod(0o700)
+    return path
+
+
+@pytest.mark.parametrize("does", [DIES, HANGS, SAYS_NOTHING], ids=["dies", "hangs", "is silent"])
+def test_a_server_that_does_not_serve_with_a_library_is_started_without(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, does: str
+) -> None:
+    with running(data_dir) as client:
+        client.set("n", 7)
+    server = server_that(data_dir, does)
+    monkeypatch.setattr(embedded, "find_binary", lambda: server)
+    monkeypatch.setattr(embedded, "find_allocator", lambda _: {"LD_PRELOAD": "libc.so.6"})
+    monkeypatch.setattr(embedded, "LIBRARY_SECONDS", 0.2)
+    with running(data_dir) as client:
+        assert client.get("n") == "7"
+        assert process_id(client)
+    assert "it is started without libc.so.6" in caplog.text
+    assert not list((data_dir / "redis").glob("*.sock"))
 
 
 def test_data_survives_a_stop(data_dir: Path) -> None:
@@ -218,6 +267,15 @@ def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"/file: File exists"):
         EmbeddedServer(tmp_path / "file").start()
+
+
+def test_a_data_folder_that_cannot_be_used_is_refused(data_dir: Path) -> None:
+    (data_dir / "redis" / "server.log").mkdir(parents=True)
+    with pytest.raises(StartError, match=r"/data: Is a directory \(.*server\.log\)"):
+        EmbeddedServer(data_dir).start()
+    (data_dir / "redis" / "server.log").rmdir()
+    with running(data_dir) as client:
+        assert client.ping()
 
 
 def test_stopping_twice_or_before_the_start_does_nothing(data_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
 
@@ -16,6 +17,8 @@ from persistence import migrate
 from persistence.base import whole_metadata
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import Base
+
+BOTH = pytest.mark.parametrize("act", [migrate.require_current, migrate.upgrade])
 
 
 @pytest.fixture(params=["sqlite_url", "postgres"])
@@ -88,15 +91,27 @@ def test_empty_database_asks_for_migrate(empty_url: str) -> None:
         migrate.require_current(empty_url)
 
 
-def test_newer_schema_is_refused_by_name(database_url: str) -> None:
+@BOTH
+def test_newer_schema_is_refused_by_name(database_url: str, act: Callable[[str], None]) -> None:
     _stamp(database_url, "of_tomorrow")
     with pytest.raises(StartError, match=r"^SQL is at revision of_tomorrow, newer than this"):
-        migrate.require_current(database_url)
+        act(database_url)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "url", ["sqlite:////nowhere/at/all.db", "postgres://nobody@127.0.0.1:1/nothing"]
 )
-def test_unreachable_database_is_one_line(url: str) -> None:
+def test_unreachable_database_is_one_line(url: str, act: Callable[[str], None]) -> None:
     with pytest.raises(StartError, match=r"^SQL cannot be reached: [^\n]+$"):
-        migrate.require_current(url)
+        act(url)
+
+
+def test_upgrade_that_fails_is_one_line(empty_url: str) -> None:
+    engine = make_engine(empty_url, EngineOptions())
+    with write_transaction(engine) as connection:
+        connection.execute(text("CREATE TABLE customers (nobodys INTEGER)"))
+    engine.dispose()
+    with pytest.raises(StartError, match=r"^SQL cannot be migrated: [^\n]*customers[^\n]*$"):
+        migrate.upgrade(empty_url)
+    assert migrate.current(empty_url) is None
