@@ -11,7 +11,8 @@ tells for certain whether a server runs here, where a process number could be st
 
 Failure. Gateway killed: the server lives on, and the next start asks it to shut down, which flushes
 its file, before it starts its own. Server killed: the file holds all but the last second
-(``everysec``) or everything (``always``). Disk full: the server refuses writes, its log says so.
+(``everysec``) or everything (``always``); ``gateway.keeper`` starts it again. Disk full: the server
+refuses writes (``everysec``) or ends (``always``), and its log says so.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -35,6 +37,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from gateway.allocator import LIBRARY_SECONDS, find_allocator
 from gateway.errors import StartError
 
 log = logging.getLogger(__name__)
@@ -43,8 +46,6 @@ log = logging.getLogger(__name__)
 SOCKET_PATH_BYTES_MAX = 100
 # A healthy server answers in a tenth of a second; this covers a machine that is starting up.
 ANSWER_SECONDS = 15.0
-# The same with a library that may be to blame: the start goes on without it then.
-LIBRARY_SECONDS = ANSWER_SECONDS
 # One question of many; a server that reads its file may be late with an answer.
 PING_SECONDS = 1.0
 # Reading a file of 10 GB takes about two minutes; past this the disk is the problem.
@@ -52,11 +53,6 @@ LOAD_SECONDS = 900.0
 # Shutting down flushes at most the last second of writes; a slow disk gets this long.
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.01
-
-JEMALLOC = "libjemalloc.so.2"
-"""What Redis and Valkey are usually built with; the wheel's server takes the C library's instead,
-which costs it a sixth more for each track. Debian and Ubuntu bring it with ``redis-tools``.
-"""
 
 
 class _NotServingError(StartError):
@@ -73,6 +69,9 @@ class EmbeddedServer:
         self._held: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = self._folder / "server.sock"
+        self._is_placed = False
+        self._is_stopping = False
+        self._turn = threading.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -87,33 +86,64 @@ class EmbeddedServer:
         Raises ``StartError``.
         """
         binary = find_binary()
+        self._is_stopping = False
         try:
-            self._take_folder()
-            self._serve(binary)
-        except OSError as error:
-            self.stop()
-            place = f" ({error.filename})" if error.filename else ""
-            msg = f"data folder {self._data_dir}: {error.strerror}{place}"
-            raise StartError(msg) from error
+            with self._named_faults():
+                self._take_folder()
+                self._serve(binary)
         except BaseException:
             self.stop()
             raise
         return f"unix://{quote(str(self._socket))}"
 
+    def wait(self) -> int | None:
+        """Return once the server has ended, with its exit code; None when there is none."""
+        return None if self._process is None else self._process.wait()
+
+    def revive(self) -> bool:
+        """Start a server that has ended again, at its old address; False once ``stop`` was called.
+
+        Raises ``StartError``.
+        """
+        with self._turn:
+            if self._is_stopping:
+                return False
+            try:
+                with self._named_faults():
+                    self._serve(find_binary())
+            except StartError:
+                self._kill()
+                if not self._is_stopping:
+                    raise
+            return not self._is_stopping
+
     def stop(self) -> None:
         """Shut the server down, after which its file is complete, and give the folder back."""
+        self._is_stopping = True
+        with self._turn:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._process is not None:
             if self._process.poll() is None:
                 _ask_to_shut_down(self._socket)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._kill()
-            self._process = None
+            self._kill()
+        if self._is_placed:
             self._forget_socket()
         if self._held is not None:
             self._held.close()
             self._held = None
+
+    @contextlib.contextmanager
+    def _named_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            msg = f"data folder {self._data_dir}: {error.strerror}{place}"
+            raise StartError(msg) from error
 
     def _take_folder(self) -> None:
         try:
@@ -151,7 +181,9 @@ class EmbeddedServer:
     def _launch(self, binary: Path, allocator: Mapping[str, str], seconds: float) -> None:
         server_lock = self._lock_server()
         with server_lock:
-            self._place_socket()
+            if not self._is_placed:
+                self._place_socket()
+            (self._folder / "server.pid").unlink(missing_ok=True)
             self._process = self._spawn(binary, allocator, server_lock.fileno())
         self._wait_until_ready(seconds)
 
@@ -194,8 +226,10 @@ class EmbeddedServer:
             path = Path(tempfile.mkdtemp(prefix="tallygate-")) / "server.sock"
         (self._folder / "socket").write_text(str(path))
         self._socket = path
+        self._is_placed = True
 
     def _forget_socket(self) -> None:
+        self._is_placed = False
         path = self._remembered_socket()
         with contextlib.suppress(OSError):
             path.unlink()
@@ -262,7 +296,7 @@ class EmbeddedServer:
     def _has_loaded(self) -> bool:
         try:
             self._ping()
-        except (redis.BusyLoadingError, redis.TimeoutError):
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
         return True
 
@@ -271,8 +305,9 @@ class EmbeddedServer:
             lines = self._log.read_text(errors="replace").splitlines()
             last = lines[-1] if lines else "no log"
             raise _NotServingError(f"the embedded server ended at start: {last} (see {self._log})")
-        with _client(self._socket, PING_SECONDS) as client:
-            client.ping()
+        if self._is_stopping:
+            raise StartError("the embedded server is stopped")
+        _ping(self._socket, PING_SECONDS)
 
 
 def running_url(data_dir: str | Path) -> str | None:
@@ -280,8 +315,7 @@ def running_url(data_dir: str | Path) -> str | None:
     folder = Path(data_dir).expanduser().absolute() / "redis"
     try:
         socket = Path((folder / "socket").read_text())
-        with _client(socket, ANSWER_SECONDS) as client:
-            client.ping()
+        _ping(socket, ANSWER_SECONDS)
     except (OSError, redis.RedisError):
         return None
     return f"unix://{quote(str(socket))}"
@@ -304,26 +338,6 @@ def find_binary() -> Path:
     )
 
 
-def find_allocator(binary: Path, library: str = JEMALLOC) -> dict[str, str]:
-    """Return the variables that make a server allocate its memory by a library, where the machine
-    has that library and the server runs with it; none otherwise.
-    """
-    preload = {"LD_PRELOAD": library}
-    # The loader knows where it looks, and complains of what it does not find, or cannot use, only
-    # once a program starts.
-    try:
-        tried = subprocess.run(
-            [binary, "--version"],
-            env=preload,
-            capture_output=True,
-            timeout=LIBRARY_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {}
-    return preload if tried.returncode == 0 and not tried.stderr else {}
-
-
 def _client(socket: Path, timeout_seconds: float) -> redis.Redis:
     return redis.Redis(
         unix_socket_path=str(socket),
@@ -332,6 +346,12 @@ def _client(socket: Path, timeout_seconds: float) -> redis.Redis:
         # Repeating is the polling loop's work; the client's own back-off would take seconds.
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def _ping(socket: Path, timeout_seconds: float) -> None:
+    # One that complains of its full disk answers too.
+    with contextlib.suppress(redis.ResponseError), _client(socket, timeout_seconds) as client:
+        client.ping()
 
 
 def _ask_to_shut_down(socket: Path) -> None:

@@ -21,6 +21,7 @@ from gateway.console import (
     run,
 )
 from gateway.embedded import EmbeddedServer
+from gateway.keeper import Keeper
 from gateway.listening import address_of, listening_socket
 from gateway.release import package_version
 
@@ -71,9 +72,7 @@ def _with_redis(settings: Settings) -> Iterator[Settings]:
         return
     server = EmbeddedServer(settings.data_path, settings.appendfsync)
     url = server.start()
-    try:
+    with Keeper(server):
         if not settings.database_url:
             bring_schema(settings)
         yield msgspec.structs.replace(settings, redis_url=url)
-    finally:
-        server.stop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +63,28 @@ def test_kill_9_under_load_loses_and_doubles_no_acknowledged_track(stopped: Gate
         assert used == [(len(stored),)]
     finally:
         gateway.stop()
+
+
+def test_an_embedded_server_that_is_killed_comes_back_with_what_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    flushing = {"TALLYGATE_APPENDFSYNC": "always"}
+    gateway = Gateway(tmp_path / "data", environment=flushing).start()
+    track = {"customer_id": "org_123", "feature_id": SUMMARIES, "value": 1}
+    try:
+        define_team(gateway)
+        gateway.call("customers.get_or_create", customer_id="org_123")
+        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+        gateway.call("entities.create", customer_id="org_123", entity_id="a", feature_id="seats")
+        gateway.call("balances.track", **track)
+        server = int((gateway.folder / "redis" / "server.pid").read_text())
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: gateway.post("balances.track", track).is_success, 60)
+        left = gateway.call("balances.check", customer_id="org_123", feature_id=SUMMARIES)
+        assert left["balance"]["usage"] == 2
+        gateway.wait_for_writer()
+    finally:
+        assert gateway.stop() == 0
 
 
 def _load(url: str, number: int, sent: list[str], acknowledged: list[str]) -> None:

@@ -15,14 +15,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from gateway import embedded
-from gateway.embedded import (
-    JEMALLOC,
-    SOCKET_PATH_BYTES_MAX,
-    EmbeddedServer,
-    find_allocator,
-    find_binary,
-)
+from gateway import allocator, embedded
+from gateway.allocator import JEMALLOC, find_allocator
+from gateway.embedded import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
 from gateway.errors import StartError
 
 HOLDER = """
@@ -114,7 +109,7 @@ def test_a_library_every_machine_has_is_taken() -> None:
 def test_a_library_with_which_the_server_hangs_at_once_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "LIBRARY_SECONDS", 0.2)
+    monkeypatch.setattr(allocator, "LIBRARY_SECONDS", 0.2)
     assert find_allocator(server_that(tmp_path, HANGS), "libc.so.6") == {}
 
 
