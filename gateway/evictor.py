@@ -3,7 +3,9 @@
 A walk over all keys, a step at a time, asks how long each customer was not used. One that was idle
 for long enough, of which SQL has every change, is taken out by a script that looks once more; any
 other stays for the next walk. Customers of which the dead letters hold something stay for good:
-Redis is the only place that has it. Open locks stay in force meanwhile.
+Redis is the only place that has it. So do those that differ from SQL in partitions of which SQL has
+lost entries: a later change makes SQL count as many of them as Redis, and lack what it lost all the
+same. Open locks stay in force meanwhile.
 
 Failure: Redis or SQL gone, the walk begins anew a while later. Several processes may walk at once.
 """
@@ -20,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
+    from gateway.audit.auditor import Auditor
     from gateway.audit.records import Ledger
     from gateway.scripts import Scripts
     from gateway.scripts.residents import Name, Residents
@@ -41,12 +44,19 @@ class Evictor:
     """Takes idle customers out of Redis."""
 
     def __init__(
-        self, scripts: Scripts, residents: Residents, ledger: Ledger, *, idle_seconds: int
+        self,
+        scripts: Scripts,
+        residents: Residents,
+        ledger: Ledger,
+        auditor: Auditor,
+        *,
+        idle_seconds: int,
     ) -> None:
         """Keep the parts; ``idle_seconds`` is how long a customer must not have been used."""
         self._scripts = scripts
         self._residents = residents
         self._ledger = ledger
+        self._auditor = auditor
         self._idle_seconds = idle_seconds
         self._pause_seconds = min(max(WALK_SECONDS_MIN, idle_seconds / 10), WALK_SECONDS_MAX)
         self._stopping = asyncio.Event()
@@ -88,8 +98,14 @@ class Evictor:
 
     async def _evict(self, names: list[Name]) -> int:
         known = await self._ledger.applied(names)
-        # Asked after it, so that of every change it counts it is told which were set aside.
+        # Asked after it, so that of all changes it counts it is told what was set aside or lost.
         aside = await self._ledger.set_aside()
+        lossy = await self._ledger.lossy_partitions()
+        doubtful = [
+            name
+            for name in names
+            if self._residents.partition_of(name) in lossy and not await self._is_in_sql(name)
+        ]
         replies = await asyncio.gather(
             *(
                 self._scripts.evict_customer(
@@ -100,12 +116,16 @@ class Evictor:
                     known[name].seq,
                 )
                 for name in names
-                if name in known and name not in aside
+                if name in known and name not in aside and name not in doubtful
             )
         )
         count = replies.count(Status.DONE)
         metrics.evictions.inc(count)
         return count
+
+    async def _is_in_sql(self, name: Name) -> bool:
+        found = await self._auditor.compare(name)
+        return found.is_settled and not found.drifts
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -76,7 +76,11 @@ class UpkeepTask:
         idle_seconds = settings.evict_idle_seconds
         if idle_seconds:
             evictor = Evictor(
-                parts.scripts, parts.residents, parts.ledger, idle_seconds=idle_seconds
+                parts.scripts,
+                parts.residents,
+                parts.ledger,
+                parts.auditor,
+                idle_seconds=idle_seconds,
             )
             self._workers.append(evictor)
         if settings.drift_per_second:

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from gateway.audit.records import Applied, Drift, Kind, LedgerPage, Move, Scope, Trail
+from gateway.installation import IncidentKind
 from gateway.outbox import customer_of
 from gateway.rows import Kind as RowKind
 from persistence.database import Database, read_transaction
@@ -42,6 +43,7 @@ from persistence.models import (
     Customer,
     DeadLetter,
     Deduction,
+    Incident,
     Slot,
 )
 from persistence.stream_ids import place
@@ -89,6 +91,10 @@ class SqlLedger:
     async def set_aside(self) -> Mapping[tuple[str, str], list[str]]:
         """Return the ids of dead letters by customer; those that name none are under none."""
         return await self._database.run(_set_aside)
+
+    async def lossy_partitions(self) -> frozenset[int]:
+        """Return the partitions of which SQL was found to lack entries Redis had no more."""
+        return await self._database.run(_lossy_partitions)
 
     async def clock_offset_ms(self) -> int:
         """Return how far the sandbox's clock is ahead of the machine's."""
@@ -345,6 +351,12 @@ def _set_aside(engine: Engine) -> Mapping[tuple[str, str], list[str]]:
                 continue
             found.setdefault(name, []).append(f"{stream_id} of partition {partition}")
     return found
+
+
+def _lossy_partitions(engine: Engine) -> frozenset[int]:
+    behind = Incident.kind == IncidentKind.SQL_BEHIND.value
+    with read_transaction(engine) as connection:
+        return frozenset(connection.scalars(select(Incident.partition).where(behind).distinct()))
 
 
 def _clock_offset_ms(engine: Engine) -> int:

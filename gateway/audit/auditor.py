@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.audit.comparison import compare, lacks_changes, lock_ids, stranger
-from gateway.audit.records import Drift, Scope
+from gateway.audit.records import Drift, Kind, Scope
 from gateway.engine.locks import ENVIRONMENTS
 from gateway.errors import UnavailableError
 from gateway.keys import partition_of
@@ -192,7 +192,14 @@ class Auditor:
         if not drifts:
             return drifts
         aside = await self._ledger.set_aside()
-        return [await self._with_events(_noted(drift, aside)) for drift in drifts]
+        lossy = await self._ledger.lossy_partitions()
+        return [
+            await self._with_events(_noted(drift, aside, is_lossy=self._partition(drift) in lossy))
+            for drift in drifts
+        ]
+
+    def _partition(self, drift: Drift) -> int:
+        return partition_of(drift.env, drift.customer_id, self._partitions)
 
     async def _with_events(self, drift: Drift) -> Drift:
         if not (drift.balance_id and drift.what in _TRAILED):
@@ -203,12 +210,14 @@ class Auditor:
         return msgspec.structs.replace(drift, trail=trail, events=events)
 
 
-def _noted(drift: Drift, aside: Mapping[tuple[str, str], list[str]]) -> Drift:
+def _noted(drift: Drift, aside: Mapping[tuple[str, str], list[str]], *, is_lossy: bool) -> Drift:
     letters = aside.get((drift.env, drift.customer_id), [])
     if letters:
         return msgspec.structs.replace(drift, note=f"set aside by the writer: {', '.join(letters)}")
     if lacks_changes(drift):
         return msgspec.structs.replace(drift, note="SQL lacks changes that no dead letter has")
+    if is_lossy and drift.kind is not Kind.EVENT:
+        return msgspec.structs.replace(drift, note="SQL has lost changes of its partition")
     return drift
 
 

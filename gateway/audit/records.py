@@ -113,6 +113,9 @@ class Ledger(Protocol):
     async def set_aside(self) -> Mapping[tuple[str, str], list[str]]:
         """Return the ids of dead letters by customer: what SQL lacks of it."""
 
+    async def lossy_partitions(self) -> frozenset[int]:
+        """Return the partitions of which SQL has lost entries, by an older state of its own."""
+
     async def clock_offset_ms(self) -> int:
         """Return how far the sandbox's clock is ahead of the machine's."""
 

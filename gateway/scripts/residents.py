@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.keys import CUSTOMERS, customer_keys, customer_of
+from gateway.keys import CUSTOMERS, customer_keys, customer_of, partition_of
 from gateway.scripts.server import unavailable
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class Residents:
         self._partitions = partitions
         self.touches = False
         """Whether the server takes a look for use, as far as it has told."""
+
+    def partition_of(self, name: Name) -> int:
+        """Return the partition of a customer."""
+        return partition_of(*name, self._partitions)
 
     def keys_of(self, name: Name) -> CustomerKeys:
         """Return the keys of a customer."""

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, delete, select, update
 
 from gateway.audit.auditor import Auditor
+from gateway.audit.findings import plan
 from gateway.audit.records import Kind, Scope
 from gateway.errors import UnavailableError
+from gateway.evictor import Evictor
+from gateway.installation import Incident, IncidentKind
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.scripts import Status
@@ -21,6 +24,7 @@ from gateway.scripts.residents import Name, Residents
 from persistence.batch import DeadLetterRow
 from persistence.database import Database
 from persistence.fold import fold
+from persistence.incidents import SqlInstallation
 from persistence.models import Balance, Deduction, Slot
 from tests.integration.auditing import ACME, EVERYTHING, PARTITION, PARTITIONS, RECEIPT, Site
 from tests.unit.persistence.entries import (
@@ -193,6 +197,30 @@ async def test_a_customer_redis_knows_more_of_is_told_once_the_writer_has_caught
     await site.apply(fold([], [letter]), (await site.reader.cursors([PARTITION]))[PARTITION])
     (drift,) = await site.in_redis()
     assert drift.note == f"set aside by the writer: {letter.stream_id} of partition {PARTITION}"
+
+
+async def test_a_customer_of_which_sql_has_lost_changes_is_left_alone(site: Site) -> None:
+    lost = Incident(IncidentKind.SQL_BEHIND, PARTITION, "1-0", "9-0", None, 0, "run", "")
+    assert await SqlInstallation(site.database, StillClock()).report([lost], {}) == 1
+    assert await site.in_redis() == await site.in_sql() == []
+    site.change(update(Balance).where(Balance.id == "bal_1").values(used=1))
+    drifts = [*await site.in_redis(), *await site.in_sql()]
+    assert {drift.kind for drift in drifts} == {Kind.REDIS, Kind.EVENTS}
+    made = plan(drifts)
+    assert made.is_empty
+    assert made.left_alone == [(ACME, "SQL has lost changes of its partition")]
+
+
+async def test_a_customer_of_which_sql_has_lost_changes_is_not_evicted(site: Site) -> None:
+    lost = Incident(IncidentKind.SQL_BEHIND, PARTITION, "1-0", "9-0", None, 0, "run", "")
+    await SqlInstallation(site.database, StillClock()).report([lost], {})
+    ((used,),) = site.read(select(Balance.used).where(Balance.id == "bal_1"))
+    change = update(Balance).where(Balance.id == "bal_1")
+    site.change(change.values(used=1))
+    evictor = Evictor(site.scripts, site.residents, site.ledger, site.auditor, idle_seconds=0)
+    assert await evictor.walk() == 0
+    site.change(change.values(used=used))
+    assert await evictor.walk() == 1
 
 
 async def test_a_customer_only_redis_knows_is_told(site: Site) -> None:

@@ -42,9 +42,12 @@ class Place:
         self.scripts = parts.scripts
         self.residents = parts.residents
         self.ledger = parts.ledger
+        self.auditor = parts.auditor
 
     def evictor(self, idle_seconds: int = DAY) -> Evictor:
-        return Evictor(self.scripts, self.residents, self.ledger, idle_seconds=idle_seconds)
+        return Evictor(
+            self.scripts, self.residents, self.ledger, self.auditor, idle_seconds=idle_seconds
+        )
 
     async def age(self, customer_id: str, seconds: int = 2 * DAY) -> None:
         """Make a customer look as if nobody had used it for so long."""
@@ -311,7 +314,7 @@ async def test_a_walk_that_fails_is_tried_again_until_it_is_stopped(place: Place
             raise UnavailableError("Redis does not answer")
 
     residents = Failing(place.redis, 4)
-    evictor = Evictor(place.scripts, residents, place.ledger, idle_seconds=1)
+    evictor = Evictor(place.scripts, residents, place.ledger, place.auditor, idle_seconds=1)
     running = asyncio.create_task(evictor.run())
     await until(lambda: tries > 0)
     evictor.stop()
