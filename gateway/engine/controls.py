@@ -60,17 +60,13 @@ def customer_scope(
     """Return the customer as a scope of controls."""
     controls = document.billing_controls
     alone = bool(document.config.get("disable_pooled_balance"))
-    return ControlScope(
-        Source.CUSTOMER, controls, subscriptions, rows, document.created_at, alone=alone
-    )
+    return ControlScope(Source.CUSTOMER, controls, subscriptions, rows, alone=alone)
 
 
-def entity_scope(
-    document: EntityDocument, customer: CustomerDocument, rows: Mapping[str, Sequence[Row]]
-) -> ControlScope:
+def entity_scope(document: EntityDocument, rows: Mapping[str, Sequence[Row]]) -> ControlScope:
     """Return an entity as a scope of controls."""
     controls = document.billing_controls
-    return ControlScope(Source.ENTITY, controls, document.subscriptions, rows, customer.created_at)
+    return ControlScope(Source.ENTITY, controls, document.subscriptions, rows)
 
 
 def read_customer_scope(
@@ -83,19 +79,17 @@ def read_customer_scope(
 
 def reply_scope(reply: CustomerReply) -> ControlScope:
     """Return what a reply is about, an entity or the customer, as a scope of controls."""
-    document = _customers.decode(reply.document)
     if reply.entity:
         entity = _entities.decode(reply.entity.split("\t", 3)[3])
-        return read_entity_scope(reply, entity, document)
+        return read_entity_scope(reply, entity)
+    document = _customers.decode(reply.document)
     return read_customer_scope(reply, document, _subscription_lists.decode(reply.subscriptions))
 
 
-def read_entity_scope(
-    reply: CustomerReply, document: EntityDocument, customer: CustomerDocument
-) -> ControlScope:
+def read_entity_scope(reply: CustomerReply, document: EntityDocument) -> ControlScope:
     """Return the entity of a reply as a scope; without controls its rows are left out."""
     rows = own_rows(reply) if _has_controls(document, document.subscriptions) else {}
-    return entity_scope(document, customer, rows)
+    return entity_scope(document, rows)
 
 
 def _has_controls(
@@ -163,7 +157,7 @@ async def rules_of_image(
     for entity in image.entities:
         if _FIELD not in entity.document and entity.entity_id not in counted:
             continue
-        scope = entity_scope(_entities.decode(entity.document), document, rows[entity.entity_id])
+        scope = entity_scope(_entities.decode(entity.document), rows[entity.entity_id])
         found = await _compiled(catalog, image.env, scope)
         own |= {(name, entity.entity_id): text for name, text in found.items()}
         names = sorted(counted[entity.entity_id] | found.keys())

@@ -242,14 +242,7 @@ class Creation:
         rules = ""
         if document.billing_controls:
             await check_controls(self.catalog, subject.env, document.billing_controls)
-            now_ms = self.clock.now_ms(subject.env)
-            reply = await self.scripts.read_customer(subject.keys, now_ms, "")
-            if reply.status is not Status.DONE:
-                return reply.status
-            customer = _customers.decode(reply.document)
-            rules = await rules_of(
-                self.catalog, subject.env, entity_scope(document, customer, rows={})
-            )
+            rules = await rules_of(self.catalog, subject.env, entity_scope(document, rows={}))
         context = self.subjects.context(subject)
         status = await self.scripts.create_entity(
             context,

@@ -11,7 +11,7 @@ from gateway.documents import EntityDocument
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_document
-from gateway.engine.portraits import decode_customer, decode_entity, entity_view, page_of
+from gateway.engine.portraits import decode_entity, entity_view, page_of
 from gateway.errors import (
     CustomerNotFoundError,
     EntityAmbiguousError,
@@ -115,9 +115,9 @@ class Entities(Creation):
             controls = document.billing_controls | (request.billing_controls or {})
             check_sizes({"billing_controls": controls})
             changed = msgspec.structs.replace(document, billing_controls=controls)
-            held = (decode_customer(reply.document), own_rows(reply))
+            rows = own_rows(reply)
             rules = await rules_of(
-                self.catalog, env, entity_scope(changed, *held), entity_scope(document, *held)
+                self.catalog, env, entity_scope(changed, rows), entity_scope(document, rows)
             )
             status = await self.scripts.update_entity(
                 self.subjects.context(subject),

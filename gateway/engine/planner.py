@@ -237,11 +237,10 @@ class Planner:
         return groups
 
     async def _rules(self, subject: Subject, reply: CustomerReply, change: Change) -> str:
-        customer = decode_customer(reply.document)
         if reply.entity:
-            entity = decode_entity(reply.entity).document
-            before = entity_scope(entity, customer, own_rows(reply))
+            before = entity_scope(decode_entity(reply.entity).document, own_rows(reply))
         else:
+            customer = decode_customer(reply.document)
             subscriptions = decode_subscriptions(reply.subscriptions)
             before = customer_scope(customer, subscriptions, shared_rows(reply))
         rows = {**before.rows, **change.rows}

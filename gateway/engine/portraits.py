@@ -132,7 +132,7 @@ async def entity_view(
         billing_controls=shown_entity_controls(
             catalog,
             subject.env,
-            read_entity_scope(reply, entity.document, customer),
+            read_entity_scope(reply, entity.document),
             reply,
             customer=read_customer_scope(reply, customer, inherited),
             now_ms=now_ms,

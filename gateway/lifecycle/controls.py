@@ -16,7 +16,7 @@ include counts only rows the scope holds itself, of its main recurring plans.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -65,15 +65,12 @@ class Source(StrEnum):
 
 
 class ControlScope(NamedTuple):
-    """A customer or an entity as far as its controls go. ``rows`` are those it holds itself,
-    ``created_ms`` is the customer's.
-    """
+    """A customer or an entity as far as its controls go. ``rows`` are those it holds itself."""
 
     source: Source
     controls: JsonObject
     subscriptions: Sequence[Subscription]
     rows: Mapping[str, Sequence[Row]]
-    created_ms: int
     alone: bool = False
     """Whether its entities may not fall back on its rows (``disable_pooled_balance``)."""
 
@@ -282,15 +279,23 @@ class _Chooser:
         if not _is_on(entry):
             return ""
         unit, every = span(entry["interval"], 1)
-        anchor = self._billing_anchor()
-        if entry.get("anchor") == "utc":
+        anchor = None if entry.get("anchor") == "utc" else self._cycle_anchor()
+        if anchor is None:
             anchor = MONDAY_MS if entry["interval"] == "week" else 0
         limit = self._units(entry["limit"])
         return Window(filter_key(text), limit, unit, every, anchor, text).line
 
-    def _billing_anchor(self) -> int:
-        paid = (one.anchor_ms for one in _main(self.scope) if one.cycle_unit)
-        return next(paid, self.scope.created_ms)
+    def _cycle_anchor(self) -> int | None:
+        """Return where cycles are counted from that a window goes along with: those of the balance
+        of the feature, one of a plan before one of none; else those of the main paid plan. None:
+        there are none (hot-path section 3.6, cold-path section 4.4).
+        """
+        main = {one.id for one in _main(self.scope)}
+        rows = self.scope.rows.get(self.feature.id, ())
+        lasting = [row for row in rows if row.unit and not row.expires_ms]
+        if lasting:  # of one that ends by itself nothing would tell the window
+            return min(lasting, key=lambda row: _distance(row, main)).anchor_ms
+        return next((one.anchor_ms for one in _main(self.scope) if one.cycle_unit), None)
 
     def _alert_line(self, entry: JsonObject) -> str:
         if not _is_on(entry):
@@ -314,6 +319,14 @@ def _plans(scope: ControlScope) -> list[JsonObject]:
 def _main(scope: ControlScope) -> list[Subscription]:
     active = (one for one in scope.subscriptions if one.status == ACTIVE)
     return [one for one in active if not one.add_on and not one.one_off]
+
+
+def _distance(row: Row, main: Collection[str]) -> int:
+    """Return how far a row is from the main plan: its own, of another plan, of none."""
+    subscription_id = row.document.subscription_id
+    if subscription_id in main:
+        return 0
+    return 1 if subscription_id or row.pooled else 2
 
 
 def _is_spendable(scope: ControlScope, feature_id: str) -> bool:

@@ -266,6 +266,18 @@ def test_a_window_that_has_ended_counts_anew(later: World, anchor: str) -> None:
     assert (later.counter(), later.state()) == (5, [100, 90, 10])
 
 
+def test_a_window_ends_when_its_balance_resets(later: World) -> None:
+    """Cold-path section 4.4: it has the phase of the balance, whenever the customer came."""
+    later.advance("10d")
+    later.attach(later.monthly(100))
+    later.control(later.usage_limit(5))
+    later.track(9)
+    later.advance("25d")
+    assert (later.counter(), later.state()) == (5, [100, 95, 5])
+    later.advance("6d")
+    assert (later.counter(), later.state()) == (0, [100, 100, 0])
+
+
 def test_a_changed_cap_keeps_what_was_counted(world: World) -> None:
     world.attach(world.monthly(100))
     world.control(world.usage_limit(5))

@@ -64,7 +64,7 @@ async def test_what_an_entry_without_a_feature_ruled_is_removed_too(catalog: Cat
 
 
 async def test_without_controls_nothing_is_sent(catalog: Catalog) -> None:
-    scope = entity_scope(EntityDocument(created_at=2), customer({}), {"words": [ROW]})
+    scope = entity_scope(EntityDocument(created_at=2), {"words": [ROW]})
     assert await rules_of(catalog, "sandbox", scope, scope) == ""
 
 

@@ -24,7 +24,6 @@ from gateway.messages.common import JsonObject
 from gateway.rows import Kind, Row, RowDocument
 from tests.unit.gateway.lifecycle.records import SSO, feature
 
-CREATED_MS = 1_700_000_000_000
 FEATURES = {
     "messages": feature("messages", precision=2),
     "tokens": feature("tokens", precision=0),
@@ -46,7 +45,7 @@ def row(included: int, subscription_id: str = "sub_1", **columns: Any) -> Row:  
 def scope(
     controls: JsonObject | None = None, *plans: Subscription, **rows: list[Row]
 ) -> ControlScope:
-    return ControlScope(Source.CUSTOMER, controls or {}, plans, rows, CREATED_MS)
+    return ControlScope(Source.CUSTOMER, controls or {}, plans, rows)
 
 
 def text(
@@ -138,15 +137,44 @@ def test_windows_of_the_calendar(interval: str, cycle: tuple[str, int, int]) -> 
     assert (window.unit, window.every, window.anchor_ms) == cycle
 
 
-def test_windows_follow_the_main_paid_plan_or_else_the_customer() -> None:
-    free = plan({}, id="a", anchor_ms=1)
-    add_on = plan({}, id="b", anchor_ms=2, cycle_unit="m", add_on=True)
-    paid = plan({}, id="c", anchor_ms=3, cycle_unit="m")
-    anchors = [
-        decode_rules(text(usage(1, "month"), *plans)).windows[0].anchor_ms
-        for plans in ((free, add_on, paid), (free, add_on), ())
-    ]
-    assert anchors == [3, CREATED_MS, CREATED_MS]
+FREE = plan({}, id="free", anchor_ms=1)
+ADD_ON = plan({}, id="add_on", anchor_ms=2, cycle_unit="m", add_on=True)
+PAID = plan({}, id="paid", anchor_ms=3, cycle_unit="m")
+
+
+def monthly(subscription_id: str, anchor_ms: int, **columns: object) -> Row:
+    return row(9, subscription_id, unit="m", every=1, anchor_ms=anchor_ms, **columns)
+
+
+@pytest.mark.parametrize(
+    ("rows", "anchor_ms"),
+    [
+        ([monthly("", 7), monthly("add_on", 6), monthly("free", 5)], 5),
+        ([monthly("", 7), monthly("add_on", 6)], 6),
+        ([monthly("", 7), row(9)], 7),
+    ],
+)
+def test_windows_follow_the_balance_of_their_feature(rows: list[Row], anchor_ms: int) -> None:
+    """Cold-path section 4.4: that of a plan outranks one of none."""
+    cap = usage(1, "month")
+    (window,) = decode_rules(text(cap, FREE, ADD_ON, PAID, messages=rows)).windows
+    assert window.anchor_ms == anchor_ms
+
+
+@pytest.mark.parametrize(
+    ("interval", "plans", "anchor_ms"),
+    [
+        ("month", [FREE, ADD_ON, PAID], 3),
+        ("month", [FREE, ADD_ON], 0),
+        ("week", [], MONDAY_MS),
+    ],
+)
+def test_windows_of_what_never_resets_follow_the_main_paid_plan_or_else_the_calendar(
+    interval: str, plans: list[Subscription], anchor_ms: int
+) -> None:
+    rows = [row(9), monthly("", 7, expires_ms=8)]
+    (window,) = decode_rules(text(usage(1, interval), *plans, messages=rows)).windows
+    assert window.anchor_ms == anchor_ms
 
 
 def test_filters_make_limits_of_their_own() -> None:
