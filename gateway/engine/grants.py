@@ -32,10 +32,11 @@ from gateway.lifecycle.grants import (
     lowered_precision,
     new_grant,
 )
+from gateway.lifecycle.rules import is_alone
 from gateway.messages.common import given
 from gateway.messages.features import FeatureUpdateRequest
 from gateway.messages.subjects import CustomerData
-from gateway.rows import Row, decode_rows, encode_row
+from gateway.rows import Kind, Row, decode_rows, encode_row
 from gateway.scripts import RowEdit, Status, Target
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
         UsageSetRequest,
     )
     from gateway.ports import FeatureRecord
-    from gateway.scripts import CustomerReply
+    from gateway.scripts import CustomerReply, Description
 
 _TARGETS = {"remaining": Target.REMAINING, "usage": Target.USAGE, "add_to_balance": Target.ADD}
 
@@ -127,7 +128,8 @@ class Grants(Creation):
         chosen = Filter(request.balance_id, request.interval)
 
         def decide(holding: Holding) -> Decision:
-            matched = chosen.select(holding.visible)
+            moves = target is not Target.NONE
+            matched = chosen.select(holding.spendable if moves else holding.visible)
             narrowed = chosen != Filter()
             if not matched and (narrowed or not holding.held):
                 raise _none_fits(feature)
@@ -151,7 +153,7 @@ class Grants(Creation):
         amount = parse_units(bytes(request.value), feature.precision, field="value")
 
         def decide(holding: Holding) -> Decision:
-            if not holding.visible and not holding.held:
+            if not holding.spendable and not holding.held:
                 raise _none_fits(feature)
             return Decision(aim=Aim(Target.USAGE, amount))
 
@@ -279,11 +281,22 @@ def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: in
         return Holding((), entity_feature=entity_feature)
     shared = _live(decode_rows(seen.rows), now_ms)
     if not subject.entity_id:
-        held = held_of(seen.held).rows > 0
-        return Holding(_plain(shared), held=held, rollovers=_rollovers(shared))
+        return Holding(
+            _plain(shared),
+            held=held_of(seen.held).rows > 0,
+            rollovers=_rollovers(shared),
+            slotless=_slotless(seen),
+        )
     own = _live(decode_rows(seen.own_rows), now_ms)
     inherited = [row for row in _plain(shared) if row.entity_feature in ("", entity_feature)]
+    if is_alone(seen.rules):
+        inherited = [row for row in inherited if row.kind is Kind.PER_ENTITY]
     return Holding(_plain(own), inherited, entity_feature=entity_feature, rollovers=_rollovers(own))
+
+
+def _slotless(seen: Description) -> set[str]:
+    counts = zip(decode_rows(seen.rows), seen.counts.split(), strict=True)
+    return {row.id for row, count in counts if row.kind is Kind.PER_ENTITY and count == "0"}
 
 
 def _live(rows: Sequence[Row], now_ms: int) -> list[Row]:

@@ -7,7 +7,7 @@ scope may spend is moved by ``adjust_balance``, in the step that applies the edi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -55,11 +55,18 @@ class Holding(NamedTuple):
     """What the entity is one of; empty at the customer level."""
     rollovers: Sequence[Row] = ()
     """What its own rows had left at a reset."""
+    slotless: Collection[str] = ()
+    """Ids of rows that are one for each entity while there is none: nothing of them can move."""
 
     @property
     def visible(self) -> list[Row]:
-        """All rows the scope may spend from."""
+        """All rows the scope sees."""
         return [*self.own, *self.inherited]
+
+    @property
+    def spendable(self) -> list[Row]:
+        """All rows the scope may spend from."""
+        return [row for row in self.visible if row.id not in self.slotless]
 
 
 class Filter(NamedTuple):
@@ -267,7 +274,7 @@ def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -
             raise InvalidRequestError(msg)
     ends = {row.id for row in matched}
     survivors = holding.held or any(
-        row.id not in ends and row.kind is not Kind.FLAG for row in holding.visible
+        row.id not in ends and row.kind is not Kind.FLAG for row in holding.spendable
     )
     edits = [Edit(row.id, None) for row in matched]
     if recalculate and not survivors:

@@ -139,6 +139,40 @@ async def test_an_update_that_breaks_a_rule_is_refused(
     assert await done(shop, "balances.list", customer_id=CUSTOMER) == before
 
 
+async def test_an_update_of_what_an_entity_may_not_spend_is_refused(shop: Api) -> None:
+    """Nothing would move: that is not answered as done (design section 11)."""
+    config = {"disable_pooled_balance": True}
+    await done(shop, "customers.update", customer_id=CUSTOMER, config=config)
+    await seat(shop, "e1")
+    await create(shop, included_grant=100, balance_id="ours")
+    named = {"feature_id": "messages", "entity_id": "e1"}
+    assert (await refused(shop, "balances.update", **named, remaining=5))[0] == 404
+    assert (await refused(shop, "usage", **named, value=5))[0] == 404
+    await create(shop, included_grant=10, balance_id="own", entity_id="e1")
+    named["balance_id"] = "ours"
+    assert (await refused(shop, "balances.update", **named, remaining=5))[0] == 404
+    await update(shop, entity_id="e1", remaining=5)
+    assert await numbers(shop, entity_id="e1") == (10, 5, 5)
+    await delete(shop, **named | {"balance_id": "own"}, recalculate_balances=True)
+    assert await numbers(shop, entity_id="e1") == (0, 0, 5)
+
+
+async def test_what_is_one_for_each_entity_has_nothing_to_set_without_one(shop: Api) -> None:
+    await attach(shop, "team")
+    assert (await refused(shop, "balances.update", feature_id="messages", remaining=5))[0] == 404
+    assert (await refused(shop, "usage", feature_id="messages", value=5))[0] == 404
+    await create(shop, included_grant=10, balance_id="own")
+    await track(shop, 6)
+    await delete(shop, feature_id="messages", balance_id="own", recalculate_balances=True)
+    assert await numbers(shop) == (0, 0, 6)
+    reset_at = (await balance(shop))["next_reset_at"] + DAY_MS
+    await update(shop, interval="month", next_reset_at=reset_at)
+    assert (await balance(shop))["next_reset_at"] == reset_at
+    await seat(shop, "e1")
+    await update(shop, interval="month", remaining=5)
+    assert await numbers(shop, entity_id="e1") == (100, 5, 101)
+
+
 async def test_use_and_set_usage_at_once_add_up(shop: Api) -> None:
     await create(shop, included_grant=100)
     await asyncio.gather(update(shop, usage=50), *(track(shop, 1) for _ in range(3)))
