@@ -7,9 +7,10 @@ import pytest
 from gateway.engine.views import balance_of
 from gateway.messages.balances import Balance
 from gateway.scripts import Hold, Part, Pool, Status, TrackReply
-from tests.lua.world import HOUR_MS, World, hourly, per_entity, row, rules
+from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, per_entity, row, rules
 
 FIFTH = (Pool("credits", 1, 5),)
+HOURLY = {"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS}
 
 
 def seen(world: World, reply: TrackReply, scope: str) -> list[Balance | None]:
@@ -44,6 +45,34 @@ async def test_the_real_call_answers_what_the_dry_one_said(
     assert (dry.status, dry.applied) == (real.status, real.applied)
     if real.status is Status.DONE:
         assert seen(world, dry, scope) == seen(world, real, scope)
+
+
+async def test_slots_that_begin_anew_are_told_apart(world: World) -> None:
+    await world.create(
+        calls=[per_entity("b", 20, **HOURLY), per_entity("c", 20, **HOURLY)],
+        credits=[per_entity("d", 5, **HOURLY), per_entity("e", 5, **HOURLY)],
+    )
+    await world.seats("zoe")
+    await world.track("calls", 25, "zoe")
+    world.now_ms += HOUR_MS
+    parts = (Part("calls", 31, FIFTH), Part("action2", 30, FIFTH))
+    dry = await world.use(*parts, scope="zoe", dry=True)
+    real = await world.use(*parts, scope="zoe")
+    assert (dry.applied, seen(world, dry, "zoe")) == (real.applied, seen(world, real, "zoe"))
+    assert dry.moves == real.moves
+
+
+@pytest.mark.parametrize("amount", [7, -7])
+async def test_what_an_entity_holds_without_a_limit_shows_the_use(
+    world: World, amount: int
+) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[row("z", 0, flags="u")])
+    await world.track("calls", 3, "zoe")
+    dry = await world.use(Part("calls", amount), dry=True)
+    real = await world.use(Part("calls", amount))
+    assert seen(world, dry, "") == seen(world, real, "")
 
 
 async def test_rows_say_what_they_would_give(world: World) -> None:
