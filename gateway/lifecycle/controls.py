@@ -26,6 +26,7 @@ from gateway.amounts import UNITS_MAX, to_units
 from gateway.cycles import WEEK_MS, span
 from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
+from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rules import (
     ALONE_LINE,
     CREDITS_LINE,
@@ -294,7 +295,8 @@ class _Chooser:
         rows = self.scope.rows.get(self.feature.id, ())
         lasting = [row for row in rows if row.unit and not row.expires_ms]
         if lasting:  # of one that ends by itself nothing would tell the window
-            return min(lasting, key=lambda row: _distance(row, main)).anchor_ms
+            first = min(arrange(lasting), key=lambda row: _distance(row, main))
+            return first.anchor_ms
         return next((one.anchor_ms for one in _main(self.scope) if one.cycle_unit), None)
 
     def _alert_line(self, entry: JsonObject) -> str:
@@ -309,16 +311,19 @@ class _Chooser:
 
 
 def _plans(scope: ControlScope) -> list[JsonObject]:
-    return [
-        one.billing_controls
-        for one in scope.subscriptions
-        if one.billing_controls and one.status == ACTIVE
-    ]
+    return [one.billing_controls for one in _active(scope) if one.billing_controls]
 
 
 def _main(scope: ControlScope) -> list[Subscription]:
-    active = (one for one in scope.subscriptions if one.status == ACTIVE)
-    return [one for one in active if not one.add_on and not one.one_off]
+    return [one for one in _active(scope) if not one.add_on and not one.one_off]
+
+
+def _active(scope: ControlScope) -> list[Subscription]:
+    """Return the subscriptions that give now, in one order wherever they are read from: rules that
+    Redis and SQL lead to must be the same.
+    """
+    active = [one for one in scope.subscriptions if one.status == ACTIVE]
+    return sorted(active, key=lambda one: (one.started_at, one.id))
 
 
 def _distance(row: Row, main: Collection[str]) -> int:

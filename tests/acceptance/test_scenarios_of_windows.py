@@ -278,6 +278,15 @@ def test_a_window_ends_when_its_balance_resets(later: World) -> None:
     assert (later.counter(), later.state()) == (0, [100, 100, 0])
 
 
+def test_a_customer_that_comes_back_has_used_its_cap(world: World) -> None:
+    world.attach(world.item("messages", 100, reset={"interval": "quarter"}))
+    world.attach(world.monthly(100))
+    world.control(world.usage_limit(5, "week"))
+    world.track(4)
+    world.forget()
+    assert (world.counter(), world.allows(1, 2)) == (4, [True, False])
+
+
 def test_a_changed_cap_keeps_what_was_counted(world: World) -> None:
     world.attach(world.monthly(100))
     world.control(world.usage_limit(5))

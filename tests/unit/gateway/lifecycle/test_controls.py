@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from gateway.lifecycle.controls import (
     decide,
     features_of,
 )
-from gateway.lifecycle.rules import decode_rules
+from gateway.lifecycle.rules import Window, decode_rules
 from gateway.messages.common import JsonObject
 from gateway.rows import Kind, Row, RowDocument
 from tests.unit.gateway.lifecycle.records import SSO, feature
@@ -146,6 +147,12 @@ def monthly(subscription_id: str, anchor_ms: int, **columns: object) -> Row:
     return row(9, subscription_id, unit="m", every=1, anchor_ms=anchor_ms, **columns)
 
 
+def windows_of(
+    controls: JsonObject | None, plans: Sequence[Subscription], rows: list[Row]
+) -> Sequence[Window]:
+    return decode_rules(text(controls, *plans, messages=rows)).windows
+
+
 @pytest.mark.parametrize(
     ("rows", "anchor_ms"),
     [
@@ -159,6 +166,20 @@ def test_windows_follow_the_balance_of_their_feature(rows: list[Row], anchor_ms:
     cap = usage(1, "month")
     (window,) = decode_rules(text(cap, FREE, ADD_ON, PAID, messages=rows)).windows
     assert window.anchor_ms == anchor_ms
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_windows_are_the_same_in_whatever_order_plans_and_rows_are_read(backwards: bool) -> None:
+    rows = [monthly("free", 5, rank="1"), monthly("paid", 6, rank="2")]
+    weekly = plan(usage(70, "week"), id="a", started_at=2)
+    daily = plan(usage(10, "day"), id="b", started_at=1)
+    older = plan({}, id="d", started_at=1, anchor_ms=8, cycle_unit="m")
+    newer = plan({}, id="c", started_at=2, anchor_ms=9, cycle_unit="m")
+    turn = -1 if backwards else 1
+    (with_rows,) = windows_of(usage(1), (FREE, PAID), rows[::turn])
+    (without,) = windows_of(usage(1), (older, newer)[::turn], [])
+    (tied,) = windows_of(None, (weekly, daily)[::turn], [])
+    assert (with_rows.anchor_ms, without.anchor_ms, tied.every) == (5, 8, DAY_MS)
 
 
 @pytest.mark.parametrize(
