@@ -130,7 +130,7 @@ class Listings(Creation):
                 leftovers = [one for one in parts if one.row.rollover and one.row.roll == row_id]
                 shared = part.row.kind is Kind.PER_ENTITY and part.row.roll and not owner[1]
                 rolled = held_of(description.rolled) if shared else Held()
-                found = rollovers_of(leftovers, rolled, [part], feature.precision, now_ms)
+                found = rollovers_of(leftovers, rolled, [part], feature.precision)
                 return _listed(record, part, feature, entity_id, [] if found is UNSET else found)
         return None
 

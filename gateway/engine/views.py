@@ -150,7 +150,7 @@ def balance_of(
         next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
         held=_on_hold(description, precision, entity_level=entity_level),
         breakdown=[breakdown_of(part, precision) for part in parts],
-        rollovers=rollovers_of(leftovers, rolled, parts, precision, now_ms),
+        rollovers=rollovers_of(leftovers, rolled, parts, precision),
     )
 
 
@@ -169,7 +169,7 @@ def _on_hold(description: Description, precision: int, *, entity_level: bool) ->
 
 
 def rollovers_of(
-    leftovers: list[Part], rolled: Held, parts: list[Part], precision: int, now_ms: int
+    leftovers: list[Part], rolled: Held, parts: list[Part], precision: int
 ) -> list[LeftoverView] | UnsetType:
     """Return what rolled over, earliest expiry first; left out where nothing can roll over. What
     entities hold of it is one item of the customer, which ends when the newest of it does.
@@ -186,16 +186,25 @@ def rollovers_of(
         return UNSET
     views = [view(part.granted, part.remaining, part.row.expires_ms) for part in leftovers]
     if rolled.rows:
-        ends = [_rolled_until(part.row, now_ms) for part in parts if part.row.roll]
+        ends = [_rolled_until(part) for part in parts if part.row.roll]
         views.append(view(rolled.granted, rolled.left, max(ends, default=0)))
     return views
 
 
-def _rolled_until(row: Row, now_ms: int) -> int:
-    """Return when what rolled over at the last reset of a row expires."""
+def _rolled_until(part: Part) -> int:
+    """Return when what rolled over at the last reset of a row expires, as ``roll_over.lua`` does;
+    a month's end is that of the day its resets are counted from.
+    """
+    row = part.row
     months = int(row.roll.rpartition(":")[2])
-    passed = last_boundary(row.anchor_ms, row.unit, row.every, now_ms)
-    return next_boundary(passed, "m", months, passed) if months else NEVER_MS
+    if not months:
+        return NEVER_MS
+    ends = last_boundary(row.anchor_ms, row.unit, row.every, part.due_ms - 1)
+    if row.unit == "f":
+        return next_boundary(ends, "m", months, ends)
+    for _ in range(months):
+        ends = next_boundary(row.anchor_ms, "m", 1, ends)
+    return ends
 
 
 def _overage_allowed(description: Description, parts: list[Part]) -> bool:
