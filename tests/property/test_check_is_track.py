@@ -14,7 +14,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.scripts import Status, Use
+from gateway.engine.views import balance_of
+from gateway.messages.balances import Balance
+from gateway.scripts import Status, TrackReply, Use
 from tests.property.direct import direct_client
 from tests.property.lives import Lives
 from tests.property.machine import KEYS, part_of
@@ -81,14 +83,14 @@ class Customer(Lives):
         for scope, feature, rules in past.controls:
             self.set_controls(scope, feature, rules)
         for amount, mode in zip(past.used, past.modes, strict=False):
-            assert self.tracked(amount, mode) is not Status.DENIED
+            assert self.tracked(amount, mode).status is not Status.DENIED
         self.now_ms += past.passed_ms
 
     def existing(self, scope: str) -> str:
         """Return the entity a scope stands for; the customer where none could be created."""
         return self.named(scope) if self.reference.entities else ""
 
-    def tracked(self, amount: Amount, mode: str, *, dry: bool = False) -> Status:
+    def tracked(self, amount: Amount, mode: str, *, dry: bool = False) -> TrackReply:
         use = Use(
             entity=self.existing(amount.scope),
             parts=[part_of(amount.feature, amount.units)],
@@ -97,7 +99,16 @@ class Customer(Lives):
             properties=json.dumps(amount.about),
             dry=dry,
         )
-        return self.settled(lambda: self.scripts.track(self.context, use)).status
+        return self.settled(lambda: self.scripts.track(self.context, use))
+
+    def shown(self, amount: Amount, reply: TrackReply) -> list[Balance | None]:
+        """Return the balances a reply shows."""
+        is_entity = bool(self.existing(amount.scope))
+        return [
+            balance_of(one, 0, entity_level=is_entity, now_ms=self.now_ms)
+            for described in reply.descriptions
+            for one in described
+        ]
 
     def checked(self, amount: Amount) -> bool:
         part, text = part_of(amount.feature, amount.units), json.dumps(amount.about)
@@ -118,10 +129,28 @@ def test_check_allows_what_a_rejecting_track_would_do(redis_server_url: str) -> 
             for question in questions:
                 allowed = customer.checked(question)
                 customer.look()
-                assert allowed is (customer.tracked(question, "reject", dry=True) is Status.DONE)
+                dry = customer.tracked(question, "reject", dry=True)
+                assert allowed is (dry.status is Status.DONE)
                 customer.assert_nothing_written()
             # The last one for real: what a dry run says is what is done.
             allowed = customer.checked(questions[-1])
-            assert allowed is (customer.tracked(questions[-1], "reject") is Status.DONE)
+            assert allowed is (customer.tracked(questions[-1], "reject").status is Status.DONE)
+
+        ask()
+
+
+@pytest.mark.redis_kinds("embedded")
+def test_a_dry_track_shows_what_the_real_one_does(redis_server_url: str) -> None:
+    with direct_client(redis_server_url) as client:
+
+        @given(pasts, asked, st.sampled_from(("cap", "overflow", "reject")))
+        def ask(past: Past, amount: Amount, mode: str) -> None:
+            customer = Customer(client)
+            customer.live(past)
+            dry, real = (customer.tracked(amount, mode, dry=is_dry) for is_dry in (True, False))
+            assert (dry.status, dry.applied) == (real.status, real.applied)
+            if real.status is Status.DONE:
+                assert customer.shown(amount, dry) == customer.shown(amount, real)
+                assert dry.moves == real.moves
 
         ask()
