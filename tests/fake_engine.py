@@ -59,7 +59,12 @@ from gateway.messages.events import (
     EventListRequest,
     EventListResponse,
 )
-from gateway.messages.grants import BalanceListRequest, BalanceListResponse, BatchTrackResponse
+from gateway.messages.grants import (
+    BalanceListRequest,
+    BalanceListResponse,
+    BalanceUpdateRequest,
+    BatchTrackResponse,
+)
 from gateway.messages.plans import Eligibility, PlanListRequest
 
 CUSTOMER_ID = "cus_1"
@@ -168,6 +173,10 @@ class FakeEngine:
         await self.catalog.feature(env, request.feature_id)
         return self._entity(request.entity_id)
 
+    async def check_entities(self, env: str, requests: Sequence[EntityCreateRequest]) -> None:
+        for request in requests:
+            await self.catalog.feature(env, request.feature_id)
+
     async def get_entity(self, env: str, request: EntityGetRequest) -> EntityView:
         self._arrive(request, request.customer_id or CUSTOMER_ID, request.entity_id)
         return self._entity(request.entity_id)
@@ -242,6 +251,13 @@ class FakeEngine:
         self._arrive(request, request.customer_id, request.entity_id)
 
     update_balance = delete_balance = set_usage = create_balance
+
+    async def update_balances(
+        self, env: str, requests: Sequence[BalanceUpdateRequest], request_id: str
+    ) -> None:
+        for request in requests:
+            await self.catalog.feature(env, request.feature_id)
+            await self.update_balance(env, request, request_id)
 
     async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse:
         self._arrive(request, request.customer_id, request.entity_id)

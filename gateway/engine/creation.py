@@ -159,8 +159,14 @@ class Creation:
     async def create_customer(self, subject: Subject, data: CustomerData, cursor: str) -> Status:
         """Create the customer with the plans that enable themselves, unless it exists.
 
-        ``cursor`` is what SQL had applied when it did not know the customer.
+        ``cursor`` is what SQL had applied when it did not know the customer. Raises what would
+        refuse to create the entity the call is about: its customer is then not created either.
         """
+        if subject.entity_id:
+            if subject.entity_data is None:
+                msg = f"Entity {subject.entity_id} not found"
+                raise EntityNotFoundError(msg)
+            await self.countable_feature(subject.env, subject.entity_data.feature_id)
         await check_controls(self.catalog, subject.env, data.billing_controls)
         now_ms = self.clock.now_ms(subject.env)
         document = CustomerDocument(
@@ -238,11 +244,11 @@ class Creation:
         """
         if not subject.entity_id:
             raise EntityNotFoundError
-        feature = await self.entity_feature(subject.env, feature_id)
         rules = ""
         if document.billing_controls:
             await check_controls(self.catalog, subject.env, document.billing_controls)
             rules = await rules_of(self.catalog, subject.env, entity_scope(document, rows={}))
+        feature = await self.entity_feature(subject.env, feature_id)
         context = self.subjects.context(subject)
         status = await self.scripts.create_entity(
             context,

@@ -19,12 +19,12 @@ from gateway.errors import (
     EntityNotFoundError,
 )
 from gateway.messages.entities import EntityListResponse, EntityView
-from gateway.messages.subjects import CustomerData
+from gateway.messages.subjects import CustomerData, EntityData
 from gateway.ports import ListQuery
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.engine.subject import Subject
     from gateway.messages.entities import (
@@ -57,6 +57,10 @@ def _naming_the_entity(subject: Subject) -> Iterator[None]:
         raise EntityNotFoundError(f"Entity {subject.entity_id} not found") from error
 
 
+def _exists(subject: Subject) -> EntityExistsError:
+    return EntityExistsError(f"Entity {subject.entity_id} already exists")
+
+
 class Entities(Creation):
     """Entities: create, get, change, list, delete."""
 
@@ -66,12 +70,13 @@ class Entities(Creation):
         Raises ``EntityExistsError``, ``FeatureNotFoundError``, ``InvalidRequestError`` for a
         consumable feature.
         """
-        await self.entity_feature(env, request.feature_id)
+        await self.countable_feature(env, request.feature_id)
         subject = self.subjects.subject(
             env,
             request.customer_id,
             entity_id=request.entity_id,
             customer_data=request.customer_data or CustomerData(),
+            entity_data=EntityData(feature_id=request.feature_id, name=request.name),
         )
         document = EntityDocument(
             created_at=0, name=request.name, billing_controls=request.billing_controls or {}
@@ -82,9 +87,20 @@ class Entities(Creation):
 
         placed = await self.run(subject, call)
         if placed.status is Status.EXISTS:
-            msg = f"Entity {request.entity_id} already exists"
-            raise EntityExistsError(msg)
-        return await self._entity_view(subject)
+            raise _exists(subject)
+        return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
+
+    async def check_entities(self, env: str, requests: Sequence[EntityCreateRequest]) -> None:
+        """Raise what would refuse to create one of several entities, before any is created; but
+        for a limit of them.
+        """
+        for request in requests:
+            await self.countable_feature(env, request.feature_id)
+            await check_controls(self.catalog, env, request.billing_controls)
+            subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
+            with contextlib.suppress(CustomerNotFoundError, EntityNotFoundError):
+                await self.read(subject)
+                raise _exists(subject)
 
     async def get_entity(self, env: str, request: EntityGetRequest) -> EntityView:
         """Return the entity. Raises ``EntityNotFoundError`` and, without a customer,

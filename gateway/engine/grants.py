@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from gateway.amounts import parse_units
 from gateway.engine.controls import reply_scope, rules_of
 from gateway.engine.creation import Creation
@@ -74,6 +76,13 @@ class Decision(NamedTuple):
     """An id the caller chose, which no other balance of the customer may have."""
 
 
+class _Update(NamedTuple):
+    """A change of balances: the field that says it, and what it comes to."""
+
+    field: str
+    decide: Callable[[Holding], Decision]
+
+
 class _Outcome(NamedTuple):
     """A bare status, as ``Subjects.run`` wants it."""
 
@@ -89,17 +98,22 @@ class Grants(Creation):
         """Give a balance. Raises ``BalanceExistsError``, ``FeatureNotFoundError`` and the not-found
         errors of the subject, ``InvalidInputsError`` naming a field that breaks a rule.
         """
-        feature = await self.catalog.feature(env, request.feature_id)
+        seen = feature = await self.catalog.feature(env, request.feature_id)
         amount = granted(request, feature)
-        feature = await self._hold(feature, amount)
         row_id = request.balance_id or new_id(ROW_PREFIX)
+        subject = self._subject(env, request, request_id)
 
         def decide(holding: Holding) -> Decision:
             now_ms = self.clock.now_ms(env)
             edit = new_grant(request, feature, holding, amount=amount, now_ms=now_ms, row_id=row_id)
             return Decision([edit], claim=request.balance_id or "")
 
-        subject = self._subject(env, request, request_id)
+        if not seen.in_use:  # a call that is refused must not fix its precision
+            lowered = lowered_precision(amount, seen)
+            if lowered is not None:
+                feature = msgspec.structs.replace(seen, precision=lowered)
+            decide(await self._held(subject, feature))
+        feature = await self._hold(seen, amount)
         status = await self._adjust(subject, feature, decide)
         if status is Status.EXISTS:
             msg = f"balance_id: the customer has a balance {row_id} already"
@@ -113,32 +127,33 @@ class Grants(Creation):
         not-found errors of the subject.
         """
         feature = await self.catalog.feature(env, request.feature_id)
-        if feature.type == "boolean":
-            _refuse_amounts(request)
-        else:
+        if not feature.in_use:  # a call that is refused must not fix its precision
+            await self._check_update(env, request, feature)
+        if feature.type != "boolean":
             feature = await self.catalog.use_feature(feature)
-        field, target = next(
-            ((name, target) for name, target in _TARGETS.items() if given(getattr(request, name))),
-            ("included_grant", Target.NONE),
-        )
-        amount = 0
-        if target is not Target.NONE:
-            raw = bytes(getattr(request, field))
-            amount = parse_units(raw, feature.precision, field=field)
-        chosen = Filter(request.balance_id, request.interval)
+        update = _update_of(request, feature)
+        subject = self._subject(env, request, request_id)
+        status = await self._adjust(subject, feature, update.decide)
+        _refuse_range(status, update.field, feature)
 
-        def decide(holding: Holding) -> Decision:
-            moves = target is not Target.NONE
-            matched = chosen.select(holding.spendable if moves else holding.visible)
-            narrowed = chosen != Filter()
-            if not matched and (narrowed or not holding.held):
-                raise _none_fits(feature)
-            edits = changed_rows(request, feature, chosen.select(holding.own))
-            aim = Aim(target, amount, [row.id for row in matched] if narrowed else ())
-            return Decision(edits, aim)
+    async def update_balances(
+        self, env: str, requests: Sequence[BalanceUpdateRequest], request_id: str
+    ) -> None:
+        """Change balances one after the other, once each of them is known to be there; errors as
+        ``update_balance``.
+        """
+        for request in requests:
+            feature = await self.catalog.feature(env, request.feature_id)
+            await self._check_update(env, request, feature)
+        for index, request in enumerate(requests):
+            await self.update_balance(env, request, f"{request_id}-{index}")
 
-        status = await self._adjust(self._subject(env, request, request_id), feature, decide)
-        _refuse_range(status, field, feature)
+    async def _check_update(
+        self, env: str, request: BalanceUpdateRequest, feature: FeatureRecord
+    ) -> None:
+        """Raise what would refuse a change of balances now."""
+        subject = self._subject(env, request, "")
+        _update_of(request, feature).decide(await self._held(subject, feature))
 
     async def set_usage(self, env: str, request: UsageSetRequest, request_id: str) -> None:
         """Make what is used of a feature equal ``value``; the customer is created if there is none.
@@ -216,6 +231,10 @@ class Grants(Creation):
         msg = f"balance_id: no balance {balance_id} is held here"
         raise BalanceNotFoundError(msg)
 
+    async def _held(self, subject: Subject, feature: FeatureRecord) -> Holding:
+        reply = await self.read(subject)
+        return _holding(subject, reply, feature.id, self.clock.now_ms(subject.env))
+
     async def _adjust(
         self, subject: Subject, feature: FeatureRecord, decide: Callable[[Holding], Decision]
     ) -> Status:
@@ -272,6 +291,31 @@ class Grants(Creation):
         rows = edited_rows(before.rows.get(feature_id, ()), edits)
         after = before._replace(rows={**before.rows, feature_id: rows})
         return await rules_of(self.catalog, subject.env, after, before)
+
+
+def _update_of(request: BalanceUpdateRequest, feature: FeatureRecord) -> _Update:
+    if feature.type == "boolean":
+        _refuse_amounts(request)
+    field, target = next(
+        ((name, target) for name, target in _TARGETS.items() if given(getattr(request, name))),
+        ("included_grant", Target.NONE),
+    )
+    amount = 0
+    if target is not Target.NONE:
+        amount = parse_units(bytes(getattr(request, field)), feature.precision, field=field)
+    chosen = Filter(request.balance_id, request.interval)
+
+    def decide(holding: Holding) -> Decision:
+        moves = target is not Target.NONE
+        matched = chosen.select(holding.spendable if moves else holding.visible)
+        narrowed = chosen != Filter()
+        if not matched and (narrowed or not holding.held):
+            raise _none_fits(feature)
+        edits = changed_rows(request, feature, chosen.select(holding.own))
+        aim = Aim(target, amount, [row.id for row in matched] if narrowed else ())
+        return Decision(edits, aim)
+
+    return _Update(field, decide)
 
 
 def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: int) -> Holding:

@@ -12,12 +12,9 @@ from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
 from gateway.documents import SCHEDULED
-from gateway.engine.controls import check_controls
-from gateway.engine.creation import Creation, refuse_paid_seats
+from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
-    CustomerNotFoundError,
-    EntityNotFoundError,
     InvalidRequestError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
@@ -31,7 +28,7 @@ from gateway.lifecycle.eligibility import eligibility
 from gateway.lifecycle.preview import CURRENCY, Preview, intent_of, preview
 from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.revise import revise
-from gateway.lifecycle.scope import Change, Scope
+from gateway.lifecycle.scope import Change
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.together import attach_together
 from gateway.messages.billing import AttachPreview, AttachResponse, UpdatePreview
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.engine.subject import Subject
     from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Scope
     from gateway.messages.billing import (
         AttachRequest,
         CarryOver,
@@ -68,7 +66,7 @@ class Decided(NamedTuple):
     change: Change
 
 
-class Attachments(Creation):
+class Attachments(Foresight):
     """Plans of customers and entities."""
 
     async def attach(self, env: str, request: AttachRequest) -> AttachResponse:
@@ -88,6 +86,8 @@ class Attachments(Creation):
     async def _attach(
         self, env: str, wanted: list[AttachRequest], decided: Deciding
     ) -> AttachResponse:
+        if wanted[0].customer_data is not None or wanted[0].entity_data is not None:
+            await self._foreseen(env, wanted, decided)  # nobody is created for what is refused
         subject, decide = await self._attaching(env, wanted, decided)
         await self._change(subject, decide, _ids(wanted))
         return AttachResponse(customer_id=subject.customer_id, entity_id=_entity(subject))
@@ -105,12 +105,18 @@ class Attachments(Creation):
     async def _preview_attach(
         self, env: str, wanted: list[AttachRequest], decided: Deciding
     ) -> AttachPreview:
+        subject, (scope, change) = await self._foreseen(env, wanted, decided)
+        return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
+
+    async def _foreseen(
+        self, env: str, wanted: list[AttachRequest], decided: Deciding
+    ) -> tuple[Subject, Decided]:
+        """Return what attaching the plans would change, and write nothing."""
         subject, decide = await self._attaching(env, wanted, decided, is_preview=True)
         now_ms = self.clock.now_ms(env)
-        scope = await self._scope_seen(subject, now_ms)
+        scope = await self.scope_seen(subject, now_ms)
         await self._check_ids(subject, _ids(wanted))
-        change = await decide(scope, self.planner.making(now_ms))
-        return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
+        return subject, Decided(scope, await decide(scope, self.planner.making(now_ms)))
 
     async def update_subscription(
         self, env: str, request: SubscriptionUpdateRequest
@@ -184,38 +190,6 @@ class Attachments(Creation):
 
     async def _used(self, env: str, seen: Offer) -> Offer:
         return await self.planner.offer(env, seen.record, seen.document, is_custom=seen.is_custom)
-
-    async def _scope_seen(self, subject: Subject, now_ms: int) -> Scope:
-        """Return the scope a preview is about, that of a customer or an entity which its data
-        would create included.
-        """
-        customer, entity = subject.customer_data, subject.entity_data
-        known = subject._replace(customer_data=None, entity_data=None)
-        try:
-            return await self.planner.scope(known, await self.read(known), now_ms)
-        except CustomerNotFoundError:
-            if customer is None:
-                raise
-            await check_controls(self.catalog, subject.env, customer.billing_controls)
-            change = await self.first_change(subject.env, customer, now_ms, is_preview=True)
-            documents = {
-                one.id: (await self.planner.offer_of(subject.env, one, is_preview=True)).document
-                for one in change.subscriptions
-            }
-            base = Scope("", change.subscriptions, change.rows, documents=documents)
-        except EntityNotFoundError:
-            if entity is None:
-                raise
-            owner = known._replace(entity_id="")
-            base = await self.planner.scope(owner, await self.read(owner), now_ms)
-        if not subject.entity_id:
-            return base
-        if entity is None:
-            msg = f"Entity {subject.entity_id} not found"
-            raise EntityNotFoundError(msg)
-        await self.countable_feature(subject.env, entity.feature_id)
-        refuse_paid_seats(base.rows, entity.feature_id)
-        return Scope(subject.entity_id, [], {}, base=base.subscriptions)
 
     async def _terms(self, env: str, request: AttachRequest) -> Terms:
         anchor_ms = None

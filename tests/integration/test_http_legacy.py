@@ -155,6 +155,25 @@ async def test_of_several_entities_none_is_created_when_one_is_there(old: Old) -
     assert (twice, eve) == ((400, "invalid_inputs"), (404, "entity_not_found"))
 
 
+async def test_a_list_is_refused_before_any_of_it_is_done(old: Old) -> None:
+    await attach_team(old, "user_bob")
+    before = await old.post("/check", **SUMMARIES)
+
+    mixed = [
+        {"id": "user_eve", "feature_id": "seats"},
+        {"id": "user_kim", "feature_id": "meeting_summaries"},
+    ]
+    entities = await old.refused("POST", "/customers/org_123/entities", mixed)
+    eve = await old.refused("GET", "/customers/org_123/entities/user_eve")
+    seven = {"feature_id": "meeting_summaries", "balance": 7}
+    values = {"balances": [seven, {**seven, "entity_id": "user_eve"}]}
+    balances = await old.refused("POST", "/customers/org_123/balances", values)
+
+    assert (entities, eve) == ((400, "invalid_request"), (404, "entity_not_found"))
+    assert balances == (404, "entity_not_found")
+    assert await old.post("/check", **SUMMARIES) == before
+
+
 async def test_customers_are_written_and_listed(old: Old) -> None:
     made = await old.post("/customers?expand=entities,invoices", id="ada", name="Ada")
     await old.post("/customers/ada", email="ada@example.com", metadata={"plan": "x"})

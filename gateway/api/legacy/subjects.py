@@ -11,11 +11,10 @@ from gateway.api import rules, shapes
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
 from gateway.api.operation import Call, Engine, Handler, Services
-from gateway.errors import EntityExistsError, EntityNotFoundError, InvalidInputsError
+from gateway.errors import InvalidInputsError
 from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
 from gateway.messages.entities import (
     EntityCreateRequest,
-    EntityGetRequest,
     EntityListRequest,
     EntityListResponse,
     EntityUpdateRequest,
@@ -65,11 +64,10 @@ def create_rule(call: Call, request: old.EntitiesCreateRequest) -> None:
 async def create_entities(
     services: Services, call: Call, request: old.EntitiesCreateRequest
 ) -> old.Entity | old.EntityPage:
-    """``entities.create``; several are created only if none of them is there yet."""
+    """``entities.create``; several are created only if each of them may be."""
     creations = _creations(request)
     if len(creations) > 1:
-        for creation in creations:
-            await _refuse_existing(services, call, creation)
+        await services.engine.check_entities(call.env, creations)
     made = [
         await views.entity(
             services.catalog, await services.engine.create_entity(call.env, creation)
@@ -134,13 +132,3 @@ def _creations(request: old.EntitiesCreateRequest) -> list[EntityCreateRequest]:
         )
         for one in given
     ]
-
-
-async def _refuse_existing(services: Services, call: Call, creation: EntityCreateRequest) -> None:
-    await services.catalog.feature(call.env, creation.feature_id)
-    named = EntityGetRequest(entity_id=creation.entity_id, customer_id=creation.customer_id)
-    try:
-        await services.engine.get_entity(call.env, named)
-    except EntityNotFoundError:
-        return
-    raise EntityExistsError(f"Entity {creation.entity_id} already exists")

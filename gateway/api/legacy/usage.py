@@ -122,11 +122,8 @@ async def set_balances(
         usage = _usage(request, request.feature_id or "")
         await engine.set_usage(call.env, usage, call.request_id)
         return ACKNOWLEDGED
-    for one in request.balances:
-        await services.catalog.feature(call.env, one.feature_id)
-    for index, one in enumerate(request.balances):
-        request_id = f"{call.request_id}-{index}"
-        await engine.update_balance(call.env, _update(request, one), request_id)
+    updates = [_update(request, one) for one in request.balances]
+    await engine.update_balances(call.env, updates, call.request_id)
     return ACKNOWLEDGED
 
 

@@ -1,0 +1,76 @@
+"""What a call finds that would create its customer or its entity, without creating anybody: so a
+preview writes nothing, and nobody is there after a call that was refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.engine.controls import check_controls
+from gateway.engine.creation import Creation, refuse_paid_seats
+from gateway.errors import CustomerNotFoundError, EntityNotFoundError
+from gateway.ids import nameless_id
+from gateway.lifecycle.scope import Scope
+
+if TYPE_CHECKING:
+    from gateway.engine.subject import Subject
+    from gateway.messages.subjects import CustomerData
+
+
+class Foresight(Creation):
+    """See the module docstring."""
+
+    async def scope_seen(self, subject: Subject, now_ms: int) -> Scope:
+        """Return the scope a call would find, that of a customer or an entity which its data would
+        create included.
+        """
+        customer, entity = subject.customer_data, subject.entity_data
+        known = await self._findable(subject)
+        try:
+            return await self.planner.scope(known, await self.read(known), now_ms)
+        except CustomerNotFoundError:
+            if customer is None:
+                raise
+            base = await self._first_scope(subject.env, customer, now_ms)
+        except EntityNotFoundError:
+            if entity is None:
+                raise
+            owner = known._replace(entity_id="")
+            base = await self.planner.scope(owner, await self.read(owner), now_ms)
+        if not subject.entity_id:
+            return base
+        if entity is None:
+            msg = f"Entity {subject.entity_id} not found"
+            raise EntityNotFoundError(msg)
+        await self.countable_feature(subject.env, entity.feature_id)
+        refuse_paid_seats(base.rows, entity.feature_id)
+        return Scope(subject.entity_id, [], {}, base=base.subscriptions)
+
+    async def _findable(self, subject: Subject) -> Subject:
+        """Return the subject as nobody is created for it; where its customer is not there, that
+        without an id which would become it.
+        """
+        known = subject._replace(customer_data=None, entity_data=None)
+        email = subject.customer_data.email if subject.customer_data else None
+        if not email:
+            return known
+        claimed = self.subjects.subject(
+            subject.env, nameless_id(email), entity_id=subject.entity_id
+        )
+        for one in (known, claimed):
+            try:
+                await self.read(one._replace(entity_id=""))
+            except CustomerNotFoundError:
+                continue
+            return one
+        return known
+
+    async def _first_scope(self, env: str, customer: CustomerData, now_ms: int) -> Scope:
+        """Return what a new customer would hold."""
+        await check_controls(self.catalog, env, customer.billing_controls)
+        change = await self.first_change(env, customer, now_ms, is_preview=True)
+        documents = {
+            one.id: (await self.planner.offer_of(env, one, is_preview=True)).document
+            for one in change.subscriptions
+        }
+        return Scope("", change.subscriptions, change.rows, documents=documents)

@@ -1,0 +1,87 @@
+"""What is left of a call that is refused: nothing, neither who it would have created nor a feature
+that counts as used from then on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.app import Api
+from tests.fixtures.shop import create as grant
+from tests.fixtures.shop import done, refused, update
+
+NOBODY = "bob"
+ABSENT = (404, f"Customer {NOBODY} not found")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("billing.attach", {"plan_id": "monthly", "starts_at": 1}),
+        ("billing.attach", {"plan_id": "monthly", "entity_id": "e1"}),
+        (
+            "billing.attach",
+            {"plan_id": "monthly", "entity_id": "e1", "entity_data": {"feature_id": "mails"}},
+        ),
+        (
+            "billing.attach",
+            {"plan_id": "monthly", "feature_quantities": [{"feature_id": "mails", "quantity": 1}]},
+        ),
+        ("billing.multi_attach", {"plans": [{"plan_id": "monthly"}, {"plan_id": "team"}]}),
+        ("balances.check", {"feature_id": "messages", "entity_id": "e1"}),
+        ("balances.track", {"feature_id": "messages", "entity_id": "e1"}),
+        (
+            "balances.track",
+            {"feature_id": "messages", "entity_id": "e1", "entity_data": {"feature_id": "mails"}},
+        ),
+        ("usage", {"feature_id": "messages", "entity_id": "e1", "value": 1}),
+    ],
+)
+async def test_a_refused_call_creates_no_customer(
+    shop: Api, operation: str, request_: dict[str, object]
+) -> None:
+    body = {"customer_id": NOBODY, "customer_data": {"name": "Bob"}, **request_}
+    status, _ = await refused(shop, operation, **body)
+    assert status in (400, 404)
+    assert await refused(shop, "customers.get", customer_id=NOBODY) == ABSENT
+
+
+async def test_an_attach_is_foreseen_for_the_customer_that_will_get_the_id(shop: Api) -> None:
+    """The plan it has is refused, as it would not be for a new customer."""
+    email = "bob@example.com"
+    held = await done(
+        shop,
+        "customers.get_or_create",
+        customer_id=None,
+        email=email,
+        auto_enable_plan_id="monthly",
+    )
+    body = {"customer_id": NOBODY, "customer_data": {"email": email}, "plan_id": "monthly"}
+    status, _ = await refused(shop, "billing.attach", **body)
+    assert status == 409
+    assert await refused(shop, "customers.get", customer_id=NOBODY) == ABSENT
+    await done(shop, "billing.attach", **{**body, "plan_id": "paid"})
+    shown = await done(shop, "customers.get", customer_id=NOBODY)
+    assert shown["created_at"] == held["created_at"]
+    assert [one["plan_id"] for one in shown["subscriptions"]] == ["paid"]
+
+
+async def test_a_refused_balance_leaves_its_feature_as_it_was(shop: Api) -> None:
+    nobody = {"customer_id": NOBODY, "feature_id": "mails"}
+    assert await refused(shop, "balances.create", **nobody, included_grant=10**12) == ABSENT
+    assert await refused(shop, "balances.update", **nobody, remaining=1) == ABSENT
+    assert (await refused(shop, "balances.update", feature_id="mails", remaining=1))[0] == 404
+    room = {"feature_id": "rooms", "name": "Rooms", "type": "metered", "consumable": False}
+    await done(shop, "features.create", **room)
+    limits = {"spend_limits": [{"feature_id": "x", "overage_limit": 1}]}
+    entity = {"entity_id": "e1", "feature_id": "rooms", "billing_controls": limits}
+    assert (await refused(shop, "entities.create", **entity))[0] == 404
+    for feature_id, consumable in (("mails", False), ("rooms", True)):
+        named = {"feature_id": feature_id, "consumable": consumable}
+        assert (await done(shop, "features.update", **named))["precision"] == 6
+
+
+async def test_a_large_grant_of_an_unused_feature_still_lowers_its_precision(shop: Api) -> None:
+    await grant(shop, included_grant=10**12)
+    await update(shop, remaining=5 * 10**11)
+    assert (await done(shop, "features.get", feature_id="messages"))["precision"] == 3
