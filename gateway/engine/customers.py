@@ -55,22 +55,16 @@ class Customers(Creation):
         data = msgspec.convert(msgspec.structs.asdict(request), CustomerData, strict=False)
         customer_id = request.customer_id or nameless_id(request.email or "")
         subject = self.subjects.subject(env, customer_id, customer_data=data)
-        reply = await self.read(subject)
-        document = decode_customer(reply.document)
-        filled = msgspec.structs.replace(
-            document,
-            name=document.name or request.name,
-            email=document.email or request.email,
-            send_email_receipts=document.send_email_receipts
-            if request.send_email_receipts is None
-            else request.send_email_receipts,
-        )
-        if filled != document:
+        for _ in range(CHANGES_MAX):
+            reply = await self.read(subject)
+            document = decode_customer(reply.document)
+            filled = _filled(document, request)
+            if filled == document:
+                return await self._customer_view(subject, reply, request.expand)
             await self.scripts.update_customer(
                 self.subjects.context(subject), reply.revision, encode_document(filled)
             )
-            reply = await self.read(subject)
-        return await self._customer_view(subject, reply, request.expand)
+        raise changed_meanwhile(customer_id)
 
     async def get_customer(self, env: str, request: CustomerGetRequest) -> CustomerView:
         """Return the customer. Raises ``CustomerNotFoundError``."""
@@ -164,6 +158,17 @@ class Customers(Creation):
             view.entities = [one for one in summaries if one is not None]
         view.invoices = [] if "invoices" in wanted else UNSET
         return view
+
+
+def _filled(document: CustomerDocument, request: CustomerCreateRequest) -> CustomerDocument:
+    """Return the document of a customer that exists with what a request adds to it."""
+    receipts = request.send_email_receipts
+    return msgspec.structs.replace(
+        document,
+        name=document.name or request.name,
+        email=document.email or request.email,
+        send_email_receipts=document.send_email_receipts if receipts is None else receipts,
+    )
 
 
 def _changed(document: CustomerDocument, request: CustomerUpdateRequest) -> CustomerDocument:

@@ -4,11 +4,13 @@ that counts as used from then on.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.fixtures.app import Api
+from tests.fixtures.shop import Json, done, refused, update
 from tests.fixtures.shop import create as grant
-from tests.fixtures.shop import done, refused, update
 
 NOBODY = "bob"
 ABSENT = (404, f"Customer {NOBODY} not found")
@@ -85,3 +87,21 @@ async def test_a_large_grant_of_an_unused_feature_still_lowers_its_precision(sho
     await grant(shop, included_grant=10**12)
     await update(shop, remaining=5 * 10**11)
     assert (await done(shop, "features.get", feature_id="messages"))["precision"] == 3
+
+
+async def test_what_customers_lack_is_filled_by_all_who_bring_it_at_once(shop: Api) -> None:
+    brought: list[Json] = [
+        {"name": "Bob"},
+        {"email": "bob@example.com"},
+        {"send_email_receipts": True},
+    ]
+    await done(shop, "customers.get_or_create", customer_id=NOBODY)
+    await asyncio.gather(
+        *(done(shop, "customers.get_or_create", customer_id=NOBODY, **one) for one in brought)
+    )
+    shown = await done(shop, "customers.get", customer_id=NOBODY)
+    assert {name: shown[name] for one in brought for name in one} == {
+        "name": "Bob",
+        "email": "bob@example.com",
+        "send_email_receipts": True,
+    }
