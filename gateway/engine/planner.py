@@ -139,30 +139,34 @@ class Planner:
         customers = decode_subscriptions(reply.subscriptions)
         if not reply.entity:
             rows = _live(shared_rows(reply), now_ms)
-            documents = await self._documents(subject.env, customers)
-            return Scope("", customers, rows, (), _lives(reply, own=False), documents)
+            documents, groups = await self._plans_of(subject.env, customers)
+            lives = _lives(reply, own=False)
+            return Scope("", customers, rows, (), lives, documents, groups=groups)
         held = decode_entity(reply.entity).document.subscriptions
+        documents, groups = await self._plans_of(subject.env, held)
         return Scope(
             subject.entity_id,
             held,
             _live(own_rows(reply), now_ms),
             {row.id for rows in shared_rows(reply).values() for row in rows},
             _lives(reply, own=True),
-            await self._documents(subject.env, held),
+            documents,
             customers,
+            groups,
         )
 
-    async def _documents(
+    async def _plans_of(
         self, env: str, subscriptions: list[Subscription]
-    ) -> dict[str, PlanDocument]:
-        found = {}
+    ) -> tuple[dict[str, PlanDocument], dict[str, str]]:
+        """Return what each subscription is of, and the group its plan is in, by its id."""
+        documents, groups = {}, {}
         for one in subscriptions:
-            if one.custom is not None:
-                found[one.id] = msgspec.convert(one.custom, PlanDocument)
-                continue
             with contextlib.suppress(PlanNotFoundError):
-                found[one.id] = (await self._catalog.plan(env, one.plan_id, one.version)).document
-        return found
+                plan = await self._catalog.plan(env, one.plan_id, one.version)
+                documents[one.id], groups[one.id] = plan.document, plan.record.group
+            if one.custom is not None:
+                documents[one.id] = msgspec.convert(one.custom, PlanDocument)
+        return documents, groups
 
     async def apply(self, subject: Subject, reply: CustomerReply, change: Change) -> Status:
         """Carry out a change that was decided on a reply, if nothing has changed since."""
@@ -287,7 +291,7 @@ class Planner:
         at_ms = one.due_at or 0
         try:
             offer = await self.offer_of(subject.env, one)
-            default = await self.default(subject.env, one.group)
+            default = await self.default(subject.env, scope.group_of(one))
             change = fall_due(scope, one, offer, default, self.making(at_ms))
             status = await self.apply(subject, reply, change)
         except (PlanNotFoundError, InvalidInputsError, InvalidRequestError):

@@ -31,7 +31,12 @@ from gateway.lifecycle.revise import revise
 from gateway.lifecycle.scope import Change
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.together import attach_together
-from gateway.messages.billing import AttachPreview, AttachResponse, UpdatePreview
+from gateway.messages.billing import (
+    UNPRORATED,
+    AttachPreview,
+    AttachResponse,
+    UpdatePreview,
+)
 from gateway.messages.common import given
 from gateway.messages.plans import raw
 from gateway.scripts import Status
@@ -207,6 +212,8 @@ class Attachments(Foresight):
             anchor_ms=anchor_ms,
             usages=await self._carrying(env, request.carry_over_usages, "carry_over_usages"),
             balances=await self._carrying(env, request.carry_over_balances, "carry_over_balances"),
+            skips_charge=request.proration_behavior == UNPRORATED
+            and not request.no_billing_changes,
         )
 
     async def _carrying(self, env: str, wish: CarryOver | None, field: str) -> Carrying | None:
@@ -236,7 +243,8 @@ class Attachments(Foresight):
                 msg = f"customer {request.customer_id} has no plan {named}"
                 raise SubscriptionNotFoundError(msg)
             if request.cancel_action is not None:
-                default = await self.planner.default(env, target.group, is_preview=is_preview)
+                group = scope.group_of(target)
+                default = await self.planner.default(env, group, is_preview=is_preview)
                 return cancel(scope, target, request.cancel_action, default, making)
             if target.status == SCHEDULED:
                 msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"

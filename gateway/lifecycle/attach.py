@@ -64,6 +64,8 @@ class Terms(NamedTuple):
     """Where cycles are counted from, if not from where the rules say."""
     usages: Carrying | None = None
     balances: Carrying | None = None
+    skips_charge: bool = False
+    """Whether the rest of the cycle is not to be paid for."""
 
 
 class Making(NamedTuple):
@@ -89,15 +91,18 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     _check_dates(document, terms, now_ms)
     current, dropped = None, Change(list(scope.subscriptions), [])
     if not document.add_on and not is_one_off(document):
-        current = scope.current(document.group)
-        if current is not None and current.plan_id == offer.record.id:
+        # By its id: the group of the plan may be another by now than when it was attached.
+        if any(one.plan_id == offer.record.id for one in scope.active_mains()):
             msg = f"plan {offer.record.id} is already attached"
             raise PlanAttachedError(msg)
+        current = scope.current(document.group)
         dropped = leave(scope, scope.pending(document.group), now_ms)
         scope = after(scope, dropped)
     subscription = new_subscription(offer, terms, making)
     starts_ms = _starts(scope, offer, current, terms, now_ms)
     if starts_ms is None:
+        if terms.skips_charge and current is not None and not current.cycle_unit:
+            _check_charge(document)
         change = begin(
             scope, offer, subscription, current, terms=terms, making=making, at_ms=now_ms
         )
@@ -243,6 +248,14 @@ def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:
             raise InvalidRequestError("ends_at: a free plan has no end")
     if terms.anchor_ms is not None and not recurring_paid:
         raise InvalidRequestError("billing_cycle_anchor: the plan has no billing cycle")
+
+
+def _check_charge(document: PlanDocument) -> None:
+    """Refuse that the first price after a free plan is skipped (cold-path section 3.14)."""
+    if billing_cycle(document)[0]:
+        raise InvalidRequestError(
+            "proration_behavior: none would skip what a paid plan costs after a free one"
+        )
 
 
 def _check_scheduled(document: PlanDocument, terms: Terms) -> None:

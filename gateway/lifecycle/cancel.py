@@ -62,10 +62,15 @@ def _needs(scope: Scope, target: Subscription, default: Offer) -> bool:
     return is_main(target) and not scope.entity_id and default.record.id != target.plan_id
 
 
+def _pending(scope: Scope, target: Subscription) -> list[Subscription]:
+    """Return the main plans that wait to take the place of the target."""
+    return scope.pending(scope.group_of(target)) if is_main(target) else []
+
+
 def _drop(scope: Scope, target: Subscription, now_ms: int) -> Change:
     """Return the scope without a plan that has not begun; the one it would replace goes on."""
     change = leave(scope, [target], now_ms)
-    current = scope.current(target.group) if is_main(target) else None
+    current = scope.current(scope.group_of(target)) if is_main(target) else None
     if current is not None and current.canceled_at is not None:
         change = swap(change, revived(current))
     return change
@@ -74,18 +79,15 @@ def _drop(scope: Scope, target: Subscription, now_ms: int) -> Change:
 def _uncancel(scope: Scope, target: Subscription, now_ms: int) -> Change:
     if target.canceled_at is None and target.expires_at is None:
         return Change(list(scope.subscriptions), [])
-    pending = scope.pending(target.group) if is_main(target) else []
+    pending = _pending(scope, target)
     return swap(leave(scope, pending, now_ms), revived(target))
 
 
 def _end(scope: Scope, target: Subscription, successor: Offer | None, making: Making) -> Change:
     gone = []
     if is_main(target):
-        gone = [
-            one
-            for one in scope.subscriptions
-            if one.status == SCHEDULED and (one.add_on or one in scope.pending(target.group))
-        ]
+        add_ons = [one for one in scope.subscriptions if one.status == SCHEDULED and one.add_on]
+        gone = [*_pending(scope, target), *add_ons]
     dropped = leave(scope, gone, making.now_ms)
     scope = after(scope, dropped)
     if successor is None:
@@ -106,7 +108,7 @@ def _end_later(
             f"use {_IMMEDIATELY}"
         )
         raise InvalidRequestError(msg)
-    dropped = leave(scope, scope.pending(target.group) if is_main(target) else [], now_ms)
+    dropped = leave(scope, _pending(scope, target), now_ms)
     scope = after(scope, dropped)
     leaver = msgspec.structs.replace(
         target, canceled_at=target.canceled_at or now_ms, expires_at=ends_ms

@@ -36,7 +36,7 @@ def fall_due(
     """
     at_ms = making.now_ms
     if one.status == SCHEDULED:
-        replaced = scope.current(one.group) if is_main(one) else None
+        replaced = scope.current(scope.group_of(one)) if is_main(one) else None
         left = scope._replace(
             subscriptions=[other for other in scope.subscriptions if other.id != one.id]
         )

@@ -34,10 +34,24 @@ class Scope(NamedTuple):
     """The plan of each subscription, by the id of the subscription."""
     base: Sequence[Subscription] = ()
     """Of an entity: the subscriptions of its customer."""
+    groups: Mapping[str, str] = {}
+    """The group each subscription's plan is in now, by the id of the subscription."""
+
+    def group_of(self, subscription: Subscription) -> str:
+        """Return the group a subscription is in: that of its plan now, which may have moved."""
+        return self.groups.get(subscription.id, subscription.group)
 
     def current(self, group: str) -> Subscription | None:
         """Return the active main plan of a group."""
         return next((one for one in self.mains(group) if one.status == ACTIVE), None)
+
+    def active_mains(self) -> list[Subscription]:
+        """Return the active main plans of all groups."""
+        return [
+            one
+            for one in self.subscriptions
+            if one.status == ACTIVE and not one.add_on and not one.one_off
+        ]
 
     def pending(self, group: str) -> list[Subscription]:
         """Return the main plans of a group that have not begun."""
@@ -48,7 +62,7 @@ class Scope(NamedTuple):
         return [
             one
             for one in self.subscriptions
-            if not one.add_on and not one.one_off and one.group == group
+            if not one.add_on and not one.one_off and self.group_of(one) == group
         ]
 
     def held(self, subscription: Subscription) -> dict[str, list[Row]]:

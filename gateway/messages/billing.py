@@ -22,7 +22,8 @@ from gateway.messages.subjects import CustomerData, EntityData
 SCHEDULES = ("immediate", "end_of_cycle")
 CANCEL_ACTIONS = ("cancel_immediately", "cancel_end_of_cycle", "uncancel")
 INTENTS = ("update_plan", "update_quantity", *CANCEL_ACTIONS, "none")
-PRORATIONS = ("prorate_immediately", "none")
+UNPRORATED = "none"
+PRORATIONS = ("prorate_immediately", UNPRORATED)
 
 
 class FeatureQuantity(msgspec.Struct, kw_only=True):
@@ -154,6 +155,8 @@ class MultiAttachRequest(_Charging, kw_only=True):
                 plan_schedule=SCHEDULES[0],
                 starts_at=self.starts_at,
                 billing_cycle_anchor=self.billing_cycle_anchor,
+                proration_behavior=self.proration_behavior,
+                no_billing_changes=self.no_billing_changes,
                 customer_data=self.customer_data,
                 entity_data=self.entity_data,
             )

@@ -41,7 +41,8 @@ def offer(plan_id: str, amount: float = 0, included: float = 100, **fields: obje
 
 
 FREE, PRO, PREMIUM = offer("free"), offer("pro", 20, 500), offer("premium", 50, 1000)
-OFFERS = {"free": FREE, "pro": PRO, "premium": PREMIUM}
+FREE_TOO = offer("free_too", 0, 200)
+OFFERS = {"free": FREE, "free_too": FREE_TOO, "pro": PRO, "premium": PREMIUM}
 
 
 def taken(scope: Scope, taken: Offer, terms: Terms = NO_TERMS, now_ms: int = MAY_MS) -> Scope:
@@ -102,6 +103,30 @@ def test_a_group_of_its_own_is_left_alone() -> None:
     other = offer("other", 5, group="other")
     OFFERS["other"] = other
     assert held(taken(taken(EMPTY, PRO), other)) == [("pro", "active"), ("other", "active")]
+
+
+def test_the_group_is_that_of_the_plan_now() -> None:
+    scope = taken(EMPTY, PRO)
+    moved = scope._replace(groups={named(scope, "pro").id: "other"})
+    assert held(taken(moved, PREMIUM)) == [("pro", "active"), ("premium", "active")]
+    in_other = offer("both", 50, group="other")
+    OFFERS["both"] = in_other
+    assert held(taken(moved, in_other)) == [("both", "active")]
+
+
+def test_a_plan_that_has_moved_to_another_group_is_still_attached() -> None:
+    moved = offer("pro", 20, 500, group="other")
+    with pytest.raises(PlanAttachedError):
+        taken(taken(EMPTY, PRO), moved)
+
+
+def test_what_a_paid_plan_costs_after_a_free_one_is_not_skipped() -> None:
+    skipping = Terms(skips_charge=True)
+    with pytest.raises(InvalidRequestError, match="proration_behavior"):
+        taken(taken(EMPTY, FREE), PRO, skipping)
+    assert held(taken(taken(EMPTY, FREE), FREE_TOO, skipping)) == [("free_too", "active")]
+    assert held(taken(taken(EMPTY, PRO), PREMIUM, skipping)) == [("premium", "active")]
+    assert held(taken(EMPTY, PRO, skipping)) == [("pro", "active")]
 
 
 def test_an_add_on_joins_the_cycle_of_its_base() -> None:
