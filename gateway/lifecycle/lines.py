@@ -56,7 +56,8 @@ def charges(document: PlanDocument, quantities: Mapping[str, str]) -> Iterator[C
 
 def prepaid_amount(item: PlanItem, price: ItemPrice, total: Decimal) -> Fraction:
     """Return what a quantity costs, the included units counted: packs at one rate, each band at its
-    own (graduated), or everything at the rate of the band it ends in (volume).
+    own (graduated), or everything at the rate of the band it ends in (volume). The last band holds
+    what is beyond it too, whatever its bound says.
     """
     included, pack = Fraction(item.included), Fraction(price.billing_units)
     bought = Fraction(packs(item, total))
@@ -65,12 +66,13 @@ def prepaid_amount(item: PlanItem, price: ItemPrice, total: Decimal) -> Fraction
     if price.amount is not None:
         return bought / pack * Fraction(price.amount)
     units = included + bought
+    last = price.tiers[-1]
     if price.tier_behavior == "volume":
-        tier = next(one for one in price.tiers if one.to == "inf" or units <= Fraction(one.to))
+        tier = next((one for one in price.tiers[:-1] if units <= Fraction(one.to)), last)
         return units / pack * Fraction(tier.amount) + Fraction(tier.flat_amount or 0)
     amount, below = Fraction(0), included
     for tier in price.tiers:
-        top = units if tier.to == "inf" else min(units, Fraction(tier.to))
+        top = units if tier is last else min(units, Fraction(tier.to))
         amount += max(Fraction(0), top - below) / pack * Fraction(tier.amount)
         below = max(below, top)
     return amount

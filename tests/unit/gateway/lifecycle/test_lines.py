@@ -45,6 +45,12 @@ def test_a_volume_pays_one_rate_for_all_of_it() -> None:
     assert [cost(item, total) for total in (100, 500, 900)] == [0, 50, 68]
 
 
+@pytest.mark.parametrize(("behavior", "price"), [("graduated", 1_300), ("volume", 1_400)])
+def test_the_last_band_has_no_end(behavior: str, price: int) -> None:
+    bands = [Tier(to="100", amount="1"), Tier(to="500", amount="2")]
+    assert cost(pack(tiers=bands, tier_behavior=behavior), 700) == price
+
+
 def test_the_rest_of_a_cycle_is_what_counts() -> None:
     document = PlanDocument(name="Pro", price=BasePrice(amount="31", interval="month"))
     (charge,) = charges(document, {})
