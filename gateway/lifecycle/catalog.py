@@ -25,7 +25,7 @@ RATIO_MAX = 2**53
 amount exactly.
 """
 
-_WIDE = Context(prec=60, rounding=ROUND_HALF_UP)  # wide enough for any value below the bounds
+WIDE = Context(prec=60, rounding=ROUND_HALF_UP)  # wide enough for any value below the bounds
 
 
 class StoredPlan(NamedTuple):
@@ -140,13 +140,13 @@ def resolve_reset(
 
 def decimal_places(value: Decimal) -> int:
     """Return how many decimal places a value needs."""
-    exponent = value.normalize(_WIDE).as_tuple().exponent
+    exponent = value.normalize(WIDE).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def plain(value: Decimal) -> str:
     """Return a decimal as text without exponent and trailing zeros."""
-    return format(value.normalize(_WIDE), "f") if value else "0"
+    return format(value.normalize(WIDE), "f") if value else "0"
 
 
 def bounded(value: Decimal, places: int, most: Decimal, field: str) -> Decimal:
@@ -155,7 +155,7 @@ def bounded(value: Decimal, places: int, most: Decimal, field: str) -> Decimal:
         raise InvalidInputsError(f"{field}: must not be negative")
     if value > most:
         raise InvalidInputsError(f"{field}: must be at most {plain(most)}")
-    rounded = value.quantize(Decimal(1).scaleb(-places), context=_WIDE)
+    rounded = value.quantize(Decimal(1).scaleb(-places), context=WIDE)
     if value and not rounded:
         raise InvalidInputsError(f"{field}: rounds to zero at {places} decimal places")
     return rounded

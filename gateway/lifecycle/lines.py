@@ -4,19 +4,18 @@ and 3.10). Pure and exact until the last rounding, to cents. Nothing is charged:
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.cycles import last_boundary, next_boundary, span
+from gateway.lifecycle.catalog import WIDE
 from gateway.lifecycle.plan_rows import packs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway.messages.plans import ItemPrice, PlanDocument, PlanItem
-
-_CENTS = Decimal("0.01")
 
 
 class Charge(NamedTuple):
@@ -88,6 +87,6 @@ def rest_of(charge: Charge, anchor_ms: int, now_ms: int) -> Part | None:
 
 
 def cents(amount: Fraction) -> Decimal:
-    """Return an amount of money rounded half up to cents."""
-    exact = Decimal(amount.numerator) / Decimal(amount.denominator)
-    return exact.quantize(_CENTS, ROUND_HALF_UP)
+    """Return an amount of money rounded half up to cents, exact however large it is."""
+    whole = (abs(amount) * 200 + 1) // 2
+    return Decimal(whole if amount >= 0 else -whole).scaleb(-2, WIDE)

@@ -151,7 +151,7 @@ def _line(
 
 
 def _total(lines: Iterable[wire.PreviewLine]) -> Decimal:
-    return sum((Decimal(bytes(line.total).decode()) for line in lines), Decimal(0))
+    return cents(sum((Fraction(bytes(line.total).decode()) for line in lines), Fraction(0)))
 
 
 def _next_cycle(

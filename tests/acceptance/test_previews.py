@@ -132,3 +132,11 @@ def test_s112_a_price_that_is_paid_once_beside_a_monthly_one(store: Store) -> No
     seen = store.preview("pro", feature_quantities=store.quantities(setup=1))
     assert sorted(one["total"] for one in seen["line_items"]) == [20, 50]
     assert (seen["total"], seen["next_cycle"]["total"]) == (70, 20)
+
+
+def test_what_nobody_could_pay_is_previewed_to_the_cent(store: Store) -> None:
+    price = {"amount": 10**13, "billing_units": 0.000001, "interval": "one_off"}
+    price["billing_method"] = "prepaid"
+    store.plan("dear", store.item("messages", price=price))
+    seen = store.preview("dear", feature_quantities=store.quantities(messages=9 * 10**9))
+    assert [one["total"] for one in seen["line_items"]] == [9 * 10**28]

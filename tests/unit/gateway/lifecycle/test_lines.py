@@ -66,6 +66,14 @@ def test_what_is_bought_once_has_no_cycle() -> None:
     assert rest_of(charge, 0, 1) is None
 
 
-@pytest.mark.parametrize(("exact", "shown"), [("1/3", "0.33"), ("1/8", "0.13"), ("-1/8", "-0.13")])
+@pytest.mark.parametrize(
+    ("exact", "shown"),
+    [
+        ("1/3", "0.33"),
+        ("1/8", "0.13"),
+        ("-1/8", "-0.13"),
+        ("90000000000000000000000000000001/3", "30000000000000000000000000000000.33"),
+    ],
+)
 def test_cents_are_rounded_half_up(exact: str, shown: str) -> None:
     assert cents(Fraction(exact)) == Decimal(shown)
