@@ -16,6 +16,7 @@ from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
     InvalidRequestError,
+    PlanNotFoundError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
 )
@@ -320,7 +321,10 @@ class Attachments(Foresight):
         for one in change.subscriptions:
             known = scope.documents.get(one.id)
             if known is None or one not in scope.subscriptions:
-                offer = await self.planner.offer_of(subject.env, one, is_preview=True)
+                try:
+                    offer = await self.planner.offer_of(subject.env, one, is_preview=True)
+                except PlanNotFoundError:  # deleted while it was attached: nobody knows its price
+                    continue
                 known = offer.document
             documents[one.id] = known
         return preview(scope, change, documents, self.clock.now_ms(subject.env))

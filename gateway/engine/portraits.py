@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.cycles import last_boundary, next_boundary
 from gateway.documents import ACTIVE, CustomerDocument, EntityDocument, Subscription
@@ -16,6 +16,7 @@ from gateway.engine.controls import (
     shown_entity_controls,
 )
 from gateway.engine.views import balance_of, flag_of, parts_of
+from gateway.errors import PlanNotFoundError
 from gateway.holders import PlanFilter
 from gateway.ids import public_id
 from gateway.lifecycle.catalog import feature_view
@@ -250,9 +251,12 @@ async def _purchases(
     ]
 
 
-async def _plan(catalog: Catalog, env: str, one: Subscription) -> Raw:
+async def _plan(catalog: Catalog, env: str, one: Subscription) -> Raw | UnsetType:
     """Return the plan as it is held, which may be an older version of it or the customer's own."""
-    plan = await catalog.plan(env, one.plan_id, one.version)
+    try:
+        plan = await catalog.plan(env, one.plan_id, one.version)
+    except PlanNotFoundError:  # deleted while it was attached
+        return UNSET
     if one.custom is not None:
         plan = plan._replace(document=msgspec.convert(one.custom, PlanDocument))
     return Raw(msgspec.json.encode(plan_view(plan)))

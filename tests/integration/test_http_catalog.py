@@ -9,6 +9,7 @@ import pytest
 
 from gateway.api.examples import PLAN, PLAN_REQUEST
 from gateway.app import Runtime, build_app
+from gateway.engine.plans import Attachments
 from tests.fixtures.app import KEY, Api, FakeApi
 
 
@@ -291,3 +292,25 @@ async def test_a_flag_brings_its_feature_where_balances_do(live_api: Api, asked:
     assert checked.body["flag"]["feature"]["name"] == "SSO"
     assert expanded.body["flags"]["sso"]["feature"]["name"] == "SSO"
     assert "feature" not in plain.body["flags"]["sso"]
+
+
+async def test_a_plan_that_was_deleted_while_it_was_attached_can_be_looked_at_and_canceled(
+    live_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: object) -> set[str]:
+        return set()  # whoever attaches it has been acknowledged since
+
+    await define(live_api, "messages")
+    await grant(live_api, "chat", "messages", 5)
+    named = {"customer_id": "ada", "plan_id": "chat"}
+    await live_api.call("customers.get_or_create", customer_id="ada")
+    await live_api.call("billing.attach", **named)
+    monkeypatch.setattr(Attachments, "plan_statuses", nobody)
+    assert (await live_api.call("plans.delete", plan_id="chat")).status == 200
+
+    shown = await live_api.call("customers.get", customer_id="ada", expand=["subscriptions.plan"])
+    (held,) = shown.body["subscriptions"]
+    assert (held["plan_id"], "plan" in held) == ("chat", False)
+    for operation in ("billing.preview_update", "billing.update"):
+        ended = await live_api.call(operation, **named, cancel_action="cancel_immediately")
+        assert ended.status == 200, ended.body
