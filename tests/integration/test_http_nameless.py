@@ -178,6 +178,19 @@ async def test_the_routes_of_1_2_know_customers_without_an_id(desk: Api) -> None
         assert [one["id"] for one in answer.body["products"]] == ["free"]
 
 
+@pytest.mark.parametrize("version", ["1.2", "2.3"])
+async def test_the_clients_of_1_2_may_leave_the_id_out(desk: Api, version: str) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "x-api-version": version}
+    made = []
+    for body in ({"email": EMAIL}, {"email": EMAIL, "id": None}, {"name": FIRST}):
+        content = msgspec.json.encode(body)
+        made.append(await desk.fetch("/v1/customers", "POST", content=content, headers=headers))
+    assert [answer.status for answer in made] == [200, 200, 400]
+    assert made[0].body == made[1].body
+    assert made[0].body["id"] is None
+    assert made[2].body["message"] == "email: is required where customer_id is null"
+
+
 async def test_lists_search_no_reserved_id_and_name_its_balances_nowhere(desk: Api) -> None:
     await asked(desk, None, FIRST)
     for text, found in ((nameless_id(EMAIL)[1:9], []), ("first@", [None]), (FIRST, [None])):

@@ -72,6 +72,8 @@ class Route(NamedTuple):
     """Fields of the body, and what the operation calls them."""
     many: str = ""
     """What the operation calls a body that is an array."""
+    nulls: tuple[str, ...] = ()
+    """Fields that may be left out here, as the operation calls them; it takes them as null."""
 
     def body_of(self, named: Mapping[str, str], query: bytes, body: bytes) -> bytes:
         """Return the body of the operation; ``named`` are the parts of the path."""
@@ -79,7 +81,7 @@ class Route(NamedTuple):
             fields = self._sent(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return body
-        fields |= _query_fields(query)
+        fields = dict.fromkeys(self.nulls, _NULL) | fields | _query_fields(query)
         fields |= {name: Raw(_encode(value)) for name, value in named.items()}
         return _encode(fields)
 
@@ -100,6 +102,7 @@ def _query_fields(query: bytes) -> Fields:
     return {name: Raw(_encode(QUERY[name](sent))) for name, sent in values.items()}
 
 
+_NULL = Raw(b"null")
 _TODAY = {operation.name: operation for operation in OPERATIONS}
 _CUSTOMER = "/v1/customers/{customer_id}"
 _ENTITY = _CUSTOMER + "/entities/{entity_id}"
@@ -118,7 +121,13 @@ ROUTES: tuple[Route, ...] = (
     _today("POST", "/v1/balances/create", "balances.create"),
     _today("POST", "/v1/balances/update", "balances.update"),
     _today("POST", "/v1/balances/list", "balances.list"),
-    _today("POST", "/v1/customers", "customers.get_or_create", id="customer_id"),
+    Route(
+        "POST",
+        "/v1/customers",
+        _TODAY["customers.get_or_create"],
+        {"id": "customer_id"},
+        nulls=("customer_id",),
+    ),
     _today("GET", "/v1/customers", "customers.list"),
     _today("GET", _CUSTOMER, "customers.get"),
     _today("POST", _CUSTOMER, "customers.update", id="new_customer_id"),

@@ -147,5 +147,9 @@ def _renamed(route: Route, schema: Json, taken: set[str]) -> Json:
     return {
         "type": "object",
         "properties": {names.get(name, name): one for name, one in kept.items()},
-        "required": [names.get(name, name) for name in schema["required"] if name in kept],
+        "required": [
+            names.get(name, name)
+            for name in schema["required"]
+            if name in kept and name not in route.nulls
+        ],
     }
