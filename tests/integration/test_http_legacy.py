@@ -155,6 +155,16 @@ async def test_of_several_entities_none_is_created_when_one_is_there(old: Old) -
     assert (twice, eve) == ((400, "invalid_inputs"), (404, "entity_not_found"))
 
 
+async def test_entities_of_a_list_may_bring_the_data_of_their_customer(old: Old) -> None:
+    data = {"customer_data": {"name": "Acme", "email": "acme@example.com"}}
+    both = [{"id": name, "feature_id": "seats", **data} for name in ("user_bob", "user_eve")]
+    status, made = await old.send("POST", "/customers/org_123/entities", both)
+    shown = await old.get("/customers/org_123")
+
+    assert (status, len(made["list"])) == (200, 2)
+    assert (shown["name"], shown["email"]) == ("Acme", "acme@example.com")
+
+
 async def test_a_list_is_refused_before_any_of_it_is_done(old: Old) -> None:
     await attach_team(old, "user_bob")
     before = await old.post("/check", **SUMMARIES)

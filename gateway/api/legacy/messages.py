@@ -232,6 +232,7 @@ class EntityFields(msgspec.Struct, kw_only=True):
     feature_id: str
     name: str | None = None
     billing_controls: JsonObject | None = None
+    customer_data: CustomerData | None = None
 
 
 class EntitiesCreateRequest(msgspec.Struct, kw_only=True):

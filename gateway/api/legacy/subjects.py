@@ -128,7 +128,7 @@ def _creations(request: old.EntitiesCreateRequest) -> list[EntityCreateRequest]:
             feature_id=one.feature_id,
             name=one.name,
             billing_controls=one.billing_controls,
-            customer_data=request.customer_data,
+            customer_data=one.customer_data or request.customer_data,
         )
         for one in given
     ]
