@@ -58,8 +58,16 @@ def is_main(subscription: Subscription) -> bool:
 
 
 def _needs(scope: Scope, target: Subscription, default: Offer) -> bool:
-    """Whether the default plan comes back when the target ends."""
-    return is_main(target) and not scope.entity_id and default.record.id != target.plan_id
+    """Whether the default plan comes back when the target ends: not where it is held already, or
+    another plan that has moved to the group is.
+    """
+    if not is_main(target) or scope.entity_id or default.record.id == target.plan_id:
+        return False
+    group = scope.group_of(target)
+    others = (one for one in scope.active_mains() if one.id != target.id)
+    return not any(
+        default.record.id == one.plan_id or scope.group_of(one) == group for one in others
+    )
 
 
 def _pending(scope: Scope, target: Subscription) -> list[Subscription]:

@@ -169,6 +169,17 @@ def test_a_cancel_of_the_default_leaves_nothing() -> None:
     assert change.subscriptions == []
 
 
+@pytest.mark.parametrize("action", ["cancel_immediately", "cancel_end_of_cycle"])
+@pytest.mark.parametrize("other", [FREE, PREMIUM])
+def test_no_default_comes_back_where_another_plan_has_moved_to(other: Offer, action: str) -> None:
+    scope = taken(EMPTY, PRO)
+    apart = scope._replace(groups={named(scope, "pro").id: "other"})
+    together = taken(apart, other)._replace(groups={})
+    change = cancel(together, named(together, "pro"), action, FREE, making())
+    left = [one.plan_id for one in change.subscriptions if one.plan_id != "pro"]
+    assert left == [other.record.id]
+
+
 def test_an_entity_has_no_default() -> None:
     scope = taken(Scope("e1", [], {}), PRO)
     change = cancel(scope, named(scope, "pro"), "cancel_end_of_cycle", FREE, making())
