@@ -67,7 +67,7 @@ async def run(effort: Effort) -> Outcome:
         figures=[
             *(Figure(name, RATE, [one.rate for one in found]) for name, found in tallies.items()),
             *flat_out.figures("durable"),
-            Figure(f"durable at {rate:,}/s", RATE, [one.rate for one in at_rate]),
+            Figure(f"durable at {rate:,}/s", RATE, [one.reached for one in at_rate]),
             *steady.figures(f"durable at {rate:,}/s"),
         ],
         bars=[

@@ -5,8 +5,9 @@ are due at a fixed rate whatever comes back, and each is timed from when it was 
 that had to wait for a free connection counts as late (no coordinated omission).
 
 ``python -m bench.load`` reads a ``Plan`` from standard input and prints a ``Tally``, both as
-MessagePack. It speaks HTTP or Redis' protocol on the level of the transport, so that it costs
-little beside what it measures; both ends still share the cores of the machine.
+MessagePack; SIGTERM ends it early, with a tally of what was until then. It speaks HTTP or Redis'
+protocol on the level of the transport, so that it costs little beside what it measures; both ends
+still share the cores of the machine.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ TICK_SECONDS_MIN = 0.00025
 
 GRACE_SECONDS = 10.0
 """For the last answers, once nothing is asked any more."""
+
+LOOK_SECONDS = 0.5
+"""Between two looks at whether the last answers are too late, for the end may move."""
 
 RETRY_SECONDS = 0.1
 _NOTHING = object()
@@ -79,11 +83,19 @@ class Tally(msgspec.Struct, frozen=True):
     statuses: dict[int, int]
     usage_sum: int
     """Over the first ``usage`` of each answer."""
+    lasted: float = 0.0
+    """Of the open loop: until the last answer, which may come after the time."""
 
     @property
     def rate(self) -> float:
         """Answers a second."""
         return self.answers / self.seconds if self.seconds else 0.0
+
+    @property
+    def reached(self) -> float:
+        """Answers a second of the time they took: who does not keep up answers for longer."""
+        seconds = max(self.seconds, self.lasted)
+        return self.answers / seconds if seconds else 0.0
 
     @property
     def failures(self) -> int:
@@ -116,9 +128,11 @@ class _Load:
         self.usage_sum = 0
         self.last = 0.0
         self._free: deque[_Connection] = deque()
-        self._waiting: deque[float] = deque()
         self._began = 0.0
+        self._total = max(1, round((plan.warm_up_seconds + plan.seconds) * plan.rate))
         self._due_count = 0
+        self._asked_count = 0
+        self._noted_count = 0
 
     async def run(self) -> Tally:
         plan = self.plan
@@ -126,27 +140,37 @@ class _Load:
         self._counts_from = self._began + plan.warm_up_seconds
         self._until = self._counts_from + plan.seconds
         loop = asyncio.get_running_loop()
-        keepers = [loop.create_task(self._keep(number)) for number in range(plan.connections)]
+        loop.add_signal_handler(signal.SIGTERM, self._end)
+        hung = {loop.create_task(self._keep(number)) for number in range(plan.connections)}
         with self._ticking(loop) if plan.rate else contextlib.nullcontext():
-            limit = None if not plan.repeats else self._until - time.perf_counter() + GRACE_SECONDS
-            _, hung = await asyncio.wait(keepers, timeout=limit)
+            while hung and not (plan.repeats and time.perf_counter() > self._until + GRACE_SECONDS):
+                _, hung = await asyncio.wait(hung, timeout=LOOK_SECONDS)
+        loop.remove_signal_handler(signal.SIGTERM)
         self.is_over = True
-        self.statuses[NO_ANSWER] += len(hung) + len(self._waiting)
+        lost = self._due_count - self._noted_count if plan.rate else len(hung)
+        self.statuses[NO_ANSWER] += lost
         for task in hung:
             task.cancel()
-        end = self.last if not plan.repeats else self._until
+        end = self.last if not plan.repeats else max(self._until, self._counts_from)
         times = sorted(self.times)
         last = len(times) - 1
         spread = [times[round(last * part)] * 1e6 if times else 0.0 for part in QUANTILES]
         statuses = {status: count for status, count in self.statuses.items() if count}
-        return Tally(len(times), end - self._counts_from, spread, statuses, self.usage_sum)
+        lasted = max(0.0, self.last - self._counts_from) if plan.rate else 0.0
+        return Tally(len(times), end - self._counts_from, spread, statuses, self.usage_sum, lasted)
+
+    def _end(self) -> None:
+        """Ask nothing more, but for what was due."""
+        self._until = min(self._until, time.perf_counter())
+        if self.plan.rate:
+            self._total = self._due_count
+            self._ask_what_is_due()
 
     @contextlib.contextmanager
     def _ticking(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Look at what is due often; the timers of an event loop are a millisecond coarse."""
+        """Look when something is due; the timers of an event loop are a millisecond coarse."""
         loop.add_signal_handler(signal.SIGALRM, self._ask_what_is_due)
-        every = max(TICK_SECONDS_MIN, 1 / self.plan.rate)
-        signal.setitimer(signal.ITIMER_REAL, every, every)
+        signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS_MIN)
         try:
             yield
         finally:
@@ -169,7 +193,8 @@ class _Load:
                     host, port = plan.address
                     await loop.create_connection(partial(_same, connection), host, port, ssl=ssl)
             except OSError:
-                self.statuses[NO_ANSWER] += 1
+                if not plan.rate:  # else what is due waits, and counts in the end
+                    self.statuses[NO_ANSWER] += 1
                 await asyncio.sleep(RETRY_SECONDS)
                 self.is_over = time.perf_counter() > self._until
                 continue
@@ -189,35 +214,39 @@ class _Load:
             else:
                 self.is_over = True
                 connection.close()
-        elif self._waiting:
-            connection.ask(self._waiting.popleft())
+        elif self._asked_count < self._due_count:
+            connection.ask(self._next_due())
         elif self.is_over:
             connection.close()
         else:
             self._free.append(connection)
 
+    def _next_due(self) -> float:
+        """Take what has waited longest; its time is worked out, for millions may wait."""
+        due = self._began + self._asked_count / self.plan.rate
+        self._asked_count += 1
+        return due
+
     def _ask_what_is_due(self) -> None:
-        plan, now = self.plan, time.perf_counter()
-        total = round((plan.warm_up_seconds + plan.seconds) * plan.rate)
-        while self._due_count < total:
-            due = self._began + self._due_count / plan.rate
-            if due > now:
-                return
-            self._due_count += 1
-            while self._free and self._free[0].ended.is_set():
-                self._free.popleft()
-            if self._free:
-                self._free.popleft().ask(due)
-            else:
-                self._waiting.append(due)
+        now = time.perf_counter()
+        self._due_count = min(self._total, int((now - self._began) * self.plan.rate) + 1)
+        while self._free and self._asked_count < self._due_count:
+            connection = self._free.popleft()
+            if not connection.ended.is_set():
+                connection.ask(self._next_due())
         if now >= self._until:
             self.is_over = True
             while self._free:
                 self._free.popleft().close()
+            return
+        due = self._began + self._due_count / self.plan.rate
+        next_look = min(due, self._until) if self._due_count < self._total else self._until
+        signal.setitimer(signal.ITIMER_REAL, max(TICK_SECONDS_MIN, next_look - time.perf_counter()))
 
     def note(self, status: int, due: float, usage: bytes | None) -> None:
         """Count an answer, or that there was none."""
         self.last = now = time.perf_counter()
+        self._noted_count += 1
         self.statuses[status] += 1
         if usage:
             self.usage_sum += int(usage)
@@ -326,21 +355,33 @@ async def run(plan: Plan) -> Tally:
     return await _Load(plan).run()
 
 
-async def put_on(plan: Plan) -> Tally:
-    """Put the load on from a process of its own."""
+async def put_on(plan: Plan, ended: asyncio.Event | None = None) -> Tally:
+    """Put the load on from a process of its own, which ``ended`` ends early."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        process_group=0,  # Ctrl-C is for this process, which ends that one
     )
+    ending = asyncio.create_task(_end(process, ended)) if ended else None
     try:
         output, _ = await process.communicate(msgspec.msgpack.encode(plan))
     except BaseException:
         process.kill()
         await process.wait()
         raise
+    finally:
+        if ending:
+            ending.cancel()
+    if process.returncode == -signal.SIGTERM:  # before it had begun
+        return Tally(0, 0.0, [0.0] * len(QUANTILES), {}, 0)
     assert process.returncode == 0, "the load ended early"
     return msgspec.msgpack.decode(output, type=Tally)
+
+
+async def _end(process: asyncio.subprocess.Process, ended: asyncio.Event) -> None:
+    await ended.wait()
+    process.terminate()
 
 
 def main() -> None:

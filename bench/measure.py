@@ -61,7 +61,7 @@ class Sample(msgspec.Struct, frozen=True):
     @property
     def rate(self) -> float:
         """Calls a second."""
-        return self.tally.rate * self.units
+        return self.tally.reached * self.units
 
 
 Samples = dict[str, list[Sample]]

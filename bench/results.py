@@ -21,6 +21,9 @@ NOISE = 1.05
 RATE = "a second"
 """The column of a figure of which more is better; of any other less is."""
 
+SECRET = "--key"
+"""What is kept of a command tells not what stands after it."""
+
 _CELL, _HEAD = 13, 30
 
 
@@ -90,7 +93,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def table(self) -> str:
         """Return the figures and bars as text."""
-        lines = [self.about, self.text or _grid(self.figures), *map(str, self.bars)]
+        lines = [self.about, self.text or grid(self.figures), *map(str, self.bars)]
         return "\n".join([*lines, f"answers {self.answers}"])
 
 
@@ -110,9 +113,18 @@ def record(outcomes: dict[str, Outcome]) -> Record:
         date=dt.datetime.now(dt.UTC).isoformat(" ", "seconds"),
         commit=_commit(),
         machine=_machine(),
-        command=" ".join(["python -m bench", *sys.argv[1:]]),
+        command=" ".join(["python -m bench", *_shown(sys.argv[1:])]),
         outcomes=outcomes,
     )
+
+
+def _shown(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command without its key: files are passed on."""
+    before = ""
+    for word in words:
+        name, sign, _ = word.partition("=")
+        yield "..." if before == SECRET else f"{name}=..." if sign and name == SECRET else word
+        before = word
 
 
 def _commit() -> str:
@@ -136,7 +148,8 @@ def _machine() -> str:
     return f"{about}, {platform.system()}, Python {platform.python_version()}"
 
 
-def _grid(figures: Sequence[Figure]) -> str:
+def grid(figures: Sequence[Figure]) -> str:
+    """Return figures as a table."""
     columns = list(dict.fromkeys(one.column for one in figures))
     rows: dict[str, dict[str, float]] = {}
     for one in figures:

@@ -30,6 +30,7 @@ KEY = "am_sk_test_0123456789abcdefghij"
 PARTITIONS = 64
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.02
+TOLD_MAX = 400
 SHOWN = ("feature_id", "granted", "remaining", "usage", "unlimited")
 """Of a balance; what depends on when it was made is no part of an answer's hash."""
 
@@ -159,6 +160,11 @@ def memory_mib(pid: int) -> float:
 class CallError(Exception):
     """A gateway refused a call."""
 
+    def __init__(self, operation: str, status: int, text: str) -> None:
+        """Keep the status; of a long text the beginning tells enough."""
+        super().__init__(f"{operation}: {status} {text[:TOLD_MAX]}")
+        self.status = status
+
 
 class Api:
     """Calls of a gateway that have to succeed; raises ``CallError``."""
@@ -184,9 +190,11 @@ class Api:
         """Return the answer to one call."""
         answer = await self._http.post(f"/{operation}", json=body)
         if not answer.is_success:
-            raise CallError(f"{operation}: {answer.status_code} {answer.text}")
-        found: dict[str, Any] = answer.json()
-        return found
+            raise CallError(operation, answer.status_code, answer.text)
+        try:
+            return msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise CallError(operation, answer.status_code, f"is no gateway's: {error}") from error
 
     async def feature(self, feature_id: str, *, consumable: bool = True) -> None:
         """Make a metered feature."""
@@ -212,11 +220,13 @@ class Api:
         return hashed.hexdigest()[:12]
 
 
-def request(operation: str, body: object, *, host: str = "bench", key: str = KEY) -> bytes:
+def request(
+    operation: str, body: object, *, host: str = "bench", path: str = "", key: str = KEY
+) -> bytes:
     """Return a call as it is sent."""
     content = msgspec.json.encode(body)
     head = (
-        f"POST /v1/{operation} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+        f"POST {path}/v1/{operation} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

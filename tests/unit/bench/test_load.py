@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import msgspec
+import pytest
 
-from bench.load import NO_ANSWER, NUMBER, QUANTILES, Plan, Tally, run
+from bench import load
+from bench.load import NO_ANSWER, NUMBER, QUANTILES, Plan, Tally, put_on, run
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n" + b'{"usage":3}'
 REFUSED = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
@@ -90,6 +93,69 @@ async def test_open_loop_times_a_request_from_when_it_was_due() -> None:
     late = [latency for latency in tally.latency_us if latency > 50_000]
     assert len(late) > len(QUANTILES) * 0.2
     assert tally.quantile_us(1.0) >= 200_000
+
+
+async def test_what_it_could_not_keep_up_with_took_longer_and_was_not_reached() -> None:
+    """60 requests were due in 0.3 s, of a server that answers 50 a second."""
+    tally = await loaded(lambda _: 0.02, connections=1, rate=200.0, seconds=0.3)
+    assert tally.statuses == {200: 60}
+    assert tally.rate == pytest.approx(200)
+    assert tally.lasted > 1.1
+    assert tally.reached < 55
+
+
+async def test_any_rate_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is counted, not kept: a hundred million of them would fill the memory."""
+    monkeypatch.setattr(load, "GRACE_SECONDS", 0.1)
+    tally = await loaded(lambda _: 0.02, connections=1, rate=1e9, seconds=0.1)
+    assert sum(tally.statuses.values()) == 10**8
+    assert 0 < tally.statuses[200] < 50
+
+
+async def test_a_connection_without_a_request_has_not_failed() -> None:
+    seen: list[bytes] = []
+    tally = await loaded(lambda _: GOOD, seen, rate=0.1, connections=5)
+    assert len(seen) == 1
+    assert tally.statuses == {200: 1}
+    assert tally.quantile_us(1.0) < 1_000_000
+
+
+async def test_what_was_due_of_a_server_that_is_not_there_failed_once() -> None:
+    async with serving([], lambda _: GOOD) as plan:
+        pass
+    tally = await run(msgspec.structs.replace(plan, rate=100.0))
+    assert tally.statuses == {NO_ANSWER: 20}
+
+
+@pytest.mark.parametrize("rate", [0.0, 500.0])
+async def test_a_load_that_is_ended_tells_of_the_time_until_then(rate: float) -> None:
+    def answer(count: int) -> bytes:
+        if count == 50:
+            signal.raise_signal(signal.SIGTERM)
+        return GOOD
+
+    tally = await loaded(answer, rate=rate, seconds=600.0)
+    assert tally.seconds < 300
+    assert tally.failures == 0
+    assert 48 <= tally.answers <= tally.statuses[200]
+
+
+async def test_a_load_is_ended_in_its_process_however_early() -> None:
+    ended = asyncio.Event()
+    ended.set()
+    async with serving([], lambda _: GOOD) as plan:
+        tally = await put_on(msgspec.structs.replace(plan, seconds=600.0), ended)
+    assert tally.rate == 0
+    ended.clear()
+
+    def answer(count: int) -> bytes:
+        if count == 20:
+            ended.set()
+        return GOOD
+
+    async with serving([], answer) as plan:
+        tally = await put_on(msgspec.structs.replace(plan, seconds=600.0), ended)
+    assert tally.statuses[200] >= 20
 
 
 async def test_what_is_due_in_the_warm_up_is_not_timed() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import pytest
 
-from bench.results import Bar, Figure, Outcome, Record, compare, figures_of
+from bench.results import Bar, Figure, Outcome, Record, compare, figures_of, record
 
 
 def run_of(*figures: Figure, answers: str = "same") -> Record:
@@ -49,6 +51,16 @@ def test_a_median_of_zero_has_no_ratio() -> None:
 def test_other_answers_are_told() -> None:
     found = list(compare(run_of(answers="a"), run_of(answers="b")))
     assert found == ["track: the answers changed (a, b)"]
+
+
+@pytest.mark.parametrize("words", [("--key", "am_sk_live_1"), ("--key=am_sk_live_1",)])
+def test_the_command_of_a_run_is_kept_without_its_key(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *words, "--seconds", "3"])
+    kept = record({})
+    assert "am_sk" not in msgspec.json.encode(kept).decode()
+    assert kept.command.endswith("... --seconds 3")
 
 
 def test_only_what_both_runs_have_is_compared() -> None:
