@@ -12,12 +12,20 @@ from html import escape
 
 from bench.results import Curve, Outcome, Record
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 300, 60, 40, 10, 150
+RIGHT, FLOOR, LEFT, TOP = 490, 260, 60, 20
+"""The lines of a plot are drawn within."""
+
+BELOW, LEGEND, ROW, LETTER = 40, 34, 15, 7
+"""The axis takes so much below, the legend so much beside, and each of its rows and letters."""
+
 COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a")
+DASHES = ("none", "7 3", "2 3", "9 3 2 3")
+"""Where colours come again; six by four are more lines than any plot has."""
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tallygate bench</title>
 <style>body{{font:15px system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-pre{{background:#f6f8fa;padding:1rem;overflow-x:auto}}svg text{{font:11px system-ui,sans-serif}}
+pre{{background:#f6f8fa;padding:1rem;overflow-x:auto}}svg{{max-width:100%}}
+svg text{{font:11px system-ui,sans-serif}}
 </style><h1>Tallygate bench</h1>
 <p>{date}, commit {commit}<br>{machine}<br><code>{command}</code></p>
 {body}</html>
@@ -71,23 +79,27 @@ def plot(curves: Sequence[Curve]) -> str:
     points = [point for _, found in shown for point in found]
     if not points:
         return ""
-    right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
-    across = _Axis([x for x, _ in points], LEFT, right)
-    up = _Axis([y for _, y in points], floor, TOP)
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">']
+    across = _Axis([x for x, _ in points], LEFT, RIGHT)
+    up = _Axis([y for _, y in points], FLOOR, TOP)
+    width = RIGHT + LEGEND + LETTER * max(len(name) for name, _ in shown)
+    height = max(FLOOR + BELOW, TOP + ROW * (len(shown) + 1))
+    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img">']
     for x in across.ticks():
-        parts.append(_line(across.at(x), TOP, across.at(x), floor))
-        parts.append(_text(across.at(x), floor + 15, f"{x:g}", "middle"))
+        parts.append(_line(across.at(x), TOP, across.at(x), FLOOR))
+        parts.append(_text(across.at(x), FLOOR + 15, f"{x:g}", "middle"))
     for y in up.ticks():
-        parts.append(_line(LEFT, up.at(y), right, up.at(y)))
+        parts.append(_line(LEFT, up.at(y), RIGHT, up.at(y)))
         parts.append(_text(LEFT - 5, up.at(y) + 4, f"{y:g}", "end"))
-    parts.append(_text((LEFT + right) / 2, HEIGHT - 5, curves[0].x, "middle"))
-    parts.append(_text(LEFT, TOP + 2, curves[0].y, "start"))
+    parts.append(_text((LEFT + RIGHT) / 2, FLOOR + BELOW - 5, curves[0].x, "middle"))
+    parts.append(_text(LEFT, TOP - 8, curves[0].y, "start"))
     for place, (name, found) in enumerate(shown):
-        colour = COLOURS[place % len(COLOURS)]
+        again, colour = divmod(place, len(COLOURS))
+        pen = f'stroke="{COLOURS[colour]}" stroke-dasharray="{DASHES[again % len(DASHES)]}"'
         path = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in found)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(_text(right + 8, TOP + 12 + 15 * place, name, "start", colour))
+        parts.append(f'<polyline points="{path}" fill="none" {pen} stroke-width="2"/>')
+        row = TOP + 12 + ROW * place
+        parts.append(f'<path d="M{RIGHT + 8} {row - 4}h20" {pen} stroke-width="2"/>')
+        parts.append(_text(RIGHT + LEGEND, row, name, "start", COLOURS[colour]))
     return "".join([*parts, "</svg>"])
 
 

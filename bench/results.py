@@ -154,10 +154,11 @@ def grid(figures: Sequence[Figure]) -> str:
     rows: dict[str, dict[str, float]] = {}
     for one in figures:
         rows.setdefault(one.row, {})[one.column] = one.median
-    lines = [" " * _HEAD + "".join(f"{column:>{_CELL}}" for column in columns)]
+    head = max([_HEAD, *map(len, rows)])
+    lines = [" " * head + "".join(f"{column:>{_CELL}}" for column in columns)]
     for row, found in rows.items():
         cells = (_cell(found[name]) if name in found else "" for name in columns)
-        lines.append(f"{row:<{_HEAD}}" + "".join(f"{cell:>{_CELL}}" for cell in cells))
+        lines.append(f"{row:<{head}}" + "".join(f"{cell:>{_CELL}}" for cell in cells))
     return "\n".join(lines)
 
 

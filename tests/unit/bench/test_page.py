@@ -23,6 +23,19 @@ def test_each_curve_is_a_line_with_its_name() -> None:
     assert {"lane", "a < b"} <= {one.text for one in root.iter("text")}
 
 
+def test_every_curve_can_be_told_from_every_other_and_its_name_read() -> None:
+    """A run of ``http`` has thirteen of them, ``entities`` sixteen with names of 45 letters."""
+    names = [f"entities 20,000: track, customer, p{at:010}" for at in range(24)]
+    root = drawn(*(curve((1, 0.5), (10, 0.1), name=name) for name in names))
+    pens = {(one.get("stroke"), one.get("stroke-dasharray")) for one in root.iter("polyline")}
+    assert len(pens) == len(names)
+    width, height = map(float, root.get("viewBox", "").split()[2:])
+    for text in root.iter("text"):
+        if text.text in names:
+            assert float(text.get("x", "")) + 6.5 * len(text.text) <= width
+            assert float(text.get("y", "")) <= height
+
+
 def test_points_lie_within_the_axes_and_in_order() -> None:
     (line,) = drawn(curve((1, 1), (10, 10), (100, 100))).iter("polyline")
     places = [tuple(map(float, point.split(","))) for point in line.get("points", "").split()]

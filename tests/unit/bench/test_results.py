@@ -7,7 +7,7 @@ import sys
 import msgspec
 import pytest
 
-from bench.results import Bar, Figure, Outcome, Record, compare, figures_of, record
+from bench.results import Bar, Figure, Outcome, Record, compare, figures_of, grid, record
 
 
 def run_of(*figures: Figure, answers: str = "same") -> Record:
@@ -46,6 +46,11 @@ def test_one_sample_tells_nothing() -> None:
 
 def test_a_median_of_zero_has_no_ratio() -> None:
     assert changes([0, 0, 0], [0, 0, 0]).split()[-1] == "-"
+
+
+def test_columns_stand_below_their_heads_however_long_a_row_is_named() -> None:
+    lines = grid([Figure("lane", "p50 µs", [1]), Figure("entities " * 5, "p50 µs", [2])])
+    assert len({len(line) for line in lines.splitlines()}) == 1
 
 
 def test_other_answers_are_told() -> None:
