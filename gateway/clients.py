@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.config import Settings
+from gateway.errors import StartError
 from gateway.guard import Greeting, Guard
 from gateway.ports import WallClock
 from gateway.stepping import in_task
@@ -62,15 +63,22 @@ class _Pool(BlockingConnectionPool):
 def _client(
     settings: Settings, timeout_seconds: float, connections_max: int, greeting: Greeting | None
 ) -> Redis:
-    pool = _Pool.from_url(
-        settings.redis_url,
-        max_connections=connections_max,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=False,
-        redis_connect_func=greeting,
-        driver_info=_DRIVER,
-    )
+    try:
+        pool = _Pool.from_url(
+            settings.redis_url,
+            max_connections=connections_max,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=False,
+            redis_connect_func=greeting,
+            driver_info=_DRIVER,
+        )
+        pool.connection_class(**pool.connection_kwargs)  # which alone knows its options
+    except (TypeError, ValueError) as error:
+        # The error may show a part of a password.
+        raise StartError(
+            "the Redis URL is not readable: look at its host, its port and its options"
+        ) from error
     return Redis.from_pool(pool)

@@ -75,7 +75,7 @@ def parse_url(text: str) -> URL:
     """Return the SQLAlchemy URL of a setting. Raises ``SettingError``."""
     try:
         url = make_url(text)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError) as error:  # the latter for its port
         raise SettingError("the database URL is not readable") from error
     if url.drivername not in _DRIVERS:
         raise SettingError(

@@ -38,6 +38,37 @@ def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
     assert "Redis" in line_of_refusal(ended)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:secret@127.0.0.1:99999",
+        "redis://:sec/ret@127.0.0.1:6379",
+        "redis://[::1",
+        "redis://127.0.0.1?secret=1",
+        "redis://127.0.0.1?socket_timeout=secret",
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "writer", "verify"])
+def test_a_redis_url_that_cannot_be_read_is_refused(tmp_path: Path, command: str, url: str) -> None:
+    database = f"sqlite:///{tmp_path / 'tallygate.db'}"
+    assert run("migrate", "--database-url", database).returncode == 0
+    line = refused(command, "--redis-url", url, "--database-url", database)
+    assert "the Redis URL is not readable" in line
+    assert "sec" not in line
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "keys list"])
+@pytest.mark.parametrize("url", ["postgresql://u:secret@[::1/x", "postgresql://u@h:secret/x"])
+def test_a_database_url_that_cannot_be_read_is_refused(
+    tmp_path: Path, command: str, url: str
+) -> None:
+    line = refused(
+        *command.split(), "--database-url", url, TALLYGATE_DATA_DIR=str(tmp_path / "data")
+    )
+    assert "the database URL is not readable" in line
+    assert "secret" not in line
+
+
 @pytest.fixture
 def empty(valkey: str) -> str:
     """A Redis that no other test has set up."""
