@@ -325,6 +325,7 @@ class _Wire(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         transport.set_protocol(wire)
+        wire._writer = writer  # since Python 3.11.5 the end of a writer closes its transport
         connection._reader = connection._writer = None  # noqa: SLF001 - it has nothing left to close
         if transport.is_closing():
             raise RedisConnectionError("closed by the server")
@@ -378,3 +379,4 @@ class _Wire(asyncio.Protocol):
             self._lost(self, error)
 
     _reader: Any
+    _writer: asyncio.StreamWriter

@@ -39,6 +39,17 @@ async def test_calls_of_one_turn_share_one_connection_and_one_order(pipe: Pipe) 
     assert len([line for line in clients if "cmd=client|list" in line]) == 1
 
 
+async def test_the_connection_stays_where_a_writers_end_closes_its_transport(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the one of asyncio does since Python 3.11.5."""
+    monkeypatch.setattr(asyncio.StreamWriter, "__del__", asyncio.StreamWriter.close, raising=False)
+    first = await pipe.call("CLIENT", "ID")
+    gc.collect()
+    await one_turn()
+    assert await pipe.call("CLIENT", "ID") == first
+
+
 async def test_an_error_reply_is_the_callers_own(pipe: Pipe) -> None:
     calls = (pipe.call("ECHO", "a"), pipe.call("GET"), pipe.call("ECHO", "b"))
     answers = await asyncio.gather(*calls, return_exceptions=True)
