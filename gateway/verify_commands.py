@@ -200,6 +200,9 @@ def _with_redis(settings: Settings) -> Iterator[Settings]:
     if url is not None:
         yield msgspec.structs.replace(settings, redis_url=url)
         return
+    if not settings.data_path.is_dir():
+        # To start one there would make the folder, as of a new installation.
+        raise StartError(f"there is no data folder {settings.data_path}")
     server = EmbeddedServer(settings.data_path, settings.appendfsync)
     try:
         yield msgspec.structs.replace(settings, redis_url=server.start())

@@ -69,6 +69,13 @@ def test_a_database_url_that_cannot_be_read_is_refused(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize("command", ["verify", "repair", "keys list", "report usage"])
+def test_what_looks_into_a_data_folder_makes_none(tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "elsewhere"
+    refused(*command.split(), TALLYGATE_DATA_DIR=str(folder))
+    assert not folder.exists()
+
+
 @pytest.fixture
 def empty(valkey: str) -> str:
     """A Redis that no other test has set up."""
