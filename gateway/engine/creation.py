@@ -59,7 +59,6 @@ TOGETHER_MAX = 16
 """Reads all lists together keep under way; more would leave no connection to the hot path."""
 
 _encoder = msgspec.json.Encoder()
-_customers = msgspec.json.Decoder(CustomerDocument)
 
 
 class Parts(NamedTuple):
