@@ -12,6 +12,14 @@ a request begins, or a part of a body comes, counts for nothing: what else is in
 at most ``HEAD_BYTES_MAX`` and two packets (256 KiB each) are kept of a head that does not end, and
 one that ends is measured.
 
+Uvicorn reads on after each answer, so that what a client asks ahead of its answers, or is answered
+and does not take, is kept without an end. Here nothing more is read until all that came was begun,
+and what was answered is taken.
+
+The parser leaves out the body of a request that asks to go on in another protocol, as the HTTP
+client of Java does on each new connection. None other is spoken here, so such a request is read
+again as if it had not asked.
+
 Uvicorn sets a timer behind each answer and cancels it with the next request. Here it is noted until
 when the connection may stay as it is, and the timer that runs looks at that when it ends: for 64
 connections that is worth a twelfth of what a call costs on the ASGI tier.
@@ -21,9 +29,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sized
 from typing import Any, Final, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -31,6 +41,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from gateway.api.errors import ENV_UNKNOWN, Reply, error_reply
+from gateway.api.leaving import LastRequest
 from gateway.errors import (
     GatewayError,
     HeadTooLargeError,
@@ -48,6 +59,9 @@ NEVER = math.inf
 
 _CLOSE: Final = b"connection: close\r\n"
 _SEPARATORS = len(b": \r\n")
+
+_CONNECT: Final = b"CONNECT"
+"""A method that asks for another protocol by itself."""
 
 
 def written(reply: Reply, *, keep_alive: bool) -> bytes:
@@ -76,12 +90,34 @@ class _Refusal:
     response_complete = False
 
 
+class _Flow(FlowControl):
+    """Reads no more while requests wait for their turn, or the client does not take its answers."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline and not self.write_paused:
+            super().resume_reading()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._transport.is_closing():
+            self.resume_reading()
+
+
 class Intake(HttpToolsProtocol):
     """Uvicorn's protocol with an end to what it takes, and waits for."""
 
     # Python looks names of an object up faster while its dictionary has no more than thirty, and
     # uvicorn's has 28 already: a twentieth of what a call costs on the ASGI tier.
     __slots__ = (
+        "_asking",
         "_began_at",
         "_begun_head",
         "_fault",
@@ -110,10 +146,13 @@ class Intake(HttpToolsProtocol):
         self._line_bytes = 0
         """Of packets that were nothing but lines, since a beginning or a part of a body."""
         self._fault: GatewayError | None = None
+        self._asking: bytes | None = None
+        """The head that asks for another protocol, without that."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a narrower one
         """Take a connection."""
         super().connection_made(cast("Any", transport))
+        self.flow = _Flow(transport, self.pipeline)
         self._wait_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,12 +165,13 @@ class Intake(HttpToolsProtocol):
         """Take what came, as far as it may come."""
         self._packet_bytes = len(data)
         try:
-            self.parser.feed_data(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as asked:
+                self._feed_again(data, asked)
         except httptools.HttpParserError:
             self.refuse(self._fault or InvalidInputsError("The request is not valid HTTP/1.1"))
             return
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
         cycle = cast("Any", self.cycle)
         if cycle is None or cycle.more_body or self.known_head is not self.headers:
             self._take_part()
@@ -145,22 +185,31 @@ class Intake(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Measure a head."""
         self.note_head()
-        super().on_headers_complete()
+        if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
+            self._asking = self._head_that_stays()
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Note that a body goes on."""
         self._line_bytes = -self._packet_bytes
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """Note that a request is whole."""
+        if self._asking is None:
+            super().on_message_complete()
+
     def on_response_complete(self) -> None:
         """Begin with what waits behind the answer, or wait for the next request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        waiting = self.pipeline.pop() if self.pipeline else None
         if self.flow.read_paused:
             self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if waiting is not None:
+            self._start_asgi_task(*waiting)
             if self._is_answering:
                 return
             self._began_at = self.loop.time()  # The rest of it may not have been read so far.
@@ -203,6 +252,37 @@ class Intake(HttpToolsProtocol):
             self.refuse(RequestTimeoutError())
         else:
             super().timeout_keep_alive_handler()
+
+    def _feed_again(self, data: bytes, asked: httptools.HttpParserUpgrade) -> None:
+        """Read on where the parser stopped, and what it stopped for as any other request."""
+        rest: Any = data
+        while True:
+            # Not copied: there may be many such requests in one packet.
+            rest = memoryview(rest)[asked.args[0] :]
+            head, self._asking = self._asking or b"", None
+            self._renew_parser()
+            try:
+                self.parser.feed_data(head)
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as again:
+                asked = again
+            else:
+                return
+
+    def _renew_parser(self) -> None:
+        # The one there is takes nothing behind a request that asks to close as well.
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if isinstance(self.parser, LastRequest):
+            self.parser.renew(parser)
+        else:
+            self.parser = parser
+
+    def _head_that_stays(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b\r\n" % line for line in self.headers if line[0] != b"upgrade"]
+        return b"%b\r\n" % b"".join(lines)
 
     @property
     def _is_answering(self) -> bool:

@@ -19,12 +19,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 def leave(connection: HttpToolsProtocol) -> None:
     """Keep a connection for one more answer only, or for those that are under way."""
     held = cast("Any", connection)
-    if held.parser is not None and not isinstance(held.parser, _LastRequest):
-        held.parser = _LastRequest(held)
+    if held.parser is not None and not isinstance(held.parser, LastRequest):
+        held.parser = LastRequest(held)
         held.knows_heads = False  # of the fast lane: a head it knows says that it is kept
 
 
-class _LastRequest:
+class LastRequest:
     """A parser that keeps no connection; all else is the parser's own."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - internals of uvicorn
@@ -38,6 +38,10 @@ class _LastRequest:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._parser, name)
+
+    def renew(self, parser: Any) -> None:  # noqa: ANN401 - of a library without types
+        """Stand in front of another parser of the connection."""
+        self._parser = parser
 
     def should_keep_alive(self) -> bool:
         """Deny it to the request whose headers are complete, which is the newest now."""

@@ -50,6 +50,15 @@ async def test_a_request_under_way_is_answered_as_the_last_one(front: Front) -> 
     assert await line.is_closed()
 
 
+async def test_a_request_for_another_protocol_is_answered_as_the_last_one(front: Front) -> None:
+    line = await front.line()
+    await line.ask(request())
+    leave_all(front)
+    asking = request(x_request_id="a", connection="upgrade", upgrade="h2c")
+    assert told([await line.ask(asking)]) == [("a", True)]
+    assert await line.is_closed()
+
+
 async def test_half_a_request_is_answered_when_it_is_whole(front: Front) -> None:
     line = await front.line()
     sent = request(x_request_id="a")
