@@ -19,6 +19,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MaxConnectionsError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -55,7 +56,14 @@ _MISSING = "Function not found"
 _NOT_NOW = ("LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
 """How replies begin with which the server refuses a script before it runs."""
 
-_REFUSALS = (BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_REFUSALS = (
+    BusyLoadingError,
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 """Such replies that redis-py has classes for, and takes the first word from."""
 
 _CROWDED = re.compile(r"No connection available|Too many connections|Too many calls")

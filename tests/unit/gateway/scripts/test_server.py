@@ -12,6 +12,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import (
     BusyLoadingError,
     MasterDownError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -170,6 +171,7 @@ def test_nothing_begins_without_a_pipe_on_a_full_one_or_while_the_breaker_is_ope
         (RedisTimeoutError("late"), UnknownOutcomeError, RedisUnavailableError),
         (PipeUnsentError("Error connecting"), RedisUnavailableError, RedisUnavailableError),
         (ReadOnlyError("READONLY"), RedisUnavailableError, RedisUnavailableError),
+        (NoPermissionError("NOPERM"), RedisUnavailableError, RedisUnavailableError),
         (ResponseError("MISCONF"), RedisUnavailableError, RedisUnavailableError),
     ],
 )
