@@ -60,6 +60,7 @@ _LEGACY_DAYS = (date(2025, 5, 5), date(2026, 3, 16))
 """When 1.2 was released, and when the version after it was."""
 _SHOWN_CHARACTERS = 32
 _KNOWN_MAX = 1_000
+"""Headers remembered; beyond it the memory starts anew, so that nobody can fill it for good."""
 
 _known: dict[bytes, Version] = {}
 
@@ -76,8 +77,9 @@ def parse_version(header: bytes | None) -> Version:
         known = _parse(text)
         if known < _UNCHANGED:
             raise OlderVersionError(known, text)
-        if len(_known) < _KNOWN_MAX:
-            _known[header] = known
+        if len(_known) >= _KNOWN_MAX:
+            _known.clear()
+        _known[header] = known
     return known
 
 

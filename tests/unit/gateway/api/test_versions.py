@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.versions import NEWEST, OlderVersionError, Version, parse_version
+from gateway.api.versions import (
+    NEWEST,
+    OlderVersionError,
+    Version,
+    is_known,
+    parse_version,
+)
 from gateway.errors import InvalidVersionError
 
 
@@ -68,3 +74,11 @@ def test_a_version_with_shapes_of_its_own_comes_as_an_error(
 
 def test_lists_are_paged_by_cursor_from_2_3_on() -> None:
     assert [version.cursor_paging for version in Version] == [False, False, False, True]
+
+
+def test_however_many_versions_were_served_the_next_is_known_then() -> None:
+    for number in range(3_000):
+        header = b"3.%d" % number
+        parse_version(header)
+        assert is_known(header)
+    assert not is_known(b"3.0")
