@@ -137,8 +137,28 @@ class Supervisor:
             return
         leaving = [worker for worker in before if worker in self._ends]
         log.info("%d new workers serve, %d old ones finish", len(self._places), len(leaving))
-        # Until then another set would be a third one.
-        await asyncio.gather(*(self._ends[one] for one in leaving if one in self._ends))
+        await self._see_off(leaving)
+
+    async def _see_off(self, leaving: list[Worker]) -> None:
+        """Wait for old workers, since another set meanwhile would be a third one, and kill those
+        that do not end; whoever stops all of them has that care itself.
+        """
+        ends = [self._ends[one] for one in leaving if one in self._ends]
+        if not ends:
+            return
+        ended = asyncio.create_task(asyncio.wait(ends, timeout=self._limit))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for each in (ended, stopping):
+            each.cancel()
+        if not self._stopping.is_set():
+            for worker in leaving:
+                if worker in self._ends:
+                    worker.send(signal.SIGKILL)
+
+    @property
+    def _limit(self) -> float:
+        return 2 * self._settings.drain_seconds + MARGIN_SECONDS
 
     async def _fill(self) -> None:
         """Put a new worker into each place once all of them are ready; those there before leave.
@@ -242,8 +262,7 @@ class Supervisor:
             return
         for worker in ending:
             worker.send(signal.SIGTERM)
-        limit = 2 * self._settings.drain_seconds + MARGIN_SECONDS
-        _, late = await asyncio.wait(ending.values(), timeout=limit)
+        _, late = await asyncio.wait(ending.values(), timeout=self._limit)
         if late:
             for worker in ending:
                 worker.send(signal.SIGKILL)

@@ -261,6 +261,22 @@ def test_workers_end_with_their_supervisor(workers: Gateway) -> None:
     track_until_told(workers, 5, "orphan")
 
 
+def test_a_stop_does_not_wait_for_an_old_worker_that_hangs(workers: Gateway) -> None:
+    before = children(workers)
+    hanging = before[0]
+    hanging.suspend()
+    told = log_of(workers).count("new workers serve")
+    os.kill(workers.pid, signal.SIGHUP)
+    wait_until(lambda: log_of(workers).count("new workers serve") > told, START_SECONDS)
+    newer = [one for one in children(workers) if one not in before]
+    os.kill(workers.pid, signal.SIGTERM)
+    try:
+        wait_until(lambda: any(not one.is_running() for one in newer))
+    finally:
+        hanging.resume()
+    assert workers.ended() == 0
+
+
 def test_ctrl_c_stops_all_of_them_after_the_last_answer(workers: Gateway) -> None:
     grant(workers, "last")
     found = children(workers)
