@@ -67,7 +67,7 @@ class Deliverer:
         self._sender = sender
         self._clock = clock
         self._pause_seconds = POLL_SECONDS
-        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._sending: dict[str, asyncio.Task[bool]] = {}
         self._stopping = False
         self._more = asyncio.Event()
 
@@ -126,7 +126,8 @@ class Deliverer:
         free = ENDPOINTS_AT_ONCE - len(busy)
         return await self._store.find_work(self._clock.now_ms(), busy=busy, endpoints_max=free)
 
-    async def _send_batch(self, endpoint: Endpoint) -> None:
+    async def _send_batch(self, endpoint: Endpoint) -> bool:
+        """Send what is due; return whether there was anything, for then there may be more."""
         claims = await self._store.claim(
             endpoint.id, self._clock.now_ms(), lease_ms=LEASE_MS, deliveries_max=BATCH
         )
@@ -136,8 +137,7 @@ class Deliverer:
         if any(result.outcome.status == GONE for result in results):
             _log.warning("webhook endpoint %s answered %d: disabled", endpoint.id, GONE)
             await self._store.disable(endpoint.id, now_ms)
-        if claims:
-            self._more.set()
+        return bool(claims)
 
     async def _attempt(self, endpoint: Endpoint, claim: Claim) -> Result:
         now_ms = self._clock.now_ms()
@@ -149,11 +149,16 @@ class Deliverer:
             _log.warning("webhook %s to %s has failed", claim.alert_id, endpoint.id)
         return result
 
-    def _end(self, endpoint_id: str, task: asyncio.Task[None]) -> None:
+    def _end(self, endpoint_id: str, task: asyncio.Task[bool]) -> None:
         del self._sending[endpoint_id]
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled():
+            return
+        if error := task.exception():
             # The claims run out and are sent again.
             _log.error("webhooks to %s were interrupted", endpoint_id, exc_info=error)
+        elif task.result():
+            # Not before: who looks while the endpoint is busy leaves it out, and waits.
+            self._more.set()
 
 
 def _tell(alert: Alert) -> Message | None:
