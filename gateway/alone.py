@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gateway.app import Runtime, started
 from gateway.config import Settings
 from gateway.console import STOPPING
+from gateway.deadline import Deadline, stop_seconds
 from gateway.first_key import make_first_key
 from gateway.serving import HttpServer, serve
 
@@ -17,16 +18,21 @@ async def serve_alone(
     settings: Settings, listener: socket.socket, greet: Callable[[str | None], None]
 ) -> None:
     """Serve; ``greet`` is given the first key if one was made. Raises ``StartError``."""
-    async with started(Runtime(settings)) as runtime:
-        made = await make_first_key(runtime.store, settings)
+    with Deadline(stop_seconds(settings.drain_seconds)) as deadline:
+        async with started(Runtime(settings)) as runtime:
+            made = await make_first_key(runtime.store, settings)
 
-        def begin(server: HttpServer) -> None:
-            loop = asyncio.get_running_loop()
-            for number in STOPPING:
-                loop.add_signal_handler(number, server.stop)
-            greet(made)
+            def begin(server: HttpServer) -> None:
+                def stop() -> None:
+                    deadline.begin()
+                    server.stop()
 
-        await serve(runtime, listener, on_start=begin, on_ready=_nothing)
+                loop = asyncio.get_running_loop()
+                for number in STOPPING:
+                    loop.add_signal_handler(number, stop)
+                greet(made)
+
+            await serve(runtime, listener, on_start=begin, on_ready=_nothing)
 
 
 def _nothing() -> None:

@@ -131,7 +131,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, Meta(description="Answer check and track before ASGI begins; false: like the rest.")
     ] = True
     drain_seconds: Annotated[
-        int, _number("Time to finish open requests and the outbox before exit.", 0, 600)
+        int,
+        _number(
+            "Time to finish open requests and the outbox before exit; after twice that and 10 s "
+            "it ends with code 1.",
+            0,
+            600,
+        ),
     ] = 10
     appendfsync: Annotated[
         Literal["everysec", "always"],

@@ -30,6 +30,7 @@ import msgspec
 
 from gateway.channel import Channel, Counts, Leave, Order, Page, Ready, ToSupervisor
 from gateway.config import Settings
+from gateway.deadline import stop_seconds
 from gateway.errors import StartError
 from gateway.first_key import make_first_key
 from gateway.ground import guarded
@@ -48,9 +49,6 @@ PAUSE_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 10.0
 WELL_SECONDS = 60.0
 """A worker that ran so long was well: the next pause is the shortest again."""
-
-MARGIN_SECONDS = 10.0
-"""Beyond its own limits, until a worker that does not end is killed."""
 
 
 class Worker:
@@ -158,7 +156,7 @@ class Supervisor:
 
     @property
     def _limit(self) -> float:
-        return 2 * self._settings.drain_seconds + MARGIN_SECONDS
+        return stop_seconds(self._settings.drain_seconds)
 
     async def _fill(self) -> None:
         """Put a new worker into each place once all of them are ready; those there before leave.

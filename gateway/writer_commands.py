@@ -11,6 +11,7 @@ import click
 from gateway import metrics
 from gateway.config import Settings
 from gateway.console import STOPPING, database_url, read_settings, redis_url, run
+from gateway.deadline import Deadline, stop_seconds
 from gateway.errors import StartError
 from gateway.release import package_version
 from gateway.writing import write
@@ -47,6 +48,13 @@ def _shown_metrics(settings: Settings) -> Iterator[None]:
 async def _write(settings: Settings) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in STOPPING:
-        loop.add_signal_handler(number, stopped.set)
-    await write(settings, stopped, lambda: click.echo(f"writing {settings.partitions} partitions"))
+    with Deadline(stop_seconds(settings.drain_seconds)) as deadline:
+
+        def stop() -> None:
+            deadline.begin()
+            stopped.set()
+
+        for number in STOPPING:
+            loop.add_signal_handler(number, stop)
+        told = f"writing {settings.partitions} partitions"
+        await write(settings, stopped, lambda: click.echo(told))

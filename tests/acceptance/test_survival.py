@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -143,6 +144,31 @@ def test_customers_come_back_from_sql_when_redis_data_is_deleted(stopped: Gatewa
         assert made["balances"][SUMMARIES]["remaining"] == 50
         gateway.wait_for_writer()
         assert gateway.sql("SELECT count(*) FROM dead_letters") == [(0,)]
+    finally:
+        gateway.stop()
+
+
+def test_a_gateway_whose_sql_hangs_ends_in_time_and_loses_nothing(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", environment={"TALLYGATE_DRAIN_SECONDS": "0"}).start()
+    track = {"customer_id": "org_123", "feature_id": SUMMARIES, "value": 1}
+    try:
+        define_team(gateway)
+        gateway.call("customers.get_or_create", customer_id="org_123")
+        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+        gateway.call("entities.create", customer_id="org_123", entity_id="a", feature_id="seats")
+        gateway.wait_for_writer()
+        database = gateway.folder / "tallygate.db"
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            for _ in range(3):
+                gateway.call("balances.track", **track)
+            assert gateway.stop() == 1
+
+        gateway.start()
+        assert gateway.call("balances.track", **track)["balance"]["usage"] == 4
+        gateway.wait_for_writer()
+        used = gateway.sql("SELECT used FROM balances WHERE feature_id = ?", SUMMARIES)
+        assert used == [(4 * UNIT,)]
     finally:
         gateway.stop()
 
