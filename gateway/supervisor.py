@@ -248,8 +248,13 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause)
         # A new set may have come meanwhile.
-        if self._places[place] is worker and not self._stopping.is_set():
-            self._places[place] = await self._start(worker.role)
+        if self._places[place] is not worker or self._stopping.is_set():
+            return
+        another = await self._start(worker.role)
+        if self._places[place] is worker:
+            self._places[place] = another
+        else:
+            another.give_up()
 
     def _counts(self) -> list[Family]:
         return together([self._past, *(worker.counts for worker in self._ends)])
