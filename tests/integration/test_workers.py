@@ -238,16 +238,15 @@ def track_until_told(gateway: Gateway, count: int, customer: str) -> None:
 def test_workers_that_cannot_start_leave_the_old_ones_alone(workers: Gateway) -> None:
     grant(workers, "old")
     before = children(workers)
-    with sqlite3.connect(workers.folder / "tallygate.db", timeout=20) as connection:
-        ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        connection.execute("UPDATE alembic_version SET version_num = 'newer'")
-    os.kill(workers.pid, signal.SIGHUP)
-    wait_until(lambda: "the workers stay" in log_of(workers), START_SECONDS)
-    wait_until(lambda: children(workers) == before)
-    track_until_told(workers, 5, "old")
-    with sqlite3.connect(workers.folder / "tallygate.db", timeout=20) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    connection.close()
+    path = workers.folder / "tallygate.db"
+    with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as database:
+        ((revision,),) = database.execute("SELECT version_num FROM alembic_version").fetchall()
+        database.execute("UPDATE alembic_version SET version_num = 'newer'")
+        os.kill(workers.pid, signal.SIGHUP)
+        wait_until(lambda: "the workers stay" in log_of(workers), START_SECONDS)
+        wait_until(lambda: children(workers) == before)
+        track_until_told(workers, 5, "old")
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
 
 
 def test_workers_end_with_their_supervisor(workers: Gateway) -> None:
