@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from types import TracebackType
 from typing import Self
 
 log = logging.getLogger(__name__)
@@ -35,12 +34,7 @@ class Deadline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
     def begin(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from bench import any_gateway, traffic
 from bench.__main__ import BENCHES, SHORT_TABLE, main
-from bench.lateness import lateness
+from bench.lateness import Lateness, lateness
 from bench.measure import SMOKE
 from bench.results import Outcome, Record
 from bench.stage import KEY, Api, CallError, Served, Stage, gateway, stage, writer
@@ -56,13 +57,7 @@ def test_the_short_table_is_kept_and_compared(tmp_path: Path) -> None:
 
 
 async def test_any_gateway_is_loaded_and_left_as_it_was() -> None:
-    async with (
-        stage() as place,
-        gateway(place) as served,
-        writer(place),
-        lateness(place) as late,
-        Api(served.base) as api,
-    ):
+    async with _whole_gateway() as (_, served, late, api):
         await api.call("customers.get_or_create", customer_id="acme")
         for _ in range(2):
             outcome = await any_gateway.run(served.base, KEY, seconds=0.3, connections=4, rate=0)
@@ -146,13 +141,7 @@ async def test_a_page_that_is_no_gateway_is_told() -> None:
 async def test_any_gateway_is_left_as_it_was_whatever_ends_the_load(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with (
-        stage() as place,
-        gateway(place) as served,
-        writer(place),
-        lateness(place) as late,
-        Api(served.base) as api,
-    ):
+    async with _whole_gateway() as (place, served, late, api):
         scopes = ("--scope", "features:write", "--scope", "balances:write")
         made = run_process("keys", "create", *scopes, "--database-url", place.database_url)
         secret = made.stdout.split()[-1]
@@ -220,3 +209,15 @@ async def _interrupted(place: Stage) -> None:
 async def _killed(place: Stage, served: Served) -> None:
     await until(partial(_loaded, place))
     psutil.Process(served.pid).kill()
+
+
+@contextlib.asynccontextmanager
+async def _whole_gateway() -> AsyncIterator[tuple[Stage, Served, Lateness, Api]]:
+    async with (
+        stage() as place,
+        gateway(place) as served,
+        writer(place),
+        lateness(place) as late,
+        Api(served.base) as api,
+    ):
+        yield place, served, late, api

@@ -14,7 +14,6 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from gateway.webhooks.records import Outcome
@@ -53,12 +52,7 @@ class Sender:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def send(self, url: str, body: str, headers: Mapping[str, str]) -> Outcome:

@@ -8,7 +8,7 @@ import random
 
 import httpx
 
-from tests.fixtures.gateways import KEY, Gateway, Json, define_team
+from tests.fixtures.gateways import KEY, Gateway, Json, form_team
 from tests.wire import Line, request
 
 CONNECTIONS = 100
@@ -51,11 +51,7 @@ async def send_all(
 
 
 def test_200_parallel_tracks_of_1_on_150_with_reject_are_150_successes(gateway: Gateway) -> None:
-    define_team(gateway)
-    gateway.call("customers.get_or_create", customer_id="org_123")
-    gateway.call("billing.attach", customer_id="org_123", plan_id="team")
-    for name in ("a", "b", "c"):
-        gateway.call("entities.create", customer_id="org_123", entity_id=name, feature_id="seats")
+    form_team(gateway, "a", "b", "c")
     body = {"customer_id": "org_123", "feature_id": SUMMARIES, "overage_behavior": "reject"}
     answers = asyncio.run(send_all(gateway, [("balances.track", body)] * 200))
     assert sorted(one.status_code for one in answers) == [200] * 150 + [400] * 50
@@ -67,9 +63,7 @@ def test_200_parallel_tracks_of_1_on_150_with_reject_are_150_successes(gateway: 
 
 
 def test_1000_random_operations_at_once_keep_every_sum(gateway: Gateway) -> None:
-    define_team(gateway, included=100)
-    gateway.call("customers.get_or_create", customer_id="org_123")
-    gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+    form_team(gateway, included=100)
     names = [f"seat_{number}" for number in range(20)]
     for name in names:
         gateway.call("entities.create", customer_id="org_123", entity_id=name, feature_id="seats")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.world import World
 from tests.commands import run, run_process
-from tests.fixtures.gateways import Gateway, Json, define_team
+from tests.fixtures.gateways import Gateway, Json, form_team
 from tests.waiting import wait_until
 
 
@@ -33,11 +33,7 @@ def _denied(gateway: Gateway, customer: str) -> dict[str, int]:
 def test_the_story_of_a_team_is_in_every_report_and_its_last_denials_in_sql_after_a_stop(
     gateway: Gateway,
 ) -> None:
-    define_team(gateway)
-    gateway.call("customers.get_or_create", customer_id="org")
-    gateway.call("billing.attach", customer_id="org", plan_id="team")
-    for seat in ("ann", "bob"):
-        gateway.call("entities.create", customer_id="org", entity_id=seat, feature_id="seats")
+    form_team(gateway, "ann", "bob", customer_id="org")
     use = {"customer_id": "org", "feature_id": "meeting_summaries"}
     for value in (10, 20.5):
         gateway.call("balances.track", **use, entity_id="ann", value=value)

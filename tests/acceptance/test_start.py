@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from tests.commands import line_of_refusal, refused, run, run_process
-from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, define_team
+from tests.fixtures.gateways import KEY, START_SECONDS, Gateway, form_team
 from tests.waiting import wait_until
 
 
@@ -141,9 +141,7 @@ def test_the_first_start_prints_a_key_once_and_keeps_its_hash_only(tmp_path: Pat
 
 def test_sigterm_flushes_the_writer_and_stops_the_embedded_server(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path / "data").start()
-    define_team(gateway)
-    gateway.call("customers.get_or_create", customer_id="org_123")
-    gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+    form_team(gateway)
     with closing(gateway.redis()) as client:
         server = client.info("server")["process_id"]
     for number in range(50):
@@ -209,13 +207,7 @@ def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
     writer = subprocess.Popen([sys.executable, "-m", "gateway", "writer", *urls])
     try:
         gateway.start()
-        define_team(gateway)
-        gateway.call("customers.get_or_create", customer_id="org_123", name="Acme")
-        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
-        for name in ("a", "b", "c"):
-            gateway.call(
-                "entities.create", customer_id="org_123", entity_id=name, feature_id="seats"
-            )
+        form_team(gateway, "a", "b", "c")
         gateway.call(
             "balances.track", customer_id="org_123", feature_id="meeting_summaries", value=60
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures.gateways import KEY, NO_TLS, Gateway, define_team
+from tests.fixtures.gateways import KEY, NO_TLS, Gateway, form_team
 from tests.waiting import wait_until
 
 SUMMARIES = "meeting_summaries"
@@ -30,13 +30,7 @@ def stopped(tmp_path: Path) -> Gateway:
 def test_kill_9_under_load_loses_and_doubles_no_acknowledged_track(stopped: Gateway) -> None:
     gateway = stopped.start()
     try:
-        define_team(gateway, included=1000)
-        gateway.call("customers.get_or_create", customer_id="org_123")
-        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
-        for name in ("a", "b", "c"):
-            gateway.call(
-                "entities.create", customer_id="org_123", entity_id=name, feature_id="seats"
-            )
+        form_team(gateway, "a", "b", "c", included=1000)
         acknowledged: list[str] = []
         sent: list[str] = []
         threads = [
@@ -73,10 +67,7 @@ def test_an_embedded_server_that_is_killed_comes_back_with_what_was_acknowledged
     gateway = Gateway(tmp_path / "data", environment=flushing).start()
     track = {"customer_id": "org_123", "feature_id": SUMMARIES, "value": 1}
     try:
-        define_team(gateway)
-        gateway.call("customers.get_or_create", customer_id="org_123")
-        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
-        gateway.call("entities.create", customer_id="org_123", entity_id="a", feature_id="seats")
+        form_team(gateway, "a")
         gateway.call("balances.track", **track)
         server = int((gateway.folder / "redis" / "server.pid").read_text())
         os.kill(server, signal.SIGKILL)
@@ -112,9 +103,7 @@ def _load(url: str, number: int, sent: list[str], acknowledged: list[str]) -> No
 def test_customers_come_back_from_sql_when_redis_data_is_deleted(stopped: Gateway) -> None:
     gateway = stopped.start()
     try:
-        define_team(gateway)
-        gateway.call("customers.get_or_create", customer_id="org_123", name="Acme")
-        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
+        form_team(gateway)
         gateway.call(
             "plans.create",
             plan_id="pro",
@@ -152,10 +141,7 @@ def test_a_gateway_whose_sql_hangs_ends_in_time_and_loses_nothing(tmp_path: Path
     gateway = Gateway(tmp_path / "data", environment={"TALLYGATE_DRAIN_SECONDS": "0"}).start()
     track = {"customer_id": "org_123", "feature_id": SUMMARIES, "value": 1}
     try:
-        define_team(gateway)
-        gateway.call("customers.get_or_create", customer_id="org_123")
-        gateway.call("billing.attach", customer_id="org_123", plan_id="team")
-        gateway.call("entities.create", customer_id="org_123", entity_id="a", feature_id="seats")
+        form_team(gateway, "a")
         gateway.wait_for_writer()
         database = gateway.folder / "tallygate.db"
         with closing(sqlite3.connect(database, isolation_level=None)) as other:

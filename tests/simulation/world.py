@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -147,12 +146,7 @@ class _Pipeline:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._calls.clear()
 
     def execute_command(self, *words: object) -> None:
