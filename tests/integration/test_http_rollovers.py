@@ -43,6 +43,23 @@ async def test_what_slots_had_left_goes_on_within_the_new_maximum(
     assert await numbers(shop, entity_id="e2") == (1_100, 1_100, 0)
 
 
+async def test_what_never_ends_stays_a_dozen_balances_in_sql_as_in_redis(
+    shop: Api, live_runtime: Runtime
+) -> None:
+    await _plan(shop, "large", 100_000)
+    await seat(shop, "e1")
+    await attach(shop, "large")
+    for _ in range(14):
+        await shop.call("clock.advance", by="32d")
+        assert await numbers(shop, entity_id="e1")
+    for _ in range(2):
+        assert await numbers(shop) == await numbers(shop, entity_id="e1") == (7_500, 7_500, 0)
+        held = (await balance(shop, entity_id="e1"))["rollovers"]
+        assert [one["balance"] for one in held] == [1_500, *[500] * 11]
+        await live_runtime.engine.subjects.caught_up()
+        await live_runtime.redis.flushdb()
+
+
 async def test_a_plan_of_an_entity_leaves_what_its_slot_rolled_over_alone(shop: Api) -> None:
     await _plan(shop, "large", 1_000)
     item = {key: value for key, value in ITEM.items() if key != "entity_feature_id"}

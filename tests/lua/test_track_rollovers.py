@@ -9,7 +9,7 @@ import pytest
 from gateway.outbox import Reset, RowAdded, RowEnded, RowUpdated
 from gateway.rows import Kind, Row, decode_row, decode_rows
 from gateway.scripts import Part, Pool, Status
-from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row, rules
+from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row, rules, slots
 
 DAY_MS = 24 * HOUR_MS
 
@@ -24,20 +24,6 @@ BEGIN_MS = ms(2024, 1, 31)
 def monthly(row_id: str, grant: int, roll: str, **columns: object) -> Row:
     """Return a row that resets at each end of month from 31 January 2024 on."""
     return row(row_id, grant, unit="m", every=1, anchor_ms=BEGIN_MS, roll=roll, **columns)
-
-
-async def rollovers(world: World, scope: str = "") -> list[tuple[int, int, int]]:
-    """Return units left, units used and expiry of the rollovers a scope sees, in order."""
-    reply = await world.settled(scope)
-    seen = next(one for one in reply.descriptions if one.feature == "calls")
-    lines = [*seen.own_rows.split("\n"), *seen.rows.split("\n")]
-    numbers = f"{seen.own_live} {seen.live}".split()[::6]
-    found = zip([decode_row(line) for line in lines if line], map(int, numbers), strict=True)
-    return [
-        (one.grant - used, used, one.expires_ms)
-        for one, used in found
-        if one.rollover and not 0 < one.expires_ms <= world.now_ms
-    ]
 
 
 async def test_what_is_left_becomes_a_row_that_is_spent_first(world: World) -> None:
@@ -63,7 +49,7 @@ async def test_no_more_than_the_maximum_rolls_over(world: World, roll: str, left
     await world.track("calls", 250)
     world.now_ms += HOUR_MS
     assert await world.left("calls") == 400 + left
-    assert [one[0] for one in await rollovers(world)] == ([left] if left else [])
+    assert [one[0] for one in await world.rollovers()] == ([left] if left else [])
 
 
 async def test_what_was_overdrawn_leaves_nothing(world: World) -> None:
@@ -71,21 +57,21 @@ async def test_what_was_overdrawn_leaves_nothing(world: World) -> None:
     await world.track("calls", 450)
     world.now_ms += HOUR_MS
     assert await world.left("calls") == 400
-    assert not await rollovers(world)
+    assert not await world.rollovers()
 
 
 async def test_the_maximum_is_for_all_rollovers_and_the_oldest_are_cut(world: World) -> None:
     await world.create(calls=[hourly("a", 100, roll="80:1")])
     await world.track("calls", 50)
     world.now_ms += HOUR_MS
-    assert [one[0] for one in await rollovers(world)] == [50]
+    assert [one[0] for one in await world.rollovers()] == [50]
     await world.entries()
     world.now_ms += HOUR_MS
-    assert [one[0] for one in await rollovers(world)] == [80]
+    assert [one[0] for one in await world.rollovers()] == [80]
     await world.entries()
     await world.track("calls", 30)
     world.now_ms += HOUR_MS
-    assert [one[0] for one in await rollovers(world)] == [80]
+    assert [one[0] for one in await world.rollovers()] == [80]
 
 
 async def test_a_cut_rollover_keeps_its_id_and_what_was_used_of_it(world: World) -> None:
@@ -94,14 +80,14 @@ async def test_a_cut_rollover_keeps_its_id_and_what_was_used_of_it(world: World)
     world.now_ms += HOUR_MS
     await world.track("calls", 40)  # 20 of 60 are left
     world.now_ms += HOUR_MS
-    assert [one[:2] for one in await rollovers(world)] == [(10, 40), (100, 0)]
+    assert [one[:2] for one in await world.rollovers()] == [(10, 40), (100, 0)]
     await world.track("calls", 20)
     await world.entries()
     world.now_ms += HOUR_MS
     await world.settle()
     changes = (await world.entry()).changes
     assert [type(one) for one in changes] == [Reset, RowEnded, RowUpdated, RowAdded]
-    assert [one[:2] for one in await rollovers(world)] == [(10, 10), (100, 0)]
+    assert [one[:2] for one in await world.rollovers()] == [(10, 10), (100, 0)]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +100,7 @@ async def test_a_rollover_ends_months_after_the_boundary_counted_from_the_anchor
     world.now_ms = BEGIN_MS
     await world.create(calls=[monthly("a", 100, f":{months}")])
     world.now_ms = ms(2024, 2, 29)
-    assert await rollovers(world) == [(100, 0, expires_ms)]
+    assert await world.rollovers() == [(100, 0, expires_ms)]
 
 
 async def test_what_rolls_over_for_a_month_ends_when_the_next_comes(world: World) -> None:
@@ -122,9 +108,9 @@ async def test_what_rolls_over_for_a_month_ends_when_the_next_comes(world: World
     await world.create(calls=[monthly("a", 100, ":1")])
     world.now_ms = ms(2024, 2, 29)
     await world.track("calls", 30)
-    assert [one[:2] for one in await rollovers(world)] == [(70, 30)]
+    assert [one[:2] for one in await world.rollovers()] == [(70, 30)]
     world.now_ms = ms(2024, 3, 31)
-    assert [one[:2] for one in await rollovers(world)] == [(100, 0)]
+    assert [one[:2] for one in await world.rollovers()] == [(100, 0)]
     assert await world.left("calls") == 200
 
 
@@ -133,9 +119,9 @@ async def test_a_row_that_resets_each_year_hands_on_for_months(world: World) -> 
     yearly = row("a", 100, unit="m", every=12, anchor_ms=BEGIN_MS, roll=":3")
     await world.create(calls=[yearly])
     world.now_ms = ms(2025, 1, 31)
-    assert await rollovers(world) == [(100, 0, ms(2025, 4, 30))]
+    assert await world.rollovers() == [(100, 0, ms(2025, 4, 30))]
     world.now_ms = ms(2025, 4, 30)
-    assert await rollovers(world) == []
+    assert await world.rollovers() == []
     assert await world.left("calls") == 100
 
 
@@ -144,7 +130,7 @@ async def test_boundaries_nobody_met_leave_one_rollover_of_the_last(world: World
     await world.create(calls=[monthly("a", 100, ":2")])
     await world.track("calls", 40)
     world.now_ms = ms(2024, 6, 15)
-    assert await rollovers(world) == [(60, 0, ms(2024, 7, 31))]
+    assert await world.rollovers() == [(60, 0, ms(2024, 7, 31))]
 
 
 async def test_rollovers_that_expired_give_nothing_and_end_with_the_next_write(
@@ -216,7 +202,7 @@ async def test_rollovers_fill_no_window_of_the_credits(world: World) -> None:
 
 async def test_what_is_left_of_slots_is_held_by_each_entity(world: World) -> None:
     names = ["zoe", "bob", "eve"]
-    await world.create(calls=[slots("a", 400, "500:1")])
+    await world.create(calls=[slots("a", 400, roll="500:1")])
     await world.seats(*names)
     await world.track("calls", 300, "zoe")
     world.now_ms += HOUR_MS
@@ -230,15 +216,12 @@ async def test_what_is_left_of_slots_is_held_by_each_entity(world: World) -> Non
     assert [int(number) for number in seen.rolled.split()[1:4]] == [900, 0, 0]
 
 
-def slots(row_id: str, grant: int, roll: str, **columns: object) -> Row:
-    """Return a per-entity row that resets each hour."""
-    return hourly(row_id, grant, kind=Kind.PER_ENTITY, entity_feature="seats", roll=roll, **columns)
-
-
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
 async def test_slots_roll_over_in_bounded_steps_and_each_once(world: World, limit: int) -> None:
     names = [f"seat_{number}" for number in range(5)]
-    await world.create(calls=[slots("a", 10, ":1"), slots("b", 10, ":1"), hourly("c", 10)])
+    await world.create(
+        calls=[slots("a", 10, roll=":1"), slots("b", 10, roll=":1"), hourly("c", 10)]
+    )
     await world.seats(*names)
     await world.track("calls", 4, names[2])
     await world.track("calls", 13)
@@ -255,7 +238,7 @@ async def test_slots_roll_over_in_bounded_steps_and_each_once(world: World, limi
 async def test_entities_that_came_with_the_new_period_have_nothing_to_hand_on(
     world: World,
 ) -> None:
-    await world.create(calls=[slots("a", 10, ":1")])
+    await world.create(calls=[slots("a", 10, roll=":1")])
     await world.seats("zoe")
     world.now_ms += HOUR_MS
     reply = await world.scripts.create_entity(
@@ -267,7 +250,7 @@ async def test_entities_that_came_with_the_new_period_have_nothing_to_hand_on(
 
 
 async def test_an_entity_spends_what_rolled_over_before_its_slot(world: World) -> None:
-    await world.create(calls=[slots("a", 10, ":1"), row("c", 10)])
+    await world.create(calls=[slots("a", 10, roll=":1"), row("c", 10)])
     await world.seats("zoe", "bob")
     await world.track("calls", 4, "zoe")
     world.now_ms += HOUR_MS
@@ -280,7 +263,7 @@ async def test_an_entity_spends_what_rolled_over_before_its_slot(world: World) -
 async def test_the_customer_spends_what_entities_hold_rolled_over_before_all_else(
     world: World,
 ) -> None:
-    await world.create(calls=[slots("a", 10, ":1"), row("c", 10)])
+    await world.create(calls=[slots("a", 10, roll=":1"), row("c", 10)])
     await world.seats("zoe", "bob")
     world.now_ms += HOUR_MS
     await world.settle()
@@ -300,11 +283,11 @@ async def test_rollovers_an_entity_holds_end_when_they_expire(world: World) -> N
     await world.track("calls", 150)
     world.now_ms = ms(2024, 3, 31)
     assert await world.left("calls") == 400
-    assert [one[:2] for one in await rollovers(world, "zoe")] == [(100, 0)]
+    assert [one[:2] for one in await world.rollovers("zoe")] == [(100, 0)]
 
 
 async def test_an_entity_that_is_deleted_takes_its_rollovers_along(world: World) -> None:
-    await world.create(calls=[slots("a", 10, ":1")])
+    await world.create(calls=[slots("a", 10, roll=":1")])
     await world.seats("zoe", "bob")
     world.now_ms += HOUR_MS
     await world.settle()
@@ -320,13 +303,13 @@ async def test_rows_of_an_entity_roll_over_too(world: World) -> None:
     await world.track("calls", 4, "zoe")
     world.now_ms += HOUR_MS
     assert (await world.track("calls", 7, "zoe")).applied == [7]
-    assert [one[:2] for one in await rollovers(world, "zoe")] == [(0, 6)]
+    assert [one[:2] for one in await world.rollovers("zoe")] == [(0, 6)]
     assert await world.left("calls") == 9
     assert await world.left("calls", "bob") == 0
 
 
 async def test_shared_rows_and_slots_of_one_feature_roll_over_together(world: World) -> None:
-    await world.create(calls=[hourly("c", 50, roll=":1"), slots("a", 10, ":1")])
+    await world.create(calls=[hourly("c", 50, roll=":1"), slots("a", 10, roll=":1")])
     await world.seats("zoe")
     await world.track("calls", 20)
     world.now_ms += HOUR_MS
@@ -348,7 +331,7 @@ async def test_overage_that_is_kept_is_the_first_use_of_the_new_period(world: Wo
 
 
 async def test_overage_of_slots_is_kept_slot_by_slot(world: World) -> None:
-    await world.create(calls=[slots("a", 200, "", flags="ok")])
+    await world.create(calls=[slots("a", 200, roll="", flags="ok")])
     await world.seats("zoe", "bob", "eve")
     await world.track("calls", 400, "zoe")
     await world.track("calls", 250, "bob")
@@ -362,7 +345,7 @@ async def test_overage_of_slots_is_kept_slot_by_slot(world: World) -> None:
 
 async def test_a_row_that_expired_leaves_nothing_behind(world: World) -> None:
     ending = hourly("a", 10, roll=":1", expires_ms=NOW_MS + HOUR_MS)
-    slotted = slots("b", 10, ":1", expires_ms=NOW_MS + HOUR_MS)
+    slotted = slots("b", 10, roll=":1", expires_ms=NOW_MS + HOUR_MS)
     await world.create(calls=[ending, slotted, row("c", 5)])
     await world.seats("zoe")
     await world.track("calls", 3, "zoe")
@@ -376,7 +359,7 @@ async def test_a_row_that_expired_leaves_nothing_behind(world: World) -> None:
 async def test_overage_of_slots_ends_with_a_row_that_expires_while_another_rolls_over(
     world: World,
 ) -> None:
-    ending = slots("a", 10, "", flags="ok", expires_ms=NOW_MS + HOUR_MS)
+    ending = slots("a", 10, roll="", flags="ok", expires_ms=NOW_MS + HOUR_MS)
     await world.create(calls=[ending, hourly("b", 5, roll=":1")])
     await world.seats("zoe")
     await world.track("calls", 40, "zoe")
@@ -391,4 +374,4 @@ async def test_an_unlimited_row_has_nothing_to_hand_on(world: World) -> None:
     await world.create(calls=[hourly("a", 0, flags="u", roll=":1")])
     await world.track("calls", -5)
     world.now_ms += HOUR_MS
-    assert await rollovers(world) == []
+    assert await world.rollovers() == []

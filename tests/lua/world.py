@@ -13,7 +13,7 @@ from gateway.engine.views import held_of, parts_of
 from gateway.keys import customer_keys, partition_of
 from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rules import decode_extras
-from gateway.rows import Kind, Row, encode_rows
+from gateway.rows import Kind, Row, decode_row, encode_rows
 from gateway.scripts import (
     CheckReply,
     Context,
@@ -51,9 +51,17 @@ def per_entity(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: A
     return row(row_id, grant, **{"kind": Kind.PER_ENTITY, "entity_feature": "seats"} | columns)
 
 
+_HOURLY = {"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS}
+
+
 def hourly(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN401 - as above
     """Return a row that is full again an hour after the beginning, and each hour from then on."""
-    return row(row_id, grant, **{"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS} | columns)
+    return row(row_id, grant, **_HOURLY | columns)
+
+
+def slots(row_id: str, grant: int = 100, **columns: Any) -> Row:  # noqa: ANN401 - as above
+    """Return a per-entity row that is full again each hour."""
+    return per_entity(row_id, grant, **_HOURLY | columns)
 
 
 def rules(**texts: str) -> str:
@@ -190,6 +198,19 @@ class World:
         parts = parts_of(seen, entity_level=bool(scope), now_ms=self.now_ms)
         held = () if scope else (held_of(seen.held), held_of(seen.rolled))
         return sum(part.remaining for part in parts) + sum(sums.left for sums in held)
+
+    async def rollovers(self, scope: str = "") -> list[tuple[int, int, int]]:
+        """Return units left, units used and expiry of the rollovers a scope sees, in order."""
+        reply = await self.settled(scope)
+        seen = next(one for one in reply.descriptions if one.feature == "calls")
+        lines = [*seen.own_rows.split("\n"), *seen.rows.split("\n")]
+        numbers = f"{seen.own_live} {seen.live}".split()[::6]
+        found = zip([decode_row(line) for line in lines if line], map(int, numbers), strict=True)
+        return [
+            (one.grant - used, used, one.expires_ms)
+            for one, used in found
+            if one.rollover and not 0 < one.expires_ms <= self.now_ms
+        ]
 
     async def used(self, scope: str = "") -> dict[str, int]:
         """Return the units used of every row a scope sees."""

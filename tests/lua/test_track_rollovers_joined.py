@@ -1,0 +1,57 @@
+"""Rollovers that never end: a dozen stay apart, whatever the number of resets."""
+
+from __future__ import annotations
+
+from gateway.outbox import Reset, RowAdded, RowEnded, RowUpdated
+from gateway.scripts import Status
+from tests.lua.world import HOUR_MS, World, hourly, slots
+
+
+async def test_beyond_a_dozen_the_oldest_that_never_end_are_one(world: World) -> None:
+    await world.create(calls=[hourly("a", 100, roll=":0")])
+    for _ in range(12):
+        world.now_ms += HOUR_MS
+        await world.settle()
+    assert await world.rollovers() == [(100, 0, 0)] * 12
+    await world.entries()
+    world.now_ms += HOUR_MS
+    assert await world.rollovers() == [(200, 0, 0), *[(100, 0, 0)] * 11]
+    await world.settle()
+    changes = (await world.entry()).changes
+    assert [type(one) for one in changes] == [Reset, RowUpdated, RowEnded, RowAdded]
+    assert await world.rollovers() == [(200, 0, 0), *[(100, 0, 0)] * 11]
+    await world.track("calls", 230)
+    assert await world.rollovers() == [(0, 200, 0), (70, 30, 0), *[(100, 0, 0)] * 10]
+
+
+async def test_one_that_is_being_spent_is_not_joined(world: World) -> None:
+    await world.create(calls=[hourly("a", 100, roll=":0")])
+    for _ in range(12):
+        world.now_ms += HOUR_MS
+        await world.settle()
+    await world.track("calls", 30)
+    for _ in range(20):
+        world.now_ms += HOUR_MS
+        await world.settle()
+    assert await world.rollovers() == [(70, 30, 0), (2000, 0, 0), *[(100, 0, 0)] * 11]
+
+
+async def test_what_expires_is_never_joined(world: World) -> None:
+    await world.create(calls=[hourly("a", 100, roll=":1")])
+    for _ in range(20):
+        world.now_ms += HOUR_MS
+        await world.settle()
+    assert [one[0] for one in await world.rollovers()] == [100] * 20
+
+
+async def test_what_is_left_of_slots_is_joined_for_each_entity(world: World) -> None:
+    await world.create(calls=[slots("a", 10, roll=":0")])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 4, "zoe")
+    for _ in range(15):
+        world.now_ms += HOUR_MS
+        assert await world.settle() == (Status.DONE, 2)
+    lasting = [(10, 0, 0)] * 11
+    assert await world.rollovers("zoe") == [(36, 0, 0), *lasting]
+    assert await world.rollovers("bob") == [(40, 0, 0), *lasting]
+    assert await world.left("calls") == 10 * 2 * 16 - 4
