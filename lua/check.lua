@@ -39,8 +39,8 @@ if feature and not explain then
   local kind, line, live, slot, sums, left, overdraws = plain_row(read, held, now)
   local allowed = kind and (required <= 0 or required <= left)
   if allowed or kind and not overdraws then
-    return (allowed and '1\0011\0011\1' or '1\0010\0011\1') .. text .. '\1'
-      .. describe_plain(feature, kind, line, live, slot, sums, read, held) .. '\1'
+    local verdict = allowed and '1\0011\0011\1' or '1\0010\0011\1'
+    return describe_plain(verdict .. text .. '\1', feature, kind, line, live, slot, sums, read, held, '\1')
   end
 end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }

@@ -22,10 +22,10 @@ ARGV[7...] parts    as read_parts
 
 Returns {status, applied units of each part, descriptions, moves} as one text (pack_reply), or the status alone where
 there is no more to say: descriptions has for each part one of each of its pools; moves has for each part lists of
-feature, row line, units moved (consumed > 0), next reset; 1 done, 2 customer missing, 3 entity missing, 4 denied
-(nothing written; descriptions of what there is), 5 rows are due (settle first), 9 a balance would leave the exact
-range, 11 the lock exists, 13 replayed (the rest is that of the first reply), 14 the idempotency key belongs to another
-call (nothing written for any of these)
+feature, row line, units moved (consumed > 0), next reset, or = where the one row described gave all of it; 1 done,
+2 customer missing, 3 entity missing, 4 denied (nothing written; descriptions of what there is), 5 rows are due (settle
+first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed (the rest is that of the first reply),
+14 the idempotency key belongs to another call (nothing written for any of these)
 ]]
 --@counted
 --@include read_manner
@@ -66,7 +66,7 @@ local feature, amount, text = plain_part(ARGV, 7)
 local read, held
 if feature and amount > 0 and not dry and not lock_id then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local kind, row, live, slot, sums, left, _, id, period, due, used, total, before, rest = plain_row(read, held, moment)
+  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest = plain_row(read, held, moment)
   if id and amount < left then
     local seq = string.format('%d', read[2] + 1)
     used, total, live, slot, sums = spend_plain(KEYS[1], KEYS[2], seq, feature, entity, amount,
@@ -76,9 +76,9 @@ if feature and amount > 0 and not dry and not lock_id then
       .. request_id .. '\nE\t' .. feature .. '\t' .. event_name .. '\t' .. entity .. '\t' .. text .. '\t' .. text
       .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t'
       .. (kind == 'c' and '' or entity) .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total)
-    return keep_reply(KEYS[8], fingerprint, '1\1' .. text .. '\1'
-      .. describe_plain(feature, kind, row, live, slot, sums, read, held)
-      .. '\1' .. feature .. '\4' .. row .. '\4' .. text .. '\4' .. due, keep_ms)
+    local reply = describe_plain(
+      '1\1' .. text .. '\1', feature, kind, row, live, slot, sums, read, held, '\1=')
+    return keep_reply(KEYS[8], fingerprint, reply, keep_ms)
   end
 end
 

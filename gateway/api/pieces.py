@@ -35,6 +35,7 @@ from gateway.api.sources import (
 from gateway.engine.views import Part, breakdown_of, reset_of
 from gateway.messages.balances import Balance, Breakdown, DeductionView
 from gateway.rows import Kind, Row, decode_rows
+from gateway.scripts import GAVE_ALL, lone_row
 
 TEXTS_MAX = 20_000
 """Texts of rows remembered for a feature, about 2 KiB each; beyond it the memory starts anew."""
@@ -144,10 +145,8 @@ class Pieces:
         """Return the answer to a track that shows a balance; None when a row that gave is not
         plain.
         """
-        used, moved = self.number(units), reply[3]
-        deductions = []
-        for move in moved.split(b"\x03") if moved else ():
-            _, line, delta, due = move.split(b"\x04")
+        used, deductions = self.number(units), []
+        for line, delta, due in _moves_of(reply):
             rows = self._rows(line)
             if rows is None:
                 return None
@@ -307,6 +306,15 @@ class Pieces:
         item.remaining = item.usage = OPEN
         item.reset = reset_of(row.document.interval, row.document.interval_count, OPEN)
         return item
+
+
+def _moves_of(reply: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    """Return line, units moved and next reset of each row that gave."""
+    _, applied, described, moved = reply
+    if moved == GAVE_ALL:
+        line, due = lone_row(described)
+        return ((line, applied, due),)
+    return [move.split(b"\x04")[1:] for move in moved.split(b"\x03")] if moved else ()
 
 
 def _lone(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from gateway.scripts.calls import (
+    GAVE_ALL,
     CheckReply,
     Context,
     CustomerReply,
@@ -24,12 +25,14 @@ from gateway.scripts.calls import (
     TrackReply,
     Use,
     check_reply,
+    lone_row,
     track_reply,
 )
 from gateway.scripts.composition import Library, compose, entry_names, source
 from gateway.scripts.scripts import Scripts
 
 __all__ = [
+    "GAVE_ALL",
     "CheckReply",
     "Context",
     "CustomerReply",
@@ -53,6 +56,7 @@ __all__ = [
     "check_reply",
     "compose",
     "entry_names",
+    "lone_row",
     "source",
     "track_reply",
 ]

@@ -90,6 +90,10 @@ class TrackReply(NamedTuple):
     moves: list[list[Move]]
 
 
+GAVE_ALL = b"="
+"""What a reply says of moves when the one row it describes gave all that was applied."""
+
+
 class Pool(NamedTuple):
     """A credit system that pays for a feature: ``num`` units of it for ``den`` of the feature."""
 
@@ -273,6 +277,11 @@ def track_reply(reply: bytes | int) -> TrackReply:
     if isinstance(reply, int):
         return TrackReply(Status(reply), [], [], [])
     status, applied, described, moved = reply.split(b"\x01")
+    if moved == GAVE_ALL:
+        lone = description_of(described)
+        line, due = lone_row(described)
+        move = Move(lone.feature, line.decode(), int(applied), int(due))
+        return TrackReply(Status(int(status)), [int(applied)], [[lone]], [[move]])
     return TrackReply(
         Status(int(status)),
         [int(units) for units in applied.split(b"\x02") if units],
@@ -286,6 +295,12 @@ def track_reply(reply: bytes | int) -> TrackReply:
             if applied
         ],
     )
+
+
+def lone_row(described: bytes) -> tuple[bytes, bytes]:
+    """Return the line and the next reset of the row that a description shows alone."""
+    _, text, live, _, _, own_text, own_live, *_ = described.split(b"\x04")
+    return text or own_text, (live if text else own_live).split()[4]
 
 
 def _move_of(text: bytes) -> Move:

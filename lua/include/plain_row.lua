@@ -11,7 +11,7 @@ not unlimited, no rollover, not due, not expired, used not below zero, and the s
 plain_row(read, held, now_ms): read and held as read_fields returns them.
 Returns nil, or many values, since a table would cost more than what is found: kind, line, live, slot (used of the
 entity's, else '-'), sums (over what entities hold), left (units above zero), overdraws (pay per use) and, where more
-use changes no index, id, period, due, used, total (of all that moves with it), before and rest (the text around that
+use changes no index, id, period, used, total (of all that moves with it), before and rest (the text around that
 number).
 ]]
 local function plain_row(read, held, now)
@@ -49,5 +49,5 @@ local function plain_row(read, held, now)
   if total + left > 9007199254740991 then return nil end
   local overdraws = flags ~= '' and string.find(flags, 'o', 1, true)
   if not begun then return kind, line, live, slot, sums, left, overdraws end
-  return kind, line, live, slot, sums, left, overdraws, id, period, due, used, total, before, rest
+  return kind, line, live, slot, sums, left, overdraws, id, period, used, total, before, rest
 end

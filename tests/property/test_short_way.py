@@ -29,6 +29,7 @@ from gateway.scripts import (
     TrackReply,
     Use,
     compose,
+    track_reply,
 )
 from tests.property.direct import direct_client, done
 from tests.property.plans import (
@@ -240,7 +241,9 @@ class Copies:
             elif kind == b"zset":
                 found[key] = await self._client.zrange(key, 0, -1, withscores=True)
             elif kind == b"string":
-                found[key] = await self._client.get(key), await self._client.ttl(key) > 0
+                claim, status, told = (await self._client.get(key)).partition(b"\n1\x01")
+                reply = track_reply(status[1:] + told)  # the short way says it shorter
+                found[key] = claim, reply, await self._client.ttl(key) > 0
             else:
                 found[key] = [fields for _, fields in await self._client.xrange(key)]
         return found
