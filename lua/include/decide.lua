@@ -6,8 +6,8 @@ corrections. Pure: fills in take, extra and credit of each source, in units of i
 A positive amount drains each source to zero in order, then goes below zero where that is permitted, down to the spend
 limit of the pool or the floor of the row. Mode overflow puts the rest on the first source, clamped only by a spend
 limit; mode allow not even by that. A negative amount raises what is below zero first, then gives back up to the grant;
-beyond it only in these two modes, on the first source. Rollovers are drained, never refunded; allow leaves them alone.
-Windows bound cap and reject. An unlimited source absorbs everything.
+these two modes know no grant, so the first source gets all of the rest. Rollovers are drained, never refunded; allow
+leaves them alone. Windows bound cap and reject. An unlimited source absorbs everything.
 
 decide(plan, amount, mode) with mode cap, reject, overflow or allow.
 Returns the units nobody could take (0 when all of it is placed), or nil when a balance would leave the exact range.
@@ -59,7 +59,7 @@ local function decide(plan, amount, mode)
         source.extra = -source.extra
       end
     end
-    for _, source in ipairs(sources) do
+    for _, source in ipairs(bounded and sources or {}) do
       if left > 0 and not source.row.rolled then
         source.take, left = offer(source, source.back, left)
         source.take = -source.take

@@ -59,8 +59,14 @@ def test_o05_a_customers_remainder_over_its_entities(world: World) -> None:
     world.update(remaining=150)
     assert world.left("e1", "e2", "e3", None) == [0, 50, 100, 150]
     world.update(remaining=280)
-    assert world.left(None) == [280]
-    assert sum(world.left("e1", "e2", "e3")) == 280
+    assert world.left("e1", "e2", "e3", None) == [130, 50, 100, 280]
+
+
+def test_more_that_is_left_goes_to_the_first_source(world: World) -> None:
+    world.attach(world.monthly(100), world.lifetime(50))
+    world.track(140)
+    world.update(remaining=130)
+    assert (world.breakdown(), world.state()) == ([120, 10], [150, 130, 20])
 
 
 def test_o07_an_entity_below_zero(world: World) -> None:

@@ -181,6 +181,8 @@ async def test_without_names_all_rows_reach_the_target_together(world: World) ->
     assert await world.used() == {"a": 110, "b": 100}
     await adjust(world, target=Target.ADD, amount=20)
     assert await world.used() == {"a": 90, "b": 100}
+    await adjust(world, **usage(0))
+    assert await world.used() == {"a": -100, "b": 100}
 
 
 async def test_slots_reach_the_target_one_after_another(world: World) -> None:

@@ -149,6 +149,15 @@ async def test_giving_back_with_overflow_goes_above_the_grant(world: World) -> N
     assert await world.left("calls") == 120
 
 
+async def test_giving_back_with_overflow_ends_debts_and_puts_the_rest_on_the_first_row(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 100), row("b", 50), row("c", 0, flags="o")])
+    await world.track("calls", 160)
+    assert (await world.track("calls", -130, mode="overflow")).applied == [-130]
+    assert await world.used() == {"a": -20, "b": 50, "c": 0}
+
+
 async def test_a_balance_that_would_leave_the_exact_range_is_refused(world: World) -> None:
     await world.create(calls=[row("a", 0, flags="u")], store=[row("b")])
     await world.track("calls", UNITS_MAX)

@@ -172,7 +172,7 @@ async def test_giving_back_pays_what_entities_owe_before_it_fills_their_rows(wor
     assert await world.used("bob") == {"b": 10}
     assert await world.used("zoe") == {"a": 9}
     assert (await world.track("calls", -100, mode="overflow")).applied == [-100]
-    assert await world.used("zoe") == {"a": -81}
+    assert await world.used("zoe") == {"a": -91}
     assert await world.left("calls") == 101
 
 

@@ -192,11 +192,12 @@ class Spending:
     def _give_back(self, left: int) -> int:
         for source, place in self._places():
             left = self._return(source, place, left, place.over)
+        if self.mode in {"overflow", "allow"}:
+            for source in self.main[:1]:
+                left = self._return(source, source.places[0], left, None)
+            return left
         for source, place in self._places():
             left = self._return(source, place, left, place.spent)
-        if self.mode in {"overflow", "allow"} and self.main:
-            source = self.main[0]
-            left = self._return(source, source.places[0], left, None)
         return left
 
     def _places(self) -> list[tuple[Source, Place]]:
