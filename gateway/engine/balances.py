@@ -13,7 +13,14 @@ from gateway.amounts import format_units, parse_units
 from gateway.engine.claims import KEEP_MS
 from gateway.engine.creation import Creation
 from gateway.engine.outage import Policy
-from gateway.engine.verdicts import Asked, PlainUse, checked, preview_of, tracked
+from gateway.engine.verdicts import (
+    Asked,
+    PlainUse,
+    answering_of,
+    checked,
+    preview_of,
+    tracked,
+)
 from gateway.errors import (
     IdempotencyKeyError,
     InsufficientBalanceError,
@@ -174,17 +181,9 @@ class Balances(Creation):
             (asked,), reply = self._as_it_was(subject.env, reply, amount, "required_balance")
             now_ms = THEN_MS
         allowed = reply.status is not Status.DENIED
-        seen = reply.descriptions[0]
-        answering = next(
-            (
-                at
-                for at, one in enumerate(asked.features)
-                if any(move.feature == one.id for move in (reply.moves or [[]])[0])
-            ),
-            next((at for at, one in enumerate(seen) if one.granted), 0),
-        )
+        answering = answering_of(subject, asked, reply, now_ms)
         required = asked.required_in(answering)
-        verdict = CheckReply(Status.DONE, allowed, answering, required, seen)
+        verdict = CheckReply(Status.DONE, allowed, answering, required, reply.descriptions[0])
         return self._shown(checked(subject, asked, verdict, now_ms, related=True), asked, request)
 
     async def track(

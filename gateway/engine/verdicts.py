@@ -20,7 +20,7 @@ from gateway.messages.balances import (
     TrackResponse,
 )
 from gateway.rows import decode_row
-from gateway.scripts import Pool
+from gateway.scripts import Pool, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,6 +103,26 @@ def checked(
         named = {one.id: one for one in asked.features}
         response.explanation = _explanation(reply.explanation, named)
     return response
+
+
+def answering_of(subject: Subject, asked: Asked, reply: TrackReply, now_ms: int) -> int:
+    """Return the place of the feature whose balance answers a check that uses or holds units: the
+    one that gave some or, where none did, the one a check that only looks would name (hot-path
+    section 2.3).
+    """
+    moved = {move.feature for move in (reply.moves or [[]])[0]}
+    for place, feature in enumerate(asked.features):
+        if feature.id in moved:
+            return place
+    if len(asked.features) == 1:
+        return 0
+    shown = _balances(
+        asked.features, reply.descriptions[0], now_ms, entity_level=bool(subject.entity_id)
+    )
+    owned = [place for place, one in enumerate(asked.features) if shown[one.id] is not None]
+    if reply.status is Status.DENIED:  # then none of them is enough by itself
+        owned.sort(key=lambda place: place == 0)
+    return owned[0] if owned else 1
 
 
 def tracked(

@@ -105,6 +105,30 @@ def test_c05_a_denied_send_event_leaves_everything_as_it_was(world: World) -> No
     assert world.event_values() == [150]
 
 
+@pytest.mark.parametrize("required", [100, 0])
+@pytest.mark.parametrize("units", [("action1", "credits"), ("credits",), ("action1",), ()])
+def test_a_check_that_uses_nothing_names_what_a_look_names(
+    world: World, units: tuple[str, ...], required: float
+) -> None:
+    if units:
+        world.attach(*(world.monthly(5, name) for name in units))
+    world.entities("e1")
+    for entity in (None, "e1"):
+        looked = world.check(required, entity, "action1")
+        answer = world.check(required, entity, "action1", send_event=True)
+        del answer["balances"]
+        assert answer == looked
+
+
+def test_the_slots_of_others_answer_for_no_entity(world: World) -> None:
+    world.attach(world.monthly(5, "action1", **world.each), world.monthly(1, "credits"))
+    other = world.scope("w1") | {"feature_id": world.name("workflows")}
+    world.gateway.call("entities.create", **other)
+    answer = world.check(6, "w1", "action1", send_event=True)
+    assert (answer["allowed"], answer["required_balance"]) == (False, 1.2)
+    assert answer["balance"]["feature_id"] == world.name("credits")
+
+
 def test_e01_each_member_has_its_own_cost(world: World) -> None:
     world.attach(world.monthly(200, "credits"))
     answer = world.track(50.25, feature="action1")
