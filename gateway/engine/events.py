@@ -35,6 +35,8 @@ from gateway.messages.events import AggregateResponse, EventListResponse, EventV
 from gateway.ports import EventQuery, UsageQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from gateway.engine.aggregates import Cycle
     from gateway.messages.events import AggregateRequest, EventListRequest
     from gateway.ports import DeductionRecord, EventRecord, FeatureRecord
@@ -195,7 +197,7 @@ class Events(Creation):
 
     async def _event_view(self, env: str, event: EventRecord) -> EventView:
         precision = await self._precision(env, event.feature_id)
-        deductions = [await self._deduction(env, one) for one in event.deductions]
+        deductions = [await self._deduction(env, one) for one in _by_balance(event.deductions)]
         return EventView(
             id=event.id,
             timestamp=event.timestamp_ms,
@@ -222,3 +224,12 @@ class Events(Creation):
             return (await self.catalog.feature(env, feature_id)).precision
         except FeatureNotFoundError:  # deleted since; nothing but events may still name it
             return 0
+
+
+def _by_balance(deductions: Sequence[DeductionRecord]) -> Iterable[DeductionRecord]:
+    """Add up what slots of one balance gave, as the answer of the track did."""
+    added: dict[str, DeductionRecord] = {}
+    for one in deductions:
+        before = added.get(one.balance_id)
+        added[one.balance_id] = one._replace(value=before.value + one.value) if before else one
+    return added.values()

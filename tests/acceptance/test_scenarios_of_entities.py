@@ -73,6 +73,14 @@ def test_g04_customer_row_before_per_entity_at_customer_level(world: World) -> N
     assert [world.state(name)[1] for name in ("e1", "e2", "e3")] == [30, 40, 40]
 
 
+def test_an_event_says_of_each_balance_once_what_it_gave(world: World) -> None:
+    world.attach(world.lifetime(3), world.monthly(10, **world.each))
+    world.entities("e1", "e2")
+    answer = world.track(15)
+    assert sorted(one["value"] for one in answer["deductions"]) == [3, 12]
+    assert [one["deductions"] for one in world.events()] == [answer["deductions"]]
+
+
 def test_g05_an_entity_plan_is_used_by_its_owner(world: World) -> None:
     world.entities("e1", "e2", "e3")
     world.attach(world.monthly(100), entity="e1")
