@@ -2,7 +2,7 @@
 End a lock (hot-path section 6.8): confirm what was held or another amount, give it back, or let it expire. What goes
 back goes back last taken first, into exactly the rows it came from; a row that has begun a new period since has lost
 it, and what came from a row that has ended is given back by the rule of a negative track. More than was held is used
-by the rule of track with overage_behavior cap.
+by the rule of track with overage_behavior cap, or overflow if the check that made the lock said so.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -91,8 +91,9 @@ elseif math.abs(final) < math.abs(units) then
   back = math.abs(units) - math.abs(final)
 end
 local forward = final - (units < 0 and back - math.abs(units) or math.abs(units) - back)
+local mode = forward ~= 0 and string.find(receipt, '\n\t\toverflow\t', 1, true) and 'overflow' or 'cap'
 local plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
-local left = decide(plan, forward, 'cap')
+local left = decide(plan, forward, mode)
 if not left then return { 9, '' } end -- nothing has been written yet
 local counter = begin_plan(keys, plan, state.counter, lines)
 local event = #lines + 1
@@ -105,7 +106,7 @@ local lost, given = unwind_lock(keys, part, others, receipt, back, lines)
 local amount = forward - lost
 if back > 0 then
   plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
-  left = decide(plan, amount, 'cap')
+  left = decide(plan, amount, mode)
   if not left then left, plan.sources = math.abs(amount), {} end -- at the edge of the exact range it stays used
 end
 local applied = amount < 0 and amount + left or amount - left

@@ -52,7 +52,7 @@ first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed
 --@include stays_allowed
 
 local head, request_id, now, entity, properties = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local mode, event_name, timestamp, dry, lock_id, expires, fingerprint, keep_ms = read_manner(ARGV[6], now)
+local mode, event_name, timestamp, dry, lock_id, expires, fingerprint, keep_ms, of_check = read_manner(ARGV[6], now)
 if fingerprint ~= '' then
   local kept = redis.call('GET', KEYS[8])
   if kept then
@@ -109,6 +109,7 @@ if dry or #parts > 1 then -- all of them can be applied, or none is
 else
   obstacle = decide_part(parts[1], mode, moment, properties)
   if obstacle == 9 then return 9 end
+  if of_check and parts[1].amount > 0 and not parts[1].plan.sources[1] then obstacle = 4 end -- of nothing, hold nothing
 end
 if obstacle == 4 then
   local reply = { 4, {}, {}, {} }
@@ -136,7 +137,7 @@ for _, part in ipairs(parts) do
     local after = make_plan(part.states, part.ratios, moment, properties)
     note_alerts(after, before, measure(keys, after), lines)
   end
-  if lock_id then keep_lock(keys, head, entity, lock_id, expires, properties, part, lines) end
+  if lock_id then keep_lock(keys, head, entity, lock_id, expires, properties, part, lines, of_check and mode) end
   add_answer(reply, part)
 end
 leave_answers(reply, parts)

@@ -76,6 +76,8 @@ def check(_: Call, request: CheckRequest) -> None:
     shapes.number(request.required_balance, "required_balance")
     request.properties = shapes.properties(request.properties)
     _lock(request.lock)
+    if request.lock is not None and request.lock.overage_behavior is not None:
+        shapes.one_of(request.lock.overage_behavior, OVERAGE_BEHAVIORS, "lock.overage_behavior")
     subject_data(request.customer_data, request.entity_data)
 
 

@@ -170,9 +170,9 @@ class Balances(Creation):
             subject.entity_id,
             [asked.part],
             now_ms,
-            "reject",
+            (request.lock and request.lock.overage_behavior) or "reject",
             properties=_properties(request.properties),
-            hold=_hold(request.lock, [feature], now_ms),
+            hold=_hold(request.lock, [feature], now_ms, of_check=True),
             idempotency=_kept(subject, claim),
         )
         reply = await self._spend(subject, use, [asked], claim)
@@ -331,7 +331,13 @@ def _kept(subject: Subject, claim: Claim | None) -> Idempotency | None:
     return Idempotency(key, claim.fingerprint, KEEP_MS)
 
 
-def _hold(lock: LockRequest | None, features: Sequence[FeatureRecord], now_ms: int) -> Hold | None:
+def _hold(
+    lock: LockRequest | None,
+    features: Sequence[FeatureRecord],
+    now_ms: int,
+    *,
+    of_check: bool = False,
+) -> Hold | None:
     """Return the hold a request asks for.
 
     Raises ``InvalidRequestError`` for what cannot be held (hot-path section 2.4): several features
@@ -350,4 +356,4 @@ def _hold(lock: LockRequest | None, features: Sequence[FeatureRecord], now_ms: i
         expires = now_ms + LOCK_MS_MAX
     if not now_ms < expires <= now_ms + LOCK_MS_MAX:
         raise InvalidRequestError("lock.expires_at: must be within the next 24 hours")
-    return Hold(lock.lock_id, expires)
+    return Hold(lock.lock_id, expires, of_check)

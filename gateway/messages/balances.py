@@ -19,6 +19,14 @@ class LockRequest(msgspec.Struct, kw_only=True):
     expires_at: Integer | None = None
 
 
+class CheckLockRequest(LockRequest, kw_only=True):
+    """A hold of a check. What there is not enough for is refused unless ``overage_behavior`` is
+    ``cap``, which holds what there is, or ``overflow``, which holds all of it.
+    """
+
+    overage_behavior: str | None = None
+
+
 class CheckRequest(msgspec.Struct, kw_only=True):
     """May this customer (or entity) use ``required_balance`` units of the feature?"""
 
@@ -29,7 +37,7 @@ class CheckRequest(msgspec.Struct, kw_only=True):
     properties: Json = msgspec.field(default_factory=msgspec.Raw)
     send_event: bool | None = None
     with_preview: bool | None = None
-    lock: LockRequest | None = None
+    lock: CheckLockRequest | None = None
     explain: bool | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None

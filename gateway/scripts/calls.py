@@ -117,10 +117,16 @@ class Part(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A lock a use asks for."""
+    """A lock a use asks for; one of a check is refused where nothing is held of the feature."""
 
     lock_id: str
     expires_ms: int
+    of_check: bool = False
+
+    @property
+    def text(self) -> str:
+        """As ``include/read_manner`` reads it."""
+        return f"{self.lock_id}\t{self.expires_ms}" + ("\t" if self.of_check else "")
 
 
 class HoldDue(NamedTuple):
@@ -173,7 +179,7 @@ class Use(NamedTuple):
             self.event_name,
             str(self.timestamp_ms),
             "1" if self.dry else "",
-            f"{hold.lock_id}\t{hold.expires_ms}" if hold else "",
+            hold.text if hold else "",
             kept.fingerprint if kept else "",
             str(kept.keep_ms) if kept else "0",
         )

@@ -2,10 +2,11 @@
 Keep the receipt of a hold: what was taken, in order, so that it can go back exactly there (hot-path section 6.8). Holds
 end by themselves: the set of holds has when.
 
-keep_lock(keys, head, entity, lock_id, expires, properties, part, lines): part has plan, applied, taken and counted.
+keep_lock(keys, head, entity, lock_id, expires, properties, part, lines, mode): part has plan, applied, taken and
+counted; mode is that of a check, overflow when more than there is may be confirmed too.
 ]]
 --@include set_extra
-local function keep_lock(keys, head, entity, lock_id, expires, properties, part, lines)
+local function keep_lock(keys, head, entity, lock_id, expires, properties, part, lines, mode)
   local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
   local feature = part.plan.pools[1].state.feature
   local last = redis.call('HGET', keys.customer, 'entities') -- who comes later takes nothing back
@@ -19,6 +20,7 @@ local function keep_lock(keys, head, entity, lock_id, expires, properties, part,
     receipt[#receipt + 1] = item
   end
   for _, window in ipairs(part.counted) do receipt[#receipt + 1] = window end
+  if mode == 'overflow' then receipt[#receipt + 1] = '\t\toverflow\t\t0\t0' end -- to others a window of no feature
   for _, pool in ipairs(part.plan.pools) do
     local state, units = pool.state, sums[pool.state.feature]
     for _, scope in ipairs(units and { '', state.entity and entity or nil } or {}) do

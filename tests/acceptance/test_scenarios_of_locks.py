@@ -263,6 +263,43 @@ def test_a_track_can_hold_units(held: World) -> None:
     assert held.state() == [15, 10, 5]
 
 
+@pytest.mark.parametrize(
+    ("behavior", "taken", "confirmed"), [("cap", 15, 15), ("overflow", 20, 30), ("reject", 0, 0)]
+)
+def test_a_check_says_what_becomes_of_a_lock_that_is_too_large(
+    held: World, behavior: str, taken: float, confirmed: float
+) -> None:
+    """Published clients send it; finalizing goes by it too."""
+    allowed = held.lock("a", 20, overage_behavior=behavior)
+    assert (allowed, held.state()) == (taken > 0, [15, max(0, 15 - taken), taken])
+    if allowed:
+        held.confirm("a", 30)
+    assert held.state()[2] == confirmed
+    if allowed:
+        assert held.lock("b", 5, overage_behavior=behavior)
+        assert held.state()[2] == confirmed + (5 if behavior == "overflow" else 0)
+        held.release("b")
+    assert held.state()[2] == confirmed
+
+
+@pytest.mark.parametrize("behavior", ["cap", "overflow", "reject"])
+def test_no_lock_is_made_where_nothing_is_held(world: World, behavior: str) -> None:
+    assert not world.lock("a", 5, overage_behavior=behavior)
+    assert world.no_lock("a") == 400
+    assert world.event_values() == []
+    wrong = world.lock_body("a", 5, overage_behavior="all")
+    assert world.gateway.refusal("balances.check", **wrong) == (400, "invalid_inputs")
+
+
+def test_a_lock_that_overflows_stops_at_a_spend_limit(world: World) -> None:
+    world.attach(world.pay_per_use(10))
+    world.control(world.spend_limit(5) | world.usage_limit(3))
+    assert world.lock("a", 30, overage_behavior="overflow")
+    assert (world.state()[2], world.counter()) == (15, 15)
+    world.confirm("a", 12)
+    assert (world.state()[2], world.counter()) == (12, 12)
+
+
 def test_a_release_takes_no_other_amount(held: World) -> None:
     assert held.lock("a", 4)
     named = {"lock_id": held.name("a"), "action": "release", "override_value": 1}

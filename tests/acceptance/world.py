@@ -20,6 +20,8 @@ CREDIT_SYSTEMS: dict[str, dict[str, float]] = {
 }
 """Credits that a unit of each member costs."""
 
+LOCK_FIELDS = ("expires_at", "overage_behavior")
+
 MONTHLY = {"interval": "month"}
 HOURLY = {"interval": "hour"}
 
@@ -260,8 +262,7 @@ class World:
         **more: object,
     ) -> Json:
         held = {"lock_id": self.name(lock), "enabled": True}
-        if "expires_at" in more:
-            held["expires_at"] = more.pop("expires_at")
+        held |= {name: more.pop(name) for name in LOCK_FIELDS if name in more}
         return self.body(entity, feature, required_balance=required, lock=held, **more)
 
     def lock(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.outbox import Event, LockSet, LockState
 from gateway.scripts import Ending, Hold, Part, Pool, Status
 from tests.lua.world import (
@@ -46,6 +48,25 @@ async def test_confirming_less_gives_the_rest_back_last_taken_first(world: World
     changes = (await world.entry()).changes
     assert changes[0] == Event("calls", "", "", -4, -4, NOW_MS, '{"a":1}')
     assert changes[-1] == LockSet("lock_1", "calls", "", LockState.CONFIRMED, NOW_MS, 4, "")
+
+
+async def test_a_check_that_may_overdraw_is_confirmed_so(world: World) -> None:
+    await world.create(calls=[row("a", 10), row("b", 5)])
+    hold = HOLD._replace(of_check=True)
+    part = Part("calls", 20)
+    assert (await world.use(part, hold=hold, mode="overflow")).applied == [20]
+    assert await end(world, "confirm", 22) == (Status.DONE, "")
+    assert await world.used() == {"a": 17, "b": 5}
+
+
+@pytest.mark.parametrize("mode", ["cap", "overflow"])
+async def test_a_track_that_may_overdraw_is_confirmed_within_what_there_is(
+    world: World, mode: str
+) -> None:
+    await world.create(calls=[row("a", 10)])
+    await world.use(Part("calls", 5), hold=HOLD, mode=mode)
+    assert await end(world, "confirm", 22) == (Status.DONE, "")
+    assert await world.used() == {"a": 10}
 
 
 async def test_confirming_what_is_held_writes_no_event(world: World) -> None:

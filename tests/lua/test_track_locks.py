@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.lifecycle.rules import Window
 from gateway.outbox import LockSet, LockState
 from gateway.scripts import Hold, Part, Pool, Status
@@ -154,6 +156,27 @@ async def test_a_lock_that_is_denied_holds_nothing(world: World) -> None:
     refused = await world.use(Part("calls", 8), hold=HOLD, mode="reject")
     assert refused.status is Status.DENIED
     assert await world.dump() == before
+
+
+@pytest.mark.parametrize("mode", ["cap", "overflow", "reject"])
+async def test_a_check_holds_nothing_of_nothing(world: World, mode: str) -> None:
+    await world.create(other=[row("a", 5)])
+    before = await world.dump()
+    hold = HOLD._replace(of_check=True)
+    refused = await world.use(Part("calls", 8), hold=hold, mode=mode)
+    assert refused.status is Status.DENIED
+    assert await world.dump() == before
+    assert (await world.use(Part("calls", 0), hold=hold, mode=mode)).status is Status.DONE
+
+
+async def test_a_check_that_may_overdraw_says_so_in_its_receipt(world: World) -> None:
+    await world.create(calls=[row("a", 5)])
+    await world.use(Part("calls", 8), hold=HOLD._replace(of_check=True), mode="overflow")
+    assert (await receipt(world))[1:] == [
+        "calls\ta\t\t1\t5\t5",
+        "calls\ta\t\t1\t3\t3",
+        "\t\toverflow\t\t0\t0",
+    ]
 
 
 async def test_a_reset_that_was_due_comes_before_the_lock(world: World) -> None:

@@ -130,6 +130,7 @@ _APART: dict[tuple[str, str], Json] = {
     ("CreatedAtRange", "start"): _whole(0, shapes.TIME_MS_MAX),
     ("CreatedAtRange", "end"): _whole(0, shapes.TIME_MS_MAX),
     ("LockRequest", "enabled"): {"enum": [True]},
+    ("CheckLockRequest", "enabled"): {"enum": [True]},
     ("EntityFields", "id"): _ID,
     ("CheckOf", "feature_id"): _text(ID_MAX),
     ("ProductAttachRequest", "product_id"): {},
