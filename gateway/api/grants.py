@@ -80,8 +80,9 @@ OPERATIONS = (
         description=(
             "Sets what is left (`remaining`), what is used (`usage`) or adds to the balance "
             "(`add_to_balance`); these change usage, never what is granted, and count in no usage "
-            "limit. `included_grant` changes what the first balance grants, `next_reset_at` and "
-            "`expires_at` all that fit. `balance_id` and `interval` say which balances are meant; "
+            "limit. `included_grant` sets what they include together, by changing the first one; "
+            "`next_reset_at` and "
+            "`expires_at` change all. `balance_id` and `interval` say which balances are meant; "
             "with `entity_id`, what is left is that of the entity, and only balances it holds "
             "itself get another grant, reset or expiry."
         ),

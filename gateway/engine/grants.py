@@ -311,7 +311,7 @@ def _update_of(request: BalanceUpdateRequest, feature: FeatureRecord) -> _Update
         narrowed = chosen != Filter()
         if not matched and (narrowed or not holding.held):
             raise _none_fits(feature)
-        edits = changed_rows(request, feature, chosen.select(holding.own))
+        edits = changed_rows(request, feature, chosen.select(holding.own), holding.copies)
         aim = Aim(target, amount, [row.id for row in matched] if narrowed else ())
         return Decision(edits, aim)
 
@@ -329,7 +329,7 @@ def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: in
             _plain(shared),
             held=held_of(seen.held).rows > 0,
             rollovers=_rollovers(shared),
-            slotless=_slotless(seen),
+            copies=_copies(seen),
         )
     own = _live(decode_rows(seen.own_rows), now_ms)
     inherited = [row for row in _plain(shared) if row.entity_feature in ("", entity_feature)]
@@ -338,9 +338,9 @@ def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: in
     return Holding(_plain(own), inherited, entity_feature=entity_feature, rollovers=_rollovers(own))
 
 
-def _slotless(seen: Description) -> set[str]:
+def _copies(seen: Description) -> dict[str, int]:
     counts = zip(decode_rows(seen.rows), seen.counts.split(), strict=True)
-    return {row.id for row, count in counts if row.kind is Kind.PER_ENTITY and count == "0"}
+    return {row.id: int(count) for row, count in counts if row.kind is Kind.PER_ENTITY}
 
 
 def _live(rows: Sequence[Row], now_ms: int) -> list[Row]:

@@ -7,8 +7,9 @@ scope may spend is moved by ``adjust_balance``, in the step that applies the edi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -55,8 +56,8 @@ class Holding(NamedTuple):
     """What the entity is one of; empty at the customer level."""
     rollovers: Sequence[Row] = ()
     """What its own rows had left at a reset."""
-    slotless: Collection[str] = ()
-    """Ids of rows that are one for each entity while there is none: nothing of them can move."""
+    copies: Mapping[str, int] = MappingProxyType({})
+    """How often rows give what they grant that are one for each entity; all others do once."""
 
     @property
     def visible(self) -> list[Row]:
@@ -65,8 +66,8 @@ class Holding(NamedTuple):
 
     @property
     def spendable(self) -> list[Row]:
-        """All rows the scope may spend from."""
-        return [row for row in self.visible if row.id not in self.slotless]
+        """All rows the scope may spend from: of those for each entity none while there is none."""
+        return [row for row in self.visible if self.copies.get(row.id, 1)]
 
 
 class Filter(NamedTuple):
@@ -202,9 +203,13 @@ def new_grant(
 
 
 def changed_rows(
-    request: BalanceUpdateRequest, feature: FeatureRecord, matched: Sequence[Row]
+    request: BalanceUpdateRequest,
+    feature: FeatureRecord,
+    matched: Sequence[Row],
+    copies: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Edit]:
     """Return what an update changes of the rows the scope holds; empty when it only moves usage.
+    ``copies`` as those of ``Holding``.
 
     Raises ``InvalidInputsError`` for a field that does not belong to a row, and
     ``BalanceNotFoundError`` when there is no row to change.
@@ -212,8 +217,8 @@ def changed_rows(
     changed = {row.id: row for row in matched}
     dues: dict[str, int] = {}
     if given(request.included_grant):
-        row = _first(matched, "included_grant")
-        changed[row.id] = _with_grant(row, request.included_grant, feature)
+        _first(matched, "included_grant")
+        changed |= _with_grant(matched, request.included_grant, feature, copies)
     if request.next_reset_at is not None:
         next_ms = int(request.next_reset_at)
         _first(matched, "next_reset_at")
@@ -290,7 +295,46 @@ def _first(matched: Sequence[Row], field: str) -> Row:
     return matched[0]
 
 
-def _with_grant(row: Row, sent: msgspec.Raw, feature: FeatureRecord) -> Row:
+def _with_grant(
+    matched: Sequence[Row], sent: msgspec.Raw, feature: FeatureRecord, copies: Mapping[str, int]
+) -> dict[str, Row]:
+    """Let rows together include what was sent, beside what was bought: the first takes what they
+    lack. What they have too much leaves them in order, since no row grants less than nothing.
+    """
+    _refuse_fixed(matched[0])
+    amount = number(sent, "included_grant", feature.precision) or Decimal(0)
+    included = to_units(amount, feature.precision, field="included_grant")
+    lacking = included - sum(_included(row) * copies.get(row.id, 1) for row in matched)
+    changed: dict[str, Row] = {}
+    for row in matched:
+        if not _is_fixed(row):
+            share = max(lacking, -_included(row))
+            lacking -= share
+            changed[row.id] = _granting(row, _included(row) + share)
+    if lacking:
+        raise InvalidInputsError(
+            "included_grant: balances that cannot be changed grant more; "
+            "name the one that is meant with balance_id or interval"
+        )
+    return changed
+
+
+def _included(row: Row) -> int:
+    return row.grant - row.document.prepaid
+
+
+def _granting(row: Row, included: int) -> Row:
+    if included + row.document.prepaid > UNITS_MAX:
+        raise InvalidInputsError("included_grant: is too large beside what was bought")
+    document = msgspec.structs.replace(row.document, included=included)
+    return msgspec.structs.replace(row, grant=included + document.prepaid, document=document)
+
+
+def _is_fixed(row: Row) -> bool:
+    return row.unlimited or row.kind is not Kind.SHARED or row.pooled
+
+
+def _refuse_fixed(row: Row) -> None:
     if row.unlimited:
         raise InvalidInputsError(f"included_grant: balance {row.id} is unlimited")
     if row.kind is Kind.PER_ENTITY:
@@ -301,15 +345,6 @@ def _with_grant(row: Row, sent: msgspec.Raw, feature: FeatureRecord) -> Row:
         raise InvalidInputsError(
             f"included_grant: balance {row.id} is what plans of entities give together"
         )
-    amount = number(sent, "included_grant", feature.precision) or Decimal(0)
-    included = to_units(amount, feature.precision, field="included_grant")
-    if included + row.document.prepaid > UNITS_MAX:
-        raise InvalidInputsError("included_grant: is too large beside what was bought")
-    return msgspec.structs.replace(
-        row,
-        grant=included + row.document.prepaid,
-        document=msgspec.structs.replace(row.document, included=included),
-    )
 
 
 def _carrier(row: Row) -> Row:

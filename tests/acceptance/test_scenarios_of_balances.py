@@ -95,6 +95,25 @@ def test_o10_a_grant_and_what_is_left_together(world: World) -> None:
         assert world.state() == [included, remaining, usage]
 
 
+def test_a_grant_is_that_of_all_sources_together(world: World) -> None:
+    world.attach(world.monthly(100), world.lifetime(200))
+    world.update(included_grant=350)
+    assert (world.state(), world.breakdown()) == ([350, 350, 0], [150, 200])
+    world.update(remaining=80, included_grant=150)
+    assert (world.state(), world.breakdown()) == ([150, 80, 70], [0, 80])
+    world.update(interval="month", included_grant=50)
+    assert world.state() == [200, 130, 70]
+
+
+def test_a_grant_beside_slots_of_entities(world: World) -> None:
+    world.attach(world.lifetime(100), world.monthly(10, **world.each))
+    world.entities("e1", "e2")
+    world.update(included_grant=150)
+    assert (world.state(), world.state("e1")) == ([150, 150, 0], [140, 140, 0])
+    less = world.body(None, "messages", included_grant=10)
+    assert world.gateway.refusal("balances.update", **less) == (400, "invalid_inputs")
+
+
 def test_o11_a_balance_id_is_used_once_by_a_customer(world: World, shared_gateway: Gateway) -> None:
     world.grant(100, balance_id="my-balance")
     body = world.body(None, "messages", included_grant=100, balance_id="my-balance")

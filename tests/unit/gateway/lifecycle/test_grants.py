@@ -221,10 +221,25 @@ def test_rows_are_chosen_by_id_and_by_interval() -> None:
 
 def test_another_grant_goes_to_the_first_balance_beside_what_was_bought() -> None:
     first = held("a", grant=150, document=RowDocument(included=100, prepaid=50))
-    (edit,) = changed_rows(change(included_grant=0.0002), MESSAGES, [first, held("b")])
+    (edit,) = changed_rows(change(included_grant=0.0003), MESSAGES, [first, held("b")])
     assert edit.row is not None
     assert (edit.row_id, edit.due_ms) == ("a", None)
     assert (edit.row.grant, edit.row.document.included, edit.row.document.prepaid) == (250, 200, 50)
+
+
+@pytest.mark.parametrize(("together", "left"), [(2, [80, 100]), (1.5, [30, 100]), (0.2, [0, 0])])
+def test_balances_include_together_what_was_sent(together: float, left: list[int]) -> None:
+    each = held("each", grant=10, kind=Kind.PER_ENTITY, document=RowDocument(included=10))
+    rows = [held("a"), held("b"), each]
+    edits = changed_rows(change(included_grant=together / 10_000), MESSAGES, rows, {"each": 2})
+    changed = {edit.row_id: edit.row.grant for edit in edits if edit.row is not None}
+    assert [changed.get(name, 100) for name in ("a", "b")] == left
+
+
+def test_less_than_fixed_balances_include_is_refused() -> None:
+    rows = [held("a"), held("each", kind=Kind.PER_ENTITY)]
+    with pytest.raises(InvalidInputsError, match=r"^included_grant: .* balance_id or interval"):
+        changed_rows(change(included_grant=0.0001), MESSAGES, rows, {"each": 2})
 
 
 def test_another_reset_is_the_anchor_of_later_ones() -> None:
