@@ -13,7 +13,8 @@ tg:{pNN}:E:customer:C   hash    identity, subscriptions, and per feature: ``r:F`
                                 of its entities, ``l:F`` rules of spending, ``x:F`` what they
                                 count (open locks, usage windows); ``i:row`` feature and entity of
                                 a row whose id a caller chose; ``z:row`` how far the rollover of
-                                its slots has come
+                                its slots has come; ``plain`` is 1 until the first ``l:``, ``x:``
+                                or ``o:`` field of it or its entities, which nobody asks for before
 tg:{pNN}:E:entities:C   hash    all of the entities: ``e:entity`` band, number, feature, document;
                                 ``p:F<tab>entity`` slots of per-entity rows; ``h:F<tab>entity`` rows
                                 the entity holds itself; ``v:F<tab>entity`` their live numbers;

@@ -35,7 +35,8 @@ if newer_entry(keys.outbox, ARGV[4], head, 1000) then return { 8 } end
 
 local lines, counter = { 'C\t' .. ARGV[7] }, 0
 if ARGV[9] ~= '' then lines[2] = ARGV[9] end
-redis.call('HSET', keys.customer, 'id', ARGV[6], 'rev', now, 'entities', 0, 'doc', ARGV[7], 'subs', ARGV[8])
+redis.call('HSET', keys.customer, 'id', ARGV[6], 'rev', now, 'entities', 0, 'doc', ARGV[7], 'subs', ARGV[8],
+  'plain', '1')
 for at = 11, #ARGV, 4 do
   local state = { feature = ARGV[at], rows = {}, counter = counter }
   place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, {})

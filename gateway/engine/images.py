@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Values = list[str | int]
 
+_SELDOM = frozenset({"l:", "o:", "x:"})
+"""Fields that a plain customer and its entities have none of."""
+
 
 def restore_groups(
     image: CustomerImage,
@@ -76,6 +79,7 @@ class _Restoration:
         self.customer += ["id", image.internal_id, "seq", image.seq, "rev", image.seq]
         self.customer += ["doc", image.document, "subs", subscriptions]
         self.customer += ["entities", image.number_max, "counter", self.counter]
+        self.customer += ["plain", "1" if self._is_plain() else ""]
         index: Values = [text for pair in self.index.fields().items() for text in pair]
         return [self.customer, self.holdings, index, self.due, *self._locks()]
 
@@ -88,6 +92,10 @@ class _Restoration:
         for (feature, entity_id), text in entity_rules.items():
             if entity_id in self.entities:
                 self.holdings += [f"l:{feature}\t{entity_id}", text]
+
+    def _is_plain(self) -> bool:
+        names = (str(name)[:2] for values in (self.customer, self.holdings) for name in values[::2])
+        return _SELDOM.isdisjoint(names)
 
     def _bands(self) -> dict[str, int]:
         counts: dict[str, int] = defaultdict(int)

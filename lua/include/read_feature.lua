@@ -6,6 +6,7 @@ been fetched already (read_fields).
 Returns nil when the customer is not in Redis, else a table:
   feature, id, seq, counter, rows, static           the customer's rows
   held, rolled                                      sums over rows entities hold, and over their rollovers; or nil
+  plain                                             whether the customer is (gateway/keys.py)
   rules, extras                                     billing controls, window counters and holds, as texts or nil
   rows[n].band, .copies                             of a per-entity row: order and number of its entities (customer)
   due                                               true when rows wait to be settled first
@@ -24,7 +25,7 @@ local function read_feature(keys, feature, entity, now, read, held)
   local rows = parse_rows(read[4], read[5], now)
   local state = {
     feature = feature, id = read[1], seq = tonumber(read[2]), counter = tonumber(read[3]),
-    static = read[4], rows = rows, own = {}, slots = {}, now = now,
+    static = read[4], rows = rows, own = {}, slots = {}, now = now, plain = read[10],
   }
   if read[6] then state.held = parse_held(read[6]) end
   if read[7] then state.rolled = parse_held(read[7]) end

@@ -2,7 +2,7 @@
 Set one live extra of a feature: the units held by locks, or the counter of a usage window (gateway/keys.py).
 
 set_extra(keys, state, scope, name, value): scope '' is the customer, else the entity the state was read for; name is
-'k', or 'w<tab>key'; value is text, nil removes it. Keeps the text in state.
+'k', or 'w<tab>key'; value is text, nil removes it. Keeps the text in state. The customer is plain no more.
 ]]
 local function set_extra(keys, state, scope, name, value)
   local place = scope == '' and 'extras' or 'own_extras'
@@ -18,5 +18,11 @@ local function set_extra(keys, state, scope, name, value)
   state[place] = text ~= '' and text
   local key = scope == '' and keys.customer or keys.entities
   local field = 'x:' .. state.feature .. (scope == '' and '' or '\t' .. scope)
-  if text == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, text) end
+  if text == '' then
+    redis.call('HDEL', key, field)
+  else
+    redis.call('HSET', key, field, text)
+    if state.plain ~= false then redis.call('HSET', keys.customer, 'plain', '') end
+    state.plain = false
+  end
 end

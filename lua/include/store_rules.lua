@@ -1,6 +1,7 @@
 --[[
 Store the rules of spending of one scope (text: gateway/lifecycle/rules.py), or remove those that are empty. An entity
-keeps the names of all features it ever had rules of: no row of the customer may name them.
+keeps the names of all features it ever had rules of: no row of the customer may name them. With rules the customer is
+plain no more.
 
 store_rules(keys, entity, rules): entity '' is the customer level; rules are records of feature, char 31, text, with
 char 30 between them, and may be empty. The names are in 'l:<tab>entity', char 30 after each.
@@ -15,6 +16,7 @@ local function store_rules(keys, entity, rules)
     if text == '' then
       redis.call('HDEL', key, 'l:' .. feature .. suffix)
     else
+      redis.call('HSET', keys.customer, 'plain', '')
       redis.call('HSET', key, 'l:' .. feature .. suffix, text)
       local name = feature .. '\30'
       if not string.find('\30' .. names, '\30' .. name, 1, true) then names = names .. name end

@@ -141,14 +141,16 @@ def _slot_members(
 
 
 def _assert_fields_belong_together(state: State, entities: Mapping[str, EntityPlace]) -> None:
-    plain = {"id", "seq", "rev", "doc", "subs", "entities", "counter"}
-    families = {name[:2] for name in state.customer if name not in plain}
+    own = {"id", "seq", "rev", "doc", "subs", "entities", "counter", "plain"}
+    families = {name[:2] for name in state.customer if name not in own}
     assert families <= {"r:", "v:", "h:", "o:", "n:", "l:", "x:", "i:", "y:", "z:"}
-    assert plain <= set(state.customer)
+    assert own <= set(state.customer)
     assert _names(state.customer, "v:") == _names(state.customer, "r:")
     holdings = {name for name in state.holdings if not name.startswith("e:")}
     assert {name[:2] for name in holdings} <= {"p:", "h:", "v:", "l:", "x:"}
     assert _names(state.holdings, "h:") == _names(state.holdings, "v:")
+    seldom = {name[:2] for name in (*state.customer, *holdings)} & {"l:", "o:", "x:"}
+    assert state.customer["plain"] == "" or not seldom  # else nobody would ask for them
     assert {name.split("\t", 1)[1] for name in holdings} <= set(entities)
     counts: dict[str, int] = {}
     for feature, text in _family(state.customer, "n:"):

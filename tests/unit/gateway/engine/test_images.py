@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.engine.images import Values, restore_groups
 from gateway.entity_index import decode_index
 from gateway.ports import (
@@ -85,8 +87,19 @@ def test_identity_is_restored_with_a_revision_nobody_has_seen() -> None:
         "subs": '[{"id":"a"},{"id":"b"}]',
         "entities": 7,
         "counter": 20,
+        "plain": "1",
     }
     assert (entities, index, due) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("rules", "entity_rules"), [({"calls": "o"}, {}), ({}, {("calls", "zoe"): "o"})]
+)
+def test_a_customer_with_rules_is_not_restored_as_a_plain_one(
+    rules: dict[str, str], entity_rules: dict[tuple[str, str], str]
+) -> None:
+    groups = restore_groups(image([], entities=("zoe",)), rules, entity_rules)
+    assert mappings(groups)[0]["plain"] == ""
 
 
 def test_rows_are_in_spending_order_whatever_order_sql_has() -> None:
