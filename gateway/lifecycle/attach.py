@@ -155,7 +155,7 @@ def begin(
     subscription.quantities = {
         item.feature_id: plain(Decimal(item.included) + packs(item, quantities[item.feature_id]))
         for item in document.items
-        if item.feature_id in quantities
+        if item.price is not None and item.price.prepaid
     }
     maker = RowMaker(offer, subscription, scope.entity_id, making.make_id, making.keeps_overage)
     rows = rows_without(scope, leavers)
@@ -317,7 +317,7 @@ def _quantity(
         units = sum(
             row.document.included + row.document.prepaid
             for row in rows
-            if row.document.price is not None
+            if row.document.price is not None and not row.overage
         )
     else:
         units = sum(max(0, scope.lives[row.id].used) for row in rows if row.id in scope.lives)
