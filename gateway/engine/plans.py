@@ -112,7 +112,9 @@ class Attachments(Foresight):
         self, env: str, wanted: list[AttachRequest], decided: Deciding
     ) -> AttachPreview:
         subject, (scope, change) = await self._foreseen(env, wanted, decided)
-        return AttachPreview(**_shown(subject, await self._preview(subject, scope, change)))
+        prorates = wanted[0].proration_behavior != UNPRORATED
+        seen = await self._preview(subject, scope, change, prorates=prorates)
+        return AttachPreview(**_shown(subject, seen))
 
     async def _foreseen(
         self, env: str, wanted: list[AttachRequest], decided: Deciding
@@ -141,7 +143,8 @@ class Attachments(Foresight):
         subject, decide = await self._updating(env, request, is_preview=True)
         reply = await self.read(subject)
         scope, change = await self._decided(subject, reply, decide)
-        seen = await self._preview(subject, scope, change)
+        prorates = request.proration_behavior != UNPRORATED
+        seen = await self._preview(subject, scope, change, prorates=prorates)
         return UpdatePreview(**_shown(subject, seen), intent=intent_of(request))
 
     async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]:
@@ -316,7 +319,9 @@ class Attachments(Foresight):
                 msg = f"subscription_id: the customer has or had a subscription {one}"
                 raise SubscriptionExistsError(msg)
 
-    async def _preview(self, subject: Subject, scope: Scope, change: Change) -> Preview:
+    async def _preview(
+        self, subject: Subject, scope: Scope, change: Change, *, prorates: bool
+    ) -> Preview:
         documents = {}
         for one in change.subscriptions:
             known = scope.documents.get(one.id)
@@ -327,7 +332,8 @@ class Attachments(Foresight):
                     continue
                 known = offer.document
             documents[one.id] = known
-        return preview(scope, change, documents, self.clock.now_ms(subject.env))
+        now_ms = self.clock.now_ms(subject.env)
+        return preview(scope, change, documents, now_ms, prorates=prorates)
 
 
 def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:

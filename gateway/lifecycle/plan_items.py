@@ -60,6 +60,7 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
         entity_feature_id=request.entity_feature_id,
         price=price,
         rollover=_rollover(request.rollover, feature, interval, f"{field}.rollover"),
+        on_increase=_deferred_increase(request.proration),
         on_decrease=None if request.proration is None else request.proration.on_decrease,
     )
 
@@ -254,6 +255,12 @@ def _check_proration(
         raise InvalidItemError(f"{field}: needs a prepaid price")
     if request.on_increase == "bill_immediately":
         raise InvalidItemError(f"{field}.on_increase: bill_immediately is not for prepaid prices")
+
+
+def _deferred_increase(request: wire.ProrationRequest | None) -> str | None:
+    """Return how more units are paid for; None at once, as without a word about it."""
+    said = None if request is None else request.on_increase
+    return said if said in wire.IN_NEXT_CYCLE else None
 
 
 def _rollover(

@@ -13,7 +13,7 @@ from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of
 from gateway.messages import billing as wire
-from gateway.messages.plans import raw
+from gateway.messages.plans import IN_NEXT_CYCLE, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.messages.plans import PlanDocument
 
 CURRENCY = "usd"
+
+_PRORATED = "prorate_next_cycle"
 
 
 class Preview(NamedTuple):
@@ -44,15 +46,22 @@ def intent_of(request: wire.SubscriptionUpdateRequest) -> str:
 
 
 def preview(
-    scope: Scope, change: Change, documents: Mapping[str, PlanDocument], now_ms: int
+    scope: Scope,
+    change: Change,
+    documents: Mapping[str, PlanDocument],
+    now_ms: int,
+    *,
+    prorates: bool = True,
 ) -> Preview:
     """Return what a change would do; ``documents`` are the plans of the subscriptions as it leaves
-    them, by id.
+    them, by id. Unless it ``prorates``, cycles that have begun are neither paid for nor paid back.
     """
     before = {one.id: one for one in scope.subscriptions}
+    anchors = {one.anchor_ms for one in (*scope.subscriptions, *scope.base)}
     incoming: list[wire.PreviewPlan] = []
     outgoing: list[wire.PreviewPlan] = []
     lines: list[wire.PreviewLine] = []
+    deferred: list[wire.PreviewLine] = []
     for one in change.touched:
         known = before.get(one.id)
         if known is None or _terms(known) != _terms(one):
@@ -60,8 +69,18 @@ def preview(
             new = _due(one, documents)
             stays = known is not None and known.anchor_ms == one.anchor_ms
             left, kept = (new, old) if stays else ((), ())
-            lines += _lines(known, scope.documents, without=left, now_ms=now_ms, sign=-1)
-            lines += _lines(one, documents, without=kept, now_ms=now_ms, sign=1)
+            due = [
+                *_lines(known, scope.documents, without=left, now_ms=now_ms, sign=-1),
+                *_lines(one, documents, without=kept, now_ms=now_ms, sign=1),
+            ]
+            if not prorates:
+                joins = one.anchor_ms in anchors
+                due = [line for line in due if not (joins and line.period)]
+            later = _deferrals(known, one, documents)
+            lines += [line for line in due if not line.period or line.feature_id not in later]
+            deferred += [
+                line for line in due if line.period and later.get(line.feature_id) == _PRORATED
+            ]
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
             incoming.append(_plan(one, starts_ms))
@@ -70,7 +89,30 @@ def preview(
         else:
             incoming.append(_plan(one, one.pending_at))
     total = _total(lines)
-    return Preview(lines, total, _next_cycle(change, documents, now_ms), incoming, outgoing)
+    following = _next_cycle(change, documents, deferred, now_ms)
+    return Preview(lines, total, following, incoming, outgoing)
+
+
+def _deferrals(
+    known: Subscription | None, one: Subscription, documents: Mapping[str, PlanDocument]
+) -> dict[str | None, str]:
+    """Return the features whose new quantity is not paid for before the next cycle (cold-path
+    sections 3.9 and 5.4): what their plan says about it.
+    """
+    if known is None or (known.version, known.custom) != (one.version, one.custom):
+        return {}
+    found: dict[str | None, str] = {}
+    for item in documents[one.id].items if one.id in documents else ():
+        if item.feature_id not in one.quantities:
+            continue
+        before = Decimal(known.quantities.get(item.feature_id, item.included))
+        said = item.on_increase
+        if Decimal(one.quantities[item.feature_id]) < before:
+            follows = item.on_decrease == "prorate" and item.on_increase is not None
+            said = _PRORATED if follows else item.on_decrease
+        if said in IN_NEXT_CYCLE:
+            found[item.feature_id] = said
+    return found
 
 
 def _terms(one: Subscription) -> tuple[object, ...]:
@@ -155,13 +197,18 @@ def _total(lines: Iterable[wire.PreviewLine]) -> Decimal:
 
 
 def _next_cycle(
-    change: Change, documents: Mapping[str, PlanDocument], now_ms: int
+    change: Change,
+    documents: Mapping[str, PlanDocument],
+    deferred: Sequence[wire.PreviewLine],
+    now_ms: int,
 ) -> wire.NextCycle | None:
-    """Return what begins next of all that is held then; None when nothing is ever due again."""
+    """Return what begins next of all that is held then, and what of this cycle is paid with it;
+    None when nothing is ever due again.
+    """
     starts_ms = min(_moments(change.subscriptions, now_ms), default=None)
     if starts_ms is None:
         return None
-    lines: list[wire.PreviewLine] = []
+    lines = list(deferred)
     for one in change.subscriptions:
         document = documents.get(one.id)
         is_over = one.expires_at is not None and one.expires_at <= starts_ms

@@ -22,6 +22,8 @@ BILLING_METHODS = ("prepaid", "usage_based")
 TIER_BEHAVIORS = ("graduated", "volume")
 ROLLOVER_UNITS = ("month", "forever")
 ON_INCREASE = ("bill_immediately", "prorate_immediately", "prorate_next_cycle", "bill_next_cycle")
+IN_NEXT_CYCLE = ON_INCREASE[2:]
+"""Increases that are paid for with the next cycle: the rest of this one then, or not at all."""
 ON_DECREASE = ("prorate", "prorate_immediately", "prorate_next_cycle", "none", "no_prorations")
 
 ATTACH_ACTIONS = ("activate", "upgrade", "downgrade", "none", "purchase")
@@ -325,6 +327,8 @@ class PlanItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     entity_feature_id: str | None = None
     price: ItemPrice | None = None
     rollover: Rollover | None = None
+    on_increase: str | None = None
+    """One of ``IN_NEXT_CYCLE``, or None: more units are paid for at once."""
     on_decrease: str | None = None
     """One of ``ON_DECREASE``: it decides when a smaller quantity counts."""
 

@@ -85,6 +85,52 @@ def test_another_quantity_is_previewed_without_what_stays(store: Store) -> None:
     assert seen["next_cycle"]["total"] == 50
 
 
+@pytest.mark.parametrize(
+    ("proration", "quantity", "total", "following"),
+    [
+        ({"on_increase": "prorate_next_cycle"}, 500, 0, 90),
+        ({"on_increase": "bill_next_cycle"}, 500, 0, 70),
+        ({"on_increase": "prorate_immediately"}, 500, 20, 70),
+        ({"on_increase": "prorate_next_cycle"}, 100, -20, 30),
+        ({"on_increase": "prorate_next_cycle", "on_decrease": "prorate"}, 100, 0, 10),
+        ({"on_decrease": "prorate"}, 100, -20, 30),
+        ({"on_decrease": "prorate_next_cycle"}, 100, 0, 10),
+        ({"on_decrease": "no_prorations"}, 100, 0, 30),
+    ],
+)
+def test_s64_when_another_quantity_is_paid_for(
+    store: Store, proration: Json, quantity: int, total: int, following: int
+) -> None:
+    """Cold-path sections 3.9 and 5.4: these settings move the money, not the balance."""
+    store.plan("pro", store.prepaid_pack(proration=proration))
+    store.take("pro", feature_quantities=store.quantities(messages=300))
+    named = {**store.scope(None), "plan_id": store.name("pro")}
+    named["feature_quantities"] = store.quantities(messages=quantity)
+    seen = store.gateway.call("billing.preview_update", **named)
+    assert seen["total"] == pytest.approx(total, abs=0.01)
+    assert sum(one["total"] for one in seen["line_items"]) == pytest.approx(total, abs=0.01)
+    assert seen["next_cycle"]["total"] == pytest.approx(following, abs=0.01)
+
+
+def test_without_proration_a_cycle_that_has_begun_costs_nothing(store: Store) -> None:
+    store.plan("pro", store.monthly(500))
+    store.plan("premium", store.prepaid_pack(interval="one_off"))
+    store.plan("addon", add_on=True, price={"amount": 8, "interval": "month"})
+    unprorated = {"proration_behavior": "none"}
+    assert store.preview("pro", **unprorated)["total"] == 20
+    store.take("pro")
+    bought = {"feature_quantities": store.quantities(messages=100)}
+    seen = store.preview("premium", **bought, **unprorated)
+    assert [one["total"] for one in seen["line_items"]] == [10]
+    assert (seen["total"], seen["next_cycle"]["total"]) == (10, 50)
+    anew = store.preview("premium", **unprorated, billing_cycle_anchor="now")
+    assert anew["total"] == 50
+    assert store.preview("addon", **unprorated)["total"] == 0
+    body = {**store.scope(None), "plan_id": store.name("pro"), **unprorated}
+    body["cancel_action"] = "cancel_immediately"
+    assert store.gateway.call("billing.preview_update", **body)["total"] == 0
+
+
 def test_more_of_what_is_bought_once_is_previewed_alone(store: Store) -> None:
     store.plan("pro", store.prepaid_pack(interval="one_off"))
     store.take("pro", feature_quantities=store.quantities(messages=200))
