@@ -37,9 +37,11 @@ def customized(document: PlanDocument, request: Customize, catalog: CatalogView)
     if request.billing_controls is not None:
         check_amounts(request.billing_controls, catalog.features, f"{_FIELD}.billing_controls")
         changes["billing_controls"] = document.billing_controls | request.billing_controls
+    if bytes(request.free_trial) == b"null":
+        changes["free_trial"] = None
     if not changes:
         raise InvalidInputsError(
-            f"{_FIELD}: needs price, items, add_items, remove_items or billing_controls"
+            f"{_FIELD}: needs price, items, add_items, remove_items, free_trial or billing_controls"
         )
     changed = msgspec.structs.replace(document, **changes)
     check_prices(changed)

@@ -49,7 +49,7 @@ class ItemSelector(msgspec.Struct, kw_only=True):
 
 class Customize(msgspec.Struct, kw_only=True):
     """What one customer has instead of what the plan says. ``items`` replaces all of them; with the
-    other two some are taken out and others added. A null ``price`` removes it.
+    other two some are taken out and others added. A null ``price`` or ``free_trial`` removes it.
     """
 
     price: BasePriceRequest | UnsetType | None = UNSET

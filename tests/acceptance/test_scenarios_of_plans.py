@@ -305,3 +305,18 @@ def test_a20_two_checks_at_once_create_one_customer(store: Store) -> None:
         store.gateway.wait_for_writer()
         rows = store.gateway.sql("SELECT count(*) FROM customers WHERE id = ?", new)
         assert rows == [(1,)]
+
+
+def test_a_trial_is_left_out_for_one_customer(store: Store) -> None:
+    """Cold-path section 3.8: a null ``customize.free_trial`` skips the trial."""
+    trial = {"duration_length": 7, "duration_type": "day"}
+    without = {"customize": {"free_trial": None}}
+    store.plan("pro", store.monthly(500), free_trial=trial)
+    store.plan("premium", store.monthly(1000), free_trial=trial)
+    store.take("pro", **without)
+    store.take("premium")
+    store.change("premium", **without)
+    body = {**store.scope(None), "expand": ["subscriptions.plan"]}
+    (one,) = store.gateway.call("customers.get", **body)["subscriptions"]
+    assert one["plan"].get("free_trial") is None
+    assert store.not_changed("premium", **without) == (400, "invalid_request")
