@@ -121,5 +121,5 @@ def _rest(make_id: Callable[[str], str], place: int, *, expires_ms: int, now_ms:
             created_ms=now_ms,
             position=_POSITION + place,
         ),
-        document=RowDocument(included=1),
+        document=RowDocument(included=1, interval="one_off"),
     )

@@ -359,6 +359,10 @@ def _carrier(row: Row) -> Row:
         roll="",
         rank="1" + order[1:],
         document=msgspec.structs.replace(
-            row.document, included=0, prepaid=0, interval=None, interval_count=1
+            row.document,
+            included=0,
+            prepaid=0,
+            interval=None if row.allocated else ONE_OFF,
+            interval_count=1,
         ),
     )

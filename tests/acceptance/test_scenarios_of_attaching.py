@@ -180,6 +180,7 @@ def test_s34_what_is_left_is_carried_over(store: Store) -> None:
     assert store.state() == [570, 570, 0]
     rest = next(one for one in store.balance()["breakdown"] if one["plan_id"] is None)
     assert (rest["remaining"], rest["expires_at"]) == (70, ends)
+    assert rest["reset"] == {"interval": "one_off", "resets_at": None}
 
 
 def test_s31_s34_use_and_what_is_left_are_carried_over_together(store: Store) -> None:
