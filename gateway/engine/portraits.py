@@ -217,7 +217,7 @@ async def _recurring(
             expires_at=one.expires_at,
             trial_ends_at=one.trial_ends_at,
             started_at=one.started_at,
-            current_period_start=(begun and last_boundary(*cycle)) or None,
+            current_period_start=_period_start(one, last_boundary(*cycle)) if begun else None,
             current_period_end=(begun and next_boundary(*cycle)) or None,
             quantity=one.quantity,
             scope=scope,
@@ -226,6 +226,13 @@ async def _recurring(
             view.plan = await _plan(catalog, subject.env, one)
         views.append(view)
     return views
+
+
+def _period_start(one: Subscription, boundary_ms: int) -> int | None:
+    """Return where a billing cycle begins: where the plan does, if its cycles are counted from a
+    later time (cold-path section 6.1).
+    """
+    return max(boundary_ms, min(one.started_at, one.anchor_ms)) if boundary_ms else None
 
 
 async def _purchases(

@@ -208,6 +208,14 @@ def new_subscription(offer: Offer, terms: Terms, making: Making) -> Subscription
     )
 
 
+def end_of_cycle(one: Subscription, now_ms: int) -> int:
+    """Return when the cycle of a subscription ends, or the subscription itself before that; 0 for
+    one without cycles.
+    """
+    ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+    return min(ends_ms, one.expires_at or ends_ms)
+
+
 def _starts(
     scope: Scope, offer: Offer, current: Subscription | None, terms: Terms, now_ms: int
 ) -> int | None:
@@ -222,7 +230,7 @@ def _starts(
         waits = not is_upgrade(held, offer.document) if held else current.cycle_unit != ""
     if not waits:
         return None
-    ends_ms = next_boundary(current.anchor_ms, current.cycle_unit, current.cycle_every, now_ms)
+    ends_ms = end_of_cycle(current, now_ms)
     if not ends_ms:
         msg = (
             f"plan_schedule: plan {current.plan_id} has no billing cycle whose end could be awaited"

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.cycles import next_boundary
 from gateway.documents import SCHEDULED
 from gateway.errors import InvalidRequestError
-from gateway.lifecycle.attach import NO_TERMS, begin, new_subscription
+from gateway.lifecycle.attach import NO_TERMS, begin, end_of_cycle, new_subscription
 from gateway.lifecycle.scope import Change, Scope, after, join, leave, revived, swap
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def _end_later(
     scope: Scope, target: Subscription, successor: Offer | None, making: Making
 ) -> Change:
     now_ms = making.now_ms
-    ends_ms = next_boundary(target.anchor_ms, target.cycle_unit, target.cycle_every, now_ms)
+    ends_ms = end_of_cycle(target, now_ms)
     if not ends_ms:
         msg = (
             f"cancel_action: plan {target.plan_id} has no billing cycle to wait for the end of; "

@@ -34,6 +34,34 @@ def test_a_plan_can_begin_and_end_at_a_time(store: Store) -> None:
     assert store.check()["allowed"] is False
 
 
+@pytest.mark.parametrize("leaving", ["cancel", "step down"])
+def test_a_plan_that_ends_before_its_cycle_does_not_get_longer(store: Store, leaving: str) -> None:
+    store.plan("pro", store.monthly(100))
+    store.plan("starter", store.monthly(10))
+    store.take("pro", ends_at=store.now() + DAY_MS)
+    ends = store.subscriptions()["pro"]["expires_at"]
+    if leaving == "cancel":
+        store.change("pro", cancel_action="cancel_end_of_cycle")
+    else:
+        store.take("starter")
+        assert store.subscriptions()["starter"]["started_at"] == ends
+    assert store.subscriptions()["pro"]["expires_at"] == ends
+
+
+def test_cycles_can_be_counted_from_a_later_time(store: Store) -> None:
+    """Cold-path section 6.1: a cycle does not begin before the plan does."""
+    store.plan("pro", store.monthly(100))
+    anchor = store.now() + 10 * DAY_MS
+    store.take("pro", billing_cycle_anchor=anchor)
+    pro = store.subscriptions()["pro"]
+    assert (pro["current_period_start"], pro["current_period_end"]) == (pro["started_at"], anchor)
+    assert store.balance()["next_reset_at"] == anchor
+    store.gateway.call("clock.advance", to=anchor)
+    pro = store.subscriptions()["pro"]
+    assert pro["current_period_start"] == anchor
+    assert store.balance()["next_reset_at"] == pro["current_period_end"]
+
+
 @pytest.mark.parametrize(
     "terms",
     [
