@@ -36,6 +36,7 @@ from gateway.lifecycle.due import fall_due, first_due
 from gateway.lifecycle.plan_rows import Offer, check_range
 from gateway.lifecycle.pools import pooled_features, pooled_rows
 from gateway.lifecycle.prices import is_paid
+from gateway.lifecycle.rules import decode_extras
 from gateway.lifecycle.scope import Change, Scope, leave
 from gateway.messages.plans import PlanDocument
 from gateway.outbox import join
@@ -137,11 +138,14 @@ class Planner:
     async def scope(self, subject: Subject, reply: CustomerReply, now_ms: int) -> Scope:
         """Return the scope of a reply; rows that have expired are left out."""
         customers = decode_subscriptions(reply.subscriptions)
+        holds = frozenset(
+            one.feature for one in reply.descriptions if decode_extras(one.extras).held
+        )
         if not reply.entity:
             rows = _live(shared_rows(reply), now_ms)
             documents, groups = await self._plans_of(subject.env, customers)
             lives = _lives(reply, own=False)
-            return Scope("", customers, rows, (), lives, documents, groups=groups)
+            return Scope("", customers, rows, (), lives, documents, groups=groups, holds=holds)
         held = decode_entity(reply.entity).document.subscriptions
         documents, groups = await self._plans_of(subject.env, held)
         return Scope(
@@ -153,6 +157,7 @@ class Planner:
             documents,
             customers,
             groups,
+            holds,
         )
 
     async def _plans_of(

@@ -39,6 +39,7 @@ from gateway.lifecycle.scope import (
     rows_without,
     swap,
 )
+from gateway.lifecycle.used_up import make_room
 from gateway.messages.billing import SCHEDULES
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
             raise PlanAttachedError(msg)
         current = scope.current(document.group)
         dropped = leave(scope, scope.pending(document.group), now_ms)
+        scope = after(scope, dropped)
+    elif is_one_off(document):
+        dropped = make_room(scope, offer, terms.ends_ms, making)
         scope = after(scope, dropped)
     subscription = new_subscription(offer, terms, making)
     starts_ms = _starts(scope, offer, current, terms, now_ms)

@@ -73,7 +73,7 @@ def carry(
             else:
                 carries += exact
                 continue
-            rest = _rest(make_id, len(carries), expires_ms=expires_ms, now_ms=at_ms)
+            rest = rest_of_row(make_id, len(carries), expires_ms=expires_ms, now_ms=at_ms)
             rows[feature] = [*rows[feature], rest]
             dues[rest.id] = 0
             carries += [Carry(row.id, heir.id if heir else "", rest.id), *exact]
@@ -104,7 +104,7 @@ def is_bought_once(row: Row) -> bool:
     return is_shared and row.document.price is not None and not row.unit and not row.overage
 
 
-def _rest(make_id: Callable[[str], str], place: int, *, expires_ms: int, now_ms: int) -> Row:
+def rest_of_row(make_id: Callable[[str], str], place: int, *, expires_ms: int, now_ms: int) -> Row:
     """Return the row of what is left; the script writes how much."""
     return Row(
         id=make_id(ROW_PREFIX),

@@ -36,6 +36,8 @@ class Scope(NamedTuple):
     """Of an entity: the subscriptions of its customer."""
     groups: Mapping[str, str] = {}
     """The group each subscription's plan is in now, by the id of the subscription."""
+    holds: frozenset[str] = frozenset()
+    """Features of whose rows open locks hold units, whoever took them."""
 
     def group_of(self, subscription: Subscription) -> str:
         """Return the group a subscription is in: that of its plan now, which may have moved."""
