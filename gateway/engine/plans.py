@@ -43,7 +43,7 @@ from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from decimal import Decimal
 
     from gateway.documents import Subscription
@@ -113,7 +113,9 @@ class Attachments(Foresight):
     ) -> AttachPreview:
         subject, (scope, change) = await self._foreseen(env, wanted, decided)
         prorates = wanted[0].proration_behavior != UNPRORATED
-        seen = await self._preview(subject, scope, change, prorates=prorates)
+        features = [await self.catalog.feature(env, feature) for feature in scope.rows]
+        precisions = {feature.id: feature.precision for feature in features}
+        seen = await self._preview(subject, scope, change, prorates=prorates, precisions=precisions)
         return AttachPreview(**_shown(subject, seen))
 
     async def _foreseen(
@@ -320,7 +322,13 @@ class Attachments(Foresight):
                 raise SubscriptionExistsError(msg)
 
     async def _preview(
-        self, subject: Subject, scope: Scope, change: Change, *, prorates: bool
+        self,
+        subject: Subject,
+        scope: Scope,
+        change: Change,
+        *,
+        prorates: bool,
+        precisions: Mapping[str, int] | None = None,
     ) -> Preview:
         documents = {}
         for one in change.subscriptions:
@@ -333,7 +341,7 @@ class Attachments(Foresight):
                 known = offer.document
             documents[one.id] = known
         now_ms = self.clock.now_ms(subject.env)
-        return preview(scope, change, documents, now_ms, prorates=prorates)
+        return preview(scope, change, documents, now_ms, prorates=prorates, precisions=precisions)
 
 
 def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:

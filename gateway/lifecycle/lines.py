@@ -1,10 +1,11 @@
-"""What the prices of a plan come to, for a whole cycle or the rest of one (cold-path sections 2.8
-and 3.10). Pure and exact until the last rounding, to cents. Nothing is charged: previews show it.
+"""What the prices of a plan come to, for a whole cycle or the rest of one, and for use (cold-path
+sections 2.8 and 3.10). Pure and exact until the last rounding, to cents. Nothing is charged:
+previews show it.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,8 +59,20 @@ def prepaid_amount(item: PlanItem, price: ItemPrice, total: Decimal) -> Fraction
     own (graduated), or everything at the rate of the band it ends in (volume). The last band holds
     what is beyond it too, whatever its bound says.
     """
+    return _banded(item, price, Fraction(packs(item, total)))
+
+
+def use_of(item: PlanItem, price: ItemPrice, over: Decimal) -> tuple[Decimal, Fraction]:
+    """Return the units beyond the included ones that are paid for by use, in whole packs, and what
+    they cost.
+    """
+    pack = Decimal(price.billing_units)
+    units = (over / pack).to_integral_value(ROUND_CEILING) * pack
+    return units, _banded(item, price, Fraction(units))
+
+
+def _banded(item: PlanItem, price: ItemPrice, bought: Fraction) -> Fraction:
     included, pack = Fraction(item.included), Fraction(price.billing_units)
-    bought = Fraction(packs(item, total))
     if not bought:
         return Fraction(0)
     if price.amount is not None:

@@ -8,12 +8,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.cycles import next_boundary
+from gateway.cycles import next_boundary, span
 from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
-from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of
+from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of, use_of
 from gateway.messages import billing as wire
 from gateway.messages.plans import IN_NEXT_CYCLE, raw
+from gateway.rows import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,9 +53,12 @@ def preview(
     now_ms: int,
     *,
     prorates: bool = True,
+    precisions: Mapping[str, int] | None = None,
 ) -> Preview:
     """Return what a change would do; ``documents`` are the plans of the subscriptions as it leaves
     them, by id. Unless it ``prorates``, cycles that have begun are neither paid for nor paid back.
+    ``precisions`` of features say that use of a plan that ends now is paid for, which a cancel
+    forgives.
     """
     before = {one.id: one for one in scope.subscriptions}
     anchors = {one.anchor_ms for one in (*scope.subscriptions, *scope.base)}
@@ -81,6 +85,8 @@ def preview(
             deferred += [
                 line for line in due if line.period and later.get(line.feature_id) == _PRORATED
             ]
+        if known is not None and one.status == EXPIRED:
+            lines += _use(scope, change, known, precisions or {})
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
             incoming.append(_plan(one, starts_ms))
@@ -160,6 +166,34 @@ def _lines(
             continue  # what was bought once is kept
         due = charge if part is not None else _added(charge, without)
         yield _line(one, documents[one.id], due, part, sign=sign)
+
+
+def _use(
+    scope: Scope, change: Change, ended: Subscription, precisions: Mapping[str, int]
+) -> Iterator[wire.PreviewLine]:
+    """Yield what was used of a plan beyond what it includes, where that is paid for and does not
+    move on (cold-path section 3.10). What is one for each entity is left out.
+    """
+    carried = {carry.row_id for carry in change.carries}
+    document = scope.documents.get(ended.id)
+    for item in document.items if document is not None else ():
+        price, cycle = item.price, span(item.reset_interval, item.reset_interval_count)
+        if price is None or price.prepaid or item.feature_id not in precisions:
+            continue
+        over = sum(
+            max(0, scope.lives[row.id].used - row.grant)
+            for row in scope.held(ended).get(item.feature_id, ())
+            if row.overage
+            and not row.allocated
+            and row.kind is Kind.SHARED
+            and (row.unit, row.every) == cycle
+            and row.id not in carried
+            and row.id in scope.lives
+        )
+        units, amount = use_of(item, price, Decimal(over).scaleb(-precisions[item.feature_id]))
+        if document is not None and amount:
+            charge = Charge(item.feature_id, units, amount, "", 0)
+            yield _line(ended, document, charge, None, sign=1)
 
 
 def _added(charge: Charge, before: Sequence[Charge]) -> Charge:

@@ -131,6 +131,31 @@ def test_without_proration_a_cycle_that_has_begun_costs_nothing(store: Store) ->
     assert store.gateway.call("billing.preview_update", **body)["total"] == 0
 
 
+def test_what_was_used_beyond_the_plan_is_paid_for_when_another_begins(store: Store) -> None:
+    """Cold-path section 3.10 and scenario S40; a cancel forgives it (sections 3.9 and 10)."""
+    packs = {"amount": 1, "interval": "month", "billing_method": "usage_based", "billing_units": 10}
+    words = store.item("words", 100, price=packs)
+    store.plan("pro", store.payg(100), words, store.seats(0))
+    store.plan("premium", store.monthly(500), store.item("users", 9))
+    store.plan("free", store.monthly(5))
+    store.take("pro")
+    assert store.preview("premium")["total"] == pytest.approx(30, abs=0.01)
+    store.track(150)
+    store.track(155, feature="words")
+    store.track(2, feature="users")
+    seen = store.preview("premium")
+    used = [one for one in seen["line_items"] if one["feature_id"] is not None]
+    assert [(one["quantity"], one["total"]) for one in used] == [(50, 5), (60, 6)]
+    assert seen["total"] == pytest.approx(41, abs=0.01)
+    assert store.preview("free")["total"] == 0
+    kept = {"enabled": True, "feature_ids": [store.name("messages")]}
+    for wish in ("carry_over_usages", "carry_over_balances"):
+        assert store.preview("premium", **{wish: kept})["total"] == pytest.approx(36, abs=0.01)
+    body = {**store.scope(None), "cancel_action": "cancel_immediately"}
+    canceled = store.gateway.call("billing.preview_update", **body)
+    assert canceled["total"] == pytest.approx(-20, abs=0.01)
+
+
 def test_more_of_what_is_bought_once_is_previewed_alone(store: Store) -> None:
     store.plan("pro", store.prepaid_pack(interval="one_off"))
     store.take("pro", feature_quantities=store.quantities(messages=200))
