@@ -18,6 +18,7 @@ from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
 from gateway.engine.replies import Kept, Replies
 from gateway.errors import CustomerNotFoundError, EntityNotFoundError
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.messages.balances import (
     CheckRequest,
     CheckResponse,
@@ -228,6 +229,12 @@ class FakeEngine:
         self._arrive(request, request.customer_id, request.entity_id)
         found = Eligibility(attach_action="activate", canceling=False)
         return {plan.record.id: found for plan in self.catalog.plans(env)}
+
+    async def held_plans(
+        self, env: str, customer_id: str, entity_id: str | None
+    ) -> dict[tuple[str, int], StoredPlan]:
+        del env, customer_id, entity_id
+        return {}
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
         del env, plan_id

@@ -20,6 +20,7 @@ from gateway.engine.principals import NOBODY, Principal
 from gateway.engine.replies import Replies
 from gateway.engine.tokens import Tokens
 from gateway.errors import GatewayError
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.messages.balances import (
     CheckRequest,
     CheckResponse,
@@ -161,6 +162,10 @@ class Engine(Protocol):
     ) -> UpdatePreview: ...
 
     async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]: ...
+
+    async def held_plans(
+        self, env: str, customer_id: str, entity_id: str | None
+    ) -> dict[tuple[str, int], StoredPlan]: ...
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]: ...
 

@@ -14,8 +14,10 @@ from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_docume
 from gateway.engine.portraits import (
     customer_view,
     decode_customer,
+    decode_entity,
     decode_subscriptions,
     entity_summary,
+    held_plan,
     page_of,
 )
 from gateway.errors import CustomerNotFoundError, NotSupportedError
@@ -28,6 +30,7 @@ from gateway.scripts import Status
 
 if TYPE_CHECKING:
     from gateway.engine.subject import Subject
+    from gateway.lifecycle.catalog import StoredPlan
     from gateway.messages.customers import (
         CustomerCreateRequest,
         CustomerDeleteRequest,
@@ -70,6 +73,22 @@ class Customers(Creation):
         """Return the customer. Raises ``CustomerNotFoundError``."""
         subject = self.subjects.subject(env, request.customer_id)
         return await self._customer_view(subject, await self.read(subject), request.expand)
+
+    async def held_plans(
+        self, env: str, customer_id: str, entity_id: str | None
+    ) -> dict[tuple[str, int], StoredPlan]:
+        """Return the plans of a customer and of one of its entities as they hold them, by id and
+        beginning. Raises the not-found errors of the subject.
+        """
+        subject = self.subjects.subject(env, customer_id, entity_id=entity_id)
+        reply = await self.read(subject)
+        held = decode_subscriptions(reply.subscriptions)
+        if reply.entity:
+            held += decode_entity(reply.entity).document.subscriptions
+        plans = {
+            (one.plan_id, one.started_at): await held_plan(self.catalog, env, one) for one in held
+        }
+        return {key: plan for key, plan in plans.items() if plan is not None}
 
     async def update_customer(self, env: str, request: CustomerUpdateRequest) -> CustomerView:
         """Change the fields that are given. Raises ``CustomerNotFoundError``."""

@@ -29,6 +29,7 @@ from gateway.messages.plans import PlanDocument
 if TYPE_CHECKING:
     from gateway.engine.catalog import Catalog
     from gateway.engine.subject import Subject
+    from gateway.lifecycle.catalog import StoredPlan
     from gateway.messages.balances import Balance, FlagView
     from gateway.messages.customers import CustomerListRequest
     from gateway.messages.entities import EntityListRequest
@@ -259,14 +260,19 @@ async def _purchases(
 
 
 async def _plan(catalog: Catalog, env: str, one: Subscription) -> Raw | UnsetType:
+    plan = await held_plan(catalog, env, one)
+    return UNSET if plan is None else Raw(msgspec.json.encode(plan_view(plan)))
+
+
+async def held_plan(catalog: Catalog, env: str, one: Subscription) -> StoredPlan | None:
     """Return the plan as it is held, which may be an older version of it or the customer's own."""
     try:
         plan = await catalog.plan(env, one.plan_id, one.version)
     except PlanNotFoundError:  # deleted while it was attached
-        return UNSET
+        return None
     if one.custom is not None:
-        plan = plan._replace(document=msgspec.convert(one.custom, PlanDocument))
-    return Raw(msgspec.json.encode(plan_view(plan)))
+        return plan._replace(document=msgspec.convert(one.custom, PlanDocument))
+    return plan
 
 
 class PageArguments(NamedTuple):

@@ -164,6 +164,33 @@ async def test_a_product_is_canceled_for_one_entity(old: Old) -> None:
     assert shown == {"bob": ["team"], "eve": ["more", "team"]}
 
 
+async def test_a_product_is_shown_as_it_is_held(old: Old, live_api: Api) -> None:
+    def items(included: int) -> list[dict[str, object]]:
+        return [{"feature_id": "meeting_summaries", "included_usage": included}]
+
+    async def shown(path: str) -> list[tuple[object, ...]]:
+        seen = await old.get(path)
+        return [
+            (one["id"], one["version"], one["items"][0]["included_usage"])
+            for one in seen["products"]
+        ]
+
+    await attach_team(old, "user_bob")
+    await old.post("/products", id="pro", name="Pro", group="pro", items=items(10))
+    await old.post("/products", id="own", name="Own", group="own", items=items(10))
+    await old.post("/attach", customer_id="org_123", product_id="pro")
+    await old.post("/attach", customer_id="org_123", product_id="pro", entity_id="user_bob")
+    own = {"items": [{"feature_id": "meeting_summaries", "included": 7}]}
+    named = {"customer_id": "org_123", "plan_id": "own"}
+    assert (await live_api.call("billing.attach", **named, customize=own)).status == 200
+    assert (await old.post("/products/pro", items=items(99)))["version"] == 2
+
+    held = [("pro", 1, 10), ("own", 1, 7)]
+    assert (await shown("/customers/org_123"))[1:] == held
+    seat = await shown("/customers/org_123/entities/user_bob")
+    assert (seat[0], seat[2:]) == (("pro", 1, 10), held)
+
+
 async def test_a_cancel_names_what_is_wrong(old: Old) -> None:
     await attach_team(old)
     for body, field in (

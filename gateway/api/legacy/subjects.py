@@ -24,7 +24,7 @@ from gateway.messages.entities import (
 def _customer(act: Callable[[Engine, str, Any], Awaitable[CustomerView]]) -> Handler:
     async def handle(services: Services, call: Call, request: msgspec.Struct) -> old.Customer:
         view = await act(services.engine, call.env, request)
-        return await views.customer(services.catalog, view)
+        return await views.customer(services, view)
 
     return handle
 
@@ -42,7 +42,7 @@ async def list_customers(
     """``customers.list``."""
     page = await services.engine.list_customers(call.env, request, cursor_paging=False)
     return old.CustomerPage(
-        list=[await views.customer(services.catalog, view) for view in page.list],
+        list=[await views.customer(services, view) for view in page.list],
         **_paging(page),
     )
 
@@ -69,9 +69,7 @@ async def create_entities(
     if len(creations) > 1:
         await services.engine.check_entities(call.env, creations)
     made = [
-        await views.entity(
-            services.catalog, await services.engine.create_entity(call.env, creation)
-        )
+        await views.entity(services, await services.engine.create_entity(call.env, creation))
         for creation in creations
     ]
     return made[0] if len(made) == 1 else old.EntityPage(list=made)
@@ -80,13 +78,13 @@ async def create_entities(
 async def get_entity(services: Services, call: Call, request: old.EntityGetOf) -> old.Entity:
     """``entities.get``."""
     view = await services.engine.get_entity(call.env, request)
-    return await views.entity(services.catalog, view, request.expand)
+    return await views.entity(services, view, request.expand)
 
 
 async def update_entity(services: Services, call: Call, request: EntityUpdateRequest) -> old.Entity:
     """``entities.update``."""
     view = await services.engine.update_entity(call.env, request)
-    return await views.entity(services.catalog, view)
+    return await views.entity(services, view)
 
 
 async def list_entities(
@@ -95,7 +93,7 @@ async def list_entities(
     """``entities.list``."""
     page = await services.engine.list_entities(call.env, request, cursor_paging=False)
     return old.EntityPage(
-        list=[await views.entity(services.catalog, view) for view in page.list],
+        list=[await views.entity(services, view) for view in page.list],
         **_paging(page),
     )
 

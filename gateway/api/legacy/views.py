@@ -1,5 +1,5 @@
-"""Balances, customers and entities in the shapes of 1.2, from those of today. Pure, but for plans
-and features, which are looked up in the catalog.
+"""Balances, customers and entities in the shapes of 1.2, from those of today. Pure, but for
+features, which are looked up in the catalog, and plans: what is held of them takes one more read.
 
 A balance is what is granted less what is used, so unlike today's it falls below zero by overage.
 """
@@ -7,6 +7,7 @@ A balance is what is granted less what is used, so unlike today's it falls below
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -15,10 +16,12 @@ from msgspec import UNSET, Raw
 
 from gateway.api.legacy import messages as old
 from gateway.api.legacy.items import feature_type, item_views
+from gateway.api.operation import Services
 from gateway.engine.catalog import Catalog
 from gateway.engine.controls import own_controls
-from gateway.errors import PlanNotFoundError
-from gateway.lifecycle.catalog import plain
+from gateway.errors import CustomerNotFoundError, EntityNotFoundError
+from gateway.ids import nameless_id
+from gateway.lifecycle.catalog import StoredPlan, plain
 from gateway.messages.balances import Balance, Breakdown, CheckResponse, FlagView
 from gateway.messages.customers import CustomerView, PurchaseView, SubscriptionView
 from gateway.messages.entities import EntityView
@@ -77,8 +80,9 @@ def balanced(balance: Balance) -> dict[str, Any]:
     }
 
 
-async def customer(catalog: Catalog, view: CustomerView) -> old.Customer:
+async def customer(services: Services, view: CustomerView) -> old.Customer:
     """Return a customer."""
+    customer_id = view.id or nameless_id(view.email or "")
     return old.Customer(
         id=view.id,
         name=view.name,
@@ -90,15 +94,15 @@ async def customer(catalog: Catalog, view: CustomerView) -> old.Customer:
         metadata=view.metadata,
         send_email_receipts=view.send_email_receipts,
         billing_controls=own_controls(view.billing_controls),
-        products=await _products(catalog, view, None),
-        features=await _features(catalog, view.env, view.balances, view.flags),
+        products=await _products(services, view, customer_id, None),
+        features=await _features(services.catalog, view.env, view.balances, view.flags),
         entities=view.entities,
         invoices=view.invoices,
     )
 
 
 async def entity(
-    catalog: Catalog, view: EntityView, expand: Iterable[str] | None = None
+    services: Services, view: EntityView, expand: Iterable[str] | None = None
 ) -> old.Entity:
     """Return an entity."""
     return old.Entity(
@@ -108,8 +112,8 @@ async def entity(
         feature_id=view.feature_id,
         created_at=view.created_at,
         env=view.env,
-        products=await _products(catalog, view, view.id),
-        features=await _features(catalog, view.env, view.balances, view.flags),
+        products=await _products(services, view, view.customer_id, view.id),
+        features=await _features(services.catalog, view.env, view.balances, view.flags),
         invoices=view.invoices if "invoices" in (expand or ()) else UNSET,
     )
 
@@ -152,19 +156,28 @@ async def _features(
 
 
 async def _products(
-    catalog: Catalog, view: CustomerView | EntityView, entity_id: str | None
+    services: Services, view: CustomerView | EntityView, customer_id: str, entity_id: str | None
 ) -> list[old.ProductOf]:
     held: list[SubscriptionView | PurchaseView] = [*view.subscriptions, *view.purchases]
-    return [await _product(catalog, view.env, one, entity_id) for one in held]
+    plans: Mapping[tuple[str, int], StoredPlan] = {}
+    if held:
+        with suppress(CustomerNotFoundError, EntityNotFoundError):  # deleted since
+            plans = await services.engine.held_plans(view.env, customer_id, entity_id)
+    return [
+        await _product(
+            services.catalog, view.env, one, plans.get((one.plan_id, one.started_at)), entity_id
+        )
+        for one in held
+    ]
 
 
 async def _product(
-    catalog: Catalog, env: str, held: SubscriptionView | PurchaseView, entity_id: str | None
+    catalog: Catalog,
+    env: str,
+    held: SubscriptionView | PurchaseView,
+    plan: StoredPlan | None,
+    entity_id: str | None,
 ) -> old.ProductOf:
-    try:
-        plan = await catalog.plan(env, held.plan_id)
-    except PlanNotFoundError:  # deleted since
-        plan = None
     recurring = held if isinstance(held, SubscriptionView) else None
     ends = None if recurring is None else recurring.trial_ends_at
     return old.ProductOf(
