@@ -156,6 +156,17 @@ def features_of(controls: JsonObject) -> set[str]:
     return {feature_id for feature_id in named if feature_id is not None}
 
 
+def renamed(controls: JsonObject, old_id: str, new_id: str) -> JsonObject:
+    """Return a document of controls after a feature it may name got another id."""
+    return {
+        array: [
+            entry | {"feature_id": new_id} if entry.get("feature_id") == old_id else entry
+            for entry in entries or ()
+        ]
+        for array, entries in controls.items()
+    }
+
+
 class _Chooser:
     """The decisions of one scope on one feature."""
 

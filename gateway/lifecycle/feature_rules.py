@@ -34,6 +34,7 @@ from gateway.lifecycle.catalog import (
     plain,
     resolve_reset,
 )
+from gateway.lifecycle.controls import features_of, renamed
 from gateway.messages.common import integer
 from gateway.messages.features import (
     POLICIES,
@@ -99,12 +100,8 @@ def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> Featu
     old = catalog.features[request.feature_id]
     new = _changed(old, request, catalog)
     _check_change(old, new, catalog)
-    plans = [
-        _with_items(plan, [adapt_item(item, old, new) for item in plan.document.items])
-        for plan in catalog.versions
-        if _names(plan.document, old.id)
-    ]
-    kept = (plan for plan in catalog.versions if not _names(plan.document, old.id))
+    plans = [_adapted(plan, old, new) for plan in catalog.versions if _knows(plan.document, old.id)]
+    kept = (plan for plan in catalog.versions if not _knows(plan.document, old.id))
     new = _with_precision(old, new, request, needs_of(new.id, (*kept, *plans)))
     return FeatureChange(
         feature=new,
@@ -335,8 +332,12 @@ def _affects_items(old: FeatureRecord, new: FeatureRecord) -> bool:
     return (old.id, old.type, old.consumable) != (new.id, new.type, new.consumable)
 
 
-def _with_items(plan: StoredPlan, items: list[PlanItem]) -> StoredPlan:
-    document = msgspec.structs.replace(plan.document, items=items)
+def _adapted(plan: StoredPlan, old: FeatureRecord, new: FeatureRecord) -> StoredPlan:
+    document = msgspec.structs.replace(
+        plan.document,
+        items=[adapt_item(item, old, new) for item in plan.document.items],
+        billing_controls=renamed(plan.document.billing_controls, old.id, new.id),
+    )
     record = msgspec.structs.replace(plan.record, document=encode_plan_document(document))
     return StoredPlan(record, document)
 
@@ -365,6 +366,10 @@ def _sources(feature: FeatureRecord) -> set[str]:
 
 def _names(document: PlanDocument, feature_id: str) -> bool:
     return any(feature_id in (item.feature_id, item.entity_feature_id) for item in document.items)
+
+
+def _knows(document: PlanDocument, feature_id: str) -> bool:
+    return _names(document, feature_id) or feature_id in features_of(document.billing_controls)
 
 
 def _has_price(feature_id: str, catalog: CatalogView) -> bool:

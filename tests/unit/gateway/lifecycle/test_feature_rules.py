@@ -252,6 +252,23 @@ def test_a_new_id_of_an_entity_feature_reaches_per_entity_items() -> None:
     assert decode_plan_document(stored.document).items[0].entity_feature_id == "chairs"
 
 
+def test_a_new_id_reaches_the_controls_of_plans() -> None:
+    limit = {"feature_id": "messages", "limit": 5, "interval": "month"}
+    other = {"feature_id": "words", "limit": 1, "interval": "day"}
+    alert = {"threshold": 1, "threshold_type": "usage"}
+    controls = {"usage_limits": [limit, other], "usage_alerts": [alert]}
+    document = PlanDocument(name="P", billing_controls=controls)
+    catalog = view(feature(), plans=(plan("p", document),))
+
+    change = change_feature(update("messages", new_feature_id="notes"), catalog)
+
+    (stored,) = change.plans
+    assert decode_plan_document(stored.document).billing_controls == {
+        "usage_limits": [limit | {"feature_id": "notes"}, other],
+        "usage_alerts": [alert],
+    }
+
+
 def test_a_boolean_feature_that_is_counted_from_now_on_is_unlimited() -> None:
     catalog = plan_with(PlanItem(feature_id="sso"))
 
