@@ -90,6 +90,7 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     now_ms, document = making.now_ms, offer.document
     check_quantities(document, terms.quantities)
     _check_dates(document, terms, now_ms)
+    _check_trial(document, terms)
     current, dropped = None, Change(list(scope.subscriptions), [])
     if not document.add_on and not is_one_off(document):
         # By its id: the group of the plan may be another by now than when it was attached.
@@ -260,6 +261,15 @@ def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:
             raise InvalidRequestError("ends_at: a free plan has no end")
     if terms.anchor_ms is not None and not recurring_paid:
         raise InvalidRequestError("billing_cycle_anchor: the plan has no billing cycle")
+
+
+def _check_trial(document: PlanDocument, terms: Terms) -> None:
+    """Refuse another beginning than that of the trial (cold-path section 3.14)."""
+    for field, value in (("starts_at", terms.starts_ms), ("billing_cycle_anchor", terms.anchor_ms)):
+        if value is not None and document.free_trial is not None:
+            raise InvalidRequestError(
+                f"{field}: the free trial begins at once; customize.free_trial null leaves it out"
+            )
 
 
 def _check_charge(document: PlanDocument) -> None:

@@ -77,6 +77,16 @@ def test_dates_that_make_no_sense_are_refused(store: Store, terms: dict[str, obj
     assert store.held() == {}
 
 
+@pytest.mark.parametrize("field", ["starts_at", "billing_cycle_anchor"])
+def test_a_trial_begins_at_once(store: Store, field: str) -> None:
+    """Cold-path section 3.14."""
+    store.plan("pro", store.monthly(100), free_trial={"duration_length": 7, "duration_type": "day"})
+    terms = {field: store.now() + DAY_MS}
+    assert store.not_taken("pro", **terms) == (400, "invalid_request")
+    store.take("pro", **terms, customize={"free_trial": None})
+    assert list(store.held()) == ["pro"]
+
+
 def test_a_one_off_plan_is_a_purchase_that_may_end(store: Store) -> None:
     once = {"amount": 10, "interval": "one_off"}
     store.plan("once", store.lifetime(100), price=once)
