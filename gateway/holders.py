@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.documents import Subscription
+
 
 class PlanDue(NamedTuple):
     """When something happens by itself to a plan of a customer or of one of its entities."""
@@ -35,3 +37,6 @@ class HolderReader(Protocol):
 
     async def has_subscription(self, env: str, customer_id: str, subscription_id: str) -> bool:
         """Whether the customer has, or had, a subscription of this id."""
+
+    async def entity_plans(self, env: str, customer_id: str, limit: int) -> list[Subscription]:
+        """Return active plans of a customer's entities that may have a billing cycle."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
+import msgspec
 from sqlalchemy import ColumnElement, Engine, Integer, and_, bindparam, exists, or_, select
 
+from gateway import documents
 from gateway.documents import ACTIVE, EXPIRED, SCHEDULED
 from gateway.holders import PlanDue, PlanFilter
 from gateway.ports import ListQuery
@@ -19,6 +21,9 @@ from persistence.questions import Question
 
 _BEFORE = "before_"
 """And an environment: the name of its time in a question."""
+
+_HAS_CYCLE = '"cycle_unit":'
+_decode = msgspec.json.Decoder(documents.Subscription).decode
 
 
 class Holders:
@@ -40,6 +45,13 @@ class Holders:
         """Whether the customer has, or had, a subscription of this id."""
         asked = partial(_has_subscription, env, customer_id, subscription_id)
         return await self._database.run(asked)
+
+    async def entity_plans(
+        self, env: str, customer_id: str, limit: int
+    ) -> list[documents.Subscription]:
+        """Return active plans of a customer's entities that may have a billing cycle."""
+        asked = partial(_entity_plans, env, customer_id, limit)
+        return [_decode(text) for text in await self._database.run(asked)]
 
 
 def _plans_due(until: Mapping[str, int], limit: int, engine: Engine) -> list[PlanDue]:
@@ -92,6 +104,24 @@ def _has_subscription(env: str, customer_id: str, subscription_id: str, engine: 
     )
     with read_transaction(engine) as connection:
         return bool(connection.scalars(select(named)).one())
+
+
+def _entity_plans(env: str, customer_id: str, limit: int, engine: Engine) -> list[str]:
+    """Return the documents of such plans; which have one stands in the text, mostly."""
+    statement = (
+        select(Subscription.document)
+        .join(Customer, Customer.internal_id == Subscription.internal_id)
+        .where(
+            *live_customer(env, customer_id),
+            Subscription.entity_id != "",
+            Subscription.status == ACTIVE,
+            Subscription.document.contains(_HAS_CYCLE, autoescape=True),
+        )
+        .order_by(Subscription.id)
+        .limit(limit)
+    )
+    with read_transaction(engine) as connection:
+        return list(connection.scalars(statement))
 
 
 def plans_held(query: ListQuery) -> list[ColumnElement[bool]]:

@@ -1,20 +1,27 @@
 """What a call finds that would create its customer or its entity, without creating anybody: so a
-preview writes nothing, and nobody is there after a call that was refused.
+preview writes nothing, and nobody is there after a call that was refused. And what other entities
+have that matters to an attach.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from gateway.documents import ACTIVE
 from gateway.engine.controls import check_controls
 from gateway.engine.creation import Creation, refuse_paid_seats
-from gateway.errors import CustomerNotFoundError, EntityNotFoundError
+from gateway.errors import CustomerNotFoundError, EntityNotFoundError, UnavailableError
 from gateway.ids import nameless_id
 from gateway.lifecycle.scope import Scope
 
 if TYPE_CHECKING:
+    from gateway.documents import Subscription
     from gateway.engine.subject import Subject
     from gateway.messages.subjects import CustomerData
+
+SIBLINGS_MAX = 20
+"""Plans of other entities that are looked at for one with a billing cycle."""
 
 
 class Foresight(Creation):
@@ -74,3 +81,22 @@ class Foresight(Creation):
             for one in change.subscriptions
         }
         return Scope("", change.subscriptions, change.rows, documents=documents)
+
+    async def beside_siblings(self, subject: Subject, scope: Scope) -> Scope:
+        """Return the scope of an entity with a paid plan of another one, whose cycle it joins where
+        neither it nor its customer has a paid one: the plans of entities are billed together.
+        Without SQL it is on its own.
+        """
+        if not subject.entity_id or any(map(_has_cycle, (*scope.subscriptions, *scope.base))):
+            return scope
+        plans: list[Subscription] = []
+        with contextlib.suppress(UnavailableError):
+            await self.subjects.caught_up([subject.partition])
+            asked = (subject.env, subject.customer_id, SIBLINGS_MAX)
+            plans = await self.reader.entity_plans(*asked)
+        sibling = next(filter(_has_cycle, plans), None)
+        return scope if sibling is None else scope._replace(base=[*scope.base, sibling])
+
+
+def _has_cycle(one: Subscription) -> bool:
+    return one.status == ACTIVE and one.cycle_unit != "" and not one.add_on and not one.one_off

@@ -27,6 +27,7 @@ from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.customize import customized
 from gateway.lifecycle.eligibility import eligibility
 from gateway.lifecycle.preview import CURRENCY, Preview, intent_of, preview
+from gateway.lifecycle.prices import billing_cycle
 from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.revise import revise
 from gateway.lifecycle.scope import Change
@@ -125,6 +126,7 @@ class Attachments(Foresight):
         subject, decide = await self._attaching(env, wanted, decided, is_preview=True)
         now_ms = self.clock.now_ms(env)
         scope = await self.scope_seen(subject, now_ms)
+        scope = await self.beside_siblings(subject, scope)
         await self._check_ids(subject, _ids(wanted))
         return subject, Decided(scope, await decide(scope, self.planner.making(now_ms)))
 
@@ -179,6 +181,8 @@ class Attachments(Foresight):
         )
 
         async def decide(scope: Scope, making: Making) -> Change:
+            if any(billing_cycle(offer.document)[0] for offer, _ in seen):
+                scope = await self.beside_siblings(subject, scope)
             change = decided(scope, seen, making)
             if is_preview:
                 return change

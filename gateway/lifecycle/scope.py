@@ -33,7 +33,9 @@ class Scope(NamedTuple):
     documents: Mapping[str, PlanDocument] = {}
     """The plan of each subscription, by the id of the subscription."""
     base: Sequence[Subscription] = ()
-    """Of an entity: the subscriptions of its customer."""
+    """Of an entity: the subscriptions of its customer, and where none of them has a billing cycle,
+    one of another entity that has.
+    """
     groups: Mapping[str, str] = {}
     """The group each subscription's plan is in now, by the id of the subscription."""
     holds: frozenset[str] = frozenset()

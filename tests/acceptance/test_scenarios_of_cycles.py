@@ -306,3 +306,22 @@ def test_s112_what_is_left_of_a_month_and_of_a_rollover(store: Store) -> None:
     store.track(300)
     assert (store.rollovers(), store.breakdown()) == ([100], [1000])
     assert store.left(None) == [1100]
+
+
+def test_s46_plans_of_entities_share_one_cycle(store: Store) -> None:
+    """The seeds: each under its own subscription, with the billing cycles synced."""
+    store.entities("e1", "e2", "e3")
+    store.plan("pro", store.monthly(100))
+    store.take("pro", "e1")
+    cycle = store.subscriptions("e1")["pro"]
+    half = (cycle["current_period_start"] + cycle["current_period_end"]) // 2
+    store.gateway.call("clock.advance", to=half)
+    seen = store.preview("pro", "e2")
+    assert seen["total"] == pytest.approx(10, abs=0.01)
+    assert seen["next_cycle"]["starts_at"] == cycle["current_period_end"]
+    store.take("pro", "e2")
+    assert store.subscriptions("e2")["pro"]["current_period_end"] == cycle["current_period_end"]
+    assert store.balance("e2")["next_reset_at"] == cycle["current_period_end"]
+    store.gateway.call("entities.delete", **store.scope("e1"))
+    store.gateway.call("entities.delete", **store.scope("e2"))
+    assert store.preview("pro", "e3")["total"] == 20

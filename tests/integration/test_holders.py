@@ -89,6 +89,27 @@ async def test_holders_are_known_for_good(engine: Engine, reader: Reader) -> Non
     assert not await reader.has_subscription("sandbox", "ann", "b")
 
 
+async def test_plans_of_entities_with_a_cycle_are_known(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(customer(), entity("seat_1", 1), entity("seat_2", 2), **ANN)
+    history.add(subscription("a", "pro", anchor_ms=3), **ANN)
+    history.add(subscription("b", "free", entity="seat_1"), **ANN)
+    for number in (1, 2):
+        line = subscription(f"c{number}", "pro", entity=f"seat_{number}", anchor_ms=number)
+        history.add(line, **ANN)
+    _carry(engine, history)
+
+    async def anchors(limit: int = 9) -> list[int]:
+        return [one.anchor_ms for one in await reader.entity_plans("sandbox", "ann", limit)]
+
+    assert (await anchors(), await anchors(1)) == ([1, 2], [1])
+    assert await reader.entity_plans("live", "ann", 9) == []
+    history.entries.clear()
+    history.add(deleted_entity("seat_1"), **ANN)
+    _carry(engine, history)
+    assert await anchors() == [2]
+
+
 async def test_customers_are_listed_by_version_and_by_status(
     engine: Engine, reader: Reader
 ) -> None:

@@ -231,8 +231,13 @@ def subscription(
     ended_at: int | None = None,
     started_at: int = 0,
     expires_at: int | None = None,
+    anchor_ms: int = 0,
 ) -> str:
+    """Return the line of a subscription; its cycles are months where they have an anchor."""
     document = Subscription(
+        anchor_ms=anchor_ms,
+        cycle_unit="m" if anchor_ms else "",
+        cycle_every=1 if anchor_ms else 0,
         id=subscription_id,
         plan_id=plan_id,
         version=1,
