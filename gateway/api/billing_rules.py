@@ -9,11 +9,13 @@ import msgspec
 from gateway.amounts import parse_decimal
 from gateway.api import shapes
 from gateway.api.operation import Call
-from gateway.api.rules import VERSION_MAX, plan_item_ids, subject_data
+from gateway.api.rules import VERSION_MAX, plan_items, subject_data
 from gateway.errors import InvalidInputsError, NotSupportedError
+from gateway.lifecycle.plan_items import COUNT_MAX
 from gateway.messages import billing as wire
 from gateway.messages.common import ID_MAX, given
 from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
+from gateway.messages.plans import BILLING_METHODS
 
 UNPAID = (
     "free_trial",
@@ -23,6 +25,10 @@ UNPAID = (
     "checkout_session_params",
     "long_lived_checkout",
     "custom_line_items",
+    "add_lines",
+    "remove_lines",
+    "remove_discounts",
+    "tax",
     "new_billing_subscription",
     "processor_subscription_id",
     "tax_rate_id",
@@ -30,6 +36,7 @@ UNPAID = (
     "remove_plan_ids",
     "refund_last_payment",
     "recalculate_balances",
+    "subscription_params",
 )
 """Parameters of a payment provider, and others that would change what happens; refused rather than
 ignored.
@@ -40,7 +47,9 @@ TIME_MAX = 7_258_118_400_000
 it.
 """
 
-_NOTHING = (b"", b"null", b"false", b"[]", b"{}")
+_OF_PROVIDERS = ("free_trial", "upsert_licenses", "remove_licenses")
+"""What ``customize`` may not say."""
+
 _CHANGES = (
     "feature_quantities",
     "version",
@@ -52,12 +61,6 @@ _CHANGES = (
 )
 _NOT_WITH_CANCEL = ("feature_quantities", "version", "customize", "carry_over_usages")
 
-
-class _Switch(msgspec.Struct):
-    enabled: bool | None = None
-
-
-_switch = msgspec.json.Decoder(_Switch).decode
 
 _Request = wire.AttachRequest | wire.SubscriptionUpdateRequest | wire.MultiAttachRequest
 
@@ -143,7 +146,7 @@ def plan_update(_: Call, request: PlanUpdateRequest) -> None:
     shapes.name(request.group, "group", most=ID_MAX)
     request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
     shapes.length(request.update_variant_ids, "update_variant_ids")
-    plan_item_ids(request.items or (), "items")
+    plan_items(request.items or (), "items")
     shapes.documents(metadata=request.metadata, billing_controls=request.billing_controls)
 
 
@@ -188,21 +191,9 @@ def _terms(
 
 
 def _unpaid(fields: msgspec.Struct, prefix: str = "") -> None:
-    for field in UNPAID:
-        if not _is_off(bytes(getattr(fields, field, b""))):
-            raise NotSupportedError(
-                f"{prefix}{field}: is not supported; plans change without a payment provider"
-            )
-
-
-def _is_off(raw: bytes) -> bool:
-    """Whether a parameter asks for nothing: it is empty, or an object that is not enabled."""
-    if raw in _NOTHING:
-        return True
-    try:
-        return _switch(raw).enabled is False
-    except (msgspec.DecodeError, RecursionError):  # something else, and not nothing
-        return False
+    shapes.refuse_given(
+        fields, UNPAID, "is not supported; plans change without a payment provider", prefix
+    )
 
 
 def _anchor(request: _Request) -> None:
@@ -222,13 +213,24 @@ def _carry_over(carry: wire.CarryOver | None, field: str) -> None:
 
 
 def _customize(customize: wire.Customize, field: str) -> None:
-    if bytes(customize.free_trial) not in _NOTHING:
-        raise NotSupportedError(f"{field}.free_trial: is not supported")
+    shapes.refuse_given(customize, _OF_PROVIDERS, "is not supported", f"{field}.")
     patched = customize.add_items is not None or customize.remove_items is not None
     if customize.items is not None and patched:
         raise InvalidInputsError(f"{field}.items: excludes add_items and remove_items")
-    plan_item_ids(customize.items or (), f"{field}.items")
-    plan_item_ids(customize.add_items or (), f"{field}.add_items")
+    plan_items(customize.items or (), f"{field}.items")
+    plan_items(customize.add_items or (), f"{field}.add_items")
     for index, item in enumerate(customize.remove_items or ()):
-        shapes.text_id(item.feature_id, f"{field}.remove_items.{index}.feature_id")
+        _selector(item, f"{field}.remove_items.{index}")
     shapes.documents(**{f"{field}.billing_controls": customize.billing_controls})
+
+
+def _selector(item: wire.ItemSelector, field: str) -> None:
+    chosen = (item.feature_id, item.billing_method, item.interval, item.interval_count)
+    if not given(item.included) and all(one is None for one in chosen):
+        raise InvalidInputsError(f"{field}: must say which items")
+    if item.feature_id is not None:
+        shapes.text_id(item.feature_id, f"{field}.feature_id")
+    if item.billing_method is not None:
+        shapes.one_of(item.billing_method, BILLING_METHODS, f"{field}.billing_method")
+    item.interval_count = shapes.whole(item.interval_count, f"{field}.interval_count", 1, COUNT_MAX)
+    shapes.number(item.included, f"{field}.included")

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway.amounts import parse_decimal
 from gateway.api import shapes
 from gateway.api.operation import Call
 from gateway.engine.claims import KEY_MAX
-from gateway.errors import InvalidInputsError, InvalidRequestError
+from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
 from gateway.messages.common import ID_MAX, JsonObject, given, integer
 from gateway.messages.customers import (
@@ -30,6 +31,7 @@ from gateway.messages.entities import (
 )
 from gateway.messages.events import EventListRequest
 from gateway.messages.features import (
+    CreditCostRequest,
     FeatureCreateRequest,
     FeatureGetRequest,
     FeatureUpdateRequest,
@@ -65,6 +67,9 @@ LOCK_ID_MAX = 256
 """Characters of a lock id."""
 
 OVERAGE_BEHAVIORS = ("cap", "reject", "overflow")
+
+_OF_ITEMS = ("expiry", "feature_override", "threshold_billing")
+"""What published clients may say of an item and no plan here can do."""
 
 
 def check(_: Call, request: CheckRequest) -> None:
@@ -183,11 +188,12 @@ def entity_update(_: Call, request: EntityUpdateRequest) -> None:
     _entity_controls(request.billing_controls)
 
 
-def _entity_controls(controls: JsonObject | None) -> None:
+def _entity_controls(controls: JsonObject | None, prefix: str = "") -> None:
     """Refuse controls that only customers and plans have (cold-path section 4.4)."""
-    shapes.documents(billing_controls=controls)
+    field = f"{prefix}billing_controls"
+    shapes.documents(**{field: controls})
     if controls and controls.get("auto_topups"):
-        raise InvalidInputsError("billing_controls.auto_topups: an entity has none")
+        raise InvalidInputsError(f"{field}.auto_topups: an entity has none")
 
 
 def entity_list(call: Call, request: EntityListRequest) -> None:
@@ -221,14 +227,17 @@ def plan_create(_: Call, request: PlanCreateRequest) -> None:
     shapes.name(request.name, "name", least=1)
     shapes.name(request.description, "description")
     shapes.name(request.group, "group", most=ID_MAX)
-    plan_item_ids(request.items or (), "items")
+    plan_items(request.items or (), "items")
     shapes.documents(metadata=request.metadata, billing_controls=request.billing_controls)
 
 
-def plan_item_ids(items: Sequence[PlanItemRequest], field: str) -> None:
-    """Refuse items that name no feature; ``field`` is where they stand."""
+def plan_items(items: Sequence[PlanItemRequest], field: str) -> None:
+    """Refuse items that name no feature, or ask for what is not there; ``field`` is where they
+    stand.
+    """
     for index, item in enumerate(items):
         shapes.text_id(item.feature_id, f"{field}.{index}.feature_id")
+        shapes.refuse_given(item, _OF_ITEMS, "is not supported", f"{field}.{index}.")
         if item.entity_feature_id is not None:
             shapes.text_id(item.entity_feature_id, f"{field}.{index}.entity_feature_id")
 
@@ -290,6 +299,7 @@ def subject_data(customer: CustomerData | None, entity: EntityData | None) -> No
     if entity is not None:
         shapes.text_id(entity.feature_id, "entity_data.feature_id")
         shapes.name(entity.name, "entity_data.name")
+        _entity_controls(entity.billing_controls, "entity_data.")
 
 
 def _customer_data(data: CustomerData, prefix: str) -> None:
@@ -312,10 +322,19 @@ def _feature(request: FeatureCreateRequest | FeatureUpdateRequest) -> None:
     for index, event_name in enumerate(request.event_names or ()):
         shapes.text_id(event_name, f"event_names.{index}")
     for index, cost in enumerate(request.credit_schema or ()):
-        shapes.text_id(cost.metered_feature_id, f"credit_schema.{index}.metered_feature_id")
+        _credit_cost(cost, f"credit_schema.{index}.")
     if request.display is not None:
         shapes.name(request.display.singular, "display.singular")
         shapes.name(request.display.plural, "display.plural")
+
+
+def _credit_cost(cost: CreditCostRequest, prefix: str) -> None:
+    shapes.text_id(cost.metered_feature_id, f"{prefix}metered_feature_id")
+    shapes.refuse_given(cost, ("dimensions", "multipliers"), "is not supported", prefix)
+    field = f"{prefix}billing_units"
+    shapes.number(cost.billing_units, field)
+    if given(cost.billing_units) and parse_decimal(bytes(cost.billing_units), field=field) != 1:
+        raise NotSupportedError(f"{field}: must be 1; say in credit_cost what one unit costs")
 
 
 def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from gateway.amounts import json_type
-from gateway.errors import InvalidInputsError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.common import (
     DOCUMENT_BYTES_MAX,
     ID_MAX,
@@ -37,6 +37,14 @@ PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
 TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _WHITE = re.compile(rb"[\n\r\t]")
+_NOTHING = (b"", b"null", b"false", b"[]", b"{}")
+
+
+class _Switch(msgspec.Struct):
+    enabled: bool | None = None
+
+
+_switch = msgspec.json.Decoder(_Switch).decode
 
 
 def customer_id(value: str, field: str = "customer_id") -> None:
@@ -134,6 +142,25 @@ def documents(**documents: JsonObject | None) -> None:
             check_document(document, field)
             if len(msgspec.json.encode(document)) > DOCUMENT_BYTES_MAX:
                 raise InvalidInputsError(f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes")
+
+
+def refuse_given(
+    fields: msgspec.Struct, names: Iterable[str], reason: str, prefix: str = ""
+) -> None:
+    """Refuse what would be passed over in silence; ``prefix`` is where the fields stand."""
+    for name in names:
+        if not _is_off(bytes(getattr(fields, name, b""))):
+            raise NotSupportedError(f"{prefix}{name}: {reason}")
+
+
+def _is_off(raw: bytes) -> bool:
+    """Whether a parameter asks for nothing: it is empty, or an object that is not enabled."""
+    if raw in _NOTHING:
+        return True
+    try:
+        return _switch(raw).enabled is False
+    except (msgspec.DecodeError, RecursionError):  # something else, and not nothing
+        return False
 
 
 def length(values: Sequence[object] | None, field: str, most: int = LIST_MAX) -> None:

@@ -165,7 +165,9 @@ class Creation:
             if subject.entity_data is None:
                 msg = f"Entity {subject.entity_id} not found"
                 raise EntityNotFoundError(msg)
-            await self.countable_feature(subject.env, subject.entity_data.feature_id)
+            entity = subject.entity_data
+            await self.countable_feature(subject.env, entity.feature_id)
+            await check_controls(self.catalog, subject.env, entity.billing_controls)
         await check_controls(self.catalog, subject.env, data.billing_controls)
         now_ms = self.clock.now_ms(subject.env)
         document = CustomerDocument(
@@ -226,9 +228,10 @@ class Creation:
         reply = await self.scripts.read_customer(subject.keys, now_ms, "")
         if reply.status is Status.DONE:
             refuse_paid_seats(shared_rows(reply), data.feature_id)
-        status = await self.place_entity(
-            subject, data.feature_id, EntityDocument(created_at=0, name=data.name)
+        document = EntityDocument(
+            created_at=0, name=data.name, billing_controls=data.billing_controls or {}
         )
+        status = await self.place_entity(subject, data.feature_id, document)
         if status is Status.DUE:
             await self.subjects.settle(subject)
         return status

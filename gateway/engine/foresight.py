@@ -50,6 +50,7 @@ class Foresight(Creation):
             msg = f"Entity {subject.entity_id} not found"
             raise EntityNotFoundError(msg)
         await self.countable_feature(subject.env, entity.feature_id)
+        await check_controls(self.catalog, subject.env, entity.billing_controls)
         refuse_paid_seats(base.rows, entity.feature_id)
         return Scope(subject.entity_id, [], {}, base=base.subscriptions)
 

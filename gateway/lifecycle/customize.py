@@ -4,14 +4,17 @@ Pure.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
+from gateway.amounts import parse_decimal
 from gateway.errors import InvalidInputsError, InvalidRequestError
 from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_rules import base_price, check_prices, check_repeats, plan_items
+from gateway.messages.common import given
 
 if TYPE_CHECKING:
     from gateway.lifecycle.catalog import CatalogView
@@ -53,9 +56,9 @@ def _patched(items: list[PlanItem], request: Customize, catalog: CatalogView) ->
     for index, selector in enumerate(request.remove_items or ()):
         removed = [item for item in kept if _fits(item, selector)]
         if not removed:
+            whose = f" of feature {selector.feature_id}" if selector.feature_id else ""
             raise InvalidRequestError(
-                f"{_FIELD}.remove_items.{index}: the plan has no such item of feature "
-                f"{selector.feature_id}"
+                f"{_FIELD}.remove_items.{index}: the plan has no such item{whose}"
             )
         kept = [item for item in kept if item not in removed]
     added = plan_items(request.add_items or (), catalog, f"{_FIELD}.add_items")
@@ -64,7 +67,23 @@ def _patched(items: list[PlanItem], request: Customize, catalog: CatalogView) ->
 
 
 def _fits(item: PlanItem, selector: ItemSelector) -> bool:
-    return item.feature_id == selector.feature_id and selector.interval in (
-        None,
-        item.reset_interval,
+    price = item.price
+    cycles = [(item.reset_interval, item.reset_interval_count)]
+    if price is not None:
+        cycles.append((price.interval, price.interval_count))
+    return (
+        selector.feature_id in (None, item.feature_id)
+        and selector.billing_method in (None, price and price.billing_method)
+        and any(
+            selector.interval in (None, interval) and selector.interval_count in (None, count)
+            for interval, count in cycles
+        )
+        and _includes(item, selector)
     )
+
+
+def _includes(item: PlanItem, selector: ItemSelector) -> bool:
+    if not given(selector.included):
+        return True
+    included = parse_decimal(bytes(selector.included), field="included")
+    return not item.unlimited and Decimal(item.included) == included

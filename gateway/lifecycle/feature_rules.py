@@ -8,7 +8,7 @@ precision the caller chose, nor one that balances use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -164,7 +164,7 @@ def _consumable(kind: str, *, consumable: bool | None) -> bool:
 
 
 def _credit_costs(
-    feature_id: str, kind: str, schema: list[CreditCost] | None, catalog: CatalogView
+    feature_id: str, kind: str, schema: Sequence[CreditCost] | None, catalog: CatalogView
 ) -> list[StoredCost]:
     if kind != "credit_system":
         if schema:

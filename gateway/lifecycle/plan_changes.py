@@ -28,6 +28,7 @@ from gateway.lifecycle.plan_rules import (
     check_plan,
     free_trial,
     is_default_trial,
+    plan_config,
     plan_items,
     refuse_licenses,
 )
@@ -107,7 +108,7 @@ def _check_flags(request: PlanUpdateRequest) -> None:
             f"update_variant_ids: plan {request.plan_id} has no variant "
             f"{request.update_variant_ids[0]}"
         )
-    for field in ("base_plan_id", "migration"):
+    for field in ("base_plan_id", "migration", "variants", "update_license_parents"):
         if getattr(request, field):
             raise NotSupportedError(f"{field}: changing a plan with it is not supported")
 
@@ -115,9 +116,11 @@ def _check_flags(request: PlanUpdateRequest) -> None:
 def _changed(old: PlanDocument, request: PlanUpdateRequest, catalog: CatalogView) -> PlanDocument:
     changes: dict[str, object] = {
         name: value
-        for name in ("name", "group", "add_on", "auto_enable", "config", "metadata")
+        for name in ("name", "group", "add_on", "auto_enable", "metadata")
         if (value := getattr(request, name)) is not None
     }
+    if request.config is not None:
+        changes["config"] = plan_config(request.config)
     if request.description is not UNSET:
         changes["description"] = request.description
     if request.price is not UNSET:

@@ -72,7 +72,7 @@ def new_plan(
         price=None if request.price is None else base_price(request.price),
         items=plan_items(request.items or (), catalog),
         free_trial=None if request.free_trial is None else free_trial(request.free_trial),
-        config=request.config or wire.PlanConfig(),
+        config=wire.PlanConfig() if request.config is None else plan_config(request.config),
         metadata=request.metadata or {},
         billing_controls=request.billing_controls or {},
     )
@@ -166,6 +166,13 @@ def free_trial(request: wire.FreeTrialRequest) -> FreeTrial:
         card_required=request.card_required is not False,
         on_end=on_end,
     )
+
+
+def plan_config(request: wire.PlanConfigRequest) -> wire.PlanConfig:
+    """Return the switches as they are stored."""
+    if request.anchor_to_month_start:
+        raise NotSupportedError("config.anchor_to_month_start: is not supported")
+    return wire.PlanConfig(ignore_past_due=request.ignore_past_due)
 
 
 def check_repeats(items: Sequence[PlanItem], field: str = "items") -> None:

@@ -13,6 +13,7 @@ from gateway.messages.common import Anything, Integer, Json, JsonObject, Number
 from gateway.messages.plans import (
     ITEMS_MAX,
     BasePriceRequest,
+    BillingMethod,
     PlanItemRequest,
     ResetInterval,
     choice,
@@ -41,10 +42,15 @@ class CarryOver(msgspec.Struct, kw_only=True):
 
 
 class ItemSelector(msgspec.Struct, kw_only=True):
-    """Items of a plan: those of a feature, or the one with this reset interval."""
+    """Items of a plan: those for which all holds that is given. ``interval`` and its count are
+    those of the reset or of the price.
+    """
 
-    feature_id: str
+    feature_id: str | None = None
+    billing_method: BillingMethod | None = None
     interval: ResetInterval | None = None
+    interval_count: Integer | None = None
+    included: Number = msgspec.field(default_factory=msgspec.Raw)
 
 
 class Customize(msgspec.Struct, kw_only=True):
@@ -58,6 +64,8 @@ class Customize(msgspec.Struct, kw_only=True):
     remove_items: Annotated[list[ItemSelector], Meta(max_length=ITEMS_MAX)] | None = None
     free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
     billing_controls: JsonObject | None = None
+    upsert_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
+    remove_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
 
 
 class _Charging(msgspec.Struct, kw_only=True):
@@ -85,6 +93,10 @@ class _Charging(msgspec.Struct, kw_only=True):
     checkout_session_params: Anything = msgspec.field(default_factory=msgspec.Raw)
     long_lived_checkout: Anything = msgspec.field(default_factory=msgspec.Raw)
     custom_line_items: Anything = msgspec.field(default_factory=msgspec.Raw)
+    add_lines: Anything = msgspec.field(default_factory=msgspec.Raw)
+    remove_lines: Anything = msgspec.field(default_factory=msgspec.Raw)
+    remove_discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
+    tax: Anything = msgspec.field(default_factory=msgspec.Raw)
     new_billing_subscription: Anything = msgspec.field(default_factory=msgspec.Raw)
     processor_subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
     tax_rate_id: Anything = msgspec.field(default_factory=msgspec.Raw)
@@ -173,6 +185,7 @@ class SubscriptionUpdateRequest(_Billing, kw_only=True):
     cancel_action: Annotated[str, choice(CANCEL_ACTIONS)] | None = None
     refund_last_payment: Anything = msgspec.field(default_factory=msgspec.Raw)
     recalculate_balances: Anything = msgspec.field(default_factory=msgspec.Raw)
+    subscription_params: Anything = msgspec.field(default_factory=msgspec.Raw)
 
 
 class AttachResponse(msgspec.Struct, kw_only=True):

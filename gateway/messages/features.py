@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.messages.common import Integer, Number
+from gateway.messages.common import Anything, Integer, Number
 
 TYPES = ("boolean", "metered", "credit_system")
 
@@ -34,7 +34,15 @@ class CreditCost(msgspec.Struct, kw_only=True):
     credit_cost: Number
 
 
-CreditSchema = Annotated[list[CreditCost], Meta(max_length=LIST_MAX)]
+class CreditCostRequest(CreditCost, kw_only=True):
+    """The same as it is sent; fields of type anything are refused, and ``billing_units`` is 1."""
+
+    billing_units: Number = msgspec.field(default_factory=msgspec.Raw)
+    dimensions: Anything = msgspec.field(default_factory=msgspec.Raw)
+    multipliers: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+
+CreditSchema = Annotated[list[CreditCostRequest], Meta(max_length=LIST_MAX)]
 
 
 class FeatureDisplay(msgspec.Struct, kw_only=True, omit_defaults=True):

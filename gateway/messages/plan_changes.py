@@ -12,7 +12,7 @@ from gateway.messages.plans import (
     ITEMS_MAX,
     BasePriceRequest,
     FreeTrialRequest,
-    PlanConfig,
+    PlanConfigRequest,
     PlanItemRequest,
 )
 
@@ -33,7 +33,7 @@ class PlanUpdateRequest(msgspec.Struct, kw_only=True):
     price: BasePriceRequest | UnsetType | None = UNSET
     items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
     free_trial: FreeTrialRequest | UnsetType | None = UNSET
-    config: PlanConfig | None = None
+    config: PlanConfigRequest | None = None
     billing_controls: JsonObject | None = None
     metadata: JsonObject | None = None
     archived: bool | None = None
@@ -44,6 +44,8 @@ class PlanUpdateRequest(msgspec.Struct, kw_only=True):
     base_plan_id: str | None = None
     migration: JsonObject | None = None
     licenses: list[JsonObject] | None = None
+    variants: list[JsonObject] | None = None
+    update_license_parents: list[JsonObject] | None = None
     create_in_stripe: bool | None = None
 
 

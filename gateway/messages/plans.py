@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import PriceView
-from gateway.messages.common import Integer, Json, JsonObject, Number
+from gateway.messages.common import Anything, Integer, Json, JsonObject, Number
 
 BILLING_INTERVALS = ("one_off", "week", "month", "quarter", "semi_annual", "year")
 RESET_INTERVALS = ("one_off", "minute", "hour", "day", *BILLING_INTERVALS[1:])
@@ -114,6 +114,9 @@ class PlanItemRequest(msgspec.Struct, kw_only=True):
     proration: ProrationRequest | None = None
     rollover: RolloverRequest | None = None
     entity_feature_id: str | None = None
+    expiry: Anything = msgspec.field(default_factory=msgspec.Raw)
+    feature_override: Anything = msgspec.field(default_factory=msgspec.Raw)
+    threshold_billing: Anything = msgspec.field(default_factory=msgspec.Raw)
 
 
 class BasePriceRequest(msgspec.Struct, kw_only=True):
@@ -139,6 +142,12 @@ class PlanConfig(msgspec.Struct, kw_only=True):
     ignore_past_due: bool = False
 
 
+class PlanConfigRequest(PlanConfig, kw_only=True):
+    """The same as it is sent."""
+
+    anchor_to_month_start: bool | None = None
+
+
 class PlanCreateRequest(msgspec.Struct, kw_only=True):
     """Define a plan."""
 
@@ -151,7 +160,7 @@ class PlanCreateRequest(msgspec.Struct, kw_only=True):
     price: BasePriceRequest | None = None
     items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
     free_trial: FreeTrialRequest | None = None
-    config: PlanConfig | None = None
+    config: PlanConfigRequest | None = None
     billing_controls: JsonObject | None = None
     metadata: JsonObject | None = None
     licenses: list[JsonObject] | None = None

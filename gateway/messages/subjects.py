@@ -28,3 +28,4 @@ class EntityData(msgspec.Struct, kw_only=True):
 
     feature_id: str
     name: str | None = None
+    billing_controls: JsonObject | None = None

@@ -292,3 +292,18 @@ async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(
     after: Any = desk.client.hgetall(KEYS.entities)
     ruled = (b"l:messages\tzoe", b"l:\tzoe")
     assert [after[field] for field in ruled] == [before[field] for field in ruled]
+
+
+async def test_an_entity_made_on_the_way_brings_its_controls(desk: Desk) -> None:
+    controls = {"spend_limits": [SPEND]}
+    data = {"feature_id": "seats", "billing_controls": controls}
+    used = {"customer_id": "ada", "feature_id": "messages"}
+    await desk.call("balances.track", **used, entity_id="e8", entity_data=data)
+    plans = [{"plan_id": "by_seat"}]
+    await desk.plan("by_seat", {}, group="seats")
+    named = {"customer_id": "ada", "entity_id": "e9"}
+    await desk.call("billing.multi_attach", **named, plans=plans, entity_data=data)
+    for entity_id in ("e8", "e9"):
+        shown = await desk.controls(entity_id=entity_id)
+        assert shown == {"spend_limits": [{**SPEND, "source": "entity"}]}
+        assert desk.rules(f"messages\t{entity_id}")

@@ -13,6 +13,10 @@ from tests.fixtures.shop import Json, done, refused, update
 from tests.fixtures.shop import create as grant
 
 NOBODY = "bob"
+UNKNOWN_LIMITS = {
+    "feature_id": "seats",
+    "billing_controls": {"spend_limits": [{"feature_id": "unknown", "overage_limit": 1}]},
+}
 ABSENT = (404, f"Customer {NOBODY} not found")
 
 
@@ -37,6 +41,14 @@ ABSENT = (404, f"Customer {NOBODY} not found")
             {"feature_id": "messages", "entity_id": "e1", "entity_data": {"feature_id": "mails"}},
         ),
         ("usage", {"feature_id": "messages", "entity_id": "e1", "value": 1}),
+        (
+            "balances.track",
+            {"feature_id": "messages", "entity_id": "e1", "entity_data": UNKNOWN_LIMITS},
+        ),
+        (
+            "billing.attach",
+            {"plan_id": "monthly", "entity_id": "e1", "entity_data": UNKNOWN_LIMITS},
+        ),
     ],
 )
 async def test_a_refused_call_creates_no_customer(

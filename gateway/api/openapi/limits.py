@@ -131,6 +131,7 @@ _APART: dict[tuple[str, str], Json] = {
     ("CreatedAtRange", "end"): _whole(0, shapes.TIME_MS_MAX),
     ("LockRequest", "enabled"): {"enum": [True]},
     ("CheckLockRequest", "enabled"): {"enum": [True]},
+    ("CreditCostRequest", "billing_units"): {"enum": [1]},
     ("EntityFields", "id"): _ID,
     ("CheckOf", "feature_id"): _text(ID_MAX),
     ("ProductAttachRequest", "product_id"): {},

@@ -32,6 +32,11 @@ def update(**fields: object) -> None:
     rules.update(CALL, msgspec.json.decode(body, type=SubscriptionUpdateRequest))
 
 
+def plan_update(**fields: object) -> None:
+    body = msgspec.json.encode({"plan_id": "pro", **fields})
+    rules.plan_update(CALL, msgspec.json.decode(body, type=PlanUpdateRequest))
+
+
 def multi_attach(**fields: object) -> MultiAttachRequest:
     body = msgspec.json.encode({"customer_id": "ann", "plans": [{"plan_id": "pro"}], **fields})
     request = msgspec.json.decode(body, type=MultiAttachRequest)
@@ -100,6 +105,36 @@ def test_items_are_replaced_or_patched() -> None:
     refused(InvalidInputsError, "customize.items", attach, customize=both)
     trial = {"free_trial": {"duration_length": 7}}
     refused(NotSupportedError, "customize.free_trial", attach, customize=trial)
+    for field in ("upsert_licenses", "remove_licenses"):
+        licenses = {field: [{"license_plan_id": "seat"}]}
+        refused(NotSupportedError, f"customize.{field}", attach, customize=licenses)
+
+
+@pytest.mark.parametrize(
+    ("field", "selector"),
+    [
+        ("", {}),
+        ("", {"feature_id": None, "included": None}),
+        (".feature_id", {"feature_id": ""}),
+        (".billing_method", {"billing_method": "cash"}),
+        (".interval_count", {"interval_count": 0}),
+        (".interval_count", {"interval_count": 1.5}),
+        (".included", {"included": "100"}),
+    ],
+)
+def test_items_to_remove_are_said_in_fields_that_can_be(
+    field: str, selector: dict[str, object]
+) -> None:
+    asked = {"remove_items": [{"interval_count": 1.0}, selector]}
+    refused(InvalidInputsError, f"customize.remove_items.1{field}", attach, customize=asked)
+
+
+@pytest.mark.parametrize("field", ["expiry", "feature_override", "threshold_billing"])
+def test_an_item_asks_for_nothing_that_is_not_there(field: str) -> None:
+    item = {"feature_id": "messages", field: {"length": 1}}
+    asked = {"add_items": [{"feature_id": "messages", field: None}, item]}
+    refused(NotSupportedError, f"customize.add_items.1.{field}", attach, customize=asked)
+    refused(NotSupportedError, f"items.0.{field}", plan_update, items=[item])
 
 
 def test_a_plan_keeps_a_name() -> None:

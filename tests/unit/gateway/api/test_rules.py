@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from gateway.api import rules, shapes
 from gateway.api.operation import Call
 from gateway.api.versions import Version
-from gateway.errors import InvalidInputsError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.balances import TrackRequest
 from gateway.messages.customers import CreatedAtRange, CustomerListRequest
 from gateway.messages.entities import EntityListRequest
+from gateway.messages.features import FeatureCreateRequest
 
 CALL = Call(request_id="r", env="sandbox", now_ms=1_000_000)
 
@@ -97,3 +98,31 @@ def test_a_processor_is_one_of_those_there_are() -> None:
     rules.entity_list(CALL, EntityListRequest(processors=[*rules.PROCESSORS]))
     with pytest.raises(InvalidInputsError, match=r"processors\.1: must be one of stripe"):
         rules.entity_list(CALL, EntityListRequest(processors=["vercel", "paper"]))
+
+
+def credit_system(**cost: object) -> None:
+    costs = [{"metered_feature_id": "f", "credit_cost": 2, **cost}]
+    body = {"feature_id": "c", "name": "C", "type": "credit_system", "credit_schema": costs}
+    request = msgspec.json.decode(msgspec.json.encode(body), type=FeatureCreateRequest)
+    rules.feature_create(CALL, request)
+
+
+def test_a_credit_cost_is_that_of_one_unit() -> None:
+    credit_system(billing_units=1.0, dimensions={}, multipliers=None)
+    refused: dict[str, object] = {
+        "billing_units": 1_000,
+        "dimensions": {"fast": {"match": {"model": "x"}, "credit_cost": 3}},
+        "multipliers": {"night": {"match": {"at": "night"}, "factor": 2}},
+    }
+    for field, value in refused.items():
+        with pytest.raises(NotSupportedError, match=rf"^credit_schema\.0\.{field}: "):
+            credit_system(**{field: value})
+    with pytest.raises(InvalidInputsError, match=r"^credit_schema\.0\.billing_units: "):
+        credit_system(billing_units="1")
+
+
+def test_data_of_an_entity_says_what_an_entity_may() -> None:
+    topup = {"feature_id": "f", "threshold": 1, "quantity": 5}
+    data = {"feature_id": "seats", "billing_controls": {"auto_topups": [topup]}}
+    with pytest.raises(InvalidInputsError, match=r"^entity_data\.billing_controls\.auto_topups: "):
+        rules.track(CALL, track(entity_data=data))

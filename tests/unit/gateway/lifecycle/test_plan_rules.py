@@ -173,6 +173,12 @@ def test_a_plan_may_give_a_feature_in_parts_that_differ() -> None:
         ),
         ([], {"licenses": [{"license_plan_id": "x"}]}, NotSupportedError, "licenses:"),
         (
+            [],
+            {"config": {"anchor_to_month_start": True}},
+            NotSupportedError,
+            "config.anchor_to_month_start:",
+        ),
+        (
             [{**grant(1), "pooled": True, "rollover": {"max": 1}}],
             {},
             NotSupportedError,
