@@ -55,6 +55,29 @@ def test_track_records_use(sdk: Client, customer: str) -> None:
     assert back["balance"]["remaining"] == 90
 
 
+def test_track_names_the_credits_nobody_has(sdk: Client, shop: Gateway) -> None:
+    customer_id, feature_id = new_id("customer"), new_id("words")
+    kind = {"name": feature_id, "type": "metered", "consumable": True}
+    shop.call("features.create", feature_id=feature_id, **kind)
+    shop.call(
+        "features.create",
+        feature_id=new_id("credits"),
+        name="Credits",
+        type="credit_system",
+        credit_schema=[{"metered_feature_id": feature_id, "credit_cost": 2}],
+    )
+    sdk.call("customers.get_or_create", customer_id=customer_id)
+    used = {"customer_id": customer_id, "feature_id": feature_id}
+
+    nothing = sdk.call("track", **used, value=3)
+    shop.call("balances.create", **used, included_grant=10)
+    some = sdk.call("track", **used, value=3)
+
+    assert (nothing["value"], nothing["balance"]) == (3, None)
+    assert some["balance"]["remaining"] == 7
+    assert some["balances"][feature_id]["remaining"] == 7
+
+
 def test_track_may_be_left_to_run(sdk: Client, customer: str) -> None:
     if sdk.name in OLDEST:
         return  # it drops the field
@@ -246,6 +269,11 @@ def test_plans_are_defined(sdk: Client, shop: Gateway) -> None:
     )
     read = sdk.call("plans.get", plan_id=plan_id)
     listed = sdk.call("plans.list")
+    if not sdk.is_python:  # their lists take no customer
+        sdk.call("customers.get_or_create", customer_id=plan_id)
+        offered = sdk.call("plans.list", customer_id=plan_id)["list"]
+        found = {each["id"]: each["customer_eligibility"]["attach_action"] for each in offered}
+        assert found[plan_id] == "activate"
 
     assert (made["id"], made["price"]["amount"], made["version"]) == (plan_id, 20, 1)
     assert (read["items"][0]["included"], read["items"][0]["price"]["amount"]) == (100, 0.5)

@@ -19,14 +19,16 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Shape(NamedTuple):
-    """Keys an object always has, and the shapes of what it holds; ``each`` is of a map's values."""
+    """Keys an object always has, and the shapes of what it holds; ``each`` is of a map's values, of
+    which none may be null.
+    """
 
     keys: tuple[str, ...] = ()
     holds: Mapping[str, Shape] = {}
     each: Shape | None = None
 
     def complete(self, value: Any) -> None:  # noqa: ANN401 - decoded JSON
-        """Add what is missing."""
+        """Add what is missing, and leave out of a map what is null."""
         if isinstance(value, list):
             for item in value:
                 self.complete(item)
@@ -36,6 +38,8 @@ class Shape(NamedTuple):
             for key, shape in self.holds.items():
                 shape.complete(value.get(key))
             if self.each is not None:
+                for key in [key for key, held in value.items() if held is None]:
+                    del value[key]
                 self.each.complete(list(value.values()))
 
 
@@ -52,7 +56,11 @@ _ITEM = Shape(
 )
 _PLAN = Shape(
     ("free_trial", "customer_eligibility"),
-    {"price": Shape(("interval_count", "display")), "items": _ITEM},
+    {
+        "price": Shape(("interval_count", "display")),
+        "items": _ITEM,
+        "customer_eligibility": Shape(("status",)),
+    },
 )
 _BREAKDOWN = Shape((), {"reset": _RESET, "price": Shape(_PRICE)})
 _BALANCE = Shape(

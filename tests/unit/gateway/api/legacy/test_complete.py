@@ -33,6 +33,15 @@ def test_shapes_reach_into_lists_objects_and_maps() -> None:
     assert value == {"list": [{"b": {"x": {"y": 1, "z": None}}, "c": None, "a": None}]}
 
 
+def test_a_map_holds_no_null() -> None:
+    value = {"balances": {"messages": {"granted": 1}, "credits": None}, "flags": {"sso": None}}
+
+    held = {name: Shape(each=Shape(("feature",))) for name in value}
+    Shape((), held).complete(value)
+
+    assert value == {"balances": {"messages": {"granted": 1, "feature": None}}, "flags": {}}
+
+
 def test_what_has_no_shape_is_the_operation_of_today() -> None:
     delete = next(each for each in OPERATIONS if each.name == "features.delete")
 
