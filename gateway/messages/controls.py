@@ -115,7 +115,8 @@ _SHAPES: dict[str, type[msgspec.Struct]] = {
 
 
 def check_document(document: JsonObject, field: str) -> None:
-    """Refuse controls or a configuration of another shape; other documents have no shape.
+    """Refuse controls or a configuration of another shape; other documents have no shape. What a
+    filter compares becomes text, which is all that the answers of published clients may hold.
 
     Raises ``InvalidInputsError`` naming the place inside the field.
     """
@@ -129,7 +130,22 @@ def check_document(document: JsonObject, field: str) -> None:
         where = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
         raise InvalidInputsError(f"{field}{where}: {text[0].lower()}{text[1:]}") from error
     if shape is BillingControls:
+        for entry in document.get("usage_limits") or ():
+            _spell(entry)
         _check_identities(document, field)
+
+
+def _spell(entry: JsonObject) -> None:
+    properties = (entry.get("filter") or {}).get("properties") or {}
+    for name, value in properties.items():
+        several = isinstance(value, list)
+        properties[name] = [_spelled(one) for one in value] if several else _spelled(value)
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(_canonical(value))
 
 
 def filter_text(entry: JsonObject) -> str:

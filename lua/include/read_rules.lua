@@ -3,7 +3,8 @@ Read the billing controls that bind a call on one feature, with the state of the
 control of the entity takes the place of the customer's own, also one that is not enabled (h); an inherited window has
 one counter for all entities.
 
-read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter.
+read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter, whose text is also
+the number or the boolean it spells.
 Returns overage ('1', '0' or nil), spend ({shared, slot} or nil), alone (true when entities may not spend from the
 customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used};
 scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
@@ -20,7 +21,10 @@ local function read_rules(state, now, properties)
     sent = sent or cjson.decode(properties)
     for name, wanted in pairs(cjson.decode(filter)) do
       local value, found = sent[name], false
-      for _, one in ipairs(type(wanted) == 'table' and wanted or { wanted }) do found = found or one == value end
+      for _, one in ipairs(type(wanted) == 'table' and wanted or { wanted }) do
+        found = found or one == value or type(value) == 'number' and tonumber(one) == value
+          or value == true and one == 'true' or value == false and one == 'false'
+      end
       if value == nil or not found then return false end
     end
     return true

@@ -307,3 +307,19 @@ async def test_an_entity_made_on_the_way_brings_its_controls(desk: Desk) -> None
         shown = await desk.controls(entity_id=entity_id)
         assert shown == {"spend_limits": [{**SPEND, "source": "entity"}]}
         assert desk.rules(f"messages\t{entity_id}")
+
+
+async def test_a_filter_is_shown_as_clients_read_it_and_means_what_was_sent(desk: Desk) -> None:
+    limited = {**DAILY, "filter": {"properties": {"tier": 1.0, "beta": True}}}
+    await desk.plan("limited", {"usage_limits": [limited]})
+    plan = await desk.call("plans.get", plan_id="limited")
+    await desk.call(
+        "customers.update", customer_id="ada", billing_controls={"usage_limits": [limited]}
+    )
+    texts = {"properties": {"tier": "1", "beta": "true"}}
+    for controls in (plan["billing_controls"], await desk.controls()):
+        assert controls["usage_limits"][0]["filter"] == texts
+    used = {"customer_id": "ada", "feature_id": "messages", "value": 9}
+    for properties, taken in (({"tier": 1, "beta": True}, 5), ({"tier": 2, "beta": True}, 9)):
+        answer = await desk.call("balances.track", **used, properties=properties)
+        assert sum(one["value"] for one in answer["deductions"]) == taken

@@ -96,6 +96,12 @@ async def test_of_several_windows_the_tightest_binds_and_all_count(world: World)
         ('{"a":1}', '{"a":"1"}', False),
         ('{"a":false}', '{"a":false}', True),
         ('{"a":[]}', '{"a":1}', False),
+        ('{"a":"1","b":"true","c":"0.1"}', '{"a":1.0,"b":true,"c":0.1}', True),
+        ('{"a":["x","9007199254740993"]}', '{"a":9007199254740993}', True),
+        ('{"a":"x"}', '{"a":1}', False),
+        ('{"a":"true"}', '{"a":false}', False),
+        ('{"a":"1"}', '{"a":null}', False),
+        ('{"a":"1"}', '{"a":[1]}', False),
     ],
 )
 async def test_a_filter_says_which_uses_a_window_is_about(

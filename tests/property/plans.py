@@ -99,7 +99,9 @@ _windows = st.builds(
     limit=amounts,
     span=st.sampled_from((("f", HOUR_MS), ("f", DAY_MS), ("m", 1))),
     anchor_ms=st.sampled_from((0, 1_706_690_000_000)),
-    only=st.sampled_from(("{}", "{}", '{"model":"big"}', '{"model":["big","small"],"n":1}')),
+    only=st.sampled_from(
+        ("{}", "{}", '{"model":"big"}', '{"model":["big","small"],"n":1}', '{"n":["1","true"]}')
+    ),
 )
 controls = st.builds(
     RuleText,

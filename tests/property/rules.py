@@ -39,12 +39,16 @@ class Window:
         return next_boundary(self.anchor_ms, self.unit, self.every, now_ms)
 
     def matches(self, properties: Properties) -> bool:
-        """Whether an event is what the limit is about: equal JSON, or one of a list."""
+        """Whether an event is what the limit is about: equal JSON, or one of a list; a text is also
+        the number or the boolean it spells.
+        """
         for name, wanted in json.loads(self.only).items():
             if name not in properties:
                 return False
             choices = wanted if isinstance(wanted, list) else [wanted]
-            if json.dumps(properties[name]) not in map(json.dumps, choices):
+            value = properties[name]
+            spelled = isinstance(value, bool | int | float) and json.dumps(value) in choices
+            if not spelled and json.dumps(value) not in map(json.dumps, choices):
                 return False
         return True
 

@@ -73,6 +73,16 @@ def test_limits_of_one_feature_may_differ_in_their_filter() -> None:
     assert refused({"usage_limits": [limit(filter=one) for one in same]}) == "usage_limits.1"
 
 
+def test_a_filter_compares_texts() -> None:
+    sent = {"a": 1.0, "b": True, "c": 0.1, "d": "x", "e": [2, False, "y"], "f": 10**30}
+    document = {"usage_limits": [limit(filter={"properties": sent})]}
+    with pytest.raises(InvalidInputsError):  # at most four of them
+        check_document(document, FIELD)
+    del sent["d"], sent["f"]
+    check_document(document, FIELD)
+    assert sent == {"a": "1", "b": "true", "c": "0.1", "e": ["2", "false", "y"]}
+
+
 def test_alerts_of_one_feature_may_be_many() -> None:
     alert = {"feature_id": "a", "threshold": 1, "threshold_type": "usage"}
     check_document({"usage_alerts": [alert, alert]}, FIELD)
