@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 EXPANDED_MAX = 5_000
 """Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""
 
+_NONE_OF = ("invoices", "trials_used", "referrals")
+"""Lists a caller may ask for and walk through, and nobody has anything of."""
+
 
 class Customers(Creation):
     """Customers: get, create, change, list, delete."""
@@ -175,7 +178,9 @@ class Customers(Creation):
                 for _, entity_id in page.items
             )
             view.entities = [one for one in summaries if one is not None]
-        view.invoices = [] if "invoices" in wanted else UNSET
+        for name in _NONE_OF:
+            if name in wanted:
+                setattr(view, name, [])
         return view
 
 

@@ -134,6 +134,8 @@ class CustomerView(msgspec.Struct, kw_only=True):
     config: JsonObject
     entities: list[EntitySummary] | UnsetType = UNSET
     invoices: list[JsonObject] | UnsetType = UNSET
+    trials_used: list[JsonObject] | UnsetType = UNSET
+    referrals: list[JsonObject] | UnsetType = UNSET
 
 
 Customers = list[CustomerView]  # a field named list hides the builtin from its own annotation

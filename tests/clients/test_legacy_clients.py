@@ -62,7 +62,8 @@ def test_javascript_lives_a_team_s_life(js: OldClient) -> None:
     seat = js.call("entities.get", team, "a", {"expand": ["invoices"]})
     total = js.call("check", {"customer_id": team, **NOTES})
     gone = js.call("entities.delete", team, "b")
-    customer = js.call("customers.get", team, {"expand": ["entities", "invoices"]})
+    lists = ["entities", "invoices", "trials_used", "referrals"]
+    customer = js.call("customers.get", team, {"expand": lists})
 
     assert attached["product_ids"] == ["sdk_team"]
     assert [each["id"] for each in made["list"]] == ["a", "b"]
@@ -70,6 +71,7 @@ def test_javascript_lives_a_team_s_life(js: OldClient) -> None:
     assert (total["allowed"], total["balance"]) == (True, 90)
     assert gone == {"success": True}
     assert [each["id"] for each in customer["entities"]] == ["a"]
+    assert [customer[name] for name in lists[1:]] == [[], [], []]
     assert customer["features"]["sdk_notes"]["balance"] == 40
     assert customer["products"][0]["status"] == "active"
 

@@ -185,6 +185,8 @@ class Customer(msgspec.Struct, kw_only=True):
     features: dict[str, Feature]
     entities: list[EntitySummary] | UnsetType = UNSET
     invoices: list[JsonObject] | UnsetType = UNSET
+    trials_used: list[JsonObject] | UnsetType = UNSET
+    referrals: list[JsonObject] | UnsetType = UNSET
 
 
 class Entity(msgspec.Struct, kw_only=True):

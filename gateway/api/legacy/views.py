@@ -98,6 +98,8 @@ async def customer(services: Services, view: CustomerView) -> old.Customer:
         features=await _features(services.catalog, view.env, view.balances, view.flags),
         entities=view.entities,
         invoices=view.invoices,
+        trials_used=view.trials_used,
+        referrals=view.referrals,
     )
 
 
