@@ -37,6 +37,8 @@ from gateway.messages.common import integer
 from gateway.messages.plan_changes import PlanUpdateRequest
 from gateway.messages.plans import PlanDocument, encode_plan_document
 
+_REFUSED = ("base_plan_id", "migration", "variants", "update_license_parents")
+
 _VERSIONED = ("items", "price", "free_trial", "billing_controls")
 """What a customer has of a plan; a change of anything else is one of its label."""
 
@@ -108,9 +110,11 @@ def _check_flags(request: PlanUpdateRequest) -> None:
             f"update_variant_ids: plan {request.plan_id} has no variant "
             f"{request.update_variant_ids[0]}"
         )
-    for field in ("base_plan_id", "migration", "variants", "update_license_parents"):
+    for field in _REFUSED:
         if getattr(request, field):
             raise NotSupportedError(f"{field}: changing a plan with it is not supported")
+    if request.is_default:
+        raise NotSupportedError("is_default: is not supported; auto_enable says who gets the plan")
 
 
 def _changed(old: PlanDocument, request: PlanUpdateRequest, catalog: CatalogView) -> PlanDocument:

@@ -30,6 +30,7 @@ class PlanUpdateRequest(msgspec.Struct, kw_only=True):
     group: str | None = None
     add_on: bool | None = None
     auto_enable: bool | None = None
+    is_default: bool | None = None
     price: BasePriceRequest | UnsetType | None = UNSET
     items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
     free_trial: FreeTrialRequest | UnsetType | None = UNSET

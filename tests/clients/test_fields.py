@@ -21,7 +21,6 @@ PASSED_OVER = {
     "billing_behavior",
     "create_in_stripe",
     "currency",
-    "is_default",
 }
 """How somebody pays, in which money, and what a checkout page would let them change."""
 
