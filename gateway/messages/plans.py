@@ -103,7 +103,7 @@ class RolloverRequest(msgspec.Struct, kw_only=True):
 
 
 class PlanItemRequest(msgspec.Struct, kw_only=True):
-    """What the plan gives of one feature, or gives each entity of ``entity_feature_id``."""
+    """What the plan gives of a feature, or each entity; fields of type anything are refused."""
 
     feature_id: str
     included: Number = msgspec.field(default_factory=msgspec.Raw)
