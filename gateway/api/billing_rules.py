@@ -74,7 +74,7 @@ def attach(_: Call, request: wire.AttachRequest) -> None:
     request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
     request.ends_at = shapes.whole(request.ends_at, "ends_at", 0, TIME_MAX)
     _carry_over(request.carry_over_balances, "carry_over_balances")
-    subject_data(request.customer_data, request.entity_data)
+    subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
 def multi_attach(_: Call, request: wire.MultiAttachRequest) -> None:
@@ -83,7 +83,6 @@ def multi_attach(_: Call, request: wire.MultiAttachRequest) -> None:
     """
     _charging(request)
     request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
-    subject_data(request.customer_data, request.entity_data)
     shapes.length(request.plans, "plans")
     known: set[str] = set()
     for index, plan in enumerate(request.plans):
@@ -95,6 +94,7 @@ def multi_attach(_: Call, request: wire.MultiAttachRequest) -> None:
                 raise InvalidInputsError(f"{prefix}subscription_id: is given twice")
             known.add(plan.subscription_id)
     _one_scope(request)
+    subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
 def _one_scope(request: wire.MultiAttachRequest) -> None:

@@ -115,7 +115,7 @@ def set_usage(_: Call, request: UsageSetRequest) -> None:
     shapes.customer_id(request.customer_id)
     shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
     shapes.number(request.value, "value", required=True)
-    rules.subject_data(request.customer_data, request.entity_data)
+    rules.subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
 def batch_track(call: Call, request: list[TrackRequest]) -> None:

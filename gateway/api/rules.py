@@ -83,7 +83,7 @@ def check(_: Call, request: CheckRequest) -> None:
     _lock(request.lock)
     if request.lock is not None and request.lock.overage_behavior is not None:
         shapes.one_of(request.lock.overage_behavior, OVERAGE_BEHAVIORS, "lock.overage_behavior")
-    subject_data(request.customer_data, request.entity_data)
+    subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
 def track(call: Call, request: TrackRequest) -> None:
@@ -103,7 +103,7 @@ def track(call: Call, request: TrackRequest) -> None:
         raise InvalidRequestError("dry_run: a dry run cannot hold anything; leave lock out")
     if request.idempotency_key is not None and not 1 <= len(request.idempotency_key) <= KEY_MAX:
         raise InvalidInputsError(f"idempotency_key: must be 1 to {KEY_MAX} characters")
-    subject_data(request.customer_data, request.entity_data)
+    subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
 def finalize(_: Call, request: FinalizeRequest) -> None:
@@ -167,7 +167,8 @@ def customer_list(call: Call, request: CustomerListRequest) -> None:
 def entity_create(_: Call, request: EntityCreateRequest) -> None:
     """``entities.create``."""
     shapes.customer_id(request.customer_id)
-    shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
+    shapes.new_entity_id(request.entity_id)
+    shapes.text_id(request.feature_id, "feature_id")
     shapes.name(request.name, "name")
     _entity_controls(request.billing_controls)
     subject_data(request.customer_data, None)
@@ -292,11 +293,15 @@ def _lock_id(lock_id: str, field: str) -> None:
         raise InvalidInputsError(f"{field}: must be 1 to {LOCK_ID_MAX} printable characters")
 
 
-def subject_data(customer: CustomerData | None, entity: EntityData | None) -> None:
+def subject_data(
+    customer: CustomerData | None, entity: EntityData | None, entity_id: str | None = None
+) -> None:
     """Refuse what no customer or entity can be created from."""
     if customer is not None:
         _customer_data(customer, "customer_data.")
     if entity is not None:
+        if entity_id is not None:
+            shapes.new_entity_id(entity_id)
         shapes.text_id(entity.feature_id, "entity_data.feature_id")
         shapes.name(entity.name, "entity_data.name")
         _entity_controls(entity.billing_controls, "entity_data.")

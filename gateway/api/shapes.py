@@ -35,6 +35,7 @@ TIME_MS_MAX = 10**14
 CUSTOMER_ID = re.compile(rf"[a-zA-Z0-9_:-]{{1,{ID_MAX}}}")
 PLAN_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_MAX}}}")
 TEXT_ID = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{ID_MAX}}}")
+_STEP = re.compile(r"(?:^|[/\\])(?:\.|%2e){1,2}(?:$|[/\\?#])", re.IGNORECASE)
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _WHITE = re.compile(rb"[\n\r\t]")
 _NOTHING = (b"", b"null", b"false", b"[]", b"{}")
@@ -76,6 +77,15 @@ def text_ids(**ids: str | None) -> None:
     for field, value in ids.items():
         if value is not None:
             text_id(value, field)
+
+
+def new_entity_id(value: str) -> None:
+    """Refuse what is no id of an entity, or would lead elsewhere: clients of 1.2 put it into a path
+    as it is, where two dots are a step up, and deleting ``..`` deletes the customer.
+    """
+    text_id(value, "entity_id")
+    if _STEP.search(value):
+        raise InvalidInputsError("entity_id: must not have . or .. as a step of a path")
 
 
 def name(value: str | None, field: str, *, least: int = 0, most: int = NAME_MAX) -> None:

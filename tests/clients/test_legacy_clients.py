@@ -229,6 +229,26 @@ def test_javascript_attaches_several_plans_in_its_newer_form(js: OldClient) -> N
     assert done["customer_id"] == customer["customer_id"]
 
 
+def test_no_entity_is_made_that_leads_to_another_customer(
+    js: OldClient, autumn_py: Client, shop: Gateway
+) -> None:
+    """Both clients put it into the path as it is: deleting it would delete the other."""
+    team, seat = new_id("team"), {"name": "Seat", "feature_id": "sdk_seats"}
+    astray = f"../../{new_id('other')}"
+    named = {"customer_id": team, "entity_id": astray, **MESSAGES, "entity_data": seat}
+    js.call("customers.create", {"id": team})
+
+    assert js.refused("entities.create", team, {"id": astray, **seat}) == (400, "invalid_inputs")
+    many = [{"id": "fine", **seat}, {"id": "..", **seat}]
+    assert js.refused("entities.create", team, many) == (400, "invalid_inputs")
+    assert js.refused("track", named) == (400, "invalid_inputs")
+    assert js.refused("check", named) == (400, "invalid_inputs")
+    with pytest.raises(RefusedError) as refused:
+        autumn_py.call("entities.create", customer_id=team, id=astray, **seat)
+    assert (refused.value.status, refused.value.code) == (400, "invalid_inputs")
+    assert shop.call("entities.list", customer_id=team)["list"] == []
+
+
 def test_javascript_reads_refusals(js: OldClient) -> None:
     assert js.refused("customers.get", "nobody") == (404, "customer_not_found")
     assert js.refused("check", {"customer_id": "x"}) == (400, "invalid_inputs")

@@ -21,6 +21,20 @@ def test_a_document_is_bounded_in_size_and_depth() -> None:
             shapes.documents(metadata=metadata)
 
 
+@pytest.mark.parametrize(
+    "entity_id",
+    ["..", ".", "a/../b", "../../org_123", "..?a", "..#", "..\\..\\org_123", "%2E%2e", ".%2e/a"],
+)
+def test_no_new_entity_leads_elsewhere(entity_id: str) -> None:
+    with pytest.raises(InvalidInputsError, match="entity_id: must not have"):
+        shapes.new_entity_id(entity_id)
+
+
+@pytest.mark.parametrize("entity_id", ["a..b", "...", ".a", "a.", "a/b", "%2e%2e%2e", "v1.2/..3"])
+def test_dots_and_slashes_are_fine(entity_id: str) -> None:
+    shapes.new_entity_id(entity_id)
+
+
 def test_ids_end_at_255_characters() -> None:
     shapes.customer_id("c" * 255)
     shapes.text_id("é" * 255, "feature_id")
