@@ -138,7 +138,7 @@ def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
             await _write(send, preflight(public))
             return
         if route is None:
-            await _write(send, _wrong_method(methods))
+            await _write(send, _wrong_method(methods, scope["headers"]))
             return
 
         async def read_body() -> bytes:
@@ -158,10 +158,12 @@ def _rest_handler(answers: Answers, body_bytes_max: int) -> ASGIRouteHandler:
     return asgi(PREFIX, is_mount=True, copy_scope=False)(handle)
 
 
-def _wrong_method(allowed: Iterable[str]) -> Reply:
+def _wrong_method(allowed: Iterable[str], headers: Iterable[tuple[bytes, bytes]]) -> Reply:
     names = ", ".join(allowed)
-    refused = error_reply(MethodNotAllowedError(f"This route answers {names} only"), ENV_UNKNOWN)
-    return refused._replace(headers=(JSON, (b"allow", names.encode())))
+    request_id = request_id_of(dict(headers).get(b"x-request-id"))
+    refused = _unrouted(MethodNotAllowedError(f"This route answers {names} only"), request_id)
+    others = tuple(header for header in refused.headers if header[0] != b"allow")
+    return refused._replace(headers=(*others, (b"allow", names.encode())))
 
 
 def _route(paths: list[str], handle: Handler) -> ASGIRouteHandler:
@@ -210,7 +212,7 @@ async def _write(send: Send, reply: Reply) -> None:
 def _page_handler(pages: dict[str, Callable[[], Any]]) -> ASGIRouteHandler:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401, ARG001 - the names Litestar asks for
         if scope["method"] not in ("GET", "HEAD"):
-            await _write(send, _wrong_method(("GET",)))
+            await _write(send, _wrong_method(("GET",), scope["headers"]))
             return
         await _write(send, await pages[scope["path"]]())
 

@@ -308,10 +308,14 @@ async def test_an_entity_may_have_a_slash_in_its_id(old: Old) -> None:
 
 
 async def test_a_path_knows_its_methods(old: Old, live_api: Api) -> None:
-    wrong = await live_api.client.request("PUT", "/v1/customers/ada")
+    named = {"x-request-id": "mine"}
+    wrong = await live_api.client.request("PUT", "/v1/customers/ada", headers=named)
+    page = await live_api.client.request("POST", "/health")
     unknown = await live_api.client.request("GET", "/v1/nothing/here")
 
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST, DELETE")
+    assert (page.status_code, page.headers["allow"]) == (405, "GET")
+    assert (wrong.headers["x-request-id"], page.headers["x-request-id"][:4]) == ("mine", "req_")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "route_not_found")
 
 
