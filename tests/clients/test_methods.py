@@ -172,7 +172,7 @@ def test_customers_are_changed_and_deleted(sdk: Client, customer: str) -> None:
     assert same["metadata"] == {"plan": "x"}
     assert same["subscriptions"][0]["plan"]["items"][0]["included"] == 100
     assert same["balances"]["sdk_messages"]["feature"]["consumable"] is True
-    assert {name: same[name] for name in NOTHING} == dict.fromkeys(NOTHING, [])
+    assert {name: same[name] for name in NOTHING} == {name: [] for name in NOTHING}
     assert same["flags"]["sdk_sso"]["plan_id"] == "sdk_pro"
     assert gone["success"] is True
 
