@@ -1,11 +1,14 @@
 """What was bought once and is used up makes room when it is bought again (cold-path section 6.6):
-who tops up every day would else hold a row for each day, and every check would read them all. Pure.
+who tops up every day would else hold a row for each day, and every check would read them all. That
+is housekeeping, so the purchases of a day are left alone: answers show for a while what was used of
+them. Pure.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.cycles import DAY_MS
 from gateway.documents import ACTIVE
 from gateway.lifecycle.carrying import rest_of_row
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, leave
@@ -21,7 +24,11 @@ def make_room(scope: Scope, offer: Offer, ends_ms: int | None, making: Making) -
     """Return what ends when a one-off plan is bought again: purchases of it of which nothing is
     left. What comes back to one of them meanwhile stays as a balance of no plan.
     """
-    leavers = [one for one in scope.subscriptions if _is_used_up(scope, one, offer, ends_ms)]
+    leavers = [
+        one
+        for one in scope.subscriptions
+        if one.started_at + DAY_MS <= making.now_ms and _is_used_up(scope, one, offer, ends_ms)
+    ]
     change = leave(scope, leavers, making.now_ms)
     rows, dues, carries = dict(change.rows), dict(change.dues), list(change.carries)
     for one in leavers:

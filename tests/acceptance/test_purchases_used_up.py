@@ -23,10 +23,15 @@ def test_a_purchase_that_is_used_up_makes_room(store: Store, entity: str | None)
     store.track(100, entity)
     assert (purchases(store, entity), store.state(entity)) == (1, [100, 0, 100])
     store.take("once", entity)
+    assert (purchases(store, entity), store.state(entity)) == (2, [200, 100, 100])
+    store.advance("1d")
+    store.track(100, entity)
+    store.take("once", entity)
     assert (purchases(store, entity), store.state(entity)) == (1, [100, 100, 0])
     assert store.name("dashboard") in store.view(entity)["flags"]
     store.take("once", entity)
     store.track(120, entity)
+    store.advance("1d")
     store.take("once", entity)
     assert (purchases(store, entity), store.state(entity)) == (2, [200, 180, 20])
     store.gateway.wait_for_writer()
@@ -39,15 +44,17 @@ def test_what_gives_more_than_what_is_used_up_stays(store: Store) -> None:
     store.plan("boundless", store.item(unlimited=True), store.lifetime(5, "words"), **ONCE)
     store.plan("seats", store.item("users", 1), **ONCE)
     without = {"customize": {"items": [store.lifetime(100)]}}
-    brief = {"ends_at": store.now() + DAY_MS}
+    brief = {"ends_at": store.now() + 30 * DAY_MS}
     for more, count in ((brief, 1), ({}, 1), (without, 2), (brief, 2)):
         store.take("once", **more)  # the second one turns on what no later one does for as long
         assert purchases(store) == count
         store.track(100)
+        store.advance("1d")
     for plan, feature in (("boundless", "words"), ("seats", "users")):
         store.join()
         store.take(plan)
         store.track(5 if feature == "words" else 1, feature=feature)
+        store.advance("1d")
         store.take(plan)
         assert purchases(store) == 2
 
@@ -55,6 +62,7 @@ def test_what_gives_more_than_what_is_used_up_stays(store: Store) -> None:
 def test_units_on_hold_are_not_used_up(store: Store) -> None:
     store.plan("once", store.lifetime(100), **ONCE)
     store.take("once")
+    store.advance("1d")
     assert store.lock("job", 100)
     store.take("once")
     store.release("job")
