@@ -9,6 +9,7 @@ error lines are derived from it, and the settings table of the README is tested 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -19,6 +20,14 @@ from msgspec import Meta
 from gateway.errors import SettingError
 
 PREFIX = "TALLYGATE_"
+
+CALLER_VARIABLES = ("TALLYGATE_KEY", "TALLYGATE_URL")
+"""What a caller of the API may keep in its environment beside the settings."""
+
+# Kubernetes tells each container of every Service: of one called tallygate it is told such names.
+_SERVICE_LINK = re.compile(r"(_SERVICE_(HOST|PORT(_\w+)?)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)\Z")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+_LINK_HINT = "; Kubernetes set it for a Service: enableServiceLinks: false in the pod ends that"
 
 _KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
 _REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
@@ -285,8 +294,10 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.convert(value, self.kind, strict=False)
         except msgspec.ValidationError as error:
-            shown = self.show(value)
-            raise SettingError(f"{source}={shown}: must be {self.allowed}") from error
+            hint = _LINK_HINT if _is_service_link(source, str(value)) else ""
+            raise SettingError(
+                f"{source}={self.show(value)}: must be {self.allowed}{hint}"
+            ) from error
 
     def show(self, value: object) -> str:
         """Print a value; of a secret no more than that there is one."""
@@ -321,3 +332,28 @@ SETTINGS: tuple[SettingSpec, ...] = tuple(map(_spec, msgspec.structs.fields(Sett
 def environment() -> Mapping[str, str]:
     """Copy the process environment, for ``Settings.from_env``."""
     return dict(os.environ)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what looks like a setting and is none, with the setting it is most like, if any."""
+    known = {spec.env for spec in SETTINGS}.union(CALLER_VARIABLES)
+    return {
+        name: _nearest(name.upper().removeprefix(PREFIX))
+        for name, text in environ.items()
+        if name.upper().startswith(PREFIX)
+        and name not in known
+        and not _is_service_link(name, text)
+    }
+
+
+def _nearest(name: str) -> str | None:
+    # Without the prefix, by which all are alike. The module is loaded where somebody misspelt one.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    found = get_close_matches(name, [spec.env.removeprefix(PREFIX) for spec in SETTINGS], 1)
+    return PREFIX + found[0] if found else None
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    is_address = name.endswith("_PORT") and _SERVICE_ADDRESS.match(text) is not None
+    return is_address or _SERVICE_LINK.search(name) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,11 +13,13 @@ import uvloop
 
 from gateway import logs
 from gateway.collecting import leave_alone_what_is_there
-from gateway.config import Settings, environment
+from gateway.config import Settings, environment, unknown_variables
 from gateway.databases import check_sql, make_database
 from gateway.errors import StartError
 from persistence.database import Database
 from persistence.migrate import upgrade
+
+log = logging.getLogger(__name__)
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals on which a command that goes on until it is told to stop ends in order."""
@@ -28,8 +31,12 @@ data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is ke
 
 def read_settings(**given: object) -> Settings:
     """Read the settings, options first, and begin to log as they say."""
-    settings = Settings.from_env(environment(), **given)
+    variables = environment()
+    settings = Settings.from_env(variables, **given)
     logs.set_up(settings.log_level, settings.log_format)
+    for name, nearest in unknown_variables(variables).items():
+        meant = f"; did you mean {nearest}?" if nearest else ""
+        log.warning("%s is no setting and changes nothing%s", name, meant)
     return settings
 
 

@@ -86,6 +86,14 @@ def test_what_stops_the_start_is_one_line(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_variable_that_is_no_setting_is_told_by_a_command_that_goes_on(tmp_path: Path) -> None:
+    ended = run("migrate", "--data-dir", tmp_path, TALLYGATE_ON_OUTGE="open", TALLYGATE_KEY="k")
+
+    warning = "TALLYGATE_ON_OUTGE is no setting and changes nothing; did you mean"
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert f"{warning} TALLYGATE_ON_OUTAGE?" in ended.stderr
+
+
 def test_another_partition_count_is_refused_and_nothing_is_claimed(
     tmp_path: Path, empty_redis: str, migrated_sqlite: str
 ) -> None:

@@ -29,7 +29,8 @@ GRANTED = 1_000_000
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """What ``workers`` starts; to start it for each test would be most of what the tests cost."""
-    made = Gateway(tmp_path_factory.mktemp("workers") / "data", "--workers", "2")
+    folder = tmp_path_factory.mktemp("workers") / "data"
+    made = Gateway(folder, "--workers", "2", environment={"TALLYGATE_WORKER": "2"})
     try:
         yield made
     finally:
@@ -152,6 +153,11 @@ class Load:
 
 def port_of(gateway: Gateway) -> int:
     return int(gateway.url.rpartition(":")[2])
+
+
+def test_a_variable_that_is_no_setting_is_told_once(workers: Gateway) -> None:
+    told = "TALLYGATE_WORKER is no setting and changes nothing; did you mean TALLYGATE_WORKERS?"
+    assert log_of(workers).count(told) == 1
 
 
 async def test_workers_are_replaced_under_load_without_a_failed_request(workers: Gateway) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.config import SETTINGS, Settings, SettingSpec, environment
+from gateway.config import SETTINGS, Settings, SettingSpec, environment, unknown_variables
 from gateway.errors import SettingError
 
 BOOTSTRAP_KEY = "am_sk_test_" + "k" * 16
@@ -150,6 +150,50 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 def test_variables_of_other_programs_are_ignored() -> None:
     assert Settings.from_env({"PORT": "1", "TALLYGATE_NOT_A_SETTING": "1"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("TALLYGATE_ON_OUTGE", "TALLYGATE_ON_OUTAGE"),
+        ("TALLYGATE_DATABASE", "TALLYGATE_DATABASE_URL"),
+        ("TALLYGATE_REDIS_TIMEOUT", "TALLYGATE_REDIS_TIMEOUT_MS"),
+        ("tallygate_port", "TALLYGATE_PORT"),
+        ("TALLYGATE_", None),
+        ("TALLYGATE_COLOUR", None),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest(
+    name: str, nearest: str | None
+) -> None:
+    environ = {name: "x", "TALLYGATE_PORT": "1", "TALLYGATE_KEY": "k", "TALLYGATE_URL": "u"}
+    assert unknown_variables(environ) == {name: nearest}
+
+
+KUBERNETES = {
+    "TALLYGATE_SERVICE_HOST": "10.0.0.1",
+    "TALLYGATE_SERVICE_PORT": "8080",
+    "TALLYGATE_SERVICE_PORT_HTTP": "8080",
+    "TALLYGATE_PORT": "tcp://10.0.0.1:8080",
+    "TALLYGATE_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "TALLYGATE_PORT_8080_TCP_PROTO": "tcp",
+    "TALLYGATE_PORT_8080_TCP_PORT": "8080",
+    "TALLYGATE_PORT_8080_TCP_ADDR": "10.0.0.1",
+    "TALLYGATE_REDIS_PORT": "tcp://10.0.0.2:6379",
+}
+"""What it sets for Services called tallygate and tallygate-redis."""
+
+
+def test_what_kubernetes_sets_for_a_service_is_not_told() -> None:
+    assert unknown_variables(KUBERNETES) == {}
+
+
+def test_a_port_that_kubernetes_set_is_refused_with_what_to_do() -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env(KUBERNETES)
+    message = caught.value.message
+    assert message.startswith("TALLYGATE_PORT='tcp://10.0.0.1:8080': must be 0..65535; Kubernetes")
+    assert "enableServiceLinks: false" in message
 
 
 def test_an_override_beats_the_variable_and_none_does_not() -> None:
