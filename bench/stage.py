@@ -20,6 +20,7 @@ import psutil
 from redis.asyncio import Redis
 
 from bench.load import Plan
+from gateway.config import PREFIX
 from gateway.embedded import EmbeddedServer
 from gateway.scripts import Scripts
 from persistence.migrate import upgrade
@@ -132,7 +133,7 @@ async def _process(
         *(sys.executable, "-m", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | (environment or {}),
+        env=_surroundings() | (environment or {}),
     )
     try:
         yield process
@@ -140,6 +141,11 @@ async def _process(
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         await process.communicate()
+
+
+def _surroundings() -> dict[str, str]:
+    """Return the environment without its settings: those of a bench are what it measures with."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def _urls(stage: Stage) -> tuple[str, ...]:

@@ -56,6 +56,15 @@ def test_the_short_table_is_kept_and_compared(tmp_path: Path) -> None:
     }
 
 
+async def test_settings_of_the_shell_change_nothing_that_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TALLYGATE_DURABILITY", "sql")  # Nobody writes here.
+    monkeypatch.setenv("TALLYGATE_DURABILITY_TIMEOUT_MS", "10")
+    async with stage() as place, gateway(place) as served, Api(served.base) as api:
+        assert await api.call("customers.get_or_create", customer_id="org_1")
+
+
 async def test_any_gateway_is_loaded_and_left_as_it_was() -> None:
     async with _whole_gateway() as (_, served, late, api):
         await api.call("customers.get_or_create", customer_id="acme")
