@@ -2,14 +2,17 @@
 
 A part that does not answer is what the answer says, never an error. What only this process knows,
 fences, the breaker and the drift it found, is read from its metrics, so that both tell the same.
+
+Failure. Redis or SQL hangs: it is said to be unavailable after ``ANSWER_SECONDS``, and is not asked
+anew while somebody's question waits for it, however often one looks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import Any, NamedTuple, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -32,6 +35,14 @@ from gateway.release import package_version
 from gateway.tasks import WriterTask
 from persistence.fleet import Fleet, SqlFleet
 
+ANSWER_SECONDS = 0.8
+"""How long a look waits for a part: an orchestrator's own patience is often a second."""
+
+ASK_SECONDS = 5.0
+"""After which a question that was not answered is given up, and the next look asks again."""
+
+_Answer = TypeVar("_Answer")
+
 
 class HealthParts(NamedTuple):
     """What is looked at."""
@@ -50,11 +61,14 @@ class HealthProbe:
     def __init__(self, parts: HealthParts, *, partitions: int) -> None:
         self._parts = parts
         self._partitions = partitions
+        self._redis_version = _Question(self._ask_redis_version)
+        self._fleet = _Question(self._ask_fleet)
+        self._oldest_waiting = _Question(self._ask_oldest_waiting)
 
     async def health(self) -> Health:
         """Return the state of every part."""
         redis_version, fleet, oldest = await asyncio.gather(
-            self._redis_version(), self._fleet(), self._oldest_waiting()
+            self._redis_version.answer(), self._fleet.answer(), self._oldest_waiting.answer()
         )
         health = Health(
             status="ok",
@@ -74,13 +88,13 @@ class HealthProbe:
         health.status = "degraded" if health.degraded else "ok"
         return health
 
-    async def _redis_version(self) -> str | None:
+    async def _ask_redis_version(self) -> str | None:
         with contextlib.suppress(RedisError, OSError):
             server = await self._parts.redis.info("server")
             return str(server.get("valkey_version") or server["redis_version"])
         return None
 
-    async def _fleet(self) -> Fleet | None:
+    async def _ask_fleet(self) -> Fleet | None:
         with contextlib.suppress(GatewayError):
             return await self._parts.fleet.read()
         return None
@@ -104,7 +118,7 @@ class HealthProbe:
         unwritten = fleet.owned.get("", 0) + unknown
         return fleet.owned | ({"": unwritten} if unwritten else {})
 
-    async def _oldest_waiting(self) -> list[int] | None:
+    async def _ask_oldest_waiting(self) -> list[int] | None:
         """Return the time of the first entry SQL has not got, for each partition that has one."""
         with contextlib.suppress(RedisError, OSError, UnavailableError):
             cursors = await self._parts.reader.cursors(range(self._partitions))
@@ -114,6 +128,28 @@ class HealthProbe:
                     pipe.execute_command("XRANGE", outbox_key(partition), after, "+", "COUNT", 1)
                 replies = await cast("Awaitable[list[Any]]", pipe.execute())
             return [int(reply[0][0].partition(b"-")[0]) for reply in replies if reply]
+        return None
+
+
+class _Question(Generic[_Answer]):
+    """What is asked of a part once at a time; who looks meanwhile waits for the same answer."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, _Answer | None]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[_Answer | None] | None = None
+
+    async def answer(self) -> _Answer | None:
+        """Return what the part answers, None if it does not in time."""
+        asked = self._asked
+        if asked is None or asked.done():
+            asked = self._asked = asyncio.create_task(self._ask_in_time())
+        done, _ = await asyncio.wait({asked}, timeout=ANSWER_SECONDS)
+        return asked.result() if done else None
+
+    async def _ask_in_time(self) -> _Answer | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS):
+                return await self._ask()
         return None
 
 

@@ -1,15 +1,20 @@
-"""What counts as degraded."""
+"""What counts as degraded, and how long a look waits for what hangs."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import Gauge
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gateway import metrics
+from gateway import health_probe, metrics
 from gateway.api.health import Health, IncidentsHealth, Versions, WriterHealth
-from gateway.health_probe import reasons
+from gateway.errors import UnavailableError
+from gateway.health_probe import HealthParts, HealthProbe, reasons
+from persistence.fleet import Fleet
 
 
 def health(**other: object) -> Health:
@@ -97,3 +102,72 @@ def test_what_the_metrics_say_is_a_reason_too(reason: str) -> None:
 def test_requests_can_be_served_while_redis_sql_and_the_catalog_answer(part: str) -> None:
     assert health(drift_balances=5, writer=writer(state="failed")).is_ready
     assert not health(**{part: "unavailable"}).is_ready
+
+
+class HangingSql:
+    """Both readers of SQL, and a Redis that is away."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.goes_on = asyncio.Event()
+        self.is_current = True
+
+    async def read(self) -> Fleet:
+        self.asked += 1
+        await self.goes_on.wait()
+        return Fleet(revision="r1", owned={"wri_a": 4}, open_incidents=0, incidents=[])
+
+    async def cursors(self, _partitions: object) -> dict[int, str]:
+        await self.goes_on.wait()
+        raise UnavailableError
+
+    async def info(self, _section: str) -> None:
+        raise RedisConnectionError
+
+
+def probe_of(parts: Any) -> HealthProbe:  # noqa: ANN401 - stands for all of them
+    named = HealthParts(
+        redis=parts, reader=parts, fleet=parts, catalog=parts, writer=None, wall=parts
+    )
+    return HealthProbe(named, partitions=4)
+
+
+async def test_a_part_that_hangs_is_unavailable_in_time_and_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_probe, "ANSWER_SECONDS", 0.001)
+    parts = HangingSql()
+    probe = probe_of(parts)
+
+    seen = [await probe.health() for _ in range(3)]
+    seen += await asyncio.gather(probe.health(), probe.health())
+
+    assert {(one.sql, one.versions.sql, one.writer.lag_seconds) for one in seen} == {
+        ("unavailable", None, None)
+    }
+    assert parts.asked == 1
+
+
+async def test_a_part_that_answers_again_is_told_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = HangingSql()
+    probe = probe_of(parts)
+    with monkeypatch.context() as patch:
+        patch.setattr(health_probe, "ANSWER_SECONDS", 0.001)
+        assert (await probe.health()).sql == "unavailable"
+
+    parts.goes_on.set()
+
+    assert [(await probe.health()).versions.sql for _ in range(2)] == ["r1", "r1"]
+
+
+async def test_a_question_without_an_answer_is_given_up_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health_probe, "ASK_SECONDS", 0.001)
+    parts = HangingSql()
+    probe = probe_of(parts)
+
+    assert [(await probe.health()).sql for _ in range(2)] == ["unavailable"] * 2
+    assert parts.asked == 2
