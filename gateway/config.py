@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_key: Annotated[
         str,
         _text(
-            "Secret key that is accepted from the first start on, with every scope.",
+            "Secret key that is accepted from the first start on, with every scope, until revoked.",
             "am_sk_ followed by 4..200 letters, digits, _ or -; am_sk_live_ is for live",
             _KEY_PATTERN,
             secret=True,

@@ -1,13 +1,19 @@
-"""The first key of an installation: the one the settings name, else one that is made and told."""
+"""The first key of an installation: the one the settings name, else one that is made and told.
+
+One that was revoked stays so, and the gateway starts all the same: there are other keys.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 
 from gateway.api_keys import PREFIXES, new_secret
 from gateway.config import Settings
 from gateway.errors import InvalidRequestError
 from persistence.catalog import SqlCatalog
+
+log = logging.getLogger(__name__)
 
 
 async def make_first_key(store: SqlCatalog, settings: Settings) -> str | None:
@@ -22,7 +28,10 @@ async def make_first_key(store: SqlCatalog, settings: Settings) -> str | None:
             except InvalidRequestError:
                 # A gateway that started at the same time was first, unless the key was revoked.
                 if not await _is_known(store, digest):
-                    raise
+                    log.warning(
+                        "TALLYGATE_BOOTSTRAP_KEY was revoked and is not accepted: leave it out, or "
+                        "set another one"
+                    )
         return None
     if await store.has_keys():
         return None
