@@ -14,7 +14,7 @@ one that ends is measured.
 
 Uvicorn reads on after each answer, so that what a client asks ahead of its answers, or is answered
 and does not take, is kept without an end. Here nothing more is read until all that came was begun,
-and what was answered is taken.
+and what was answered is taken (``gateway.api.flow``).
 
 The parser leaves out the body of a request that asks to go on in another protocol, as the HTTP
 client of Java does on each new connection. None other is spoken here, so such a request is read
@@ -29,11 +29,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sized
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -41,6 +39,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from gateway.api.errors import ENV_UNKNOWN, Reply, error_reply
+from gateway.api.flow import Flow
 from gateway.api.leaving import LastRequest
 from gateway.errors import (
     GatewayError,
@@ -90,27 +89,6 @@ class _Refusal:
     response_complete = False
 
 
-class _Flow(FlowControl):
-    """Reads no more while requests wait for their turn, or the client does not take its answers."""
-
-    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        if not self._pipeline and not self.write_paused:
-            super().resume_reading()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.pause_reading()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self._transport.is_closing():
-            self.resume_reading()
-
-
 class Intake(HttpToolsProtocol):
     """Uvicorn's protocol with an end to what it takes, and waits for."""
 
@@ -127,6 +105,8 @@ class Intake(HttpToolsProtocol):
         "is_partial",
         "known_head",
     )
+
+    flow: Flow
 
     request_seconds = REQUEST_SECONDS
 
@@ -152,13 +132,14 @@ class Intake(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a narrower one
         """Take a connection."""
         super().connection_made(cast("Any", transport))
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = Flow(transport, self.pipeline, self.loop)
         self._wait_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+        self.flow.end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -204,6 +185,7 @@ class Intake(HttpToolsProtocol):
         """Begin with what waits behind the answer, or wait for the next request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self.flow.watch()
             return
         waiting = self.pipeline.pop() if self.pipeline else None
         if self.flow.read_paused:
@@ -252,6 +234,7 @@ class Intake(HttpToolsProtocol):
             self.refuse(RequestTimeoutError())
         else:
             super().timeout_keep_alive_handler()
+            self.flow.watch()
 
     def _feed_again(self, data: bytes, asked: httptools.HttpParserUpgrade) -> None:
         """Read on where the parser stopped, and what it stopped for as any other request."""
@@ -336,6 +319,7 @@ class Intake(HttpToolsProtocol):
         if not is_late:
             self.transport.write(written(error_reply(error, ENV_UNKNOWN), keep_alive=False))
         self.transport.close()
+        self.flow.watch()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - of several kinds
         if isinstance(cycle, _Refusal) and self._fault is not None:

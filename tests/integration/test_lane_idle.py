@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import uvicorn
 
+from gateway.api import flow
 from gateway.api.gathering import Gathering
 from gateway.api.intake import Intake
 from gateway.api.lane import make_lane
@@ -180,3 +182,24 @@ async def test_a_connection_that_was_lost_leaves_no_timer(server: uvicorn.Server
     writer.transport.abort()
     await until(timer.cancelled)
     assert not server.server_state.connections
+
+
+PAGE = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "asked", [PAGE + b"\r\n", (PAGE + b"\r\n") * 3, PAGE + b"connection: close\r\n\r\n"]
+)
+async def test_a_client_that_takes_nothing_of_its_answers_is_left(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch, asked: bytes
+) -> None:
+    monkeypatch.setattr(flow, "TAKE_SECONDS", 0.05)
+    listener = server.servers[0].sockets[0]
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so has what it accepts
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect(listener.getsockname())
+        client.sendall(asked)
+        await until(lambda: bool(server.server_state.connections))
+        await until(lambda: not server.server_state.connections)
+        await until(lambda: not server.server_state.tasks)
