@@ -28,6 +28,7 @@ _Answer = TypeVar("_Answer")
 _FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
 _READ_ONLY = ("25006", "SQLITE_READONLY")
 _TOO_LONG = ("57014", "SQLITE_INTERRUPT")
+_TAKEN = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 """Codes of PostgreSQL and SQLite."""
 
 _SILENT_MIN_MS = 10_000
@@ -186,9 +187,9 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # The busy timeout does not cover this switch, so waiting is up to us.
-            if time.monotonic() > deadline:
+            if not error.sqlite_errorname.startswith(_TAKEN) or time.monotonic() > deadline:
                 raise
             time.sleep(_SWITCH_PAUSE_SECONDS)
         else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 import time
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import SettingError, UnavailableError
+from persistence import database as database_module
 from persistence.database import (
     Database,
     EngineOptions,
@@ -57,6 +61,20 @@ def test_sqlite_is_durable_and_patient(migrated_sqlite: str) -> None:
         "busy_timeout": 1234,
         "foreign_keys": 1,
     }
+
+
+def test_a_sqlite_that_cannot_be_prepared_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kept (line TEXT)")
+    # Who pauses raises ValueError.
+    monkeypatch.setattr(database_module, "_SWITCH_PAUSE_SECONDS", -1)
+    engine = make_engine(f"sqlite:///file:{path}?mode=ro&uri=true", EngineOptions())
+    with pytest.raises(DBAPIError, match="readonly"):
+        engine.connect()
+    engine.dispose()
 
 
 def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
