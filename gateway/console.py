@@ -14,7 +14,7 @@ import uvloop
 from gateway import logs
 from gateway.collecting import leave_alone_what_is_there
 from gateway.config import Settings, environment, unknown_variables
-from gateway.databases import check_sql, make_database
+from gateway.databases import check_schema, make_database
 from gateway.errors import StartError
 from persistence.database import Database
 from persistence.migrate import upgrade
@@ -53,7 +53,11 @@ def bring_schema(settings: Settings) -> None:
 async def with_database(
     settings: Settings, use: Callable[[Database], Coroutine[Any, Any, None]]
 ) -> None:
-    """Use SQL of this release's schema and close it. Raises ``StartError`` for another one."""
+    """Use SQL of this release's schema and close it. Raises ``StartError`` for another one.
+
+    What an installation is, its partitions too, is fixed by who serves or writes, not here; so one
+    who may only read can read.
+    """
     database = make_database(
         settings,
         threads=1,
@@ -61,7 +65,7 @@ async def with_database(
         statement_ms=settings.sql_timeout_ms,
     )
     try:
-        await check_sql(settings, database)
+        await check_schema(settings)
         await use(database)
     finally:
         await database.close()

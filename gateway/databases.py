@@ -31,7 +31,12 @@ def make_database(
     return Database(engine, threads=threads, answer_ms=answer_ms)
 
 
+async def check_schema(settings: Settings) -> None:
+    """Raise ``StartError`` unless SQL answers and is migrated; nothing is written."""
+    await asyncio.to_thread(require_current, settings.resolved_database_url)
+
+
 async def check_sql(settings: Settings, database: Database) -> None:
     """Raise ``StartError`` unless SQL answers, is migrated and has the same partitions."""
-    await asyncio.to_thread(require_current, settings.resolved_database_url)
+    await check_schema(settings)
     await database.run(lambda engine: store.claim_installation(engine, settings.partitions))

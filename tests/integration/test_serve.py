@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import redis
 
@@ -112,6 +114,25 @@ def test_another_partition_count_is_refused_and_nothing_is_claimed(
     assert "Redis was set up with 64 partitions, not 32" in by_redis.stderr
     assert "SQL was set up with 64 partitions, not 32" in by_sql.stderr
     assert claimed == 0
+
+
+def test_commands_on_sql_alone_fix_no_partitions_and_need_none(migrated_sqlite: str) -> None:
+    for words in (["keys", "create"], ["webhooks", "list"], ["report", "balances"]):
+        ended = run(*words, "--database-url", migrated_sqlite)
+        assert ended.returncode == 0, ended.stderr
+    with closing(sqlite3.connect(migrated_sqlite.removeprefix("sqlite:///"))) as connection:
+        assert connection.execute("SELECT partitions FROM installation").fetchall() == []
+
+
+def test_who_may_only_read_gets_reports(migrated_postgres: str) -> None:
+    name = migrated_postgres.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(migrated_postgres.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+
+    ended = run("report", "balances", "--database-url", migrated_postgres)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("env")
 
 
 def test_the_version_is_told() -> None:
