@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 
-from sqlalchemy import Connection, Engine, exc, inspect, text
+from sqlalchemy import URL, Connection, Engine, exc, inspect, text
 
 from gateway.errors import StartError
-from persistence.database import EngineOptions, make_engine, write_transaction
+from persistence.database import EngineOptions, make_engine, parse_url, write_transaction
 
 _LOCK_KEY = 7_411_764_731
 _OPTIONS = EngineOptions(statement_timeout_ms=600_000, lock_timeout_ms=10_000)
@@ -28,7 +28,7 @@ def upgrade(url: str) -> None:
     """Bring the schema to this release. Raises ``StartError``."""
     engine = make_engine(url, _OPTIONS)
     try:
-        with _told("reached"):
+        with _told("reached", engine.url):
             found = _revision(engine)
         if found == head():
             return
@@ -36,7 +36,7 @@ def upgrade(url: str) -> None:
 
         if found is not None and found not in moves.revisions():
             raise StartError(_newer(found))
-        with _told("migrated"):
+        with _told("migrated", engine.url):
             _migrate(engine, moves.up)
     finally:
         engine.dispose()
@@ -76,7 +76,7 @@ def head() -> str:
 
 def require_current(url: str) -> None:
     """Return when SQL has the schema of this release, else raise a ``StartError``."""
-    with _told("reached"):
+    with _told("reached", parse_url(url)):
         found = current(url)
     if found == head():
         return
@@ -94,13 +94,15 @@ def _newer(found: str) -> str:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, url: URL) -> Iterator[None]:
     """Raise what SQL says as a ``StartError`` of one line."""
     try:
         yield
     except exc.DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
-        raise StartError(f"SQL cannot be {what}: {reason}") from error
+        # SQLite does not say which file, and there may be one in each folder.
+        place = f" ({url.database})" if url.get_backend_name() == "sqlite" else ""
+        raise StartError(f"SQL cannot be {what}: {reason}{place}") from error
 
 
 def _revision(engine: Engine) -> str | None:

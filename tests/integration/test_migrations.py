@@ -100,10 +100,16 @@ def test_newer_schema_is_refused_by_name(database_url: str, act: Callable[[str],
 
 @BOTH
 @pytest.mark.parametrize(
-    "url", ["sqlite:////nowhere/at/all.db", "postgres://nobody@127.0.0.1:1/nothing"]
+    ("url", "place"),
+    [
+        ("sqlite:////nowhere/at/all.db", r" \(/nowhere/at/all\.db\)"),
+        ("postgres://nobody@127.0.0.1:1/nothing", ""),
+    ],
 )
-def test_unreachable_database_is_one_line(url: str, act: Callable[[str], None]) -> None:
-    with pytest.raises(StartError, match=r"^SQL cannot be reached: [^\n]+$"):
+def test_unreachable_database_is_one_line_that_names_it(
+    url: str, place: str, act: Callable[[str], None]
+) -> None:
+    with pytest.raises(StartError, match=rf"^SQL cannot be reached: [^\n]+{place}$"):
         act(url)
 
 
