@@ -9,8 +9,10 @@ decided on, or decided anew.
 
 Failure. SQL gone: what is known stays known and goes on working; unknown ids answer
 ``UnavailableError`` until SQL is back, for they may exist by now. Keys revoked meanwhile keep
-working until then. A burst of unknown ids costs SQL ten looks a second, not one each: whoever asks
-for one waits for the next look, which all who wait share.
+working until then. SQL hangs: whoever waited for the turn of one whom it did not answer fails with
+it, for one after the other each would wait a statement's time longer. A burst of unknown ids costs
+SQL ten looks a second, not one each: whoever asks for one waits for the next look, which all who
+wait share.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -84,6 +86,7 @@ class Catalog:
         self._changing = asyncio.Lock()
         self._looks = Looks(self.refresh)
         self._reachable = False
+        self._faults = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -114,7 +117,7 @@ class Catalog:
         does not know. Raises ``UnavailableError``.
         """
         self._principals.expire()
-        async with self._refreshing:
+        async with self._turn(self._refreshing):
             try:
                 if not moved and await self._store.revision() == self._snapshot.revision:
                     self._reachable = True
@@ -122,6 +125,7 @@ class Catalog:
                 image = await self._store.load()
             except UnavailableError:
                 self._reachable = False
+                self._faults += 1
                 raise
             self._reachable = True
             self._snapshot = take_snapshot(image)
@@ -315,7 +319,7 @@ class Catalog:
     async def _change(self, decide: Callable[[Snapshot], tuple[CatalogChange, Decided]]) -> Decided:
         """Store what is decided on the newest catalog, and decide anew when it has moved on."""
         # Changes of one process take turns: only those of others cost an attempt.
-        async with self._changing:
+        async with self._turn(self._changing):
             for _ in range(ATTEMPTS_MAX):
                 await self.refresh()
                 change, decided = decide(self._snapshot)
@@ -323,6 +327,14 @@ class Catalog:
                     await self._refresh_own_change()
                     return decided
         raise UnavailableError("the catalog is being changed; try again")
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, lock: asyncio.Lock) -> AsyncIterator[None]:
+        before = self._faults
+        async with lock:
+            if self._faults != before:
+                raise UnavailableError("SQL did not answer whoever asked before; try again")
+            yield
 
     async def _find(self, look: Callable[[Snapshot], Found | None]) -> Found | None:
         found = look(self._snapshot)

@@ -29,6 +29,7 @@ from gateway.ports import CatalogChange
 from tests.fixtures.app import ManualClock
 from tests.unit.gateway.engine.scripted_store import SECRET, ScriptedStore
 from tests.unit.gateway.lifecycle.records import feature, plan, plan_request
+from tests.waiting import until
 
 HEADER = f"Bearer {SECRET}".encode()
 RENAME = FeatureUpdateRequest(feature_id="messages", new_feature_id="notes")
@@ -315,6 +316,28 @@ async def test_changes_of_one_process_take_turns(catalog: Catalog, store: Script
     await asyncio.gather(*(catalog.create_feature("sandbox", each) for each in requests))
 
     assert store.tried == len(store.written) == len(requests)
+
+
+async def test_who_waits_behind_a_question_that_hangs_fails_with_it(
+    catalog: Catalog, store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gives_up = asyncio.Event()
+    asked = 0
+
+    async def hang() -> int:
+        nonlocal asked
+        asked += 1
+        await gives_up.wait()
+        raise UnavailableError
+
+    monkeypatch.setattr(store, "revision", hang)
+    calls = [catalog.create_feature("sandbox", NOTES) for _ in range(3)]
+    waiting = asyncio.gather(*calls, catalog.refresh(), return_exceptions=True)
+    await until(lambda: asked == 1)
+    gives_up.set()
+
+    assert [type(each) for each in await waiting] == [UnavailableError] * 4
+    assert asked == 1
 
 
 async def test_a_deleted_feature_is_gone(catalog: Catalog, store: ScriptedStore) -> None:
