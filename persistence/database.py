@@ -82,6 +82,9 @@ def parse_url(text: str) -> URL:
         raise SettingError(
             f"the database URL begins with {url.drivername}, not sqlite or postgresql"
         )
+    if url.drivername != "sqlite" and "@" in f"{url.host}{url.database}":
+        # What a fault says of them would show a part of the password.
+        raise SettingError("the database URL is not readable: write @ as %40 and / as %2F")
     if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
         # Each connection would see a database of its own.
         raise SettingError("the SQLite URL names no file")

@@ -47,6 +47,17 @@ def test_refusal_does_not_show_the_password() -> None:
     assert "secret" not in refusal.value.message
 
 
+@pytest.mark.parametrize("password", ["sec@ret", "s/ec@ret", "s/ec@re/t"])
+def test_a_password_that_ends_too_early_is_refused_and_no_part_of_it_shown(password: str) -> None:
+    with pytest.raises(SettingError, match="write @ as %40") as refusal:
+        parse_url(f"postgresql://me:{password}@db/x")
+    assert "ret" not in refusal.value.message
+
+
+def test_a_password_may_hold_anything_that_is_escaped() -> None:
+    assert parse_url("postgresql://me%40here:s%40%2Fc@db/x").password == "s@/c"
+
+
 def test_sqlite_is_durable_and_patient(migrated_sqlite: str) -> None:
     engine = make_engine(migrated_sqlite, EngineOptions(lock_timeout_ms=1234))
     with engine.connect() as connection:
