@@ -5,6 +5,7 @@ That is one line on standard error and exit code 1, never a traceback.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import click
@@ -51,6 +52,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except GatewayError as error:
         click.echo(f"tallygate: {error.message}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        # Of standard output, whose disk is full; whoever asks anything else tells what is wrong.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # else what is left for it is tried again, and the exit code is 120
+        click.echo(f"tallygate: {error.strerror or error}", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)

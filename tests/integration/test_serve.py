@@ -135,6 +135,19 @@ def test_who_may_only_read_gets_reports(migrated_postgres: str) -> None:
     assert ended.stdout.startswith("env")
 
 
+def test_an_output_that_takes_nothing_is_one_line(migrated_sqlite: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            _command("report", "balances", "--database-url", migrated_sqlite),
+            env=_environ({}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "tallygate: No space left on device\n")
+
+
 def test_the_version_is_told() -> None:
     assert run_process("--version").stdout.startswith("tallygate, version ")
 
