@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ BACKLOG = 2048
 """Connections that wait to be accepted; one published client opens one for each request. The kernel
 takes no more than its own bound (``net.core.somaxconn``).
 """
+
+FILES_MAX = 65_536
+"""Files a process asks for, each connection being one; who needs more has several machines."""
 
 ANYBODY = 0o666
 """Mode of a unix socket: keys say who may call, its folder who may connect."""
@@ -36,6 +40,18 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
     else:
         with _port(settings.host, settings.port) as listener:
             yield listener
+
+
+def raise_file_limit() -> None:
+    """Have as many files as this process, and those it starts, may have.
+
+    A connection beyond the limit is closed without a word, and 1,024 are what most are given.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def address_of(listener: socket.socket) -> str:

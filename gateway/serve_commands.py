@@ -22,7 +22,7 @@ from gateway.console import (
 )
 from gateway.embedded import EmbeddedServer
 from gateway.keeper import Keeper
-from gateway.listening import address_of, listening_socket
+from gateway.listening import address_of, listening_socket, raise_file_limit
 from gateway.release import package_version
 
 
@@ -38,6 +38,7 @@ from gateway.release import package_version
 def serve(*, no_writer: bool, **given: object) -> None:
     """Serve the HTTP API; without a Redis, start one in the data folder."""
     settings = read_settings(**given, writer=False if no_writer else None)
+    raise_file_limit()
     with listening_socket(settings) as listener, _with_redis(settings) as ready:
         if settings.workers:
             # A supervisor serves nobody, so it loads none of what does.
