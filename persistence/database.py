@@ -28,6 +28,7 @@ _Answer = TypeVar("_Answer")
 _FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
 _READ_ONLY = ("25006", "SQLITE_READONLY")
 _TOO_LONG = ("57014", "SQLITE_INTERRUPT")
+_DENIED = ("42501", "SQLITE_PERM")
 _TAKEN = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 """Codes of PostgreSQL and SQLite."""
 
@@ -211,6 +212,8 @@ def reason(error: Exception) -> str:
         return "SQL cannot write: the database is read-only"
     if code.startswith(_TOO_LONG):
         return "SQL took longer than a statement may"
+    if code.startswith(_DENIED):
+        return "SQL refuses: its user lacks a right"
     return "SQL is unavailable"
 
 

@@ -239,3 +239,16 @@ async def test_a_postgres_that_only_reads_says_so(migrated_postgres: str) -> Non
     with pytest.raises(UnavailableError, match="the database is read-only"):
         await database.run(work)
     await database.close()
+
+
+async def test_a_postgres_user_that_lacks_a_right_is_told(migrated_postgres: str) -> None:
+    database = Database(make_engine(migrated_postgres, EngineOptions()), threads=1, answer_ms=None)
+
+    def work(engine: Engine) -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SET LOCAL ROLE pg_monitor"))
+            connection.execute(select(CatalogRevision.revision))
+
+    with pytest.raises(UnavailableError, match="SQL refuses: its user lacks a right; try"):
+        await database.run(work)
+    await database.close()
