@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import GatewayError
 
 log = logging.getLogger(__name__)
+
+TELL_SECONDS = 60.0
+"""Between two lines about one outage: each process sweeps several times a second."""
 
 
 class Sweeper:
@@ -26,6 +30,7 @@ class Sweeper:
         self._seconds = seconds
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._told_at = -math.inf
 
     def start(self) -> None:
         """Begin."""
@@ -42,11 +47,18 @@ class Sweeper:
         while not self._stopping.is_set():
             try:
                 await self._sweep()
+                self._told_at = -math.inf
             except GatewayError as error:
-                log.warning("%s wait: %s", self._work, error)
+                self._tell(error)
             except Exception:  # a fault of ours would end the work for as long as the process runs
                 log.exception("%s wait", self._work)
             # Not wait_for: it makes a task each time.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._stopping.wait()
+
+    def _tell(self, error: GatewayError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            log.warning("%s wait: %s", self._work, error)

@@ -12,9 +12,9 @@ from tests.waiting import one_turn
 
 
 class Failing:
-    """Sweeps that fail as told; the first that does not says that it has begun, and waits."""
+    """Sweeps that fail as told, or do not; the first beyond says that it has begun, and waits."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: Exception | None) -> None:
         self.failures = list(failures)
         self.begun = asyncio.Event()
         self.released = asyncio.Event()
@@ -22,7 +22,10 @@ class Failing:
 
     async def sweep(self) -> None:
         if self.failures:
-            raise self.failures.pop(0)
+            failure = self.failures.pop(0)
+            if failure is None:
+                return
+            raise failure
         self.begun.set()
         await self.released.wait()
         self.ended = True
@@ -37,6 +40,30 @@ async def test_a_sweep_that_fails_is_not_the_last(caplog: pytest.LogCaptureFixtu
     await sweeper.stop()
     assert failing.failures == []
     assert [line.getMessage().split(":")[0] for line in caplog.records] == ["things wait"] * 2
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(60.0, 1), (0.0, 5)])
+async def test_an_outage_is_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, seconds: float, lines: int
+) -> None:
+    monkeypatch.setattr("gateway.engine.sweeper.TELL_SECONDS", seconds)
+    failing = Failing(*(UnavailableError() for _ in range(5)))
+    await swept(failing)
+    assert len(caplog.records) == lines
+
+
+async def test_each_outage_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    await swept(Failing(UnavailableError(), None, UnavailableError()))
+    assert len(caplog.records) == 2
+
+
+async def swept(failing: Failing) -> None:
+    """Sweep until nothing fails any more."""
+    failing.released.set()
+    sweeper = Sweeper("things", failing.sweep, 0.001)
+    sweeper.start()
+    await asyncio.wait_for(failing.begun.wait(), 10)
+    await sweeper.stop()
 
 
 async def test_a_sweep_that_has_begun_is_ended_before_it_stops() -> None:
