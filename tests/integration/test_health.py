@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text, update
 
+from gateway import metrics
 from gateway.app import Runtime
 from gateway.release import package_version
 from persistence import migrate
@@ -21,6 +22,13 @@ async def health(api: Api) -> dict[str, object]:
     assert answer.headers["cache-control"] == "no-store"
     body: dict[str, object] = answer.body
     return body
+
+
+@pytest.fixture(autouse=True)
+def _calm() -> None:
+    """Forget what other tests of this process left in the gauges."""
+    metrics.fenced.set(0)
+    metrics.breaker_open.set(0)
 
 
 @pytest.fixture
