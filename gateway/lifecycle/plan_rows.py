@@ -15,7 +15,7 @@ from gateway.errors import InvalidRequestError
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import rank
 from gateway.lifecycle.rollover import roll_of
-from gateway.messages.plans import price_view
+from gateway.messages.prices import price_view
 from gateway.rows import Flag, Kind, Row, RowDocument
 
 if TYPE_CHECKING:

@@ -45,6 +45,7 @@ from gateway.messages.plans import (
     encode_plan_document,
     raw,
 )
+from gateway.messages.prices import price_view
 from gateway.ports import FeatureRecord, PlanRecord
 
 
@@ -316,7 +317,7 @@ def _base_price_view(price: BasePrice) -> wire.BasePriceView:
 
 
 def _price_view(price: ItemPrice) -> wire.ItemPriceView:
-    shown = wire.price_view(price)
+    shown = price_view(price)
     return wire.ItemPriceView(
         amount=shown.amount,
         tiers=shown.tiers,

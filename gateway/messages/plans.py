@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import PriceView
-from gateway.messages.common import Anything, Integer, Json, JsonObject, Number
+from gateway.messages.common import Anything, Integer, JsonObject, Number
 
 BILLING_INTERVALS = ("one_off", "week", "month", "quarter", "semi_annual", "year")
 RESET_INTERVALS = ("one_off", "minute", "hour", "day", *BILLING_INTERVALS[1:])
@@ -103,7 +103,9 @@ class RolloverRequest(msgspec.Struct, kw_only=True):
 
 
 class PlanItemRequest(msgspec.Struct, kw_only=True):
-    """What the plan gives of a feature, or each entity; fields of type anything are refused."""
+    """What the plan gives of one feature, or gives each entity of ``entity_feature_id``. What may
+    be anything is refused.
+    """
 
     feature_id: str
     included: Number = msgspec.field(default_factory=msgspec.Raw)
@@ -374,30 +376,3 @@ def encode_plan_document(document: PlanDocument) -> str:
 def raw(text: str) -> msgspec.Raw:
     """Return a decimal text as the JSON number it is."""
     return msgspec.Raw(text.encode())
-
-
-def tier_views(tiers: list[Tier]) -> list[Json]:
-    """Return stored tiers as they are answered."""
-    return [msgspec.Raw(_tier_json(tier)) for tier in tiers]
-
-
-def _tier_json(tier: Tier) -> bytes:
-    view: dict[str, object] = {
-        "to": "inf" if tier.to == "inf" else raw(tier.to),
-        "amount": raw(tier.amount),
-    }
-    if tier.flat_amount is not None:
-        view["flat_amount"] = raw(tier.flat_amount)
-    return msgspec.json.encode(view)
-
-
-def price_view(price: ItemPrice) -> PriceView:
-    """Return a stored price the way a balance shows it."""
-    return PriceView(
-        amount=UNSET if price.amount is None else raw(price.amount),
-        tiers=tier_views(price.tiers) if price.tiers else UNSET,
-        tier_behavior=price.tier_behavior or UNSET,
-        billing_units=raw(price.billing_units),
-        billing_method=price.billing_method,
-        max_purchase=None if price.max_purchase is None else raw(price.max_purchase),
-    )

@@ -30,8 +30,8 @@ from gateway.messages.plans import (
     Tier,
     TierRequest,
     raw,
-    tier_views,
 )
+from gateway.messages.prices import tier_views
 from gateway.ports import FeatureRecord
 
 UNLIMITED = b'"inf"'

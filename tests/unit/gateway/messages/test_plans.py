@@ -1,4 +1,4 @@
-"""Stored plan documents and what balances show of them."""
+"""Stored plan documents, and requests for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from gateway.messages.plans import (
     Tier,
     decode_plan_document,
     encode_plan_document,
-    price_view,
 )
 
 
@@ -31,29 +30,6 @@ def test_a_document_survives_its_text() -> None:
     )
 
     assert decode_plan_document(encode_plan_document(document)) == document
-
-
-def test_a_price_shows_exact_numbers() -> None:
-    price = ItemPrice(interval="month", billing_method="usage_based", amount="0.000001")
-
-    shown = msgspec.json.encode(price_view(price))
-
-    assert shown == (
-        b'{"amount":0.000001,"billing_units":1,"billing_method":"usage_based","max_purchase":null}'
-    )
-
-
-def test_tiers_show_a_bound_without_end_as_inf() -> None:
-    tiers = [Tier(to="100.5", amount="2"), Tier(to="inf", amount="1", flat_amount="3")]
-    price = ItemPrice(interval="month", billing_method="prepaid", tiers=tiers, max_purchase="7")
-
-    shown = msgspec.json.decode(msgspec.json.encode(price_view(price)))
-
-    assert shown["tiers"] == [
-        {"to": 100.5, "amount": 2},
-        {"to": "inf", "amount": 1, "flat_amount": 3},
-    ]
-    assert "amount" not in shown
 
 
 def test_a_request_keeps_numbers_as_they_were_sent() -> None:
