@@ -101,7 +101,7 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         dropped = leave(scope, scope.pending(document.group), now_ms)
         scope = after(scope, dropped)
     elif is_one_off(document):
-        dropped = make_room(scope, offer, terms.ends_ms, making)
+        dropped = make_room(scope, offer, terms.ends_ms, make_id=making.make_id, now_ms=now_ms)
         scope = after(scope, dropped)
     subscription = new_subscription(offer, terms, making)
     starts_ms = _starts(scope, offer, current, terms, now_ms)

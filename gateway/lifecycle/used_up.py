@@ -15,33 +15,32 @@ from gateway.lifecycle.scope import Carry, Change, Scope, in_order, leave
 from gateway.rows import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.documents import Subscription
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
 
 
-def make_room(scope: Scope, offer: Offer, ends_ms: int | None, making: Making) -> Change:
+def make_room(
+    scope: Scope, offer: Offer, ends_ms: int | None, *, make_id: Callable[[str], str], now_ms: int
+) -> Change:
     """Return what ends when a one-off plan is bought again: purchases of it of which nothing is
     left. What comes back to one of them meanwhile stays as a balance of no plan.
     """
     leavers = [
         one
         for one in scope.subscriptions
-        if one.started_at + DAY_MS <= making.now_ms and _is_used_up(scope, one, offer, ends_ms)
+        if one.started_at + DAY_MS <= now_ms and _is_used_up(scope, one, offer, ends_ms)
     ]
-    change = leave(scope, leavers, making.now_ms)
+    change = leave(scope, leavers, now_ms)
     rows, dues, carries = dict(change.rows), dict(change.dues), list(change.carries)
     for one in leavers:
         for feature, held in scope.held(one).items():
             for row in held:
                 if row.kind is Kind.FLAG:
                     continue
-                rest = rest_of_row(
-                    making.make_id,
-                    len(carries),
-                    expires_ms=one.expires_at or 0,
-                    now_ms=making.now_ms,
-                )
+                expires_ms = one.expires_at or 0
+                rest = rest_of_row(make_id, len(carries), expires_ms=expires_ms, now_ms=now_ms)
                 rows[feature] = [*rows[feature], rest]
                 dues[rest.id] = 0
                 carries.append(Carry(row.id, remainder=rest.id))
