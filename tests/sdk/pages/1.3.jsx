@@ -10,8 +10,6 @@ import {
 import { useState } from 'react';
 import { show, Team } from './view.jsx';
 
-// Events are written within a second, so the page asks again until it is closed.
-const AGAIN = { refetchInterval: 200 };
 
 async function ask(path, body) {
   const answer = await fetch(path, {
@@ -29,12 +27,16 @@ function Page() {
     expand: ['subscriptions.plan'],
   });
   const { data: entity, refetch } = useEntity({ entityId, queryOptions: { enabled: !!entityId } });
-  const { data: plans } = useListPlans();
-  const { list: events } = useListEvents({ featureId: 'ai-messages', queryOptions: AGAIN });
+  // Of a customer that is being made nothing else can be asked. Events are written within a second,
+  // so the page asks again until it is closed.
+  const once = { enabled: !!customer };
+  const again = { ...once, refetchInterval: 200 };
+  const { data: plans } = useListPlans({ queryOptions: once });
+  const { list: events } = useListEvents({ featureId: 'ai-messages', queryOptions: again });
   const { total } = useAggregateEvents({
     featureId: 'ai-messages',
     range: '24h',
-    queryOptions: AGAIN,
+    queryOptions: again,
   });
 
   async function addSeat() {
