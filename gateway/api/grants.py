@@ -81,8 +81,8 @@ OPERATIONS = (
             "Sets what is left (`remaining`), what is used (`usage`) or adds to the balance "
             "(`add_to_balance`); these change usage, never what is granted, and count in no usage "
             "limit. `included_grant` sets what they include together, by changing the first one; "
-            "`next_reset_at` and "
-            "`expires_at` change all. `balance_id` and `interval` say which balances are meant; "
+            "`next_reset_at` and `expires_at` change all. `balance_id` and `interval` say which "
+            "balances are meant; "
             "with `entity_id`, what is left is that of the entity, and only balances it holds "
             "itself get another grant, reset or expiry."
         ),

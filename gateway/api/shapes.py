@@ -21,7 +21,7 @@ from gateway.messages.common import (
     given,
     integer,
 )
-from gateway.messages.controls import check_document
+from gateway.messages.controls import take_document
 
 DOCUMENT_DEPTH_MAX = 64
 """Levels in a document; far below what the encoder takes, so that no answer can fail on it."""
@@ -145,11 +145,13 @@ def properties(value: msgspec.Raw) -> msgspec.Raw:
 
 
 def documents(**documents: JsonObject | None) -> None:
-    """Refuse documents that are too large or too deep."""
+    """Bring documents into the form that is kept, and refuse those that are too large or too deep,
+    or of another shape.
+    """
     for field, document in documents.items():
         if document:
             _check_depth(document, field)
-            check_document(document, field)
+            take_document(document, field)
             if len(msgspec.json.encode(document)) > DOCUMENT_BYTES_MAX:
                 raise InvalidInputsError(f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes")
 

@@ -181,7 +181,8 @@ class Attachments(Foresight):
         )
 
         async def decide(scope: Scope, making: Making) -> Change:
-            if any(billing_cycle(offer.document)[0] for offer, _ in seen):
+            pays = any(billing_cycle(offer.document)[0] for offer, _ in seen)
+            if pays and not is_preview:  # else they were asked for with the scope
                 scope = await self.beside_siblings(subject, scope)
             change = decided(scope, seen, making)
             if is_preview:

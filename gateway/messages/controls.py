@@ -114,9 +114,10 @@ _SHAPES: dict[str, type[msgspec.Struct]] = {
 }
 
 
-def check_document(document: JsonObject, field: str) -> None:
-    """Refuse controls or a configuration of another shape; other documents have no shape. What a
-    filter compares becomes text, which is all that the answers of published clients may hold.
+def take_document(document: JsonObject, field: str) -> None:
+    """Bring controls or a configuration into the form that is kept, and refuse another shape; other
+    documents have no shape. What a filter compares becomes text, which is all that the answers of
+    published clients may hold.
 
     Raises ``InvalidInputsError`` naming the place inside the field.
     """

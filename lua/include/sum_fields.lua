@@ -1,8 +1,8 @@
 --[[
 Add the sums over what entities hold of a feature to the fields of the customer that are to be written.
 
-sum_fields(state, fields): h: for their rows, o: for their rollovers, with which the
-customer is plain no more; fields is a flat list of field, value.
+sum_fields(state, fields): h: for their rows, o: for their rollovers, with which the customer is plain no more; fields
+is a flat list of field, value.
 ]]
 --@include format_held
 local function sum_fields(state, fields)

@@ -7,11 +7,15 @@ from gateway.scripts import Status
 from tests.lua.world import HOUR_MS, World, hourly, slots
 
 
+async def resets(world: World, count: int, slots_each: int = 0) -> None:
+    for _ in range(count):
+        world.now_ms += HOUR_MS
+        assert await world.settle() == (Status.DONE, slots_each)
+
+
 async def test_beyond_a_dozen_the_oldest_that_never_end_are_one(world: World) -> None:
     await world.create(calls=[hourly("a", 100, roll=":0")])
-    for _ in range(12):
-        world.now_ms += HOUR_MS
-        await world.settle()
+    await resets(world, 12)
     assert await world.rollovers() == [(100, 0, 0)] * 12
     await world.entries()
     world.now_ms += HOUR_MS
@@ -26,21 +30,15 @@ async def test_beyond_a_dozen_the_oldest_that_never_end_are_one(world: World) ->
 
 async def test_one_that_is_being_spent_is_not_joined(world: World) -> None:
     await world.create(calls=[hourly("a", 100, roll=":0")])
-    for _ in range(12):
-        world.now_ms += HOUR_MS
-        await world.settle()
+    await resets(world, 12)
     await world.track("calls", 30)
-    for _ in range(20):
-        world.now_ms += HOUR_MS
-        await world.settle()
+    await resets(world, 20)
     assert await world.rollovers() == [(70, 30, 0), (2000, 0, 0), *[(100, 0, 0)] * 11]
 
 
 async def test_what_expires_is_never_joined(world: World) -> None:
     await world.create(calls=[hourly("a", 100, roll=":1")])
-    for _ in range(20):
-        world.now_ms += HOUR_MS
-        await world.settle()
+    await resets(world, 20)
     assert [one[0] for one in await world.rollovers()] == [100] * 20
 
 
@@ -48,9 +46,7 @@ async def test_what_is_left_of_slots_is_joined_for_each_entity(world: World) -> 
     await world.create(calls=[slots("a", 10, roll=":0")])
     await world.seats("zoe", "bob")
     await world.track("calls", 4, "zoe")
-    for _ in range(15):
-        world.now_ms += HOUR_MS
-        assert await world.settle() == (Status.DONE, 2)
+    await resets(world, 15, slots_each=2)
     lasting = [(10, 0, 0)] * 11
     assert await world.rollovers("zoe") == [(36, 0, 0), *lasting]
     assert await world.rollovers("bob") == [(40, 0, 0), *lasting]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import InvalidInputsError
 from gateway.messages.common import JsonObject
-from gateway.messages.controls import check_document, filter_text
+from gateway.messages.controls import filter_text, take_document
 
 FIELD = "customer_data.billing_controls"
 
@@ -18,14 +18,14 @@ def limit(**entry: object) -> JsonObject:
 def refused(controls: JsonObject) -> str:
     """Return the place a refusal names."""
     with pytest.raises(InvalidInputsError) as error:
-        check_document(controls, FIELD)
+        take_document(controls, FIELD)
     place, _, _ = error.value.message.partition(": ")
     return place.removeprefix(f"{FIELD}.")
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month", "year"])
 def test_usage_limits_have_four_intervals(interval: str) -> None:
-    check_document({"usage_limits": [limit(interval=interval, anchor="utc")]}, FIELD)
+    take_document({"usage_limits": [limit(interval=interval, anchor="utc")]}, FIELD)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_two_entries_of_one_feature_are_refused(array: str) -> None:
 
 def test_limits_of_one_feature_may_differ_in_their_filter() -> None:
     filters = [None, {"properties": {"a": 1}}, {"properties": {"a": 2}}]
-    check_document({"usage_limits": [limit(filter=one) for one in filters]}, FIELD)
+    take_document({"usage_limits": [limit(filter=one) for one in filters]}, FIELD)
     same = [{"properties": {"a": [1, "x"], "b": 2}}, {"properties": {"b": 2.0, "a": ["x", 1, 1]}}]
     assert refused({"usage_limits": [limit(filter=one) for one in same]}) == "usage_limits.1"
 
@@ -77,15 +77,15 @@ def test_a_filter_compares_texts() -> None:
     sent = {"a": 1.0, "b": True, "c": 0.1, "d": "x", "e": [2, False, "y"], "f": 10**30}
     document = {"usage_limits": [limit(filter={"properties": sent})]}
     with pytest.raises(InvalidInputsError):  # at most four of them
-        check_document(document, FIELD)
+        take_document(document, FIELD)
     del sent["d"], sent["f"]
-    check_document(document, FIELD)
+    take_document(document, FIELD)
     assert sent == {"a": "1", "b": "true", "c": "0.1", "e": ["2", "false", "y"]}
 
 
 def test_alerts_of_one_feature_may_be_many() -> None:
     alert = {"feature_id": "a", "threshold": 1, "threshold_type": "usage"}
-    check_document({"usage_alerts": [alert, alert]}, FIELD)
+    take_document({"usage_alerts": [alert, alert]}, FIELD)
 
 
 def test_a_filter_has_one_text_however_it_is_written() -> None:
