@@ -20,13 +20,13 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import create_engine, text
 
+from gateway.background.tasks import WriterTask
 from gateway.clients import make_redis
 from gateway.config import Settings
-from gateway.embedded import EmbeddedServer
+from gateway.embedded.server import EmbeddedServer
 from gateway.keys import customer_keys
 from gateway.rows import Kind, Row, encode_rows
 from gateway.scripts import Context, FeatureRows, Part, Scripts, Status, Use
-from gateway.tasks import WriterTask
 from gateway.wall import SystemClock
 from persistence.migrate import upgrade
 

@@ -29,7 +29,7 @@ from redis.asyncio import Redis
 
 from bench.least_scripts import least_library
 from bench.results import Bar
-from gateway.embedded import EmbeddedServer
+from gateway.embedded.server import EmbeddedServer
 from gateway.keys import customer_keys, partition_of, reply_key
 from gateway.lifecycle.rules import Window
 from gateway.rows import Kind, Row, encode_rows

@@ -28,7 +28,7 @@ from redis.asyncio import Redis
 from bench.results import Bar
 from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
-from gateway.embedded import EmbeddedServer
+from gateway.embedded.server import EmbeddedServer
 from gateway.keys import customer_keys
 from persistence.migrate import upgrade
 

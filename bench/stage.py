@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from bench.load import Plan
 from gateway.config import PREFIX
-from gateway.embedded import EmbeddedServer
+from gateway.embedded.server import EmbeddedServer
 from gateway.scripts import Scripts
 from persistence.migrate import upgrade
 

@@ -41,11 +41,11 @@ from bench.writer_stages import (
     received,
     track_entry,
 )
-from gateway.embedded import EmbeddedServer
+from gateway.background.tasks import WRITER_CACHE_MIB
+from gateway.embedded.server import EmbeddedServer
 from gateway.keys import outbox_key, partition_of
 from gateway.outbox import FIELD
 from gateway.scripts import Scripts
-from gateway.tasks import WRITER_CACHE_MIB
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.migrate import upgrade

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, update
 
+from gateway.background.tasks import WRITER_CACHE_MIB
 from gateway.keys import partition_of
 from gateway.outbox import Entry, join
 from gateway.rows import Kind, Row, encode_row
-from gateway.tasks import WRITER_CACHE_MIB
 from persistence import merge, models, store
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.fold import fold

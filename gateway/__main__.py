@@ -10,33 +10,33 @@ import sys
 
 import click
 
-from gateway.collecting import collect_seldom
+from gateway.commands.lazy_group import LazyGroup, Place
 from gateway.errors import GatewayError
-from gateway.lazy_group import LazyGroup, Place
+from gateway.processes.collecting import collect_seldom
 from gateway.release import package_version
 
 COMMANDS = {
-    "clock": Place("gateway.clock_commands", "Show or advance the sandbox's clock."),
-    "keys": Place("gateway.key_commands", "Create, list, rotate and revoke keys."),
-    "migrate": Place("gateway.migrate_commands", "Bring the SQL schema to this release."),
+    "clock": Place("gateway.commands.clock", "Show or advance the sandbox's clock."),
+    "keys": Place("gateway.commands.keys", "Create, list, rotate and revoke keys."),
+    "migrate": Place("gateway.commands.migrate", "Bring the SQL schema to this release."),
     "repair": Place(
-        "gateway.verify_commands",
+        "gateway.commands.verify",
         "Set what differs to what the events say; without --yes, show the plan only.",
     ),
     "report": Place(
-        "gateway.report_commands", "Print a report of what the writer has carried to SQL."
+        "gateway.commands.report", "Print a report of what the writer has carried to SQL."
     ),
     "serve": Place(
-        "gateway.serve_commands",
+        "gateway.commands.serve",
         "Serve the HTTP API; without a Redis, start one in the data folder.",
     ),
     "verify": Place(
-        "gateway.verify_commands",
+        "gateway.commands.verify",
         "Add up every balance from its events, and compare SQL with Redis.",
     ),
-    "webhooks": Place("gateway.webhook_commands", "Endpoints that are told of alerts."),
+    "webhooks": Place("gateway.commands.webhooks", "Endpoints that are told of alerts."),
     "writer": Place(
-        "gateway.writer_commands",
+        "gateway.commands.writer",
         "Carry changes from Redis to SQL; for gateways that serve with --no-writer.",
     ),
 }

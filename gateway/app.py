@@ -22,7 +22,7 @@ from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
 from gateway.api.plain import PlainCalls, PlainParts
 from gateway.api.rates import Rates
-from gateway.breaker import Breaker
+from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
 from gateway.config import Settings
 from gateway.databases import check_sql, make_database
@@ -42,11 +42,11 @@ from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
+from gateway.scripts.breaker import Breaker
 from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.rates import Limits, limit_of
 from gateway.start_checks import check_redis
-from gateway.tasks import WriterTask
 from gateway.telemetry import make_tracing
 from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog

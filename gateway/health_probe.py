@@ -27,12 +27,12 @@ from gateway.api.health import (
     Versions,
     WriterHealth,
 )
+from gateway.background.tasks import WriterTask
 from gateway.engine.catalog import Catalog
 from gateway.errors import GatewayError, UnavailableError
 from gateway.keys import outbox_key
 from gateway.ports import Reader, WallClock
 from gateway.release import package_version
-from gateway.tasks import WriterTask
 from persistence.fleet import Fleet, SqlFleet
 
 ANSWER_SECONDS = 0.8

@@ -30,8 +30,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
-from gateway.breaker import Breaker
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
+from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.faults import PipeUnsentError

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, delete, select, update
 from gateway.audit.auditor import Auditor
 from gateway.audit.findings import plan
 from gateway.audit.records import Kind, Scope
+from gateway.background.evictor import Evictor
 from gateway.errors import UnavailableError
-from gateway.evictor import Evictor
 from gateway.installation import Incident, IncidentKind
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD

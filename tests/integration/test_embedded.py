@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from gateway import allocator, embedded
-from gateway.allocator import JEMALLOC, find_allocator
-from gateway.embedded import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
+from gateway.embedded import allocator
+from gateway.embedded import server as embedded
+from gateway.embedded.allocator import JEMALLOC, find_allocator
+from gateway.embedded.server import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
 from gateway.errors import StartError
 
 HOLDER = """
 import sys
-from gateway.embedded import EmbeddedServer
+from gateway.embedded.server import EmbeddedServer
 
 server = EmbeddedServer(sys.argv[1], "always")
 print(server.start(), server.pid, flush=True)

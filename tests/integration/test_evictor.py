@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from gateway import metrics
 from gateway.app import Runtime
 from gateway.audit.records import Applied
+from gateway.background.evictor import Evictor
+from gateway.background.upkeep import AuditParts
 from gateway.errors import UnavailableError
-from gateway.evictor import Evictor
 from gateway.scripts import Context, Scripts, Status
 from gateway.scripts.residents import Name, Residents
-from gateway.upkeep import AuditParts
 from tests.fixtures.app import Api
 from tests.fixtures.shop import done
 from tests.waiting import until

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from gateway.config import Settings
-from gateway.first_key import make_first_key
+from gateway.processes.first_key import make_first_key
 from persistence.catalog import SqlCatalog
 from persistence.database import Database
 from tests.unit.persistence.entries import StillClock

@@ -12,9 +12,9 @@ import pytest
 
 from gateway.app import Runtime, build_app, started
 from gateway.audit.records import Scope
+from gateway.background.upkeep import AuditParts
 from gateway.errors import UnavailableError
 from gateway.ids import nameless_id
-from gateway.upkeep import AuditParts
 from persistence.incidents import SqlInstallation
 from tests.fixtures.app import KEY, Api
 from tests.fixtures.shop import done, refused

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from gateway import embedded
-from gateway.embedded import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
-from gateway.keeper import Keeper
+from gateway.embedded import server as embedded
+from gateway.embedded.keeper import Keeper
+from gateway.embedded.server import SOCKET_PATH_BYTES_MAX, EmbeddedServer, find_binary
 from tests.waiting import wait_until
 
 SECONDS = 30.0

@@ -64,10 +64,10 @@ def test_a_command_that_reads_sql_loads_nothing_else(
 @pytest.mark.parametrize(
     ("part", "has"),
     [
-        ("gateway.serve_commands, gateway.supervisor", "prometheus_client"),
-        ("gateway.writer_commands", "persistence.writer"),
-        ("gateway.worker, gateway.writing", "persistence.writer"),
-        ("gateway.verify_commands", "persistence.audit"),
+        ("gateway.commands.serve, gateway.processes.supervisor", "prometheus_client"),
+        ("gateway.commands.writer", "persistence.writer"),
+        ("gateway.processes.worker, gateway.processes.writing", "persistence.writer"),
+        ("gateway.commands.verify", "persistence.audit"),
     ],
 )
 def test_what_serves_nobody_loads_none_of_what_serves(part: str, has: str) -> None:

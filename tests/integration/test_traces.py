@@ -158,7 +158,7 @@ async def test_a_collector_that_fails_costs_no_request(
 
 def test_a_gateway_without_a_collector_does_not_load_the_library() -> None:
     # The Redis client loads parts of it for metrics of its own, where it finds it installed.
-    program = "import sys, gateway.alone; print(*sys.modules)"
+    program = "import sys, gateway.processes.alone; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -74,7 +74,7 @@ def children(gateway: Gateway) -> list[psutil.Process]:
     for one in psutil.Process(gateway.pid).children():
         # It may end while it is looked at.
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "gateway.worker" in one.cmdline():
+            if "gateway.processes.worker" in one.cmdline():
                 found.append((one.create_time(), one))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 

@@ -18,7 +18,7 @@ import httpx
 import psycopg
 import redis
 
-from gateway.embedded import find_binary
+from gateway.embedded.server import find_binary
 from persistence import migrate
 from tests.torture.processes import KEY, ROOT, STOP_SECONDS, Exit, Part, Postgres, Warden
 from tests.waiting import wait_until

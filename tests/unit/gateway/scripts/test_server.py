@@ -21,10 +21,10 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.breaker import FAULTS_MAX, Breaker
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys, outbox_key
 from gateway.scripts import Context, Part, Scripts, Status
+from gateway.scripts.breaker import FAULTS_MAX, Breaker
 from gateway.scripts.faults import PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import Pipe, Receiver
 from gateway.scripts.server import STEP

@@ -1,0 +1,150 @@
+"""``tallygate keys``: create, list, rotate and revoke keys.
+
+A key is printed once, when it is made, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from gateway.api_keys import PREFIXES, PUBLISHABLE_PREFIX, SCOPES, new_secret
+from gateway.commands.console import data_dir, database_url, read_settings, with_database
+from gateway.config import Settings
+from gateway.errors import InvalidInputsError, StartError
+from gateway.lifecycle.clock import DAY_MS, duration_ms
+from gateway.processes.running import run
+from gateway.wall import SystemClock
+from persistence.catalog import KeyInfo, SqlCatalog
+
+GRACE_DAYS_MAX = 90
+"""Days a rotated key may go on to work."""
+
+
+@click.group()
+def keys() -> None:
+    """Create, list, rotate and revoke keys."""
+
+
+@keys.command("create")
+@click.option("--env", type=click.Choice(sorted(PREFIXES)), default="sandbox", show_default=True)
+@click.option("--name", default="", metavar="TEXT", help="What the key is for.")
+@click.option("--publishable", is_flag=True, help="For web pages: it reads, and changes nothing.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    metavar="SCOPE",
+    help="What it may do, such as balances:read; may be repeated. Without: everything.",
+)
+@database_url
+@data_dir
+def create_key(
+    env: str, name: str, *, publishable: bool, scopes: tuple[str, ...], **given: object
+) -> None:
+    """Create a key and print it; it cannot be shown again."""
+    if publishable and scopes:
+        raise StartError("a publishable key has no scopes: what it may do is fixed")
+    secret = new_secret(env, publishable=publishable)
+
+    async def create(store: SqlCatalog) -> None:
+        key = await store.create_key(env, name, secret, scopes)
+        click.echo(f"{key.id}  {secret}")
+
+    run(_with_store(read_settings(**given), create))
+
+
+@keys.command("list")
+@database_url
+@data_dir
+def list_keys(**given: object) -> None:
+    """List keys; of each only its beginning is known."""
+
+    async def show(store: SqlCatalog) -> None:
+        now_ms = SystemClock().now_ms()
+        for key in await store.list_keys():
+            state, scopes = _state(key, now_ms), key.scopes or "-"
+            click.echo(f"{key.id}  {key.env:8}  {key.prefix}...  {state:8}  {scopes}  {key.name}")
+
+    run(_with_store(read_settings(**given), show))
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--grace",
+    default="24h",
+    show_default=True,
+    metavar="DURATION",
+    help=f"How long the old key goes on to work; at most {GRACE_DAYS_MAX}d.",
+)
+@database_url
+@data_dir
+def rotate_key(key_id: str, grace: str, **given: object) -> None:
+    """Make a new key in place of an old one and print it; it may do the same."""
+    grace_ms = _grace_ms(grace)
+
+    async def rotate(store: SqlCatalog) -> None:
+        old = await store.find_key(key_id)
+        if old is None:
+            raise _not_live(key_id)
+        secret = new_secret(old.env, publishable=old.prefix.startswith(PUBLISHABLE_PREFIX))
+        expires_at = SystemClock().now_ms() + grace_ms
+        new = await store.rotate_key(old, secret, expires_at)
+        if new is None:
+            raise StartError(f"{key_id} has been rotated or revoked already")
+        click.echo(f"{new.id}  {secret}")
+        click.echo(f"{key_id} works until {_moment(expires_at)}")
+
+    run(_with_store(read_settings(**given), rotate))
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@database_url
+@data_dir
+def revoke_key(key_id: str, **given: object) -> None:
+    """Revoke a key; every gateway refuses it within a second."""
+
+    async def revoke(store: SqlCatalog) -> None:
+        if not await store.revoke_key(key_id):
+            raise _not_live(key_id)
+        click.echo(f"{key_id} is revoked")
+
+    run(_with_store(read_settings(**given), revoke))
+
+
+def _grace_ms(grace: str) -> int:
+    try:
+        grace_ms = duration_ms(grace)
+    except InvalidInputsError as error:
+        raise StartError(f"--grace {grace}: must be such as 24h, 7d or 0s") from error
+    if grace_ms > GRACE_DAYS_MAX * DAY_MS:
+        raise StartError(f"--grace {grace}: must be at most {GRACE_DAYS_MAX}d")
+    return grace_ms
+
+
+def _state(key: KeyInfo, now_ms: int) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if not key.is_live(now_ms):
+        return "expired"
+    return "live" if key.expires_at is None else f"until {_moment(key.expires_at)}"
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _not_live(key_id: str) -> StartError:
+    return StartError(f"there is no live key {key_id}")
+
+
+async def _with_store(
+    settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
+) -> None:
+    await with_database(settings, lambda database: use(SqlCatalog(database, SystemClock())))
