@@ -21,7 +21,7 @@ from gateway.keys import outbox_key
 from gateway.stream_ids import place as place_of
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
 
 LOOK_SECONDS = 0.005
 SELDOM_SECONDS = 0.025

@@ -49,8 +49,8 @@ from gateway.scripts import Scripts
 from gateway.wall import SystemClock
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.migrate import upgrade
-from persistence.reader import SqlReader
-from persistence.writer import Writer
+from persistence.reads.reader import SqlReader
+from persistence.sync.writer import Writer
 
 ENTRIES = 200_000
 SMOKE_ENTRIES = 2_000

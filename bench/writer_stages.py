@@ -19,12 +19,13 @@ from gateway.background.tasks import WRITER_CACHE_MIB
 from gateway.keys import partition_of
 from gateway.outbox import Entry, join
 from gateway.rows import Kind, Row, encode_row
-from persistence import merge, models, store
+from persistence import models
 from persistence.database import EngineOptions, make_engine, write_transaction
-from persistence.fold import fold
-from persistence.intake import Received
-from persistence.staging import Rows
-from persistence.tracks import Track, read_entry
+from persistence.sync import merge, store
+from persistence.sync.fold import fold
+from persistence.sync.intake import Received
+from persistence.sync.staging import Rows
+from persistence.sync.tracks import Track, read_entry
 
 BASE_MS = 1_795_132_800_000
 BATCH = 1_000
@@ -139,7 +140,7 @@ def measure_stages(name: str, url: str, entries: int) -> list[Stage]:
     with write_transaction(engine) as connection:
         for partition, stream_id in before.items():
             back = {"stream_id": stream_id}
-            cursor = merge.table_of(models.Cursor)
+            cursor = models.table_of(models.Cursor)
             connection.execute(update(cursor).where(cursor.c.partition == partition).values(back))
     with watch.on("events again/s", merge.STEPS[name]["events"]):
         for start in range(entries, 2 * entries, BATCH):

@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 
 from gateway.api.access import Noted
 from gateway.api.asgi import make_app
-from gateway.api.counted import CountedCalls
 from gateway.api.exchange import Answers, Exchange
 from gateway.api.legacy.operations import OLDER, OWN
 from gateway.api.operation import Services
 from gateway.api.operations import OPERATIONS
-from gateway.api.plain import PlainCalls, PlainParts
+from gateway.api.plain.calls import PlainCalls, PlainParts
+from gateway.api.plain.counted import CountedCalls
 from gateway.api.rates import Rates
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
@@ -51,7 +51,7 @@ from gateway.telemetry import make_tracing
 from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
 from persistence.fleet import SqlFleet
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
 from persistence.tokens import SqlTokens
 
 SQL_THREADS = 4

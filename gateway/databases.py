@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gateway.config import Settings
-from persistence import store
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.migrate import require_current
+from persistence.sync import store
 
 
 def make_database(

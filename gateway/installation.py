@@ -53,7 +53,7 @@ class IncidentKind(StrEnum):
 
 
 class Incident(NamedTuple):
-    """One row of ``incidents``; see ``persistence.fleet_models``."""
+    """One row of ``incidents``; see ``persistence.models.fleet``."""
 
     kind: IncidentKind
     partition: int | None

@@ -24,7 +24,7 @@ tg:{pNN}:E:index:C      hash    the entities by number, and the sets of numbers 
                                 of an entity feature, those that differ from full, of each period
                                 (gateway/entity_index.py)
 tg:{pNN}:E:due:C        zset    ``F<tab>entity`` by when its entity-held rows next reset or expire
-tg:{pNN}:outbox         stream  every change of the partition, drained by ``persistence.writer``
+tg:{pNN}:outbox         stream  every change of the partition, drained by ``persistence.sync``
 tg:{pNN}:locks          hash    receipts of the locks of the partition: ``E<tab>lock id``
 tg:{pNN}:E:holds        zset    ``E<tab>C<tab>lock id`` by when the lock expires or, once it has
                                 ended, by when to forget it

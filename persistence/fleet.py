@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Select, String, func, literal_column, select, table
 
 from persistence.database import Database, read_transaction
-from persistence.fleet_models import Cursor, Incident
+from persistence.models.fleet import Cursor, Incident
 
 INCIDENTS_MAX = 10
 """Incidents that are shown; all of them are rows of ``incidents``."""
@@ -21,7 +21,7 @@ _REVISION = select(literal_column("version_num", String)).select_from(table("ale
 
 
 class IncidentRecord(NamedTuple):
-    """One time when Redis was not what SQL knows of it; see ``persistence.fleet_models``."""
+    """One time when Redis was not what SQL knows of it; see ``persistence.models.fleet``."""
 
     id: str
     kind: str

@@ -1,8 +1,8 @@
 """What SQL remembers of Redis, and the times it was not what SQL knows of it.
 
 ``gateway.installation.Installation`` on SQL: the guard compares by it. Every statement is one short
-transaction and none waits for Redis. Fencing goes through ``persistence.leases``, which knows what
-makes a writer stop.
+transaction and none waits for Redis. Fencing goes through ``persistence.sync.leases``, which knows
+what makes a writer stop.
 
 Failure. SQL gone raises ``UnavailableError`` and leaves everything as it was. An incident is known
 by what it is about, so one that is reported again, after a crash or by another process, stays one
@@ -20,12 +20,13 @@ from sqlalchemy import Connection, Engine, select, tuple_, update
 from gateway.ids import new_id
 from gateway.installation import Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
-from persistence import leases, models
-from persistence.batch import HOUR_MS
+from persistence import models
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.dialects import INSERTS
-from persistence.merge import table_of
+from persistence.models import table_of
 from persistence.questions import Question
+from persistence.sync import leases
+from persistence.sync.batch import HOUR_MS
 
 _INSTALLATION = table_of(models.Installation)
 _CURSORS = table_of(models.Cursor)

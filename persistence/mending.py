@@ -1,8 +1,8 @@
 """Set a number in SQL to what the deductions behind it add up to: ``tallygate repair``.
 
-It is the only writer of balances and slots beside ``persistence.store``, and it makes up nothing:
-what it writes is in the ledger. The row is locked before the ledger is added up, so that a batch of
-the writer comes as a whole before or after.
+It is the only writer of balances and slots beside ``persistence.sync.store``, and it makes up
+nothing: what it writes is in the ledger. The row is locked before the ledger is added up, so that a
+batch of the writer comes as a whole before or after.
 
 Failure: SQL gone rolls back; the caller may try again.
 """

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from persistence.database import read_transaction
 from persistence.models import Base, DailyTotal, Feature
-from persistence.report_models import PART
+from persistence.models.reports import PART
 
 TOP_DAYS = 30
 """Days of ``report_top_consumers``, today included."""

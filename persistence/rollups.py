@@ -31,7 +31,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event
-from persistence.report_models import PART
+from persistence.models.reports import PART
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from gateway.tokens import REFRESH_SECONDS, Revoked, Standing, Token
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.dialects import INSERTS
-from persistence.merge import table_of
-from persistence.models import TokenEpoch, TokenFamily, TokenSigning
+from persistence.models import TokenEpoch, TokenFamily, TokenSigning, table_of
 
 _SIGNING = table_of(TokenSigning)
 _EPOCHS = table_of(TokenEpoch)

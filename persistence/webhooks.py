@@ -43,8 +43,7 @@ from gateway.webhooks.records import (
 from persistence import models
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.dialects import INSERTS
-from persistence.merge import table_of
-from persistence.models import Feature, WebhookDelivery, WebhookEndpoint
+from persistence.models import Feature, WebhookDelivery, WebhookEndpoint, table_of
 
 _ALERTS = table_of(models.Alert)
 _ENDPOINTS = table_of(WebhookEndpoint)

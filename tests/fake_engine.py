@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.amounts import format_units, parse_units
-from gateway.api.examples import CUSTOMER, ENTITY
+from gateway.api.resources.examples import CUSTOMER, ENTITY
 from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
 from gateway.engine.replies import Kept, Replies

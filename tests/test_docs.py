@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from gateway.amounts import ENTITIES_MAX
-from gateway.api.event_rules import MAX_GROUPS_MAX
 from gateway.api.operations import OPERATIONS
+from gateway.api.resources.event_rules import MAX_GROUPS_MAX
 from gateway.config import SETTINGS
 from gateway.engine.aggregates import BINS_MAX, CELLS_MAX
 from gateway.lifecycle.clock import OFFSET_DAYS_MAX

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api import (
+from gateway.api.operation import Operation
+from gateway.api.resources import (
     balances,
     billing,
     clock,
@@ -15,7 +16,6 @@ from gateway.api import (
     keys,
     plans,
 )
-from gateway.api.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *balances.OPERATIONS,

@@ -16,8 +16,8 @@ from gateway.guard import Guard
 from gateway.ports import WallClock
 from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
 from gateway.webhooks.sender import Sender
+from persistence.sync.writer import Writer
 from persistence.webhooks import SqlWebhooks
-from persistence.writer import Writer
 
 WRITER_TIMEOUT_SECONDS = 30.0
 """Of the writer's own connection, which waits for entries and carries whole batches."""

@@ -18,7 +18,7 @@ from gateway.ports import WallClock
 from gateway.scripts import Scripts
 from gateway.scripts.residents import Residents
 from persistence.audit import SqlLedger
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
 
 STATEMENT_MS = 600_000
 """Of one statement of a command that adds up the deductions of some customers."""

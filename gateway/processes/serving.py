@@ -16,11 +16,11 @@ from typing import Any
 import uvicorn
 
 from gateway.api.exchange import Answers
-from gateway.api.gathering import Gathering
-from gateway.api.lane import make_lane
-from gateway.api.leaving import leave
 from gateway.api.operations import OPERATIONS
-from gateway.api.plain import PlainCalls
+from gateway.api.plain.calls import PlainCalls
+from gateway.api.protocol.gathering import Gathering
+from gateway.api.protocol.lane import make_lane
+from gateway.api.protocol.leaving import leave
 from gateway.app import Runtime, build_app, make_answers, make_plain
 from gateway.config import Settings
 from gateway.processes.listening import BACKLOG
@@ -48,7 +48,7 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
     def leave(self) -> None:
-        """Serve no more, since others do: see ``gateway.api.leaving``."""
+        """Serve no more, since others do: see ``gateway.api.protocol.leaving``."""
         self._is_replaced = True
         self.should_exit = True
 

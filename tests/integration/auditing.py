@@ -15,12 +15,12 @@ from gateway.outbox import FIELD
 from gateway.rows import Kind as RowKind
 from gateway.scripts import Context, Scripts, Status
 from gateway.scripts.residents import Name, Residents
-from persistence import store
 from persistence.audit import SqlLedger
 from persistence.database import Database
-from persistence.fold import fold
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
 from persistence.stream_ids import BEGINNING
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from persistence import store
 from persistence.database import write_transaction
-from persistence.fold import fold
 from persistence.models import Feature
 from persistence.reports import REPORTS, Filters, read
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,

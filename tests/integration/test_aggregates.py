@@ -14,10 +14,10 @@ from gateway.amounts import UNITS_MAX
 from gateway.cycles import DAY_MS, HOUR_MS
 from gateway.ports import DrawCell, Reader, UsageCell, UsageQuery
 from gateway.rows import RowDocument
-from persistence import store
 from persistence.database import Database, EngineOptions, make_engine
-from persistence.fold import fold
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,

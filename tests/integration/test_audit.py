@@ -21,11 +21,11 @@ from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.scripts import Status
 from gateway.scripts.residents import Name, Residents
-from persistence.batch import DeadLetterRow
 from persistence.database import Database
-from persistence.fold import fold
 from persistence.incidents import SqlInstallation
 from persistence.models import Balance, Deduction, Slot
+from persistence.sync.batch import DeadLetterRow
+from persistence.sync.fold import fold
 from tests.integration.auditing import ACME, EVERYTHING, PARTITION, PARTITIONS, RECEIPT, Site
 from tests.unit.persistence.entries import (
     BASE_MS,

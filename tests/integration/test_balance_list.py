@@ -10,11 +10,11 @@ from sqlalchemy import Engine, text
 from gateway.errors import InvalidCursorError
 from gateway.listing import ACTIVE, EXPIRED, BalanceQuery, ListedEntity
 from gateway.rows import Kind, RowDocument
-from persistence import store
-from persistence.balance_list import BalanceLists, page_of
 from persistence.database import Database, EngineOptions, make_engine
-from persistence.fold import fold
-from persistence.pages import BalanceKey
+from persistence.reads.balance_list import BalanceLists, page_of
+from persistence.reads.pages import BalanceKey
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,

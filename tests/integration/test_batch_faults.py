@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from gateway.errors import UnavailableError
-from persistence import store
 from persistence.database import EngineOptions, make_engine, write_transaction
-from persistence.fold import fold
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.integration.test_store import eventful
 from tests.unit.persistence.entries import BASE_MS, contents
 from tests.waiting import wait_until

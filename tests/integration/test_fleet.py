@@ -8,7 +8,7 @@ from sqlalchemy import Engine, insert
 from persistence import migrate
 from persistence.database import Database, write_transaction
 from persistence.fleet import INCIDENTS_MAX, Fleet, SqlFleet
-from persistence.fleet_models import Cursor, Incident
+from persistence.models.fleet import Cursor, Incident
 
 
 async def read(engine: Engine) -> Fleet:

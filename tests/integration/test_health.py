@@ -10,7 +10,7 @@ from gateway.app import Runtime
 from gateway.release import package_version
 from persistence import migrate
 from persistence.database import write_transaction
-from persistence.fleet_models import Cursor
+from persistence.models.fleet import Cursor
 from tests.fixtures.app import Api
 from tests.integration.test_fleet import happen
 from tests.waiting import until

@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 from gateway.holders import PlanDue, PlanFilter
 from gateway.ports import ListQuery, Reader
-from persistence import store
 from persistence.database import Database
-from persistence.fold import fold
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,

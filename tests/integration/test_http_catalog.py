@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.examples import PLAN, PLAN_REQUEST
+from gateway.api.resources.examples import PLAN, PLAN_REQUEST
 from gateway.app import Runtime, build_app
 from gateway.engine.plans import Attachments
 from tests.fixtures.app import KEY, Api, FakeApi

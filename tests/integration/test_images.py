@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, event
 
 from gateway.errors import UnavailableError
-from persistence import store
 from persistence.database import Database
-from persistence.fold import fold
-from persistence.images import TOGETHER, Images, Wanted
+from persistence.reads.images import TOGETHER, Images, Wanted
 from persistence.stream_ids import BEGINNING
+from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 
 from gateway.installation import Incident, IncidentKind, Reached, Touched
-from persistence import models, store
+from persistence import models
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
-from persistence.merge import table_of
+from persistence.models import table_of
+from persistence.sync import store
 from tests.fixtures.app import ManualClock
 
 PARTITIONS = range(3)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.api import heads as module
-from gateway.api.lane import FastLane
-from gateway.api.leaving import leave
+from gateway.api.protocol import heads as module
+from gateway.api.protocol.lane import FastLane
+from gateway.api.protocol.leaving import leave
 from tests.fixtures.fronts import Front
 from tests.waiting import until
 from tests.wire import Line, check_body, request

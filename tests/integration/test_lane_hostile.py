@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.intake import HEAD_BYTES_MAX, Intake
+from gateway.api.protocol.intake import HEAD_BYTES_MAX, Intake
 from tests.fixtures.app import BODY_BYTES_MAX
 from tests.fixtures.fronts import Front
 from tests.waiting import until

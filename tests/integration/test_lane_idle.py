@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.api import flow
-from gateway.api.gathering import Gathering
-from gateway.api.intake import Intake
-from gateway.api.lane import make_lane
 from gateway.api.operations import OPERATIONS
+from gateway.api.protocol import flow
+from gateway.api.protocol.gathering import Gathering
+from gateway.api.protocol.intake import Intake
+from gateway.api.protocol.lane import make_lane
 from gateway.app import Runtime, build_app, make_answers, make_plain
 from tests.fixtures.app import KEY
 from tests.waiting import until

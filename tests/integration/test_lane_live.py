@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 from redis.asyncio import Redis
 
-from gateway.api.lane import FastLane, make_lane
 from gateway.api.operations import OPERATIONS
+from gateway.api.protocol.lane import FastLane, make_lane
 from gateway.app import Runtime, build_app, make_answers, make_plain
 from tests.fixtures.app import KEY
 from tests.waiting import until

@@ -65,8 +65,8 @@ def test_a_command_that_reads_sql_loads_nothing_else(
     ("part", "has"),
     [
         ("gateway.commands.serve, gateway.processes.supervisor", "prometheus_client"),
-        ("gateway.commands.writer", "persistence.writer"),
-        ("gateway.processes.worker, gateway.processes.writing", "persistence.writer"),
+        ("gateway.commands.writer", "persistence.sync.writer"),
+        ("gateway.processes.worker, gateway.processes.writing", "persistence.sync.writer"),
         ("gateway.commands.verify", "persistence.audit"),
     ],
 )

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 from sqlalchemy import Engine, select, update
 
-from persistence import leases, store
 from persistence.database import write_transaction
-from persistence.fold import fold
-from persistence.leases import Attendance, Lease, Tenant, Tenure
 from persistence.models import Cursor, Event, WriterProcess
-from persistence.store import CursorMovedError
 from persistence.stream_ids import BEGINNING
+from persistence.sync import leases, store
+from persistence.sync.fold import fold
+from persistence.sync.leases import Attendance, Lease, Tenant, Tenure
+from persistence.sync.store import CursorMovedError
 from tests.unit.persistence.entries import BASE_MS, History, event
 
 _PARTITIONS = range(6)

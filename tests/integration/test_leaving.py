@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.api.leaving import leave
+from gateway.api.protocol.leaving import leave
 from tests.fixtures.fronts import Front
 from tests.waiting import until
 from tests.wire import Line, Reply, request

@@ -14,9 +14,9 @@ from sqlalchemy import inspect, text
 
 from gateway.errors import StartError
 from persistence import migrate
-from persistence.base import whole_metadata
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import Base
+from persistence.models.base import whole_metadata
 
 BOTH = pytest.mark.parametrize("act", [migrate.require_current, migrate.upgrade])
 

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import metrics
-from gateway.api import plain, uses
 from gateway.api.errors import Reply
 from gateway.api.operation import Operation
 from gateway.api.operations import OPERATIONS
-from gateway.api.plain import PlainCalls, usual
-from gateway.api.uses import Asking
+from gateway.api.plain import calls as plain
+from gateway.api.plain import uses
+from gateway.api.plain.calls import PlainCalls, usual
+from gateway.api.plain.uses import Asking
 from gateway.app import Runtime, make_answers, make_plain
 from gateway.stepping import drive
 from tests.fixtures.app import KEY

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gateway import metrics
-from gateway.api import plain
-from gateway.api.plain import PlainCalls
+from gateway.api.plain import calls as plain
+from gateway.api.plain.calls import PlainCalls
 from gateway.app import Runtime
 from tests.integration.test_plain import Calls
 

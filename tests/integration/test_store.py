@@ -9,13 +9,13 @@ from sqlalchemy import Engine, select
 
 from gateway.errors import StartError, UnavailableError
 from gateway.rows import Kind, RowDocument, decode_row
-from persistence import store
-from persistence.batch import DeadLetterRow
 from persistence.database import EngineOptions, make_engine
-from persistence.fold import fold
 from persistence.models import Alert, Balance, Cursor, Customer, Deduction, Lock, Slot, UsageWindow
-from persistence.store import BatchRefusedError, CursorMovedError
 from persistence.stream_ids import BEGINNING
+from persistence.sync import store
+from persistence.sync.batch import DeadLetterRow
+from persistence.sync.fold import fold
+from persistence.sync.store import BatchRefusedError, CursorMovedError
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from gateway.errors import UnavailableError
-from persistence import merge, store
 from persistence.database import EngineOptions, make_engine, write_transaction
-from persistence.fold import fold
-from persistence.store import CursorMovedError
 from persistence.stream_ids import BEGINNING
+from persistence.sync import merge, store
+from persistence.sync.fold import fold
+from persistence.sync.store import CursorMovedError
 from tests.integration.test_store import carry, eventful
 from tests.unit.persistence.entries import BASE_MS, contents
 

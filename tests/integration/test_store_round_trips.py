@@ -11,10 +11,10 @@ import pytest
 from psycopg.pq import Trace
 from sqlalchemy import Engine
 
-from persistence import merge, store
 from persistence.database import EngineOptions, make_engine
-from persistence.fold import fold
-from persistence.store import CursorMovedError
+from persistence.sync import merge, store
+from persistence.sync.fold import fold
+from persistence.sync.store import CursorMovedError
 from tests.integration.test_store import carry, eventful
 from tests.unit.persistence.entries import BASE_MS, History, customer, deduct, event, row
 

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.stream_ids import BEGINNING
-from persistence.intake import Received
-from persistence.stream_reader import StreamReader
+from persistence.sync.intake import Received
+from persistence.sync.stream_reader import StreamReader
 from tests.integration.writing import PARTITIONS, add_entry, lengths
 
 pytestmark = pytest.mark.redis_kinds("embedded", "debian")

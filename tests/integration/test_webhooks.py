@@ -21,10 +21,10 @@ from gateway.webhooks.deliverer import ALERTS_MAX, LEASE_MS, Deliverer
 from gateway.webhooks.messages import RETRY_MS, judge, tell
 from gateway.webhooks.records import ENDPOINTS_MAX, Claim, Endpoint, EventType, Outcome, Work
 from gateway.webhooks.sender import ANSWER_BYTES_MAX
-from persistence import store
 from persistence.catalog import SqlCatalog
 from persistence.database import Database
-from persistence.fold import fold
+from persistence.sync import store
+from persistence.sync.fold import fold
 from persistence.webhooks import SqlWebhooks
 from tests.fixtures.receivers import Received, Receiver
 from tests.integration.webhooks import World, make_sender

@@ -12,9 +12,9 @@ from sqlalchemy.exc import OperationalError
 
 from gateway.keys import outbox_key
 from persistence.database import Database, EngineOptions, make_engine, write_transaction
-from persistence.intake import DeadLetterLimitError, Intake
 from persistence.models import Balance, DeadLetter, Event
 from persistence.stream_ids import place
+from persistence.sync.intake import DeadLetterLimitError, Intake
 from tests.integration.writing import (
     PARTITIONS,
     add_entry,
@@ -87,7 +87,7 @@ async def test_stop_drains_what_is_there(
 async def test_stop_does_not_wait_for_a_read_that_waits(
     redis_client: Redis, database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.writer._BLOCK_MAX_MS", 600_000)
+    monkeypatch.setattr("persistence.sync.writer._BLOCK_MAX_MS", 600_000)
     writer = make_writer(redis_client, database, beat_seconds=600, lease_seconds=1_000)
     async with running(writer):
         await until(lambda: writer.state.cursors != {})

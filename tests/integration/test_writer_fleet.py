@@ -13,10 +13,10 @@ from sqlalchemy import event as sa_event
 
 from gateway.errors import UnavailableError
 from gateway.keys import outbox_key
-from persistence import leases
 from persistence.database import Database, EngineOptions, make_engine, write_transaction
 from persistence.models import Cursor, Event, WriterProcess
-from persistence.writer import Writer
+from persistence.sync import leases
+from persistence.sync.writer import Writer
 from tests.integration.writing import (
     PARTITIONS,
     WriterOptions,

@@ -14,8 +14,8 @@ from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from persistence.database import Database
 from persistence.models import Alert
-from persistence.reader import SqlReader
-from persistence.writer import Writer
+from persistence.reads.reader import SqlReader
+from persistence.sync.writer import Writer
 from tests.unit.persistence.entries import (
     BASE_MS,
     StillClock,

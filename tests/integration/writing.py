@@ -13,11 +13,11 @@ from sqlalchemy import Engine, func, select, text
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.ports import Guard
-from persistence import store
 from persistence.database import Database, write_transaction
-from persistence.intake import DeadLetterLimitError, Intake
 from persistence.models import DeadLetter, Event
-from persistence.writer import Writer
+from persistence.sync import store
+from persistence.sync.intake import DeadLetterLimitError, Intake
+from persistence.sync.writer import Writer
 from tests.unit.persistence.entries import StillClock, event, payload
 
 PARTITIONS = range(4)

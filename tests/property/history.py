@@ -1,8 +1,8 @@
 """What outbox entries alone say of a customer, one entry after the other.
 
-A second, naive reader of the outbox next to ``persistence.fold``: it checks on the way that each
-entry continues what was said before (the sequence has no gap, every total is the sum of its moves)
-and it ends in the image a lost customer is restored from.
+A second, naive reader of the outbox next to ``persistence.sync.fold``: it checks on the way that
+each entry continues what was said before (the sequence has no gap, every total is the sum of its
+moves) and it ends in the image a lost customer is restored from.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.forms import Scope
-from gateway.api.pieces import Answer, Pieces
-from gateway.api.repeats import repeat_of_check, repeat_of_track, repeated
+from gateway.api.plain.forms import Scope
+from gateway.api.plain.pieces import Answer, Pieces
+from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.engine.subject import Subject
 from gateway.engine.verdicts import Asked, checked, tracked
 from gateway.keys import customer_keys

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
-from persistence import staging
+from persistence.sync import staging
 
 MARKS = ('"', "\\", '","', "{", "}", ",", "NULL", "null", "", " ", "\n", "\t", "'", "\U0001f600")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.lists(

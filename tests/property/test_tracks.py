@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.outbox import Entry, OutboxError, decode
-from persistence.batch import Batch
-from persistence.fold import fold
-from persistence.tracks import Track, read_entry
+from persistence.sync.batch import Batch
+from persistence.sync.fold import fold
+from persistence.sync.tracks import Track, read_entry
 
 names = st.sampled_from(["", "acme", "E", "D", "track", "a b", "ü", "\x1f", "é\u2028"])
 numbers = st.integers(-(2**53), 2**53).map(str)

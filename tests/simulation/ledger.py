@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Executable, func, select
 
 from persistence.database import read_transaction
 from persistence.models import Balance, Cursor, Customer, DeadLetter, Deduction, Entity, Event
-from persistence.report_models import PART, DailyTotal
+from persistence.models.reports import PART, DailyTotal
 from tests.unit.persistence.entries import customer, deduct, entity, event, payload, reset, row
 
 POISON_CHANCE = 0.04

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
-from persistence.stream_reader import StreamReader
+from persistence.sync.stream_reader import StreamReader
 from tests.simulation.streams import MemoryStreams
 from tests.simulation.virtual_time import pass_time, run_virtually
 from tests.simulation.world import Process

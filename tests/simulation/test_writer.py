@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import Engine, delete
 
 from gateway.keys import outbox_key
-from persistence import leases, models
+from persistence import models
 from persistence.database import EngineOptions, make_engine, write_transaction
+from persistence.sync import leases
 from tests.simulation.ledger import Producer
 from tests.simulation.streams import MemoryStreams
 from tests.simulation.virtual_time import pass_time, run_virtually

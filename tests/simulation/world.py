@@ -22,7 +22,7 @@ from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from persistence.database import Database
 from persistence.models import Cursor
-from persistence.writer import Writer
+from persistence.sync.writer import Writer
 from tests.simulation.ledger import Producer, read_ledger
 from tests.simulation.streams import MemoryStreams
 from tests.simulation.virtual_time import pass_time

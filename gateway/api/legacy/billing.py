@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.api import billing_rules, shapes
 from gateway.api.legacy import product_messages as wire
 from gateway.api.operation import Call, Services
+from gateway.api.resources import billing_rules, shapes
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
 from gateway.messages.common import ABSENT, given

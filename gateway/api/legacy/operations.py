@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import errors
-from gateway.api import rules
 from gateway.api.legacy import billing, products, subjects, usage
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import product_messages as wire
 from gateway.api.legacy.complete import completed
 from gateway.api.operation import Call, Example, Operation, Services
 from gateway.api.operations import OPERATIONS
+from gateway.api.resources import rules
 from gateway.api.versions import Version
 from gateway.errors import NotSupportedError
 from gateway.messages.common import Acknowledged

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from gateway.api import billing_rules, plans, rules
 from gateway.api.legacy import product_messages as wire
 from gateway.api.legacy.items import base_price, feature_type, item_views, plan_item
 from gateway.api.operation import Call, Services
+from gateway.api.resources import billing_rules, plans, rules
 from gateway.engine.catalog import Catalog
 from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.lifecycle.catalog import StoredPlan, feature_view

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.api import rules, shapes
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
 from gateway.api.operation import Call, Engine, Handler, Services
+from gateway.api.resources import rules, shapes
 from gateway.errors import InvalidInputsError
 from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
 from gateway.messages.entities import (

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.api import balances, grant_rules, rules, shapes
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
 from gateway.api.operation import Call, Services
+from gateway.api.resources import balances, grant_rules, rules, shapes
 from gateway.errors import InvalidInputsError
 from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged, given

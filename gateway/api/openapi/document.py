@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from gateway import metrics
-from gateway.api.examples import KEY
 from gateway.api.health import Health
 from gateway.api.openapi import answers, limits, links, rest
 from gateway.api.openapi.answers import JSON_TYPE, REFERENCE
 from gateway.api.openapi.parameters import PARAMETERS, parameters, security
 from gateway.api.operation import Operation
+from gateway.api.resources.examples import KEY
 from gateway.messages.common import ErrorBody
 from gateway.release import package_version
 

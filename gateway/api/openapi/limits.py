@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gateway.amounts import PRECISION_MAX
-from gateway.api import billing_rules, event_rules, grant_rules, rules, shapes
+from gateway.api.resources import billing_rules, event_rules, grant_rules, rules, shapes
 from gateway.engine.aggregates import BIN_SIZES
 from gateway.engine.claims import KEY_MAX
 from gateway.lifecycle.plan_items import COUNT_MAX

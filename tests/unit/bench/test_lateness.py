@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from bench.lateness import Lateness
 from gateway.keys import outbox_key
-from persistence.reader import SqlReader
+from persistence.reads.reader import SqlReader
 from tests.waiting import until
 
 LOOK_SECONDS = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.api.shapes import CUSTOMER_ID
+from gateway.api.resources.shapes import CUSTOMER_ID
 from gateway.ids import nameless_id, new_id, public_id
 
 

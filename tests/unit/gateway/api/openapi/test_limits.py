@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.api import shapes
 from gateway.api.openapi import limits
 from gateway.api.openapi.answers import REFERENCE
+from gateway.api.resources import shapes
 from gateway.errors import InvalidInputsError
 from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest
 from gateway.messages.features import FeatureListRequest

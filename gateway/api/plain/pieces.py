@@ -1,0 +1,333 @@
+"""The JSON of a plain answer, written into forms that were encoded before.
+
+Most of what an answer shows never changes between two calls: names, ids, grants, intervals. A form
+is what the encoder makes of an answer whose changing values are left open, so its fields and their
+order are those of ``gateway.messages``; filling it in costs a few numbers. Forms of rows are made
+when their text is seen first, and remembered by it.
+
+Plain are the rows that customers, entities or slots hold, with or without a reset or a price. What
+is not (flags, unlimited rows, rollovers, controls, holds, rows that have expired) is left to
+``gateway.engine.verdicts``, whose bytes these are otherwise: a property test
+compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.amounts import format_units
+from gateway.api.plain.forms import OPEN, Scope, check_answer, form_of, track_answer
+from gateway.api.plain.sources import (
+    NOTHING,
+    Shown,
+    Source,
+    Together,
+    is_any_rolled,
+    rank_of,
+    singles,
+    slots_of,
+    together_of,
+    with_slots,
+)
+from gateway.engine.views import Part, breakdown_of, reset_of
+from gateway.messages.balances import Balance, Breakdown, DeductionView
+from gateway.rows import Kind, Row, decode_rows
+from gateway.scripts import GAVE_ALL, lone_row
+
+TEXTS_MAX = 20_000
+"""Texts of rows remembered for a feature, about 2 KiB each; beyond it the memory starts anew."""
+
+
+class Rows(NamedTuple):
+    """The rows of one text; whether any of them is per entity, and whether any expires, permits
+    overage or has a price. ``alone`` is the form of a balance of which a single row, or one slot of
+    it, is everything, with its next reset open once more if it ``resets``; empty for other rows.
+    """
+
+    sources: tuple[Source, ...] = ()
+    has_slots: bool = False
+    is_special: bool = False
+    alone: bytes = b""
+    resets: bool = False
+
+    def written(self, told: tuple[bytes, bytes], due: bytes) -> bytes:
+        """Return the balance of a row that is everything, with what is left and used of it."""
+        at = b"null" if due == b"0" else due
+        return self.alone % ((*told, at, *told, at) if self.resets else (*told, at, *told))
+
+
+_NO_ROWS = Rows()
+
+
+class Lone(NamedTuple):
+    """A row that is everything an answer shows, and which text of the description says how much of
+    it was used; which one may say what it likes, if it ends like this: at the entity's level the
+    answer shows nothing else of the sums over all entities. The next reset as it is told.
+    """
+
+    rows: Rows
+    at: int
+    used: bytes
+    due: bytes
+    loose: int | None = None
+    ends: bytes = b""
+
+
+class Answer(NamedTuple):
+    """JSON, and the row that is all it shows, if there is such a row."""
+
+    body: bytes
+    lone: Lone | None = None
+
+
+class Pieces:
+    """Forms for one feature."""
+
+    def __init__(self, feature_id: str, precision: int) -> None:
+        self.feature_id = feature_id
+        self.precision = precision
+        self._scale = 10**precision
+        self._known: dict[bytes, Rows | None] = {}
+        self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
+        self._balance = form_of(
+            self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
+        )
+
+    def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
+        return Balance(
+            feature_id=self.feature_id,
+            remaining=OPEN,
+            usage=OPEN,
+            unlimited=False,
+            next_reset_at=OPEN,
+            **fields,
+        )
+
+    def number(self, units: int) -> bytes:
+        """Return units as the number of an answer."""
+        whole, fraction = divmod(units, self._scale)
+        if fraction:
+            return format_units(units, self.precision).encode()
+        return b"%d" % whole
+
+    def checked(self, scope: Scope, reply: Sequence[bytes], now_ms: int) -> Answer | None:
+        """Return the answer to a check that was carried out; None when it is not plain.
+
+        ``reply`` has the texts of a ``gateway.scripts.CheckReply``, here and below.
+        """
+        balance = self._balance_of(reply[4], now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        return Answer(self.check_answer(scope, reply, balance.body), balance.lone)
+
+    def check_answer(self, scope: Scope, reply: Sequence[bytes], balance: bytes) -> bytes:
+        """Return the answer to a check that shows a balance."""
+        _, allowed, _, required, _, _ = reply
+        verdict = b"true" if allowed == b"1" else b"false"
+        return check_answer(scope, verdict, self.number(int(required)), balance)
+
+    def tracked(
+        self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
+    ) -> Answer | None:
+        """Return the answer to a track of so many units; None when it is not plain."""
+        balance = self._balance_of(reply[2], now_ms, entity_level=bool(scope.entity))
+        if balance is None:
+            return None
+        body = self.track_answer(scope, units, reply, balance.body)
+        return None if body is None else Answer(body, balance.lone)
+
+    def track_answer(
+        self, scope: Scope, units: int, reply: Sequence[bytes], balance: bytes
+    ) -> bytes | None:
+        """Return the answer to a track that shows a balance; None when a row that gave is not
+        plain.
+        """
+        used, deductions = self.number(units), []
+        for line, delta, due in _moves_of(reply):
+            rows = self._rows(line)
+            if rows is None:
+                return None
+            source = rows.sources[0]
+            value = used if int(delta) == units else self.number(int(delta))
+            more = (_time(int(due)), value) if source.resets else value
+            deductions.append(source.deduction % more)
+        return track_answer(scope, used, balance, b",".join(deductions))
+
+    def _balance_of(self, described: bytes, now_ms: int, *, entity_level: bool) -> Answer | None:
+        """Return the balance a description shows; None where it is not plain, or none is there."""
+        texts = described.split(b"\x04")
+        _, text, live, held, counts, own_text, own_live, slots, *rest = texts
+        rules, extras, own_rules, own_extras, rolled = rest
+        # The holds of all, and what rolled over of entities, the customer's level alone shows.
+        if rules or (own_rules or own_extras if entity_level else extras or is_any_rolled(rolled)):
+            return None
+        own = self._rows(own_text) if own_text else _NO_ROWS
+        rows = self._rows(text) if text else _NO_ROWS
+        if own is None or rows is None:
+            return None
+        lone = _lone(texts, own, rows, entity_level=entity_level)
+        if lone is not None:
+            told = self.left_and_used(lone.rows.sources[0].grant, lone.used)
+            return Answer(lone.rows.written(told, lone.due), lone)
+        is_special = own.is_special or rows.is_special
+        if entity_level:
+            shown = singles(own.sources, own_live) if own_text else []
+            shared = singles(rows.sources, live) if text else []
+            if rows.has_slots:
+                shown += slots_of(shared, slots)
+                shared = [one for one in shared if not one[0].is_slot]
+            if len(shown) > 1:
+                shown.sort(key=rank_of)
+            shown += shared
+            together: Together | None = NOTHING
+        else:
+            sources = self._multiplied(text, counts) if rows.has_slots else rows.sources
+            shown = with_slots(sources, live) if rows.has_slots else singles(sources, live)
+            together = together_of(held)
+        if is_special and any(0 < one.expires_ms <= now_ms for one, _, _, _ in shown):
+            return None
+        if together is None or not (shown or together.rows):
+            return None
+        return Answer(self._written(shown, together, is_special=is_special))
+
+    def left_and_used(self, grant: int, used: bytes) -> tuple[bytes, bytes]:
+        """Return what is left of a grant, and what was used of it, as numbers of an answer; the
+        units used are given as a script writes them.
+        """
+        units, scale = int(used), self._scale
+        left = grant - units if units < grant else 0
+        if scale == 1:
+            return b"%d" % left, used
+        if units % scale or left % scale:
+            return self.number(left), self.number(units)
+        return b"%d" % (left // scale), b"%d" % (units // scale)
+
+    def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
+        number = self.number
+        granted, remaining, usage, _ = together
+        next_reset = 0
+        items = []
+        for source, used, left, due in shown:
+            granted += source.grant
+            remaining += left
+            usage += used
+            if due and (not next_reset or due < next_reset):
+                next_reset = due
+            told = (number(left), number(used))
+            items.append(source.item % ((*told, _time(due)) if source.resets else told))
+        overage, cap = b"false", b"null"
+        if is_special:
+            overage = b"true" if any(one.overage for one, _, _, _ in shown) else b"false"
+            caps = [one.cap for one, _, _, _ in shown if one.is_priced]
+            known = [one for one in caps if one is not None]
+            if known and len(known) == len(caps):
+                cap = number(sum(known))
+        return self._balance % (
+            number(granted),
+            number(remaining),
+            number(usage),
+            overage,
+            cap,
+            _time(next_reset),
+            b",".join(items),
+        )
+
+    def _rows(self, text: bytes) -> Rows | None:
+        try:
+            return self._known[text]
+        except KeyError:
+            rows = self._read(text)
+        if len(self._known) >= TEXTS_MAX:
+            self._known = {}
+        self._known[text] = rows
+        return rows
+
+    def _multiplied(self, text: bytes, counts: bytes) -> tuple[Source, ...]:
+        """Return the rows as the customer sees them: a slot for each of its entities."""
+        try:
+            return self._copied[text, counts]
+        except KeyError:
+            rows = decode_rows(text.decode())
+        sources = tuple(
+            self._source(row, int(count) if row.kind is Kind.PER_ENTITY else 1)
+            for row, count in zip(rows, counts.split(), strict=True)
+        )
+        if len(self._copied) >= TEXTS_MAX:
+            self._copied = {}
+        self._copied[text, counts] = sources
+        return sources
+
+    def _read(self, text: bytes) -> Rows | None:
+        rows = decode_rows(text.decode())
+        if any(row.kind is Kind.FLAG or row.unlimited or row.roll for row in rows):
+            return None
+        sources = tuple(self._source(row, 1) for row in rows)
+        special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
+        has_slots = any(one.is_slot for one in sources)
+        if len(sources) > 1 or special:
+            return Rows(sources, has_slots, special)
+        alone = self._shown(
+            granted=msgspec.Raw(self.number(sources[0].grant)),
+            overage_allowed=False,
+            max_purchase=None,
+            breakdown=[self._item(rows[0], 1)],
+        )
+        return Rows(sources, has_slots, alone=form_of(alone), resets=sources[0].resets)
+
+    def _source(self, row: Row, copies: int) -> Source:
+        document = row.document
+        cap = document.max_purchase
+        item = self._item(row, copies)
+        deduction = DeductionView(
+            balance_id=row.id,
+            feature_id=self.feature_id,
+            plan_id=document.plan_id,
+            reset=item.reset,
+            value=OPEN,
+        )
+        return Source(
+            is_slot=row.kind is Kind.PER_ENTITY,
+            grant=row.grant * copies,
+            rank=row.rank,
+            expires_ms=row.expires_ms,
+            overage=row.overage,
+            is_priced=document.price is not None,
+            cap=None if cap is None else cap * copies,
+            resets=item.reset is not None,
+            item=form_of(item),
+            deduction=form_of(deduction),
+        )
+
+    def _item(self, row: Row, copies: int) -> Breakdown:
+        item = breakdown_of(Part(row, copies, 0, 0, 0), self.precision)
+        item.remaining = item.usage = OPEN
+        item.reset = reset_of(row.document.interval, row.document.interval_count, OPEN)
+        return item
+
+
+def _moves_of(reply: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    """Return line, units moved and next reset of each row that gave."""
+    _, applied, described, moved = reply
+    if moved == GAVE_ALL:
+        line, due = lone_row(described)
+        return ((line, applied, due),)
+    return [move.split(b"\x04")[1:] for move in moved.split(b"\x03")] if moved else ()
+
+
+def _lone(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:
+    _, text, live, held, _, own_text, own_live, slots, *_ = texts
+    one = rows if text else own
+    more = text and own_text if entity_level else held or own_text
+    if more or not one.alone or (one.has_slots and (not entity_level or slots == b"-")):
+        return None
+    used, _, _, _, due, first = (live if text else own_live).split()
+    if one.has_slots:
+        return Lone(one, 7, slots, due, loose=2, ends=b" %b %b" % (due, first))
+    return Lone(one, 2, used, due) if text else Lone(one, 6, used, due, loose=3)
+
+
+def _time(at_ms: int) -> bytes:
+    return b"%d" % at_ms if at_ms else b"null"

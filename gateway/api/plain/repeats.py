@@ -1,0 +1,98 @@
+"""Answers that differ from one given before in a single number.
+
+Who asks the same again is mostly told the same again, but for how much of one row was used by now.
+So the last answer to a use is kept as a form, with the reply it was made of: where the next reply
+differs from that in nothing but the units used, what is left and what was used are filled in, and
+the rest need not be read. ``gateway.api.plain.pieces`` decides all others, and these bytes are
+those it would have made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.api.plain.forms import HOLE, Scope
+from gateway.api.plain.pieces import Lone, Pieces
+
+_SEPARATOR = b"\x04"
+
+_CHECK_DESCRIPTION, _TRACK_DESCRIPTION = 4, 2
+"""Which text of a reply describes the feature."""
+
+
+class Repeat(NamedTuple):
+    """A reply but for the units used and a text that is not shown, which ends with ``ends``: that
+    one follows ``before``, the units stand between ``between`` and ``after``. And the answer.
+    """
+
+    before: bytes
+    ends: bytes
+    between: bytes
+    after: bytes
+    grant: int
+    pieces: Pieces
+    answer: list[bytes]
+    """What stands before, between and behind what is left, used, left and used."""
+
+
+def repeated(repeat: Repeat, reply: object) -> bytes | None:
+    """Return the answer to a reply that differs in nothing else; None for any other, or a fault."""
+    if not isinstance(reply, bytes):
+        return None
+    before, ends, between, after, grant, pieces, answer = repeat
+    loose = len(before)
+    at = reply.find(_SEPARATOR, loose)
+    used = reply[at + len(between) : -len(after)]
+    if (
+        used.isdigit()
+        and reply.startswith(before)
+        and reply.startswith(between, at)
+        and reply.endswith(after)
+        and reply.endswith(ends, loose, at)
+    ):
+        left, used = pieces.left_and_used(grant, used)
+        one, two, three, four, five = answer
+        return b"".join((one, left, two, used, three, left, four, used, five))
+    return None
+
+
+def repeat_of_check(pieces: Pieces, scope: Scope, reply: Sequence[bytes], lone: Lone) -> Repeat:
+    """Return what the answer to a check has in common with later ones, where a row is all it shows.
+
+    ``reply`` has the texts of a reply that ``Pieces.checked`` answers, below those of a track.
+    """
+    answer = pieces.check_answer(scope, reply, _open(lone))
+    return _repeat(pieces, reply, _CHECK_DESCRIPTION, lone, answer)
+
+
+def repeat_of_track(
+    pieces: Pieces, scope: Scope, units: int, reply: Sequence[bytes], lone: Lone
+) -> Repeat | None:
+    """Return the same of a track of so many units; None when a row that gave is not plain."""
+    answer = pieces.track_answer(scope, units, reply, _open(lone))
+    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if answer else None
+
+
+def _open(lone: Lone) -> bytes:
+    return lone.rows.written((HOLE, HOLE), lone.due)
+
+
+def _repeat(
+    pieces: Pieces, reply: Sequence[bytes], described: int, lone: Lone, answer: bytes
+) -> Repeat:
+    texts = reply[described].split(_SEPARATOR)
+    whole = b"\x01".join(reply)
+    begin = sum(map(len, reply[:described])) + described
+
+    def start(at: int) -> int:
+        return begin + sum(map(len, texts[:at])) + at
+
+    low = high = start(lone.at) - 1
+    if lone.loose is not None:
+        low = start(lone.loose)
+        high = low + len(texts[lone.loose])
+    at = start(lone.at)
+    before, between, after = whole[:low], whole[high:at], whole[at + len(lone.used) :]
+    grant = lone.rows.sources[0].grant
+    return Repeat(before, lone.ends, between, after, grant, pieces, answer.split(HOLE))

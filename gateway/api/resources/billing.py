@@ -1,0 +1,159 @@
+"""``billing.*``: giving a plan to a customer or an entity, changing it, and taking it away."""
+
+from __future__ import annotations
+
+from gateway import errors
+from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.resources import billing_rules as rules
+from gateway.api.resources.billing_examples import BILLING_EXAMPLES
+from gateway.messages.billing import (
+    AttachPreview,
+    AttachRequest,
+    AttachResponse,
+    MultiAttachRequest,
+    SubscriptionUpdateRequest,
+    UpdatePreview,
+)
+
+
+async def _attach(services: Services, call: Call, request: AttachRequest) -> AttachResponse:
+    return await services.engine.attach(call.env, request)
+
+
+async def _preview_attach(services: Services, call: Call, request: AttachRequest) -> AttachPreview:
+    return await services.engine.preview_attach(call.env, request)
+
+
+async def _multi_attach(
+    services: Services, call: Call, request: MultiAttachRequest
+) -> AttachResponse:
+    return await services.engine.multi_attach(call.env, request)
+
+
+async def _preview_multi_attach(
+    services: Services, call: Call, request: MultiAttachRequest
+) -> AttachPreview:
+    return await services.engine.preview_multi_attach(call.env, request)
+
+
+async def _update(
+    services: Services, call: Call, request: SubscriptionUpdateRequest
+) -> AttachResponse:
+    return await services.engine.update_subscription(call.env, request)
+
+
+async def _preview_update(
+    services: Services, call: Call, request: SubscriptionUpdateRequest
+) -> UpdatePreview:
+    return await services.engine.preview_update(call.env, request)
+
+
+_EITHER = (
+    errors.CustomerNotFoundError,
+    errors.EntityNotFoundError,
+    errors.PlanNotFoundError,
+    errors.FeatureNotFoundError,
+    errors.InvalidItemError,
+    errors.InvalidPriceError,
+    errors.InvalidRequestError,
+    errors.NotSupportedError,
+)
+_MULTI_ATTACH = (*_EITHER, errors.SubscriptionExistsError, errors.FeatureLimitError)
+_ATTACH = (*_MULTI_ATTACH, errors.PlanAttachedError)
+_UPDATE = (*_EITHER, errors.SubscriptionNotFoundError, errors.InvalidOptionsError)
+
+OPERATIONS = (
+    Operation(
+        name="billing.attach",
+        summary="Attach a plan",
+        description=(
+            "Gives a plan to a customer or, with `entity_id`, to one entity, without payment. A "
+            "main plan takes the place of the one of the same group: a step up at once, a step "
+            "down at the end of the billing cycle, unless `plan_schedule` or `starts_at` says "
+            "otherwise. An add-on or a one-off plan is added. Usage of non-consumable features "
+            "carries over, that of others with `carry_over_usages` or `carry_over_balances`."
+        ),
+        request=AttachRequest,
+        response=AttachResponse,
+        handle=_attach,
+        rule=rules.attach,
+        errors=_ATTACH,
+        example=BILLING_EXAMPLES["billing.attach"],
+    ),
+    Operation(
+        name="billing.preview_attach",
+        summary="Preview an attach",
+        description=(
+            "Says which plans would come and go, and what their prices come to for the rest of "
+            "the cycle. Nothing is changed, and nothing is ever charged."
+        ),
+        request=AttachRequest,
+        response=AttachPreview,
+        handle=_preview_attach,
+        rule=rules.attach,
+        errors=_ATTACH,
+        example=BILLING_EXAMPLES["billing.preview_attach"],
+        reads=always,
+    ),
+    Operation(
+        name="billing.multi_attach",
+        summary="Attach several plans",
+        description=(
+            "Gives several plans to a customer or to one entity in one step, all of them or none, "
+            "without payment. They begin at once, a step down too, unless `starts_at` says "
+            "otherwise. A plan that is held, and two main plans of one group, are refused."
+        ),
+        request=MultiAttachRequest,
+        response=AttachResponse,
+        handle=_multi_attach,
+        rule=rules.multi_attach,
+        errors=_MULTI_ATTACH,
+        example=BILLING_EXAMPLES["billing.multi_attach"],
+    ),
+    Operation(
+        name="billing.preview_multi_attach",
+        summary="Preview an attach of several plans",
+        description=(
+            "Says what `billing.multi_attach` would do, and what the prices come to for the rest "
+            "of the cycle. Nothing is changed, and nothing is ever charged."
+        ),
+        request=MultiAttachRequest,
+        response=AttachPreview,
+        handle=_preview_multi_attach,
+        rule=rules.multi_attach,
+        errors=_MULTI_ATTACH,
+        example=BILLING_EXAMPLES["billing.preview_multi_attach"],
+        reads=always,
+    ),
+    Operation(
+        name="billing.update",
+        summary="Change a plan that is held",
+        description=(
+            "Cancels a plan at once or at the end of its cycle, takes that back, changes the "
+            "quantity of what is prepaid, moves it to another version or gives it items of its "
+            "own. What was used stays used. When a main plan of the customer ends, the free plan "
+            "of its group that enables itself comes back."
+        ),
+        request=SubscriptionUpdateRequest,
+        response=AttachResponse,
+        handle=_update,
+        rule=rules.update,
+        errors=_UPDATE,
+        example=BILLING_EXAMPLES["billing.update"],
+    ),
+    Operation(
+        name="billing.preview_update",
+        summary="Preview an update",
+        description=(
+            "Says what `billing.update` would do, and what the prices come to for the rest of the "
+            "cycle. Nothing is changed, and nothing is ever charged."
+        ),
+        request=SubscriptionUpdateRequest,
+        response=UpdatePreview,
+        handle=_preview_update,
+        rule=rules.update,
+        errors=_UPDATE,
+        example=BILLING_EXAMPLES["billing.preview_update"],
+        reads=always,
+    ),
+)

@@ -1,0 +1,124 @@
+"""``entities.*``: seats, workspaces, projects under a customer."""
+
+from __future__ import annotations
+
+from gateway import errors
+from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.resources import rules
+from gateway.api.resources.examples import EXAMPLES
+from gateway.messages.common import ACKNOWLEDGED, Acknowledged
+from gateway.messages.entities import (
+    EntityCreateRequest,
+    EntityGetRequest,
+    EntityListRequest,
+    EntityListResponse,
+    EntityUpdateRequest,
+    EntityView,
+)
+
+
+async def _create(services: Services, call: Call, request: EntityCreateRequest) -> EntityView:
+    return await services.engine.create_entity(call.env, request)
+
+
+async def _get(services: Services, call: Call, request: EntityGetRequest) -> EntityView:
+    return await services.engine.get_entity(call.env, request)
+
+
+async def _update(services: Services, call: Call, request: EntityUpdateRequest) -> EntityView:
+    return await services.engine.update_entity(call.env, request)
+
+
+async def _list(services: Services, call: Call, request: EntityListRequest) -> EntityListResponse:
+    return await services.engine.list_entities(
+        call.env, request, cursor_paging=call.version.cursor_paging
+    )
+
+
+async def _delete(services: Services, call: Call, request: EntityGetRequest) -> Acknowledged:
+    await services.engine.delete_entity(call.env, request)
+    return ACKNOWLEDGED
+
+
+_LOOKUP = (
+    errors.CustomerNotFoundError,
+    errors.EntityNotFoundError,
+    errors.EntityAmbiguousError,
+)
+
+OPERATIONS = (
+    Operation(
+        name="entities.create",
+        summary="Create an entity",
+        description=(
+            "Creates an entity of a non-consumable feature and counts one unit of it. The entity "
+            "gets its part of every per-entity plan item at once. A customer that does not exist "
+            "is created."
+        ),
+        request=EntityCreateRequest,
+        response=EntityView,
+        handle=_create,
+        rule=rules.entity_create,
+        errors=(
+            errors.EntityExistsError,
+            errors.FeatureNotFoundError,
+            errors.FeatureLimitError,
+            errors.PlanNotFoundError,
+            errors.InvalidRequestError,
+        ),
+        example=EXAMPLES["entities.create"],
+    ),
+    Operation(
+        name="entities.get",
+        summary="Get an entity",
+        description="Returns what the entity may spend: its own balances and the customer's.",
+        request=EntityGetRequest,
+        response=EntityView,
+        handle=_get,
+        rule=rules.entity_named,
+        errors=_LOOKUP,
+        example=EXAMPLES["entities.get"],
+        reads=always,
+    ),
+    Operation(
+        name="entities.update",
+        summary="Update an entity",
+        description="Replaces the arrays of `billing_controls` that are sent.",
+        request=EntityUpdateRequest,
+        response=EntityView,
+        handle=_update,
+        rule=rules.entity_update,
+        errors=_LOOKUP,
+        example=EXAMPLES["entities.update"],
+    ),
+    Operation(
+        name="entities.list",
+        summary="List entities",
+        description=(
+            "Newest first, of one customer or of all. From version 2.3 on, pass `next_cursor` as "
+            "`start_cursor` until it is null; before, use `offset`. No customer has a payment "
+            "processor: filtered by one, the list is empty."
+        ),
+        request=EntityListRequest,
+        response=EntityListResponse,
+        handle=_list,
+        rule=rules.entity_list,
+        errors=(
+            errors.InvalidCursorError,
+            errors.CustomerNotFoundError,
+        ),
+        example=EXAMPLES["entities.list"],
+        reads=always,
+    ),
+    Operation(
+        name="entities.delete",
+        summary="Delete an entity",
+        description="Deletes the entity with what it holds and gives its unit back.",
+        request=EntityGetRequest,
+        response=Acknowledged,
+        handle=_delete,
+        rule=rules.entity_named,
+        errors=_LOOKUP,
+        example=EXAMPLES["entities.delete"],
+    ),
+)

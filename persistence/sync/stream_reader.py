@@ -1,0 +1,227 @@
+"""The outbox streams as the writer sees them: read after a place, look, trim, raise.
+
+Redis is asked here and nowhere else in ``persistence``. What one call to ``read`` returns is
+bounded in entries and in bytes, whatever waits and however large its entries are. Nothing here
+knows what an entry means, and nothing is trimmed above the place the caller names.
+
+Failure: Redis gone raises one of ``REDIS_FAULTS`` and leaves the streams as they were; each call
+may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+
+from gateway.keys import outbox_key
+from gateway.outbox import FIELD
+from persistence.stream_ids import BEGINNING, place
+from persistence.sync.intake import Received
+
+REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
+
+_PIECE_ENTRIES = 256
+"""Entries of one reply; an entry is at most as large as the largest request body."""
+
+_SMALL_BYTES = 2_048
+_PIECE_OF_SMALL_ENTRIES = 512
+"""Of a reply where the entries before it were no larger than that."""
+
+_ALIKE_MS = 1_000
+"""Streams whose next entries are no further apart are served alike."""
+
+_READ_BYTES = 16 * 1024 * 1024
+"""A batch that has as much as this takes no further piece."""
+
+_UNPARSED_XREAD = b"XREAD"
+"""The client knows a command by its text, and hands out the reply to any other as it came: to make
+a dictionary of each entry is an eighth of a read."""
+
+_new = tuple.__new__
+_partition = attrgetter("partition")
+
+
+class StreamInfo(NamedTuple):
+    """What a stream holds; ``first`` is None when that is nothing."""
+
+    length: int
+    first: str | None
+    last: str
+    """The newest id it ever gave."""
+
+
+class StreamReader:
+    """The outbox streams behind one client.
+
+    The client's replies are bytes, and its socket timeout is above the longest block. On a cluster
+    (``clustered``) streams are read one by one, since no call may span slots.
+    """
+
+    def __init__(self, client: Redis | RedisCluster, *, clustered: bool = False) -> None:
+        self._client = client
+        self._clustered = clustered
+        self._piece_max = _PIECE_ENTRIES
+
+    @property
+    def can_block(self) -> bool:
+        """Whether a read waits for its first entry, as it is asked to."""
+        return not self._clustered
+
+    async def read(
+        self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
+    ) -> list[Received]:
+        """Return what follows the places, stream after stream: some of each, and more of those that
+        are furthest behind.
+
+        It is at most ``entries_max``, or one of each stream if there are more streams than that.
+        """
+        received: list[Received] = []
+        more = chosen = dict(after)
+        read_bytes = 0
+        # A stream that gave as many as it might may have more.
+        while more and (len(received) + len(chosen) <= entries_max or not received):
+            count = max(1, min(self._piece_max, entries_max - len(received)) // len(chosen))
+            piece = await self._read_piece(chosen, count, 0 if received else block_ms)
+            more = {at: more[at] for at in more.keys() - chosen.keys()}
+            for at, given in piece.items():
+                received += given
+                read_bytes += sum([len(one.payload or b"") for one in given])
+                if len(given) >= count:
+                    more[at] = given[-1].stream_id
+            is_small = 0 < read_bytes <= _SMALL_BYTES * len(received)
+            self._piece_max = _PIECE_OF_SMALL_ENTRIES if is_small else _PIECE_ENTRIES
+            if read_bytes >= _READ_BYTES:
+                break
+            chosen = _furthest_behind(more)
+        # What one stream wrote lies close together in SQL too: rows cost a seventh less there.
+        received.sort(key=_partition)
+        return received
+
+    async def _read_piece(
+        self, places: Mapping[int, str], count: int, block_ms: int
+    ) -> dict[int, list[Received]]:
+        keys = {_key(at): at for at in places}
+        if self._clustered:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for key, at in keys.items():
+                    pipe.execute_command("XREAD", "COUNT", count, "STREAMS", key, places[at])
+                replies = await pipe.execute()
+        else:
+            block = ("BLOCK", block_ms) if block_ms else ()
+            asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
+            replies = [await self._client.execute_command(_UNPARSED_XREAD, *asked)]
+        received: dict[int, list[Received]] = {}
+        for reply in replies:
+            for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
+                at = keys[key]
+                given = received.setdefault(at, [])
+                after = given[-1].stream_id if given else places[at]
+                given += _rising(at, _flat(entries), after)
+        return received
+
+    async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
+        """Return the state of streams."""
+        asked = list(partitions)
+        if not asked:
+            return {}
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at in asked:
+                pipe.execute_command("XINFO STREAM", outbox_key(at))
+            replies = await pipe.execute(raise_on_error=False)
+        return dict(zip(asked, map(_stream_info, replies), strict=True))
+
+    async def oldest_ms(self, cursors: Mapping[int, str]) -> int | None:
+        """Return the time of the oldest entry behind its cursor, None if there is none."""
+        if not cursors:
+            return None
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at, cursor in cursors.items():
+                pipe.execute_command("XRANGE", outbox_key(at), f"({cursor}", "+", "COUNT", 1)
+            replies = await pipe.execute()
+        times = [place(reply[0][0].decode())[0] for reply in replies if reply]
+        return min(times, default=None)
+
+    async def trim(self, cursors: Mapping[int, str]) -> None:
+        """Remove what lies below each cursor.
+
+        The cursor's own entry stays: a reader of an older state of SQL sees by it that what lay
+        between is gone (lua/include/newer_entry.lua).
+        """
+        if not cursors:
+            return
+        async with self._client.pipeline(transaction=False) as pipe:
+            for at, cursor in cursors.items():
+                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", cursor)
+            await pipe.execute()
+
+    async def raise_to(self, partition: int, cursor: str) -> None:
+        """Bring a stream up to a cursor, so that no new entry hides below it."""
+        if cursor == BEGINNING:
+            return
+        # An empty entry with the cursor's own id, which nobody reads, leaves the stream just there;
+        # XSETID would need the stream to exist and could lower it.
+        try:
+            await self._client.execute_command("XADD", outbox_key(partition), cursor, FIELD, b"")
+        except ResponseError as error:
+            if "equal or smaller" not in str(error):
+                raise
+
+
+@cache
+def _key(partition: int) -> bytes:
+    return str(outbox_key(partition)).encode()
+
+
+def _furthest_behind(places: Mapping[int, str]) -> dict[int, str]:
+    """Return the streams that are as old as the oldest, all of them as a rule. Where more comes
+    than a writer can carry, the busiest would else wait alone for all that is too much.
+    """
+    times = {at: place(stream_id)[0] for at, stream_id in places.items()}
+    latest = min(times.values(), default=0) + _ALIKE_MS
+    return {at: places[at] for at, time_ms in times.items() if time_ms <= latest}
+
+
+def _rising(partition: int, entries: list[Any], after: str) -> list[Received]:
+    """Leave out what is delivered a second time: a stream's ids rise from its place."""
+    reached = place(after)
+    kept = []
+    for name, fields in entries:
+        stream_id = name.decode()
+        here = place(stream_id)
+        if here > reached:
+            reached = here
+            # Made by hand it costs half.
+            kept.append(_new(Received, (partition, stream_id, _payload(fields))))
+    return kept
+
+
+def _payload(fields: Any) -> bytes | None:  # noqa: ANN401 - of a reply
+    found: bytes | None
+    if isinstance(fields, list) and len(fields) == 2:
+        name, found = fields
+        return found if name == FIELD else None
+    if isinstance(fields, list):
+        fields = dict(zip(fields[::2], fields[1::2], strict=True))
+    found = fields.get(FIELD)
+    return found
+
+
+def _flat(entries: list[Any]) -> list[Any]:
+    # One of the client's four reply forms wraps the entries once more.
+    return entries[0] if entries and not isinstance(entries[0][0], bytes) else entries
+
+
+def _stream_info(reply: Any) -> StreamInfo:  # noqa: ANN401 - a reply, or what came instead
+    if isinstance(reply, ResponseError) and "no such key" in str(reply):
+        return StreamInfo(0, None, BEGINNING)
+    if isinstance(reply, Exception):
+        raise reply
+    first = reply["first-entry"]
+    last = reply["last-generated-id"]
+    return StreamInfo(reply["length"], first[0].decode() if first else None, last.decode())
