@@ -34,6 +34,7 @@ from gateway.audit.records import Applied, Drift, Kind, LedgerPage, Move, Scope,
 from gateway.installation import IncidentKind
 from gateway.outbox import customer_of
 from gateway.rows import Kind as RowKind
+from gateway.stream_ids import place
 from persistence.database import Database, read_transaction
 from persistence.lost_events import Span, lost_events
 from persistence.mending import mend
@@ -46,7 +47,6 @@ from persistence.models import (
     Incident,
     Slot,
 )
-from persistence.stream_ids import place
 
 DRIFTS_MAX = 1_000
 """Drifts one page tells; more are all of one cause."""

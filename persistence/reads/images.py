@@ -28,10 +28,10 @@ from gateway.ports import (
     WindowImage,
 )
 from gateway.rows import Kind
+from gateway.stream_ids import BEGINNING
 from persistence.cursors import read_cursors
 from persistence.database import Database, read_transaction
 from persistence.models import Balance, Customer, Entity, Lock, Slot, Subscription, UsageWindow
-from persistence.stream_ids import BEGINNING
 
 TOGETHER = 8
 """Customers of one round; all they hold is in memory at once."""

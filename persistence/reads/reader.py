@@ -31,6 +31,7 @@ from gateway.ports import (
     Usage,
     UsageQuery,
 )
+from gateway.stream_ids import BEGINNING
 from persistence.database import Database, read_transaction
 from persistence.models import (
     Balance,
@@ -49,7 +50,6 @@ from persistence.reads.images import Images, Wanted
 from persistence.reads.pages import EventKey, decode_cursor, encode_cursor
 from persistence.reads.subject_lists import SubjectLists, page_of
 from persistence.reads.subscriptions import Holders
-from persistence.stream_ids import BEGINNING
 
 _REACHED = Question(select(Cursor.partition, Cursor.stream_id))
 

@@ -14,7 +14,7 @@ from typing import TypedDict
 from gateway.documents import CustomerDocument
 from gateway.outbox import Denied, Entry, OutboxError
 from gateway.rows import Kind, Row
-from persistence.stream_ids import BEGINNING, place
+from gateway.stream_ids import BEGINNING, place
 from persistence.sync.batch import (
     HOUR_MS,
     BalanceChange,

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, delete, select, tuple_, update
 
+from gateway.stream_ids import place
 from persistence import models
 from persistence.database import write_transaction
 from persistence.dialects import INSERTS, ByDialect
 from persistence.models import table_of
-from persistence.stream_ids import place
 
 NOBODY = ""
 """The owner of a partition that is free."""

@@ -24,12 +24,12 @@ from sqlalchemy import Engine, exc, func, select
 
 from gateway.errors import GatewayError, StartError, UnavailableError
 from gateway.ids import new_id
+from gateway.stream_ids import BEGINNING
 from persistence import models
 from persistence.cursors import read_cursors
 from persistence.database import batch_transaction, read_transaction, reason, write_transaction
 from persistence.dialects import INSERTS
 from persistence.models import table_of
-from persistence.stream_ids import BEGINNING
 from persistence.sync.batch import Batch
 from persistence.sync.leases import FREE, Tenure
 from persistence.sync.merge import QUICK_STEPS, STEPS, CursorRow

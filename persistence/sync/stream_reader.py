@@ -21,7 +21,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
-from persistence.stream_ids import BEGINNING, place
+from gateway.stream_ids import BEGINNING, place
 from persistence.sync.intake import Received
 
 REDIS_FAULTS = (RedisError, RedisClusterException, OSError)

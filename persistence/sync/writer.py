@@ -32,8 +32,8 @@ from gateway import metrics
 from gateway.errors import UnavailableError
 from gateway.ids import new_id
 from gateway.ports import Guard, WallClock
+from gateway.stream_ids import BEGINNING, place
 from persistence.database import Database
-from persistence.stream_ids import BEGINNING, place
 from persistence.sync import store
 from persistence.sync.intake import Intake, Progress, Received
 from persistence.sync.leases import Lease, Tenant, Tenure

@@ -15,10 +15,10 @@ from gateway.outbox import FIELD
 from gateway.rows import Kind as RowKind
 from gateway.scripts import Context, Scripts, Status
 from gateway.scripts.residents import Name, Residents
+from gateway.stream_ids import BEGINNING
 from persistence.audit import SqlLedger
 from persistence.database import Database
 from persistence.reads.reader import SqlReader
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from gateway.errors import UnavailableError
+from gateway.stream_ids import BEGINNING
 from persistence.database import Database
 from persistence.reads.images import TOGETHER, Images, Wanted
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 from sqlalchemy import Engine, select, update
 
+from gateway.stream_ids import BEGINNING
 from persistence.database import write_transaction
 from persistence.models import Cursor, Event, WriterProcess
-from persistence.stream_ids import BEGINNING
 from persistence.sync import leases, store
 from persistence.sync.fold import fold
 from persistence.sync.leases import Attendance, Lease, Tenant, Tenure

@@ -11,9 +11,9 @@ from gateway.errors import InvalidCursorError, UnavailableError
 from gateway.holders import PlanFilter
 from gateway.ports import DeductionRecord, EntityRef, EventQuery, ListQuery, Reader
 from gateway.rows import Kind, RowDocument, decode_row
+from gateway.stream_ids import BEGINNING
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.reads.reader import SqlReader
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (

@@ -12,10 +12,10 @@ from sqlalchemy import Engine, insert, select, text
 
 from gateway.amounts import UNITS_MAX
 from gateway.rows import Kind
+from gateway.stream_ids import BEGINNING
 from persistence.database import write_transaction
 from persistence.models import DailyTotal, DailyUsage, Incident
 from persistence.models import reports as report_models
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.fold import fold
 from tests.integration.report_data import (

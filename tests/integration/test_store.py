@@ -9,9 +9,9 @@ from sqlalchemy import Engine, select
 
 from gateway.errors import StartError, UnavailableError
 from gateway.rows import Kind, RowDocument, decode_row
+from gateway.stream_ids import BEGINNING
 from persistence.database import EngineOptions, make_engine
 from persistence.models import Alert, Balance, Cursor, Customer, Deduction, Lock, Slot, UsageWindow
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.batch import DeadLetterRow
 from persistence.sync.fold import fold

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from gateway.errors import UnavailableError
+from gateway.stream_ids import BEGINNING
 from persistence.database import EngineOptions, make_engine, write_transaction
-from persistence.stream_ids import BEGINNING
 from persistence.sync import merge, store
 from persistence.sync.fold import fold
 from persistence.sync.store import CursorMovedError

@@ -11,9 +11,9 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.exc import OperationalError
 
 from gateway.keys import outbox_key
+from gateway.stream_ids import place
 from persistence.database import Database, EngineOptions, make_engine, write_transaction
 from persistence.models import Balance, DeadLetter, Event
-from persistence.stream_ids import place
 from persistence.sync.intake import DeadLetterLimitError, Intake
 from tests.integration.writing import (
     PARTITIONS,

@@ -20,11 +20,11 @@ from sqlalchemy import Engine, Row, and_, delete, func, select
 
 from gateway.outbox import Denied, Entry, Event
 from gateway.rows import Kind, RowDocument
+from gateway.stream_ids import BEGINNING
 from persistence import models
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import Balance, DailyDenials, DailyTotal, DailyUsage, Deduction
 from persistence.models.reports import PART
-from persistence.stream_ids import BEGINNING
 from persistence.sync import store
 from persistence.sync.fold import fold
 from persistence.sync.tracks import Track, read_entry

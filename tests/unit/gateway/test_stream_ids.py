@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persistence.stream_ids import BEGINNING, place
+from gateway.stream_ids import BEGINNING, place
 
 
 def test_ids_sort_by_number() -> None:
