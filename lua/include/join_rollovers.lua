@@ -1,23 +1,36 @@
 --[[
-Keep the rollovers of a row that never end to a dozen: beyond that the oldest become one, which is spent as they were.
-Else there would be one more at each reset, for every call to read.
+Keep the rollovers of a row to so many, for every call reads them all: of those that never end a dozen, beyond which the
+oldest become one, and of those that expire a hundred, beyond which two that expire within a hundredth of their time of
+each other become one that expires with the later. Each is spent as they were.
 
-join_rollovers(rows, parent): rows in spending order. The one that remains is changed, those it takes in are gone; one
-that was begun to be spent stays as it is, for answers show what was used of it.
+join_rollovers(rows, parent, months): rows in spending order; months until a rollover of the parent expires, 0 for
+never. The one that remains is changed, those it takes in are gone; one that was begun to be spent stays as it is, for
+answers show what was used of it.
 ]]
 --@include resize_row
-local function join_rollovers(rows, parent)
-  local lasting = {}
+local function join_rollovers(rows, parent, months)
+  local apart, ends = {}, months > 0
   for _, row in ipairs(rows) do
-    if row.rolled and row.roll == parent.id and row.expires == 0 and row.used == 0 and not row.gone then
-      lasting[#lasting + 1] = row
-    end
+    local is_whole = row.rolled and row.roll == parent.id and row.used == 0 and not row.gone
+    if is_whole and (row.expires > 0) == ends then apart[#apart + 1] = row end
   end
-  local oldest = lasting[1]
-  for place = 2, #lasting - 11 do
-    local sum = oldest.grant + lasting[place].grant
-    if sum > 9007199254740991 then return end
-    resize_row(oldest, sum)
-    lasting[place].gone = true
+
+  local function join(one, into)
+    local sum = one.grant + into.grant
+    if sum > 9007199254740991 then return 0 end
+    resize_row(into, sum)
+    one.gone = true
+    return 1
+  end
+
+  if not ends then
+    for place = 2, #apart - 11 do join(apart[place], apart[1]) end
+    return
+  end
+  local excess, span = #apart - 100, months * 26784000 -- a hundredth of as many months of 31 days
+  for place = 2, #apart do
+    if excess <= 0 then return end
+    local one, later = apart[place - 1], apart[place]
+    if math.floor(one.expires / span) == math.floor(later.expires / span) then excess = excess - join(one, later) end
   end
 end

@@ -1,8 +1,8 @@
 --[[
 Make the rollover each reset leaves behind, in memory (hot-path section 5): what was left of a row becomes a row of its
 own that is spent first and expires some months after the boundary just passed. What all rollovers of a row have left
-is then cut to its maximum, the earliest to expire first, of those the oldest; one with nothing left is gone. Of those
-that never expire the oldest become one.
+is then cut to its maximum, the earliest to expire first, of those the oldest; one with nothing left is gone. Of very
+many some become one (join_rollovers).
 
 roll_over(rows, now_ms): a row may carry a tail for the id of its rollover, where one row leaves several. Returns the
 rows with their rollovers, in spending order. New ones carry made, cut ones changed; the list carries renew, and rolling
@@ -46,7 +46,7 @@ local function roll_over(rows, now)
         }
       end
       table.sort(rolled, function(one, other) return one.rank < other.rank end)
-      join_rollovers(rolled, row)
+      join_rollovers(rolled, row, months)
       trim_rollovers(rolled, row)
     end
   end
