@@ -29,7 +29,7 @@ from gateway.lifecycle.controls import (
     named_features,
 )
 from gateway.lifecycle.rules import filter_key, window_usage
-from gateway.messages.controls import filter_text
+from gateway.messages.controls import filter_text, shown_entry
 from gateway.rows import decode_row, decode_rows
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class _Shown:
         if id(entry) in self._seen:
             return
         self._seen.add(id(entry))
-        shown = {**entry, "source": source.value}
+        shown = {**shown_entry(entry), "source": source.value}
         if array == "usage_limits":
             shown["usage"] = self._usage(entry, texts)
         self.arrays.setdefault(array, []).append(shown)

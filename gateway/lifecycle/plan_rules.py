@@ -34,6 +34,7 @@ from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
 from gateway.lifecycle.prices import is_one_off, is_paid
 from gateway.messages import plans as wire
+from gateway.messages.controls import shown_controls
 from gateway.messages.features import decode_feature_document
 from gateway.messages.plans import (
     BasePrice,
@@ -110,7 +111,7 @@ def plan_view(plan: StoredPlan) -> wire.PlanView:
         env=record.env,
         archived=record.archived,
         config=document.config,
-        billing_controls=document.billing_controls,
+        billing_controls=shown_controls(document.billing_controls),
         metadata=document.metadata,
     )
 

@@ -7,12 +7,13 @@ looked at: no balance is ever compared with one.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from gateway.errors import InvalidInputsError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.common import JsonObject
 
 Amount = Annotated[float, Meta(ge=0)]
@@ -24,6 +25,9 @@ ENTRIES_MAX = 100
 FILTER_MAX = 4
 """Properties of a filter."""
 
+BASIS = "balance"
+"""What 100 percent of an alert is: all that is granted."""
+
 
 class PurchaseLimit(msgspec.Struct):
     """How often units may be bought by themselves."""
@@ -31,6 +35,7 @@ class PurchaseLimit(msgspec.Struct):
     interval: Literal["hour", "day", "week", "month"]
     limit: Count
     interval_count: Count | None = None
+    count: Amount | None = None
 
 
 class AutoTopup(msgspec.Struct):
@@ -41,6 +46,7 @@ class AutoTopup(msgspec.Struct):
     quantity: Count
     enabled: bool | None = None
     purchase_limit: PurchaseLimit | None = None
+    invoice_mode: bool | None = None
 
 
 class SpendLimit(msgspec.Struct):
@@ -53,13 +59,13 @@ class SpendLimit(msgspec.Struct):
     skip_overage_billing: bool | None = None
 
 
+Values = Annotated[list[Scalar], Meta(min_length=1, max_length=ENTRIES_MAX)]
+
+
 class UsageFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Which uses count: those that have each property with its value, or with any of a list."""
 
-    properties: Annotated[
-        dict[str, Scalar | Annotated[list[Scalar], Meta(min_length=1, max_length=ENTRIES_MAX)]],
-        Meta(min_length=1, max_length=FILTER_MAX),
-    ]
+    properties: Annotated[dict[str, Scalar | Values], Meta(min_length=1, max_length=FILTER_MAX)]
 
 
 class UsageLimit(msgspec.Struct):
@@ -81,6 +87,8 @@ class UsageAlert(msgspec.Struct):
     feature_id: str | None = None
     enabled: bool | None = None
     name: str | None = None
+    basis: str | None = None
+    filter: JsonObject | None = None
 
 
 class OverageAllowed(msgspec.Struct):
@@ -108,6 +116,7 @@ class CustomerConfig(msgspec.Struct):
 
 
 _sorted = msgspec.json.Encoder(order="sorted")
+_values = msgspec.json.Decoder(Values)
 _SHAPES: dict[str, type[msgspec.Struct]] = {
     "billing_controls": BillingControls,
     "config": CustomerConfig,
@@ -119,7 +128,8 @@ def take_document(document: JsonObject, field: str) -> None:
     documents have no shape. What a filter compares becomes text, which is all that the answers of
     published clients may hold.
 
-    Raises ``InvalidInputsError`` naming the place inside the field.
+    Raises ``InvalidInputsError`` naming the place inside the field, and ``NotSupportedError`` for
+    what nothing here goes by.
     """
     shape = _SHAPES.get(field.rpartition(".")[2])
     if shape is None:
@@ -131,16 +141,55 @@ def take_document(document: JsonObject, field: str) -> None:
         where = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
         raise InvalidInputsError(f"{field}{where}: {text[0].lower()}{text[1:]}") from error
     if shape is BillingControls:
+        _refuse_unknown(document, field)
         for entry in document.get("usage_limits") or ():
             _spell(entry)
         _check_identities(document, field)
 
 
+def _refuse_unknown(document: JsonObject, field: str) -> None:
+    if document.get("balance_allocations") not in (None, []):
+        raise NotSupportedError(f"{field}.balance_allocations: is not supported")
+    for index, entry in enumerate(document.get("usage_alerts") or ()):
+        if entry.get("basis") not in (None, BASIS):
+            raise NotSupportedError(f"{field}.usage_alerts.{index}.basis: must be {BASIS}")
+        if entry.get("filter") is not None:
+            raise NotSupportedError(f"{field}.usage_alerts.{index}.filter: is not supported")
+
+
+def shown_controls(document: JsonObject) -> JsonObject:
+    """Return controls as they are answered."""
+    limits = document.get("usage_limits")
+    if not limits:
+        return document
+    return document | {"usage_limits": [shown_entry(entry) for entry in limits]}
+
+
+def shown_entry(entry: JsonObject) -> JsonObject:
+    """Return an entry as it is answered: several values of a filter are one text, their JSON."""
+    properties = (entry.get("filter") or {}).get("properties") or {}
+    if not any(isinstance(value, list) for value in properties.values()):
+        return entry
+    texts = {
+        name: _sorted.encode(value).decode() if isinstance(value, list) else value
+        for name, value in properties.items()
+    }
+    return entry | {"filter": entry["filter"] | {"properties": texts}}
+
+
 def _spell(entry: JsonObject) -> None:
     properties = (entry.get("filter") or {}).get("properties") or {}
     for name, value in properties.items():
-        several = isinstance(value, list)
-        properties[name] = [_spelled(one) for one in value] if several else _spelled(value)
+        several = value if isinstance(value, list) else _several(value)
+        properties[name] = _spelled(value) if several is None else [_spelled(v) for v in several]
+
+
+def _several(value: object) -> list[Scalar] | None:
+    """Return the values a text was answered for, which whoever read it may send back."""
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(msgspec.DecodeError):
+            return _values.decode(value)
+    return None
 
 
 def _spelled(value: object) -> str:

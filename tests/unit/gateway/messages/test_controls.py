@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import InvalidInputsError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.common import JsonObject
-from gateway.messages.controls import filter_text, take_document
+from gateway.messages.controls import filter_text, shown_controls, take_document
 
 FIELD = "customer_data.billing_controls"
 
@@ -81,6 +81,45 @@ def test_a_filter_compares_texts() -> None:
     del sent["d"], sent["f"]
     take_document(document, FIELD)
     assert sent == {"a": "1", "b": "true", "c": "0.1", "e": ["2", "false", "y"]}
+
+
+@pytest.mark.parametrize("value", ["[", "[]", "[a]", "[[1]]", "[null]", " [1]"])
+def test_a_text_that_is_no_list_stays_a_text(value: str) -> None:
+    entry = limit(filter={"properties": {"a": value}})
+    take_document({"usage_limits": [entry]}, FIELD)
+    assert entry["filter"]["properties"]
+
+
+def test_several_values_are_shown_as_one_text_and_taken_back() -> None:
+    sent = {"usage_limits": [limit(filter={"properties": {"a": ["x", 2, True], "b": 1}}), limit()]}
+    take_document(sent, FIELD)
+    shown = shown_controls(sent)
+    texts = {"a": '["x","2","true"]', "b": "1"}
+    assert [one.get("filter") for one in shown["usage_limits"]] == [{"properties": texts}, None]
+    kept = [filter_text(one) for one in sent["usage_limits"]]
+    take_document(shown, FIELD)
+    assert [filter_text(one) for one in shown["usage_limits"]] == kept
+
+
+@pytest.mark.parametrize(
+    ("controls", "place"),
+    [
+        ({"balance_allocations": [{"feature_id": "a"}]}, "balance_allocations"),
+        ({"usage_alerts": [{"basis": "recurring"}]}, "usage_alerts.0.basis"),
+        ({"usage_alerts": [{"filter": {"properties": {"a": 1}}}]}, "usage_alerts.0.filter"),
+    ],
+)
+def test_what_nothing_goes_by_is_refused_by_name(controls: JsonObject, place: str) -> None:
+    for alert in controls.get("usage_alerts", ()):
+        alert.update(feature_id="a", threshold=1, threshold_type="usage")
+    with pytest.raises(NotSupportedError) as error:
+        take_document(controls, FIELD)
+    assert error.value.message.startswith(f"{FIELD}.{place}: ")
+
+
+def test_what_asks_for_nothing_is_taken() -> None:
+    alert = {"threshold": 1, "threshold_type": "usage", "basis": "balance", "filter": None}
+    take_document({"usage_alerts": [alert], "balance_allocations": []}, FIELD)
 
 
 def test_alerts_of_one_feature_may_be_many() -> None:
