@@ -101,8 +101,8 @@ def _list_entities(query: ListQuery, engine: Engine) -> Page:
         where.append(_mentions(query.search, Entity.entity_id, Entity.name))
     if query.plans or query.status:
         held = Subscription.internal_id == Entity.internal_id
-        own = Subscription.entity_id == Entity.entity_id
-        where.append(exists().where(held, own, *plans_held(query)))
+        shown = Subscription.entity_id.in_((Entity.entity_id, ""))  # what its customer holds too
+        where.append(exists().where(held, shown, *plans_held(query)))
     if query.processors:
         where.append(_NOBODY)
     key = (Entity.created_at, Entity.internal_id, Entity.number)

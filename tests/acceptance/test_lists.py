@@ -55,3 +55,20 @@ def test_no_customer_has_a_payment_processor(world: World) -> None:
     assert world.gateway.call("customers.list", **asked) == {"list": [], "next_cursor": None}
     asked = {"customer_id": world.customer, "processors": ["stripe"]}
     assert world.gateway.call("entities.list", **asked) == {"list": [], "next_cursor": None}
+
+
+def test_entities_are_listed_by_the_plans_they_show(world: World) -> None:
+    world.entities("a", "b")
+    team = world.attach(world.monthly(5))
+    seat = world.attach(world.monthly(7), entity="b")
+
+    def listed(plan_id: str, **asked: object) -> list[str]:
+        asked = {"customer_id": world.customer, "plans": [{"id": plan_id, **asked}]}
+        found = world.gateway.call("entities.list", **asked)["list"]
+        held = [{plan["plan_id"] for plan in one["subscriptions"]} for one in found]
+        assert all(plan_id in plans for plans in held)
+        return [one["id"] for one in found]
+
+    assert listed(team) == ["b", "a"]
+    assert listed(seat) == ["b"]
+    assert listed(team, versions=[2]) == []

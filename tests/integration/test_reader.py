@@ -205,6 +205,8 @@ async def test_plans_filter_by_active_subscription(engine: Engine, reader: Reade
     assert [name for name, _ in (await reader.list_customers(query)).items] == ["cy", "bob"]
     query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("team"),), customer_id="bob")
     assert (await reader.list_entities(query)).items == [("bob", "bob-2")]
+    query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("pro"),))
+    assert (await reader.list_entities(query)).items == [("bob", "bob-2"), ("bob", "bob-1")]
 
 
 async def test_entities_page_newest_first(engine: Engine, reader: Reader) -> None:

@@ -95,9 +95,10 @@ OPERATIONS = (
         name="entities.list",
         summary="List entities",
         description=(
-            "Newest first, of one customer or of all. From version 2.3 on, pass `next_cursor` as "
-            "`start_cursor` until it is null; before, use `offset`. No customer has a payment "
-            "processor: filtered by one, the list is empty."
+            "Newest first, of one customer or of all. `plans` and `subscription_status` look at "
+            "what an entity shows: its own plans and its customer's. From version 2.3 on, pass "
+            "`next_cursor` as `start_cursor` until it is null; before, use `offset`. No customer "
+            "has a payment processor: filtered by one, the list is empty."
         ),
         request=EntityListRequest,
         response=EntityListResponse,
