@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def attach_together(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:
     """Decide what attaching plans in this order changes. Where cycles are counted from is said for
-    those that have one.
+    those that have one; that it is from now on, for those that begin so.
 
     Raises ``InvalidRequestError`` when one of them is the current one, when two of them would take
     the same place, and for what ``attach`` refuses.
@@ -29,14 +29,24 @@ def attach_together(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making:
     _check_places(offer for offer, _ in wanted)
     change = Change(list(scope.subscriptions), [])
     for offer, terms in wanted:
-        if not billing_cycle(offer.document)[0]:
-            terms = terms._replace(anchor_ms=None)  # noqa: PLW2901 - the wish as it fits the plan
         try:
-            step = attach(scope, offer, terms, making)
+            step = attach(scope, offer, _fitting(offer, terms, making.now_ms), making)
         except PlanAttachedError as error:
             raise InvalidRequestError(f"plans: {error.message}") from error
         change, scope = join(change, step), after(scope, step)
     return change
+
+
+def _fitting(offer: Offer, terms: Terms, now_ms: int) -> Terms:
+    """Return the terms as they fit one plan. PyPI ``autumn-sdk`` asks for cycles from now on with
+    every call, so a plan that begins later, or with its trial, must not be refused for it.
+    """
+    document = offer.document
+    begins_so = terms.starts_ms is None and document.free_trial is None
+    is_now = terms.anchor_ms is not None and terms.anchor_ms <= now_ms
+    if billing_cycle(document)[0] and (begins_so or not is_now):
+        return terms
+    return terms._replace(anchor_ms=None)
 
 
 def _check_places(offers: Iterable[Offer]) -> None:

@@ -10,6 +10,7 @@ from tests.fixtures.sdks import Client, Json, RefusedError
 
 MESSAGES = {"feature_id": "sdk_messages"}
 BASIC, PLUS = LADDER
+OLDEST = "js-1.0"
 
 
 @pytest.fixture
@@ -76,6 +77,25 @@ def test_several_plans_are_previewed_and_attached_in_one_step(sdk: Client, payer
         PLUS: "active",
         "sdk_pro": "active",
     }
+
+
+def test_several_plans_begin_with_a_trial_or_later(sdk: Client, payer: str, shop: Gateway) -> None:
+    trial = {"duration_length": 7, "duration_type": "day", "card_required": False}
+    tried = new_id("tried")
+    plan = {"plan_id": tried, "name": tried, "group": tried, "free_trial": trial}
+    shop.call("plans.create", **plan, price={"amount": 20, **MONTHLY})
+    sdk.call("billing.multi_attach", customer_id=payer, plans=[{"plan_id": tried}])
+    began = {plan: one["status"] for plan, one in held(sdk, payer).items()}
+    if sdk.name != OLDEST:  # it has no such field
+        day_after = shop.call("clock.get")["now"] + 86_400_000
+        waiting = new_id("payer")
+        sdk.call("customers.get_or_create", customer_id=waiting)
+        later = {"plans": [{"plan_id": PLUS}], "starts_at": day_after}
+        sdk.call("billing.preview_multi_attach", customer_id=waiting, **later)
+        sdk.call("billing.multi_attach", customer_id=waiting, **later)
+        assert held(sdk, waiting)[PLUS]["status"] == "scheduled"
+
+    assert began == {BASIC: "active", tried: "active"}
 
 
 @pytest.mark.calls("billing.update", "billing.preview_update")

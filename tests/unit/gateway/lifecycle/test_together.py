@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gateway.errors import InvalidRequestError
@@ -9,6 +10,7 @@ from gateway.lifecycle.attach import NO_TERMS, Terms
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.scope import Scope, after
 from gateway.lifecycle.together import attach_together
+from gateway.messages.plans import FreeTrial
 from tests.unit.gateway.lifecycle.test_attach import (
     DAY_MS,
     FREE,
@@ -72,3 +74,16 @@ def test_cycles_are_counted_anew_for_plans_that_have_one() -> None:
     }
     with pytest.raises(InvalidRequestError, match=r"^billing_cycle_anchor: "):
         together(NOTHING, PRO, terms=Terms(anchor_ms=now_ms, starts_ms=now_ms))
+
+
+def test_that_cycles_begin_now_is_not_said_of_a_plan_that_begins_otherwise() -> None:
+    now = Terms(anchor_ms=MAY_MS)
+    trial = FreeTrial(duration_length=7, duration_type="day", card_required=False)
+    document = msgspec.structs.replace(PRO.document, free_trial=trial)
+    tried = PRO._replace(document=document)
+    assert held(together(NOTHING, tried, EXTRA, terms=now)) == [
+        ("pro", "active"),
+        ("extra", "active"),
+    ]
+    later = now._replace(starts_ms=MAY_MS + DAY_MS)
+    assert held(together(NOTHING, PRO, terms=later)) == [("pro", "scheduled")]
