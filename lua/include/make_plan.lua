@@ -11,6 +11,7 @@ still allowed, or nil), room (units its windows leave, or nil); decide counts co
 ]]
 --@include list_sources
 --@include read_rules
+--@include join_sources
 local function make_plan(states, ratios, now, properties)
   local plan = { pools = {}, sources = false, begun = false, noting = false, sunk = false, room = false, wanted = 0 }
   local lists, mixed = {}, #states > 1
@@ -42,6 +43,7 @@ local function make_plan(states, ratios, now, properties)
   end
   plan.sources = lists[1]
   if not mixed then return plan end
+  if #lists > 2 then lists = join_sources(lists) end
 
   -- Rollovers come before all else: by expiry, and where that is one, in the order of the rest.
   local tiers, rolled, rest, places = { e = 1, s = 1, c = 2, p = 3, h = 4 }, {}, {}, {}

@@ -166,6 +166,14 @@ def test_e04_an_event_drains_each_feature_and_then_its_own_credits(world: World)
         assert [world.state(None, name)[1] for name in names] == left
 
 
+def test_credits_that_reset_sooner_pay_first_whichever_system_they_are_of(world: World) -> None:
+    """Hot-path section 3.2: the order is that of all balances a call may spend."""
+    world.attach(world.monthly(1, "credits"), world.hourly(4, "credits3"))
+    assert world.allows(7, 7.1, feature="action1") == [True, False]
+    world.track(3, feature="action1")
+    assert [world.shown(None, name)["remaining"] for name in ("credits", "credits3")] == [0.8, 0]
+
+
 def test_e07_unlimited_shows_its_usage_in_its_one_source(world: World) -> None:
     world.attach(world.item(unlimited=True))
     world.track(7)

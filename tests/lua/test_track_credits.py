@@ -78,6 +78,22 @@ async def test_the_next_pool_pays_what_the_first_one_could_not(world: World) -> 
     assert await world.used() == {"a": 10, "g": 3, "i": 35}
 
 
+@pytest.mark.parametrize("scope", ["", "zoe"])
+async def test_credits_of_several_pools_are_spent_by_rank_whichever_pool_they_are_of(
+    world: World, scope: str
+) -> None:
+    await world.create(
+        action1=[row("z", 10)],
+        gold=[row("a", 1), row("c", 1), per_entity("h", 1)],
+        iron=[row("b", 10), row("d", 10), per_entity("g", 10)],
+    )
+    await world.seats("zoe")
+    await world.attach("zoe", gold=[row("f", 1)], iron=[row("e", 10)])
+    pools = (Pool("gold", 1, 10), Pool("iron", 1, 1))
+    assert (await world.use(Part("action1", 90, pools), scope=scope)).applied == [90]
+    assert "".join(await spent(world)) == ("efghzabcd" if scope else "zabcdghfe")
+
+
 async def test_what_costs_nothing_is_not_paid_where_nothing_may_be_used(world: World) -> None:
     await world.create(
         rules=rules(credits=Window("", 0, "f", HOUR_MS, NOW_MS, "{}").line),

@@ -145,8 +145,9 @@ class Ledger:
         return max((len(self.members(row.entity_feature)) for row in each), default=0)
 
     def sources(self, features: Sequence[str], scope: str) -> list[Source]:
-        """Return what a call may spend, in order (hot-path sections 3.1 and 3.2): by group, and in
-        each group by pool; units that rolled over before anything else, by expiry.
+        """Return what a call may spend, in order (hot-path sections 3.1 and 3.2): by group, in
+        each group the feature itself and then the credits of any system by rank; units that rolled
+        over before anything else, by expiry.
         """
         groups = [
             [
@@ -155,7 +156,10 @@ class Ledger:
             ]
             for pool, feature in enumerate(features)
         ]
-        order = [source for tier in zip(*groups, strict=True) for part in tier for source in part]
+        order = []
+        for own, *others in zip(*groups, strict=True):
+            order += own
+            order += sorted((one for part in others for one in part), key=_rank)
         rolled = [source for source in order if source.rolled]
         rolled.sort(key=_expiry)
         return rolled + [source for source in order if not source.rolled]
@@ -369,6 +373,11 @@ def by_row(given: Sequence[Given]) -> dict[str, int]:
 def _one(place: Place) -> Source:
     row: Row = place.balance.row
     return Source(0, [place], row.flags, row.floor, rolled=row.rollover)
+
+
+def _rank(source: Source) -> str:
+    """The place of a row among others; what entities hold has none."""
+    return "~" if source.held else source.places[0].balance.row.rank
 
 
 def _expiry(source: Source) -> tuple[bool, float]:

@@ -82,6 +82,12 @@ def test_rollovers_of_all_pools_go_first_by_expiry() -> None:
     assert of.track(JAN, "", "cap", [("action1", -20)]).moved == [{"main": -3}]
 
 
+def test_credits_go_by_rank_whichever_system_they_are_of() -> None:
+    of = ledger(gold=[row("a", 1), row("c", 1)], iron=[row("b", 1), row("d", 1)])
+    of.credit = {"action1": [("gold", 1, 1), ("iron", 1, 1)]}
+    assert of.track(JAN, "", "cap", [("action1", 3)]).moved == [{"a": 1, "b": 1, "c": 1}]
+
+
 def test_unlimited_credits_leave_finite_rows_alone() -> None:
     of = ledger(action1=[row("a", 100)], credits=[row("u", 0, flags="u")])
     assert of.track(JAN, "", "cap", [("action1", 5)]).moved == [{"u": 1}]
