@@ -83,6 +83,8 @@ class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     price: str | None = None
     """JSON of ``gateway.messages.balances.PriceView``."""
     max_purchase: int | None = None
+    planned: int | None = None
+    """Units included from the next reset on, where what is included now was set by hand."""
     givers: int = 0
     """Of a pooled row: how many plans of entities give to it; it ends with the last one."""
 
@@ -126,6 +128,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def pooled(self) -> bool:
         """Whether plans of entities give the row to their customer together."""
         return self.document.givers > 0
+
+    @property
+    def planned(self) -> int:
+        """What the row includes, whatever was set by hand."""
+        document = self.document
+        return document.included if document.planned is None else document.planned
 
     @property
     def rollover(self) -> bool:

@@ -46,7 +46,7 @@ local state = read_feature(keys, feature, entity, now)
 if not state then return { 2 } end
 if entity ~= '' and not state.entity then return { 3 } end
 if redis.call('HGET', keys.customer, 'rev') ~= ARGV[4] then return { 7 } end
-if state.due then return { 5 } end
+if state.due or state.rolls then return { 5 } end
 if claim ~= '' and redis.call('HEXISTS', keys.customer, 'i:' .. claim) == 1 then return { 6 } end
 
 local amount = tonumber(ARGV[10])

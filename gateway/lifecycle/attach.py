@@ -337,7 +337,7 @@ def _quantity(
     )
     if bought:
         units = sum(
-            row.document.included + row.document.prepaid
+            row.planned + row.document.prepaid
             for row in rows
             if row.document.price is not None and not row.overage
         )

@@ -278,9 +278,9 @@ class _Chooser:
         for row in self.scope.rows.get(self.feature.id, ()):
             if row.document.subscription_id in main:
                 if row.kind is Kind.PER_ENTITY:
-                    slot += row.document.included
+                    slot += row.planned
                 else:
-                    shared += row.document.included
+                    shared += row.planned
         return shared, slot
 
     def _strictness(self, entry: JsonObject) -> tuple[bool, Fraction, bool]:

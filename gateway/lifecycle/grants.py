@@ -326,7 +326,10 @@ def _included(row: Row) -> int:
 def _granting(row: Row, included: int) -> Row:
     if included + row.document.prepaid > UNITS_MAX:
         raise InvalidInputsError("included_grant: is too large beside what was bought")
-    document = msgspec.structs.replace(row.document, included=included)
+    planned = (
+        row.planned if row.unit and row.planned != included else None
+    )  # a reset goes back to it
+    document = msgspec.structs.replace(row.document, included=included, planned=planned)
     return msgspec.structs.replace(row, grant=included + document.prepaid, document=document)
 
 
@@ -362,6 +365,7 @@ def _carrier(row: Row) -> Row:
             row.document,
             included=0,
             prepaid=0,
+            planned=None,
             interval=None if row.allocated else ONE_OFF,
             interval_count=1,
         ),

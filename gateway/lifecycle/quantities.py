@@ -97,7 +97,7 @@ def requantify(
         priced = [row for row in held.get(feature, ()) if row.document.price is not None]
         old = heir_of(made, priced)
         bought[feature] = plain(total)
-        if old is None or old.grant == made.grant:
+        if old is None or (old.grant == made.grant and old.document.planned is None):
             continue
         if old.kind is Kind.PER_ENTITY:
             dues[made.id] = scope.lives[old.id].due_ms

@@ -4,9 +4,9 @@ marked fresh, keeps its old numbers under old_*, and its period becomes 0, which
 reads as full. Whoever writes gives it its new period (begin_periods).
 
 parse_rows(static, live, now_ms): texts may be false; now_ms 0 computes no reset.
-Returns the list of rows in spending order, with marks of its own: rolls when a reset leaves a rollover behind
-(roll_over makes it), rolling when slots of a per-entity row do (settle makes them first), renew when a row has expired;
-and live, the text, where no reset was due and it says the same as the rows.
+Returns the list of rows in spending order, with marks of its own: rolls when a reset leaves a rollover behind, or the
+row another grant (roll_over makes both), rolling when slots of a per-entity row do (settle makes them first), renew
+when a row has expired; and live, the text, where no reset was due and it says the same as the rows.
 Of a row fresh, gone (expired), unlimited and rolled (a rollover) are nil when they do not hold.
 ]]
 --@include next_boundary
@@ -38,7 +38,7 @@ local function parse_rows(static, live, now)
       local keeps = string.find(flags, 'k', 1, true) -- overage of a free row outlives the reset (hot-path section 5)
       if kind == 'p' then
         if not row.gone and (roll ~= '' or keeps and row.over > 0) then rows.rolling = true end
-      elseif roll ~= '' and not row.gone then
+      elseif not row.gone and (roll ~= '' or string.find(line, '"planned":', 1, true)) then
         rows.rolls = true
       end
       row.used = kind ~= 'p' and keeps and math.max(0, row.used - row.grant) or 0

@@ -2,7 +2,7 @@
 Make the rollover each reset leaves behind, in memory (hot-path section 5): what was left of a row becomes a row of its
 own that is spent first and expires some months after the boundary just passed. What all rollovers of a row have left
 is then cut to its maximum, the earliest to expire first, of those the oldest; one with nothing left is gone. Of very
-many some become one (join_rollovers).
+many some become one (join_rollovers). A grant that was set by hand ends with the period too (replan_row).
 
 roll_over(rows, now_ms): a row may carry a tail for the id of its rollover, where one row leaves several. Returns the
 rows with their rollovers, in spending order. New ones carry made, cut ones changed; the list carries renew, and rolling
@@ -10,6 +10,7 @@ as it did.
 ]]
 --@include join_rollovers
 --@include next_boundary
+--@include replan_row
 --@include trim_rollovers
 local function roll_over(rows, now)
   local rolled, others = {}, {}
@@ -49,6 +50,7 @@ local function roll_over(rows, now)
       join_rollovers(rolled, row, months)
       trim_rollovers(rolled, row)
     end
+    if row.fresh and row.kind == 'c' and not row.gone then replan_row(row) end
   end
   for _, row in ipairs(others) do rolled[#rolled + 1] = row end
   rolled.renew, rolled.rolling = true, rows.rolling

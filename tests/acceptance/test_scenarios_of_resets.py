@@ -98,6 +98,43 @@ def test_rollovers_are_spent_before_the_balance_and_the_oldest_first(later: Worl
     assert (later.rollovers(), later.breakdown()) == ([], [350])
 
 
+@pytest.mark.parametrize("change", [{"included_grant": 150}, {"included_grant": 0, "remaining": 0}])
+def test_a_grant_that_was_set_by_hand_ends_with_its_month(later: World, change: Json) -> None:
+    later.attach(later.monthly(100), later.lifetime(7))
+    later.entities("e1")
+    later.attach(later.monthly(20), entity="e1")
+    later.update(interval="month", **change)
+    later.update("e1", included_grant=50)
+    later.track(45, "e1")
+    later.advance()
+    assert later.allows(127, 128) == [True, False]
+    assert (later.state(), later.state("e1")) == ([127, 127, 0], [127, 127, 0])
+    assert later.breakdown() == [100, 7]
+
+
+def test_what_was_set_by_hand_rolls_over_and_is_not_what_a_lock_returns_to(later: World) -> None:
+    later.attach(later.monthly(100, **rollover(months=2)))
+    later.update(included_grant=150)
+    later.gateway.call("clock.advance", to=later.balance()["next_reset_at"] - 3_600_000)
+    assert later.lock("a", 20)
+    later.advance("2h")
+    assert (later.state(), later.rollovers()) == ([230, 230, 0], [130])
+    later.release("a")
+    assert later.state() == [230, 230, 0]
+
+
+def test_what_was_bought_stays_where_a_grant_was_set_by_hand(later: World) -> None:
+    later.attach(later.prepaid(100, reset={"interval": "month"}), quantities={"messages": 300})
+    later.update(included_grant=150)
+    assert later.state() == [350, 350, 0]
+    later.forget()
+    later.advance()
+    later.track(310)
+    assert later.state() == [300, 0, 300]
+    (row,) = later.balance()["breakdown"]
+    assert (row["included_grant"], row["prepaid_grant"]) == (100, 200)
+
+
 def test_a_month_that_only_a_check_has_seen_rolls_over_too(later: World) -> None:
     later.attach(later.monthly(400, **rollover(months=6)))
     later.track(300)

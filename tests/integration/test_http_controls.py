@@ -261,7 +261,7 @@ async def test_a_balance_of_an_entity_obeys_what_holds_for_every_feature_of_it(d
     assert desk.client.hexists(KEYS.entities, "l:messages\tzoe") is False
 
 
-async def test_a_percentage_follows_what_is_granted(desk: Desk) -> None:
+async def test_a_percentage_is_one_of_what_plans_include(desk: Desk) -> None:
     limit = {**SPEND, "limit_type": "usage_percentage", "overage_limit": 10}
     await desk.call(
         "customers.update", customer_id="ada", billing_controls={"spend_limits": [limit]}
@@ -269,11 +269,11 @@ async def test_a_percentage_follows_what_is_granted(desk: Desk) -> None:
     assert desk.rules() == "s\t1000\t0"
     named = {"customer_id": "ada", "feature_id": "messages"}
     await desk.call("balances.update", **named, included_grant=50)
-    assert desk.rules() == "s\t500\t0"
+    assert desk.rules() == "s\t1000\t0"
     await desk.call("balances.create", **named, included_grant=900)
-    assert desk.rules() == "s\t500\t0"
+    assert desk.rules() == "s\t1000\t0"
     await desk.call("balances.update", **named, included_grant=0)
-    assert desk.rules() == ""
+    assert desk.rules() == "s\t1000\t0"
 
 
 async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 
 from gateway.cycles import next_boundary
 from gateway.lifecycle.order import arrange
-from gateway.rows import Flag, Kind, Row, encode_rows
+from gateway.rows import Flag, Kind, Row, RowDocument, encode_rows
 from gateway.scripts import FeatureRows
 from tests.property.balances import NewRow
 from tests.property.rules import RuleText, Spend, Window
@@ -50,6 +50,7 @@ class Draft(NamedTuple):
     lasts_ms: int
     rank: int
     roll: str
+    planned: int | None
 
 
 # What rolls over or outlives a reset, by far not in every row.
@@ -87,6 +88,7 @@ drafts = st.builds(
     lasts_ms=st.sampled_from((0, 0, 0, HOUR_MS, 40 * DAY_MS)),
     rank=st.integers(0, 9),
     roll=st.sampled_from(ROLLS),
+    planned=st.none() | st.sampled_from((None, None, 0, 30, 70)),
 )
 Plan = dict[str, list[Draft]]
 several = st.lists(drafts, min_size=2, max_size=4)
@@ -126,10 +128,13 @@ def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
     flags = draft.flags.replace(_CAPPED, "")
     lasting = Flag.ALLOCATED in flags or Flag.FREE_OVERAGE in flags
     unit, every = ("", 0) if lasting else draft.reset
+    kind = Kind.PER_ENTITY if draft.entity_feature and not scope else Kind.SHARED
+    grant = 0 if Flag.UNLIMITED in flags else draft.grant
+    by_hand = unit and kind is Kind.SHARED and Flag.UNLIMITED not in flags
     return Row(
         id=f"cus_ent_{number}",
-        kind=Kind.PER_ENTITY if draft.entity_feature and not scope else Kind.SHARED,
-        grant=0 if Flag.UNLIMITED in flags else draft.grant,
+        kind=kind,
+        grant=grant,
         flags=flags,
         unit=unit,
         every=every,
@@ -139,6 +144,7 @@ def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
         rank=f"{draft.rank}{number:05d}",
         entity_feature=draft.entity_feature,
         roll=draft.roll if unit and not draft.lasts_ms and Flag.UNLIMITED not in flags else "",
+        document=RowDocument(included=grant, planned=draft.planned) if by_hand else RowDocument(),
     )
 
 

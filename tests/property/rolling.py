@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
+from msgspec import structs
 
 from gateway.cycles import last_boundary, next_boundary
 from gateway.rows import Flag, Kind, Row
@@ -56,13 +57,19 @@ def leftover(balance: Balance, name: str) -> int:
 
 
 def reset(balance: Balance, now_ms: int) -> None:
-    """Begin a new period; what was used beyond the grant stays where the row says so."""
+    """Begin a new period; what was used beyond the grant stays where the row says so, and a grant
+    that was set by hand does not.
+    """
     row = balance.row
     keeps = Flag.KEEPS_OVERAGE in row.flags
     over = {name: max(0, used - row.grant) for name, used in balance.used.items() if keeps}
     balance.used = {name: used for name, used in over.items() if used}
     balance.due_ms = next_boundary(row.anchor_ms, row.unit, row.every, now_ms)
     balance.period += 1
+    if row.document.planned is not None:
+        document = structs.replace(row.document, included=row.planned, planned=None)
+        grant = row.planned + row.document.prepaid
+        balance.row = structs.replace(row, grant=grant, document=document)
 
 
 def with_rollovers(held: list[Balance], made: Iterable[Balance], parents: Iterable[Row]) -> None:

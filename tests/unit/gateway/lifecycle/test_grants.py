@@ -227,6 +227,20 @@ def test_another_grant_goes_to_the_first_balance_beside_what_was_bought() -> Non
     assert (edit.row.grant, edit.row.document.included, edit.row.document.prepaid) == (250, 200, 50)
 
 
+@pytest.mark.parametrize(("interval", "planned"), [("month", 100), (None, None)])
+def test_a_balance_that_resets_knows_what_it_goes_back_to(
+    interval: str | None, planned: int | None
+) -> None:
+    row = held("a", interval)
+    for included in (250, 40, 100):
+        (edit,) = changed_rows(change(included_grant=included / 1_000_000), MESSAGES, [row])
+        assert edit.row is not None
+        row = edit.row
+        expected = None if included == 100 else planned
+        assert (row.document.included, row.document.planned) == (included, expected)
+        assert row.planned == (included if planned is None else planned)
+
+
 @pytest.mark.parametrize(("together", "left"), [(2, [80, 100]), (1.5, [30, 100]), (0.2, [0, 0])])
 def test_balances_include_together_what_was_sent(together: float, left: list[int]) -> None:
     each = held("each", grant=10, kind=Kind.PER_ENTITY, document=RowDocument(included=10))
