@@ -196,7 +196,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Answer to a second call with one idempotency key: the first, or a 409."),
     ] = "replay"
     persist_free_overage: Annotated[
-        bool, Meta(description="Carry overage of balances without a price over their reset.")
+        bool,
+        Meta(
+            description="Carry overage of balances without a price over their reset; "
+            "a one-off add-on pays it first."
+        ),
     ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

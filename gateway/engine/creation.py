@@ -114,6 +114,7 @@ class Creation:
         self.clock = parts.clock
         self.outage = parts.outage
         self.backlog = parts.backlog
+        self.keeps_overage = parts.keeps_overage
         self.planner = Planner(
             parts.scripts,
             parts.subjects,

@@ -105,7 +105,15 @@ class Grants(Creation):
 
         def decide(holding: Holding) -> Decision:
             now_ms = self.clock.now_ms(env)
-            edit = new_grant(request, feature, holding, amount=amount, now_ms=now_ms, row_id=row_id)
+            edit = new_grant(
+                request,
+                feature,
+                holding,
+                amount=amount,
+                now_ms=now_ms,
+                row_id=row_id,
+                keeps_overage=self.keeps_overage,
+            )
             return Decision([edit], claim=request.balance_id or "")
 
         if not seen.in_use:  # a call that is refused must not fix its precision

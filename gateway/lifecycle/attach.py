@@ -18,7 +18,7 @@ import msgspec
 from gateway.cycles import next_boundary
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.lifecycle.carrying import Carrying, carry
+from gateway.lifecycle.carrying import Carrying, carry, pay_debts
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import (
     RowMaker,
@@ -185,6 +185,8 @@ def begin(
             at_ms=at_ms,
             make_id=making.make_id,
         )
+    if making.keeps_overage and document.add_on and subscription.one_off:
+        change = pay_debts(scope, change)
     ordered = in_order(scope, change.rows, change.dues)
     for feature, held in ordered.items():
         check_range(feature, (row for row in held if row.id in change.dues), offer.features)

@@ -80,6 +80,26 @@ def carry(
     return change._replace(rows=rows, dues=dues, carries=(*change.carries, *carries))
 
 
+def pay_debts(scope: Scope, change: Change) -> Change:
+    """Return the change with what is bought once in it paying first what was used beyond balances
+    that stay and have no price (cold-path section 6.2).
+    """
+    carries = list(change.carries)
+    for feature, held in change.rows.items():
+        bought = [row for row in held if row.id in change.dues and is_bought_once(row)]
+        carries += [
+            Carry(row.id, bought[0].id)
+            for row in scope.rows.get(feature, ())
+            if bought and _is_counted_free(row) and row in held
+        ]
+    return change._replace(carries=tuple(carries))
+
+
+def _is_counted_free(row: Row) -> bool:
+    is_one_number = row.kind is Kind.SHARED and not row.unlimited and not row.rollover
+    return is_one_number and row.document.price is None
+
+
 def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:
     """Return the new row that takes over what was used of one: of the same kind, and with the same
     reset if there is such a row.

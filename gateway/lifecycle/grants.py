@@ -146,8 +146,9 @@ def new_grant(
     amount: Decimal,
     now_ms: int,
     row_id: str,
+    keeps_overage: bool = False,
 ) -> Edit:
-    """Return the row a new balance is.
+    """Return the row a new balance is; ``keeps_overage`` as that of ``RowMaker``.
 
     Raises ``BalanceExistsError`` for a flag that is on already, ``InvalidRequestError`` for an
     entity that would be granted its own feature or a scope that holds too many rows.
@@ -179,7 +180,8 @@ def new_grant(
         kind=Kind.SHARED,
         grant=units,
         flags=(Flag.UNLIMITED if request.unlimited else "")
-        + ("" if feature.consumable else Flag.ALLOCATED + Flag.FREE_OVERAGE),
+        + ("" if feature.consumable else Flag.ALLOCATED + Flag.FREE_OVERAGE)
+        + (Flag.KEEPS_OVERAGE if keeps_overage and unit else ""),
         unit=unit,
         every=every,
         anchor_ms=anchor_ms,

@@ -79,7 +79,8 @@ class Scope(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What becomes of the numbers of a row that ends.
+    """What becomes of the numbers of a row that ends; of one that stays, what was used beyond its
+    grant is used of ``heir``, as far as that has units for it.
 
     With a ``remainder`` what is left becomes the grant of that new row, which is dropped when
     nothing is, and a debt is used of ``heir``; without, all that was used of it is. One row may

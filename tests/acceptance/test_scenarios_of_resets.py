@@ -301,6 +301,58 @@ def test_overage_is_forgotten_at_a_reset_unless_it_is_set_to_stay(
         assert world.state() == [100, expected, 100 - expected]
 
 
+def test_a_grant_without_a_plan_keeps_its_overage_too(persisting: Gateway) -> None:
+    world = World(persisting)
+    world.grant(100, reset={"interval": "month"})
+    world.track(150, overage_behavior="overflow")
+    world.advance()
+    assert world.state() == [100, 50, 50]
+
+
+@pytest.mark.parametrize("entity", [None, "e1"])
+@pytest.mark.parametrize(
+    ("bought", "left", "after_a_month"), [(200, 150, 250), (50, 0, 100), (20, 0, 70)]
+)
+def test_a_one_off_add_on_pays_overage_that_would_stay(
+    persisting: Gateway, entity: str | None, bought: float, left: float, after_a_month: float
+) -> None:
+    """Cold-path section 6.2."""
+    world = World(persisting)
+    world.entities("e1")
+    world.attach(world.monthly(100), entity=entity)
+    world.track(150, entity, overage_behavior="overflow")
+    buy_once(world, bought, entity)
+    granted = 100 + bought
+    assert world.state(entity) == world.state() == [granted, left, 150]
+    assert world.stored_usage() == 150
+    world.advance()
+    assert world.state(entity) == [granted, after_a_month, granted - after_a_month]
+
+
+def test_what_pays_no_overage(persisting: Gateway, later: World) -> None:
+    """What is paid by use, what slots owe, what comes each month, and all without the setting."""
+    paid, each, monthly = (World(persisting) for _ in range(3))
+    paid.attach(paid.pay_per_use(100))
+    paid.track(150)
+    each.attach(each.monthly(100, **each.each))
+    each.entities("e1")
+    each.track(150, "e1", overage_behavior="overflow")
+    for world in (paid, each):
+        buy_once(world, 200)
+    for world in (monthly, later):
+        world.attach(world.monthly(100))
+        world.track(150, overage_behavior="overflow")
+    monthly.attach(monthly.monthly(200), add_on=True)
+    buy_once(later, 200)
+    assert [world.state() for world in (paid, each, monthly, later)] == [[300, 200, 150]] * 4
+
+
+def buy_once(world: World, units: float, entity: str | None = None) -> None:
+    price = {"amount": 1, "interval": "one_off", "billing_method": "prepaid"}
+    item = world.item(price=price)
+    world.attach(item, entity=entity, quantities={"messages": units}, add_on=True)
+
+
 def test_each_entity_keeps_its_overage_for_itself(persisting: Gateway) -> None:
     world = World(persisting)
     world.attach(world.monthly(100, **world.each))

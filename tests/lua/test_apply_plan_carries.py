@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.outbox import Deduction, Reset, RowAdded, RowEnded
 from gateway.rows import Row, RowDocument, decode_row
 from gateway.scripts import Status
@@ -69,6 +71,24 @@ async def test_what_is_left_becomes_a_grant_and_what_was_used_is_the_heirs(world
         await world.attach(carries=both, calls=[row("b", 500), rest("c")])
         assert await world.used() == {"b": used} | ({"c": 0} if kept else {})
         assert await world.left("calls") == 500 - used + kept
+
+
+@pytest.mark.parametrize("scope", ["", "zoe"])
+@pytest.mark.parametrize(
+    ("bought", "used"), [(0, [100, 140, 0]), (50, [60, 130, 50]), (100, [60, 90, 90])]
+)
+async def test_what_was_used_beyond_rows_that_stay_moves_on_as_far_as_there_is_room(
+    world: World, scope: str, bought: int, used: list[int]
+) -> None:
+    rows = [row("a", 60, flags="o", floor=40), row("b", 90, flags="o"), row("c", 10)]
+    await world.create()
+    await world.seats("zoe")
+    await world.attach(scope, calls=rows)
+    await world.track("calls", 250, scope)
+    carries = "".join(f"calls\t{name}\td\t\n" for name in "abc")
+    await world.attach(scope, carries=carries, calls=[*rows, row("d", bought)])
+    assert list((await world.used(scope)).values()) == [*used[:2], 10, used[2]]
+    await world.check_ledger()
 
 
 async def test_a_reset_that_is_due_comes_first(world: World) -> None:
