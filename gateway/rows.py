@@ -77,14 +77,14 @@ class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     plan_id: str | None = None
     subscription_id: str | None = None
     included: int = 0
+    planned: int | None = None
+    """Units included from the next reset on, where what is included now was set by hand."""
     prepaid: int = 0
     interval: str | None = None
     interval_count: int = 1
     price: str | None = None
     """JSON of ``gateway.messages.balances.PriceView``."""
     max_purchase: int | None = None
-    planned: int | None = None
-    """Units included from the next reset on, where what is included now was set by hand."""
     givers: int = 0
     """Of a pooled row: how many plans of entities give to it; it ends with the last one."""
 

@@ -9,10 +9,12 @@ local function replan_row(row)
   local head, document = string.match(row.line, '^(.*\t)([^\t]*)$')
   local planned = string.match(document, '"planned":(%d+)')
   if not planned then return end
-  document = string.gsub(document, ',"planned":%d+', '')
-  local places
-  document, places = string.gsub(document, '"included":%d+', '"included":' .. planned)
-  if places == 0 then document = string.format('{"included":%s,%s', planned, string.sub(document, 2)) end
+  document = string.gsub(document, '"included":%d+,("planned":)', '%1') -- which follows it, and 0 is left out
+  if planned == '0' then
+    document = string.gsub(string.gsub(document, ',"planned":0', ''), '"planned":0,?', '')
+  else
+    document = string.gsub(document, '"planned":', '"included":')
+  end
   row.line = head .. document
   resize_row(row, tonumber(planned) + tonumber(string.match(document, '"prepaid":(%d+)') or '0'))
 end

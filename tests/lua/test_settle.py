@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from gateway.outbox import EntryKind, Reset, RowEnded, RowUpdated
-from gateway.rows import Kind, RowDocument, decode_row, decode_rows
+from gateway.rows import Kind, RowDocument, decode_rows, encode_row
 from gateway.scripts import Status
 from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row
 
@@ -66,12 +66,14 @@ async def test_each_row_is_settled_once_a_period(world: World) -> None:
 
 
 @pytest.mark.parametrize("owner", ["", "a"])
+@pytest.mark.parametrize("planned", [60, 0])
 @pytest.mark.parametrize(("included", "prepaid"), [(150, 0), (0, 0), (40, 25)])
 async def test_what_was_set_by_hand_of_a_grant_ends_with_the_period(
-    world: World, owner: str, included: int, prepaid: int
+    world: World, owner: str, included: int, prepaid: int, planned: int
 ) -> None:
+    name = '"included":1,"planned":2'
     document = RowDocument(
-        plan_id='"included":1', included=included, prepaid=prepaid, interval="hour", planned=60
+        plan_id=name, included=included, prepaid=prepaid, interval="hour", planned=planned
     )
     changed = hourly("x", included + prepaid, document=document)
     await world.create(calls=[] if owner else [row("y"), changed])
@@ -84,16 +86,14 @@ async def test_what_was_set_by_hand_of_a_grant_ends_with_the_period(
     reply = await world.settled(owner)
     texts = [text for seen in reply.descriptions for text in (seen.rows, seen.own_rows) if text]
     rows = [one for text in texts for one in decode_rows(text)]
-    planned = structs.replace(document, included=60, planned=None)
-    expected = structs.replace(changed, grant=60 + prepaid, document=planned)
+    document = structs.replace(document, included=planned, planned=None)
+    expected = structs.replace(changed, grant=planned + prepaid, document=document)
     assert [one for one in rows if one.id == "x"] == [expected]
     reset, changed_row = (await world.entry()).changes
     assert isinstance(reset, Reset)
-    assert isinstance(changed_row, RowUpdated)
-    assert changed_row[:3] == ("calls", owner, reset.due_ms)
-    assert decode_row(changed_row.row) == expected
+    assert changed_row == RowUpdated("calls", owner, reset.due_ms, encode_row(expected))
     assert (await world.used(owner))["x"] == 0
-    assert await world.left("calls") == 60 + prepaid + (0 if owner else 100)
+    assert await world.left("calls") == planned + prepaid + (0 if owner else 100)
 
 
 async def test_an_expired_row_ends_and_the_others_stay(world: World) -> None:
