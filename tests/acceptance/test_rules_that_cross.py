@@ -1,0 +1,235 @@
+"""Rules of the hot path that meet in one call, over HTTP; the numbers were worked out before."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.world import World
+from tests.fixtures.gateways import Json
+
+HOUR_MS = 3_600_000
+
+
+def rollover(months: int = 1) -> Json:
+    return {"rollover": {"expiry_duration_type": "month", "expiry_duration_length": months}}
+
+
+@pytest.mark.parametrize(("units", "left"), [(0, [10, 10]), (15, [5, 5]), (12, [8, 8])])
+def test_a_lock_over_entities_one_of_which_is_deleted(
+    world: World, units: float, left: list[float]
+) -> None:
+    world.attach(world.monthly(10, **world.each))
+    world.entities("e1", "e2")
+    assert world.lock("a", 15)
+    world.gateway.call("entities.delete", customer_id=world.customer, entity_id="e1")
+    assert world.left("e2", None) == [5, 5]
+    world.confirm("a", units)
+    assert world.left("e2", None) == left
+
+
+@pytest.mark.parametrize(
+    ("units", "left"), [(3, [27, 30, 37]), (12, [18, 28, 28]), (25, [5, 15, 15])]
+)
+def test_a_lock_of_an_entity_over_its_slot_and_its_customer(
+    world: World, units: float, left: list[float]
+) -> None:
+    world.attach(world.monthly(20), world.monthly(10, **world.each))
+    world.entities("e1", "e2")
+    assert world.lock("a", 15, "e1")
+    world.confirm("a", units)
+    assert world.left("e1", "e2", None) == left
+
+
+@pytest.mark.parametrize(("units", "left"), [(8, [2, 10]), (17, [0, 3])])
+def test_a_lock_of_the_customer_over_plans_of_its_entities(
+    world: World, units: float, left: list[float]
+) -> None:
+    world.entities("z", "a")
+    plan_id = world.attach(world.monthly(10), entity="a")
+    world.attach_again(plan_id, "z")
+    assert world.lock("a", 15)
+    assert world.left("z", "a") == [0, 5]
+    world.confirm("a", units)
+    assert (world.left("z", "a"), world.left(None)) == (left, [sum(left)])
+
+
+@pytest.mark.parametrize(("units", "left"), [(2.25, [0, 9.85]), (1, [0.5, 10]), (6, [0, 9.1])])
+def test_a_lock_over_units_and_credits(world: World, units: float, left: list[float]) -> None:
+    world.actions()
+    world.attach(world.monthly(1.5, "action1"), world.monthly(10, "credits"))
+    assert world.lock("a", 4.75, feature="action1")
+    world.confirm("a", units)
+    assert [world.shown(None, name)["remaining"] for name in ("action1", "credits")] == left
+
+
+@pytest.mark.parametrize(("units", "used"), [(None, 10), (12, 10), (8, 8), (0, 0)])
+def test_a_hold_of_more_than_there_is(world: World, units: float | None, used: float) -> None:
+    world.attach(world.monthly(10))
+    lock = {"lock_id": world.name("a"), "enabled": True}
+    world.gateway.call("balances.track", **world.body(None, "messages", value=15), lock=lock)
+    assert world.state() == [10, 0, 10]
+    world.confirm("a", units)
+    assert world.state() == [10, 10 - used, used]
+
+
+def test_a_hold_a_use_and_a_release_under_one_cap(world: World) -> None:
+    world.attach(world.monthly(100))
+    world.control(world.usage_limit(10))
+    assert world.lock("a", 8)
+    world.track(5)
+    assert (world.counter(), world.state()) == (10, [100, 90, 10])
+    world.update(remaining=50)
+    world.release("a")
+    assert (world.counter(), world.state()) == (2, [100, 58, 42])
+
+
+def test_holds_share_a_spend_limit(world: World) -> None:
+    world.attach(world.pay_per_use(10))
+    world.control(world.spend_limit(5))
+    assert [world.lock("a", 15), world.lock("b", 1)] == [True, False]
+    world.release("a")
+    assert world.lock("c", 12)
+    world.confirm("c", 20)
+    assert world.state() == [10, 0, 15]
+
+
+def test_a_lock_over_a_balance_that_resets_meanwhile(later: World) -> None:
+    """What was held of the hour that is over does not come back."""
+    later.attach(later.monthly(10), later.hourly(5))
+    assert later.lock("a", 12)
+    later.advance("70m")
+    assert later.breakdown() == [5, 3]
+    later.confirm("a", 4)
+    assert (later.breakdown(), later.state()) == ([5, 10], [15, 15, 0])
+
+
+def test_a_lock_over_slots_that_expires(later: World) -> None:
+    later.attach(later.monthly(10, **later.each))
+    later.entities("e1", "e2")
+    now: int = later.gateway.call("clock.get")["now"]
+    assert later.lock("a", 15, expires_at=now + HOUR_MS)
+    assert later.left("e1", "e2") == [0, 5]
+    later.advance("2h")
+    assert later.no_lock("a") == 400
+    assert (later.left("e1", "e2", None), later.event_values()) == ([10, 10, 20], [-15, 15])
+
+
+def test_a_lock_on_what_is_pooled_when_a_plan_ends_that_gave_to_it(world: World) -> None:
+    world.entities("e1", "e2")
+    plan_id = world.attach(world.monthly(20, pooled=True), entity="e1")
+    world.attach_again(plan_id, "e2")
+    assert world.lock("a", 30, "e1")
+    ends = {"plan_id": plan_id, "cancel_action": "cancel_immediately"}
+    world.gateway.call("billing.update", **world.scope("e2"), **ends)
+    assert world.state() == [20, 0, 30]
+    world.release("a")
+    assert world.state() == [20, 20, 0]
+
+
+@pytest.mark.parametrize(
+    ("spend", "cap", "used"), [(4, 20, 9), (4, 7, 7), (0, 20, 5), (None, 8, 8), (4, None, 9)]
+)
+def test_a_cap_and_a_spend_limit_on_pay_per_use(
+    world: World, spend: float | None, cap: float | None, used: float
+) -> None:
+    world.attach(world.pay_per_use(5))
+    limits = {} if spend is None else world.spend_limit(spend)
+    world.control(limits | ({} if cap is None else world.usage_limit(cap)))
+    assert world.allows(used, used + 1) == [True, False]
+    world.track(20)
+    assert world.state() == [5, max(0, 5 - used), used]
+
+
+@pytest.mark.parametrize(
+    ("overage", "behavior", "used"),
+    [
+        (True, "cap", 15),
+        (True, "overflow", 15),
+        (None, "cap", 10),
+        (None, "overflow", 15),
+        (False, "cap", 10),
+    ],
+)
+def test_a_spend_limit_permits_nothing_by_itself(
+    world: World, overage: bool | None, behavior: str, used: float
+) -> None:
+    world.attach(world.monthly(10))
+    permits = {} if overage is None else world.overage(enabled=overage)
+    world.control(permits | world.spend_limit(5))
+    world.track(30, overage_behavior=behavior)
+    assert world.state() == [10, 0, used]
+
+
+@pytest.mark.parametrize(("feature", "used"), [("action1", [15, 1]), ("credits", [5, 3])])
+def test_overage_goes_where_it_is_allowed(world: World, feature: str, used: list[float]) -> None:
+    world.actions()
+    world.attach(world.monthly(5, "action1"), world.monthly(1, "credits"))
+    world.control(world.overage(feature, enabled=True))
+    world.track(20, feature="action1")
+    assert [world.shown(None, name)["usage"] for name in ("action1", "credits")] == used
+
+
+def test_caps_on_a_feature_and_on_the_credits_that_pay_for_it(world: World) -> None:
+    world.actions()
+    world.attach(world.monthly(5, "action1"), world.monthly(100, "credits"))
+    limits = [world.usage_limit(20, feature="action1"), world.usage_limit(2, feature="credits")]
+    world.control({"usage_limits": [one for limit in limits for one in limit["usage_limits"]]})
+    assert world.allows(15, 15.1, feature="action1") == [True, False]
+    world.track(50, feature="action1")
+    assert [world.counter(name) for name in ("action1", "credits")] == [15, 2]
+
+
+def test_credits_of_slots_and_of_the_customer(world: World) -> None:
+    world.actions()
+    world.attach(world.monthly(10, "credits", **world.each), world.monthly(5, "credits"))
+    world.entities("e1", "e2")
+    world.track(60, "e1", "action1")
+    assert world.left("e1", "e2", None, feature="credits") == [3, 13, 13]
+    assert world.allows(15, 15.1, entity="e1", feature="action1") == [True, False]
+    assert world.allows(65, 65.1, feature="action1") == [True, False]
+
+
+def test_limits_of_an_entity_beside_those_of_its_customer(world: World) -> None:
+    world.attach(world.pay_per_use(10, **world.each))
+    world.entities("e1", "e2")
+    world.control(world.spend_limit(5) | world.usage_limit(20))
+    world.control(world.spend_limit(0) | world.usage_limit(12), "e1")
+    for name, used in (("e1", 10), ("e2", 15)):
+        world.track(30, name)
+        assert world.state(name) == [10, 0, used]
+    world.track(30)
+    assert world.state() == [20, 0, 25]
+    assert (world.counter(entity="e1"), world.counter()) == (10, 15)
+
+
+def test_a_month_that_is_over_at_three_levels_at_once(later: World) -> None:
+    later.entities("e1", "e2")
+    later.attach(later.monthly(10), later.monthly(20, **later.each))
+    later.attach(later.monthly(30), entity="e1")
+    later.track(55, "e1")
+    later.track(7, "e2")
+    assert later.left("e1", "e2", None) == [5, 18, 18]
+    later.advance()
+    assert later.track(55, "e1")["balance"]["remaining"] == 5
+    assert later.left("e1", "e2", None) == [5, 25, 25]
+
+
+def test_the_customer_spends_rollovers_of_its_entities_and_gives_none_back(later: World) -> None:
+    later.attach(later.monthly(10, **later.each, **rollover(6)))
+    later.entities("z", "a")
+    later.track(4, "z")
+    later.advance()
+    assert later.left("z", "a", None) == [16, 20, 36]
+    later.track(20)
+    assert later.left("z", "a", None) == [6, 10, 16]
+    later.track(-5)
+    assert later.left("z", "a", None) == [10, 10, 20]
+
+
+def test_what_was_added_above_a_grant_rolls_over_too(later: World) -> None:
+    later.attach(later.monthly(100, **rollover()))
+    later.update(add_to_balance=50)
+    later.advance()
+    assert (later.state(), later.rollovers()) == ([250, 250, 0], [150])
+    later.update(usage=30)
+    assert (later.state(), later.rollovers()) == ([250, 220, 30], [150])
