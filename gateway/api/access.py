@@ -8,8 +8,9 @@ fills up or holds up the loop would be a second fault. The counts are never samp
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import perf_counter
+from typing import Protocol
 
 from gateway import metrics
 from gateway.api.errors import Reply
@@ -20,6 +21,21 @@ log = logging.getLogger(__name__)
 
 FAULT_LINES_MAX = 100
 """Lines a second for answers 5xx; the metric counts all of them."""
+
+
+class Whose(Protocol):
+    """What knows the environment of a call."""
+
+    @property
+    def env(self) -> str:
+        """Its environment."""
+
+
+class Note(Protocol):
+    """Notes an answer that was given without ``Noted.answer``."""
+
+    def __call__(self, status: int, began: float, request_id: bytes, whose: Whose, /) -> None:
+        """Note it, to a request that began at a time of ``perf_counter``."""
 
 
 class FaultLines:
@@ -59,10 +75,8 @@ class Noted:
         self._notes[operation.name](reply.status, began)
         return reply
 
-    def noting(self, operation: str) -> Callable[[int, float], None]:
-        """Return what notes answers that are given without ``answer``: the status, and when it
-        began by ``perf_counter``.
-        """
+    def noting(self, operation: str) -> Note:
+        """Return what notes answers of an operation that are given without ``answer``."""
         return self._notes[operation]
 
 
@@ -75,20 +89,28 @@ class AccessLog:
         self._faults = faults
         self._sample = self._left = sample
 
-    def note(self, status: int, began: float) -> None:
-        """Note an answer to a request that began at a time of ``perf_counter``."""
+    def note(
+        self, status: int, began: float, request_id: bytes = b"", whose: Whose | None = None
+    ) -> None:
+        """Note an answer to a request that began at a time of ``perf_counter``.
+
+        Without ``whose`` the request is that of the context.
+        """
         now = perf_counter()
         self._count.add(status, now - began)
         if status >= 500:
             if self._faults.take(now):
-                self._write(logging.WARNING, status, now - began)
+                self._write(logging.WARNING, status, now - began, request_id, whose)
         elif self._sample:
             self._left -= 1
             if not self._left:
                 self._left = self._sample
-                self._write(logging.INFO, status, now - began)
+                self._write(logging.INFO, status, now - began, request_id, whose)
 
-    def _write(self, level: int, status: int, seconds: float) -> None:
+    def _write(
+        self, level: int, status: int, seconds: float, request_id: bytes, whose: Whose | None
+    ) -> None:
         milliseconds = round(seconds * 1000, 3)
         told = {"operation": self._operation, "status": status, "milliseconds": milliseconds}
-        log.log(level, "%s %d in %s ms", *told.values(), extra=told)
+        named = {"request_id": request_id.decode(), "env": whose.env} if whose is not None else {}
+        log.log(level, "%s %d in %s ms", *told.values(), extra=told | named)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from gateway import metrics
 from gateway.api.errors import Reply
@@ -340,6 +342,21 @@ async def test_plain_calls_are_counted_once(calls: Calls) -> None:
     before = count.get(200, 0)
     await calls.ask("balances.check", body=body_of())
     assert count[200] == before + 1
+
+
+async def test_the_line_of_a_plain_call_names_its_request(
+    calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = calls.runtime.settings
+    calls.runtime.settings = structs.replace(settings, access_log_sample=1)
+    caplog.set_level(logging.INFO, "gateway.api.access")
+    aloud = Calls(calls.runtime)
+    for name in PLAIN:
+        assert (await aloud.ask(name, (b"x-request-id", b"mine"), body=body_of())).is_plain
+
+    lines = [vars(line) for line in caplog.records]
+    named = [(line["operation"], line["request_id"], line["env"]) for line in lines]
+    assert named == [(name, "mine", "sandbox") for name in PLAIN]
 
 
 async def test_a_denied_plain_check_is_counted_as_a_denial(calls: Calls) -> None:

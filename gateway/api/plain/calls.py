@@ -208,10 +208,11 @@ class PlainCalls:
                 answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
-            log.exception("request %s: %s failed", request_id.decode(), asking.name)
+            named = {"request_id": request_id.decode(), "env": use.plain.env}
+            log.exception("request %s: %s failed", named["request_id"], asking.name, extra=named)
             answer = error_reply(GatewayError(), use.plain.env)
         if isinstance(answer, bytes):
-            asking.note(200, began)
+            asking.note(200, began, request_id, use.plain)
             return caller.take(request_id, answer)
         if answer is None:
             caller.go_longer()
@@ -221,9 +222,9 @@ class PlainCalls:
 
     @staticmethod
     def _end(caller: Caller, told: Told, answer: Reply) -> None:
-        asking, _, _, request_id, began = told
+        asking, use, _, request_id, began = told
         status, body, headers = answer
-        asking.note(status, began)
+        asking.note(status, began, request_id, use.plain)
         caller.end(Reply(status, body, (*headers, (b"x-request-id", request_id))))
 
     def _checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above

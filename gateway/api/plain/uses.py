@@ -7,12 +7,12 @@ as the catalog stays what it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.amounts import UNITS_MAX, parse_units
+from gateway.api.access import Note
 from gateway.api.plain.forms import Scope
 from gateway.api.plain.pieces import Pieces
 from gateway.api.plain.repeats import Repeat
@@ -105,7 +105,7 @@ class Asking(msgspec.Struct, kw_only=True):
     authorization: bytes
     request_id: bytes
     """The caller's own; empty, each call gets a new one."""
-    note: Callable[[int, float], None]
+    note: Note
     """Notes an answer."""
     principal: Principal | None = None
     """Whose key it was at the last call."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from time import perf_counter
+from typing import NamedTuple
 
 import pytest
 
@@ -39,6 +40,24 @@ def test_a_line_says_what_was_answered_and_how_fast(caplog: pytest.LogCaptureFix
     assert vars(record)["operation"] == OPERATION
     assert vars(record)["status"] == 404
     assert vars(record)["milliseconds"] == pytest.approx(250, abs=200)
+
+
+class Asked(NamedTuple):
+    """A call, as far as a line tells of it."""
+
+    env: str
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_line_names_the_request_it_is_given(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    note = AccessLog(OPERATION, FaultLines(), sample=1).note
+    note(status, perf_counter(), b"mine", Asked("sandbox"))
+
+    (record,) = caplog.records
+    assert (vars(record)["request_id"], vars(record)["env"]) == ("mine", "sandbox")
 
 
 def test_faults_get_lines_without_a_sample(caplog: pytest.LogCaptureFixture) -> None:
