@@ -31,7 +31,8 @@ _LINK_HINT = "; Kubernetes set it for a Service: enableServiceLinks: false in th
 
 _KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
 _REDIS_PATTERN = r"^((redis|rediss|unix)://.+)?\Z"
-_HTTP_PATTERN = r"^(https?://.+)?\Z"
+# The path of the standard is added to it: one that is there already would be asked for twice.
+_OTLP_PATTERN = r"^(https?://(?!.*/v1/traces/*\Z).+)?\Z"
 _RATE_PATTERN = r"^([1-9][0-9]{0,6}/(second|minute))?\Z"
 _DATABASE_PATTERN = r"^((sqlite|postgres|postgresql|postgresql\+psycopg)://.+)?\Z"
 
@@ -227,7 +228,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _text(
             "OpenTelemetry collector that traces are sent to; empty makes none.",
             "http:// or https://, without /v1/traces",
-            _HTTP_PATTERN,
+            _OTLP_PATTERN,
             secret=True,
         ),
     ] = ""

@@ -268,7 +268,7 @@ class Exchange:
 
     def _replayed(self, reply: Reply) -> Reply:
         if self._conflict:
-            raise IdempotencyKeyError
+            raise IdempotencyKeyError("A call with this idempotency key has been carried out")
         return Reply(reply.status, reply.body, (*reply.headers, REPLAYED))
 
 

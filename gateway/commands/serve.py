@@ -38,11 +38,11 @@ def serve(*, no_writer: bool, **given: object) -> None:
             # A supervisor serves nobody, so it loads none of what does.
             from gateway.processes.supervisor import supervise  # noqa: PLC0415
 
-            run(supervise(ready, listener, lambda made: _greet(ready, listener, made)))
+            run(supervise(ready, listener, lambda made: _greet(settings, listener, made)))
         else:
             from gateway.processes.alone import serve_alone  # noqa: PLC0415 - as above
 
-            run(serve_alone(ready, listener, lambda made: _greet(ready, listener, made)))
+            run(serve_alone(ready, listener, lambda made: _greet(settings, listener, made)))
 
 
 def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> None:
@@ -52,7 +52,8 @@ def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> N
         click.echo(f"  API page     {base}/docs")
     if settings.workers:
         click.echo(f"  workers      {settings.workers}")
-    click.echo(f"  data folder  {settings.data_path.absolute()}")
+    if settings.is_embedded or not settings.database_url:
+        click.echo(f"  data folder  {settings.data_path.absolute()}")
     if secret is not None:
         click.echo(f"  secret key   {secret}  (shown this once)")
 

@@ -255,6 +255,7 @@ def test_a_repeated_key_is_a_conflict_where_that_is_set(conflicting: Gateway) ->
     assert keyed(world, "balances.track", body, "k").status_code == 200
     answer = keyed(world, "balances.track", body, "k")
     assert (answer.status_code, answer.json()["code"]) == DUPLICATE
+    assert answer.json()["message"] == "A call with this idempotency key has been carried out"
     refused = body | {"overage_behavior": "reject", "value": 1000}
     for _ in range(2):
         assert keyed(world, "balances.track", refused, "l").status_code == 400

@@ -35,7 +35,7 @@ def serving(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     try:
         assert process.stdout is not None
         printed = ""
-        while "data folder" not in printed:
+        while "API page" not in printed:
             line = process.stdout.readline()
             assert line, process.communicate()[1]
             printed += line
@@ -114,6 +114,19 @@ def test_another_partition_count_is_refused_and_nothing_is_claimed(
     assert "Redis was set up with 64 partitions, not 32" in by_redis.stderr
     assert "SQL was set up with 64 partitions, not 32" in by_sql.stderr
     assert claimed == 0
+
+
+def test_the_greeting_names_no_folder_that_nothing_is_kept_in(
+    tmp_path: Path, empty_redis: str, migrated_sqlite: str
+) -> None:
+    folder = tmp_path / "data"
+    arguments = ("--redis-url", empty_redis, "--database-url", migrated_sqlite)
+    with serving("--data-dir", folder, *arguments) as (process, printed):
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+
+    assert "data folder" not in printed + output
+    assert not folder.exists()
 
 
 def test_commands_on_sql_alone_fix_no_partitions_and_need_none(migrated_sqlite: str) -> None:

@@ -131,6 +131,14 @@ def test_a_wrong_value_is_refused_in_one_line(field: str, text: str) -> None:
     assert caught.value.message == f"{spec.env}={shown}: must be {spec.allowed}"
 
 
+@pytest.mark.parametrize("end", ["/v1/traces", "/v1/traces/", "/otlp/v1/traces"])
+def test_the_path_of_traces_is_not_asked_for_twice(end: str) -> None:
+    with pytest.raises(SettingError, match="without /v1/traces"):
+        Settings.from_env({"TALLYGATE_OTLP_ENDPOINT": f"http://collector:4318{end}"})
+    kept = "http://collector:4318/otlp/"
+    assert Settings.from_env({"TALLYGATE_OTLP_ENDPOINT": kept}).otlp_endpoint == kept
+
+
 @pytest.mark.parametrize(
     ("field", "allowed"),
     [
