@@ -55,7 +55,7 @@ async def run(effort: Effort, *, million: bool = False) -> Outcome:
 def _bar(found: Samples, operation: str, few: int, many: int) -> Bar:
     names = _name(operation, many), _name(operation, few)
     cost = ratio(found, *names, lambda sample: sample.script_us)
-    return Bar(f"6: script of {operation}, {many:,} / {few:,} customers", cost, 1.2, 1.0)
+    return Bar(f"script of {operation}, {many:,} / {few:,} customers", cost, 1.2, 1.0)
 
 
 def _name(operation: str, customers: int) -> str:

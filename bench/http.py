@@ -168,22 +168,22 @@ def _bars(found: Samples, counts: tuple[int, ...]) -> Iterator[Bar]:
         for tier, floor in (("lane", (0.6, 0.7)), ("asgi", (0.25, 0.35))):
             for name in bare:
                 track, other = (_name(f"{one} track", connections) for one in (tier, name))
-                yield Bar(f"1: {track} / {other}", ratio(found, track, other), *floor)
+                yield Bar(f"{track} / {other}", ratio(found, track, other), *floor)
     hello = _name("hello", most)
     for tier, floor in (("lane", (1.0, 1.2)), ("asgi", (0.45, 0.6))):
         for operation in OPERATIONS:
             name = _name(f"{tier} {operation}", most)
-            yield Bar(f"2: {name} / hello", ratio(found, name, hello), *floor)
+            yield Bar(f"{name} / hello", ratio(found, name, hello), *floor)
     for operation in OPERATIONS:
         lane, naive = (_name(f"{one} {operation}", most) for one in ("lane", "naive"))
-        yield Bar(f"3: {lane} / {naive}", ratio(found, lane, naive), 5, 8)
+        yield Bar(f"{lane} / {naive}", ratio(found, lane, naive), 5, 8)
     for operation in OPERATIONS:
         lane = _name(f"lane {operation}", most)
-        yield Bar(f"4: CPU of {lane} / of hello", ratio(found, lane, hello, _cpu), 0.6, 0.5)
+        yield Bar(f"CPU of {lane} / of hello", ratio(found, lane, hello, _cpu), 0.6, 0.5)
     for operation in OPERATIONS:
         for name in bare:
             lane, other = (_name(f"{one} {operation}", single) for one in ("lane", name))
-            yield Bar(f"5: p50 of {lane} / of {other}", ratio(found, lane, other, _p50), 2.5, 2.2)
+            yield Bar(f"p50 of {lane} / of {other}", ratio(found, lane, other, _p50), 2.5, 2.2)
 
 
 def _ceiling(found: Samples, connections: int) -> str:
@@ -205,7 +205,7 @@ def _steady_bars(found: Samples) -> Iterator[Bar]:
         if way != "hello":
             beside = f"hello at {f'half of {way}' if label == _HALF else label}"
             times = ratio(found, name, beside, _p99)
-            yield Bar(f"5: p99 of {name} / of hello", times, 1.5, 1.2)
+            yield Bar(f"p99 of {name} / of hello", times, 1.5, 1.2)
 
 
 async def _prepare(api: Api, customers: int) -> None:

@@ -71,8 +71,8 @@ async def run(effort: Effort) -> Outcome:
             *steady.figures(f"durable at {rate:,}/s"),
         ],
         bars=[
-            Bar("8: tracks, durable / neither", share, 0.6, 0.6),
-            Bar(f"8: late p99 in ms at {rate:,}/s", steady.quantile_ms(0.99), 150, 75),
+            Bar("tracks, durable / neither", share, 0.6, 0.6),
+            Bar(f"late p99 in ms at {rate:,}/s", steady.quantile_ms(0.99), 150, 75),
         ],
     )
 

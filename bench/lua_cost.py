@@ -115,12 +115,12 @@ class Result(msgspec.Struct, frozen=True):
     def bars(self) -> Iterator[Bar]:
         """Hold the ratios against what they have to be."""
         for line in self.lines:
-            name = f"6: {line.operation}, {self.entities:,} / 1 entities"
+            name = f"{line.operation}, {self.entities:,} / 1 entities"
             yield Bar(name, line.ratio, 1.2, 1.0)
         for share in self.shares:
             stretch = 1.2 if share.operation.startswith("check") else 1.25
             for how, ratio in (("alone", share.alone_ratio), ("at once", share.burst_ratio)):
-                yield Bar(f"4: {share.operation} / the least, {how}", ratio, 1.5, stretch)
+                yield Bar(f"{share.operation} / the least, {how}", ratio, 1.5, stretch)
 
 
 Words = tuple[Any, ...]

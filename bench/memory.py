@@ -121,7 +121,7 @@ class Result(msgspec.Struct, frozen=True):
             "many_used": ENTITY_BYTES_MAX,
         }
         for name, budget in budgets.items():
-            yield Bar(f"7: bytes, {name.replace('_', ', ')}", getattr(self.lines[0], name), budget)
+            yield Bar(f"bytes, {name.replace('_', ', ')}", getattr(self.lines[0], name), budget)
 
 
 async def run(smoke: bool, customers: int = CUSTOMERS) -> Result:  # noqa: FBT001 - every bench takes this one switch

@@ -234,13 +234,13 @@ def _bars(found: Samples, sizes: Sequence[int]) -> list[Bar]:
     bars = []
     if "hot, spread" in found:
         hot = ratio(found, "hot, one customer", "hot, spread")
-        bars.append(Bar("6: tracks of one customer / of many", hot, 0.8, 1.0))
+        bars.append(Bar("tracks of one customer / of many", hot, 0.8, 1.0))
     few, many = sizes[0], sizes[-1]
     for operation in OPERATIONS:
         for level in ("entity", "customer"):
             one, other = (_entity_name(operation, level, size) for size in (many, few))
             if one in found:
                 cost = ratio(found, one, other, lambda sample: sample.script_us)
-                name = f"6: script of {operation}, {level} level, {many:,} / {few} entities"
+                name = f"script of {operation}, {level} level, {many:,} / {few} entities"
                 bars.append(Bar(name, cost, 1.2, 1.0))
     return bars

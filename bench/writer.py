@@ -146,10 +146,10 @@ class Result(msgspec.Struct, frozen=True):
             least = BARS.get((part.sql, part.name))
             if least is not None:
                 speed = part.rows / part.seconds
-                yield Bar(f"8: {part.name} into {part.sql}", speed, least, least)
+                yield Bar(f"{part.name} into {part.sql}", speed, least, least)
         for load in self.loads:
             if load.is_paced:
-                yield Bar(f"8: late p99 in ms, {load.sql}, {load.load}", load.late_p99_ms, 150, 75)
+                yield Bar(f"late p99 in ms, {load.sql}, {load.load}", load.late_p99_ms, 150, 75)
         for one in self.drains:
             grown = one.highest_mib / one.start_mib
             yield Bar(f"4.5: memory of a backlog into {one.sql}, highest / 5 %", grown, 1.25)
