@@ -24,6 +24,9 @@ from gateway.__main__ import main
 
 SECONDS_MAX = 120.0
 
+# What is refused has listened before; the usual port may be taken by a gateway, or another test.
+_ANY_PORT = {"TALLYGATE_PORT": "0"}
+
 
 def run_process(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, in a process of its own."""
@@ -33,7 +36,7 @@ def run_process(*words: object, **environment: str) -> subprocess.CompletedProce
         text=True,
         check=False,
         timeout=SECONDS_MAX,
-        env=os.environ | environment,
+        env=os.environ | _ANY_PORT | environment,
     )
 
 
@@ -50,7 +53,7 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         _in_time(),
     ):
         patch.setattr(sys, "argv", command)
-        for name, value in environment.items():
+        for name, value in (_ANY_PORT | environment).items():
             patch.setenv(name, value)
         code = _code_of_main()
     return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
