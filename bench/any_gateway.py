@@ -2,11 +2,10 @@
 
 It makes a feature ``tgbench`` and customers ``tgbench-...``, and touches nothing else. In the end,
 whatever happens in between, the customers are deleted and the feature, which has been in use, is
-archived. First the closed loop, to see how
-much there is; then the open loop at half of that, where a latency means something. All of it are
-tracks of one unit, and in the end the answers have to add up: for a customer that was tracked n
-times they said that 1, 2, ... n were used, each once, in whatever order. Ctrl-C ends the load, and
-what was measured until then is told.
+archived. First the closed loop, to see how much there is; then the open loop at half of that, where
+a latency means something. All of it are tracks of one unit, and in the end the answers have to add
+up: for a customer that was tracked n times they said that 1, 2, ... n were used, each once, in
+whatever order. Ctrl-C ends the load, and what was measured until then is told.
 """
 
 from __future__ import annotations

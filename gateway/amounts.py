@@ -1,11 +1,9 @@
-"""Decimal amounts on the wire, scaled integers everywhere else (design: no float ever holds a
-balance).
+"""Decimal amounts on the wire, scaled integers everywhere else: no float ever holds a balance.
 
 An amount is an integer number of 10^-precision units. Redis' Lua counts exactly up to 2^53, so
-precision and range
-trade off per feature: precision 6 leaves 9.0e9 units, 9 leaves 9.0e6, 0 leaves 9.0e15.
-``fit_precision`` finds the
-finest precision that still holds a grant. Everything else in the project adds plain integers.
+precision and range trade off per feature: precision 6 leaves 9.0e9 units, 9 leaves 9.0e6, 0 leaves
+9.0e15. ``fit_precision`` finds the finest precision that still holds a grant. Everything else in
+the project adds plain integers.
 """
 
 from __future__ import annotations

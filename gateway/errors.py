@@ -1,10 +1,8 @@
 """Every error the gateway can answer with, once.
 
 A class docstring is the default message; ``code`` is the wire code of the specification (hot-path
-section 7,
-cold-path section 9). No HTTP status lives here: ``gateway.api.errors`` is the only place that maps
-codes to statuses.
-Expected answers (a denial, a missing balance) are values, not errors.
+section 7, cold-path section 9). No HTTP status lives here: ``gateway.api.errors`` is the only place
+that maps codes to statuses. Expected answers (a denial, a missing balance) are values, not errors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every Redis key, spelled once.
 
 A customer belongs to the partition ``crc32(env ":" customer_id) mod P``; the hash tag ``{pNN}``
-keeps all keys of the
-customer and the partition's outbox in one cluster slot, so one script may touch them together.
+keeps all keys of the customer and the partition's outbox in one cluster slot, so one script may
+touch them together.
 
 Glossary (``E`` is ``sandbox`` or ``live``, ``C`` the customer id, always last, so that no id can
 collide with a kind; ``F`` a feature id):

@@ -2,10 +2,8 @@ r"""The outbox entry: the contract between the scripts that write it and the wri
 to SQL.
 
 An entry is one stream field ``e`` whose value is lines of tab-separated columns. The first line is
-the header, the
-others are changes; free text (JSON) is always the last column. It holds the state *after* the
-change as well as the
-difference, so SQL can be rebuilt from entries alone::
+the header, the others are changes; free text (JSON) is always the last column. It holds the state
+*after* the change as well as the difference, so SQL can be rebuilt from entries alone::
 
     kind env customer_id internal_id seq at_ms request_id         the header
     E feature_id event_name entity_id value applied timestamp_ms properties     a usage event
@@ -42,9 +40,8 @@ there was::
     (empty) feature_id entity_id key end_ms units             each usage window that it raised
 
 Amounts are units of 10^-precision of their feature; times are Unix milliseconds. ``entity_id`` is
-empty for what the
-customer holds. In ``D`` the entity is the slot of a per-entity row or the owner of an entity-held
-row.
+empty for what the customer holds. In ``D`` the entity is the slot of a per-entity row or the owner
+of an entity-held row.
 
 Failure: an entry that does not parse raises ``OutboxError`` and nothing else; the writer moves it
 to the dead letters.

@@ -1,10 +1,9 @@
 r"""The text of balance rows as Redis keeps it: what a script can parse in a microsecond.
 
 A *row* is one source of units for one feature: a plan item attached to a customer or to an entity,
-or a per-entity
-item that gives every entity of a feature its own slot. Its static part is one line of
-tab-separated columns, written
-when plans change; its live numbers are six integers, rewritten by every deduction::
+or a per-entity item that gives every entity of a feature its own slot. Its static part is one line
+of tab-separated columns, written when plans change; its live numbers are six integers, rewritten by
+every deduction::
 
     id kind grant flags unit every anchor_ms expires_ms floor rank entity_feature roll document
     used over credit period due_ms first
@@ -13,13 +12,11 @@ Rows of one feature are joined by ``\n`` in spending order, their live numbers b
 same order.
 
 ``used``     units consumed since the last reset; negative after a give-back beyond the grant. Of a
-per-entity row:
-             the sum over its slots. What is left is ``grant - used``.
+             per-entity row: the sum over its slots. What is left is ``grant - used``.
 ``over``     of a per-entity row: sum over slots of what they used beyond their grant, else 0.
 ``credit``   of a per-entity row: sum over slots of what they hold above their grant, else 0.
 ``period``   a number that changes at each reset. A slot that carries another one is as good as
-new, so a reset
-             touches no slot.
+             new, so a reset touches no slot.
 ``due_ms``   when the row resets next, 0 for never.
 ``first``    of a per-entity row: no entity with a smaller number has anything left.
 
@@ -27,8 +24,8 @@ A *rollover row* is what was left of another row when it reset: flag ``r``, kind
 of its own, ``grant`` the units that were left, ``roll`` the id of the row they came from, ``rank``
 a ``!``, its expiry in 14 digits (never sorts last), when the reset was due in 14 digits, and the
 rank of that row. The ``roll`` of any other row is empty, or ``max:months`` when what is left at its
-reset becomes a rollover row: at
-most ``max`` units over all its rollovers (empty for no limit), for ``months`` months (0 for ever).
+reset becomes a rollover row: at most ``max`` units over all its rollovers (empty for no limit), for
+``months`` months (0 for ever).
 
 Amounts are units of 10^-precision of the row's feature. Lua reads the same columns in
 ``lua/include/parse_rows.lua``.
