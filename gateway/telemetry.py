@@ -47,7 +47,8 @@ def make_tracing(endpoint: str) -> Tracing:
         return Tracing(exporter)
     except ImportError as error:
         raise StartError(
-            "otlp_endpoint is set, and traces need an extra: pip install 'tallygate[otel]'"
+            "otlp_endpoint is set, and traces need the extra otel: pip install opentelemetry-sdk "
+            "opentelemetry-exporter-otlp-proto-http"
         ) from error
 
 
