@@ -133,7 +133,7 @@ def _state(key: KeyInfo, now_ms: int) -> str:
         return "revoked"
     if not key.is_live(now_ms):
         return "expired"
-    return "live" if key.expires_at is None else f"until {_moment(key.expires_at)}"
+    return "valid" if key.expires_at is None else f"until {_moment(key.expires_at)}"
 
 
 def _moment(at_ms: int) -> str:
@@ -141,7 +141,7 @@ def _moment(at_ms: int) -> str:
 
 
 def _not_live(key_id: str) -> StartError:
-    return StartError(f"there is no live key {key_id}")
+    return StartError(f"there is no valid key {key_id}")
 
 
 async def _with_store(

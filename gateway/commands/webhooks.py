@@ -74,7 +74,7 @@ def list_endpoints(**given: object) -> None:
 
     async def show(store: SqlWebhooks) -> None:
         for endpoint in await store.list_endpoints():
-            state = "live" if endpoint.disabled_at is None else "disabled"
+            state = "enabled" if endpoint.disabled_at is None else "disabled"
             events = ",".join(endpoint.events) or "all"
             click.echo(f"{endpoint.id}  {endpoint.env:7}  {state:8}  {events}  {endpoint.url}")
 

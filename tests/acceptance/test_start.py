@@ -193,6 +193,8 @@ def test_keys_may_be_publishable_or_have_scopes(tmp_path: Path) -> None:
     listed = run("keys", "list", **folder).stdout
     assert "balances:read plans:write" in listed
     assert " until " in listed
+    # A key of the sandbox is nowhere called live, which is the name of the other environment.
+    assert {line.split()[3] for line in listed.splitlines()} == {"valid", "until"}
     for ended in (both, wrong, long, twice):
         assert ended.returncode != 0
         assert "Traceback" not in ended.stderr

@@ -39,7 +39,7 @@ def test_an_endpoint_is_added_tested_listed_and_removed(
     assert Webhook(secret).verify(request.body, request.headers)["type"] == "ping"
 
     listed = command(database_url, "list")
-    assert listed.split() == [endpoint_id, "live", "live", event, receiver.url]
+    assert listed.split() == [endpoint_id, "live", "enabled", event, receiver.url]
     assert command(database_url, "deliveries") == ""
     assert command(database_url, "remove", endpoint_id) == f"{endpoint_id} is removed\n"
     assert command(database_url, "list") == ""
