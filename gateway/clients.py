@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import redis
 from redis import DriverInfo
@@ -19,6 +21,9 @@ from gateway.ports import WallClock
 from gateway.stepping import in_task
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
+
+_NUMBER = re.compile(r"/?[0-9]*")
+"""Which of its databases the URL of a server names."""
 
 _DRIVER = DriverInfo(lib_version=redis.__version__)
 """Told to the server; redis-py would read it from its package's metadata for each connection."""
@@ -64,6 +69,7 @@ def _client(
     settings: Settings, timeout_seconds: float, connections_max: int, greeting: Greeting | None
 ) -> Redis:
     try:
+        _check_number(settings.redis_url)
         pool = _Pool.from_url(
             settings.redis_url,
             max_connections=connections_max,
@@ -79,6 +85,13 @@ def _client(
     except (TypeError, ValueError) as error:
         # The error may show a part of a password.
         raise StartError(
-            "the Redis URL is not readable: look at its host, its port and its options"
+            "the Redis URL is not readable: look at host, port, database and options"
         ) from error
     return Redis.from_pool(pool)
+
+
+def _check_number(url: str) -> None:
+    """Raise ``ValueError`` for a database that is no number: redis-py would take the first one."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix" and _NUMBER.fullmatch(parts.path) is None:
+        raise ValueError(parts.path)

@@ -45,6 +45,8 @@ def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
         "redis://:sec/ret@127.0.0.1:6379",
         "redis://[::1",
         "redis://127.0.0.1?secret=1",
+        "redis://127.0.0.1/secret",
+        "redis://127.0.0.1/1/2",
         "redis://127.0.0.1?socket_timeout=secret",
     ],
 )
