@@ -350,7 +350,7 @@ async def _prepare(served: stage.Served) -> None:
 
 @click.command()
 @click.option("--entries", type=click.IntRange(1_000), default=ENTRIES, show_default=True)
-@click.option("--seconds", type=float, default=SECONDS, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1), default=SECONDS, show_default=True)
 @click.option("--sql", "engines", type=click.Choice(ENGINES), multiple=True, default=ENGINES)
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS)
 def main(*, entries: int, seconds: float, engines: Sequence[str], parts: Sequence[str]) -> None:
