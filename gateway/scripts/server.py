@@ -170,9 +170,15 @@ class Server:
         ]
 
     async def take_reply(self, key: Key, mark: bytes, keep_ms: int) -> bytes | None:
-        """Take an idempotency key, or return what it holds already."""
+        """Take an idempotency key, or return what it holds already.
+
+        It is looked at first: a server that stands still would take it later, for a call that was
+        given up before it began.
+        """
         with self._watched():
-            found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=keep_ms)
+            found = await self._client.get(key)
+            if found is None:
+                found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=keep_ms)
         return cast("bytes | None", found)
 
     async def keep_reply(self, key: Key, answer: bytes, keep_ms: int) -> None:

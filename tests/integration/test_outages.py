@@ -143,6 +143,25 @@ async def test_a_redis_that_stands_still_is_given_up_within_the_time_of_a_hot_ca
         assert await place.used() == 1
 
 
+async def test_what_a_redis_that_stands_still_never_began_goes_through_when_it_is_sent_again(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    grant = b'{"customer_id": "ada", "feature_id": "messages", "included_grant": 5}'
+
+    async def give() -> Answer:
+        return await place.api.send("balances.create", grant, idempotency_key="k1")
+
+    async with shop(server, migrated_sqlite, hot_timeout_ms=200, redis_timeout_ms=400) as place:
+        with server.frozen():
+            assert (await give()).error == (503, "service_unavailable")
+        await until(lambda: answers(place))
+        for _ in range(2):
+            again = await give()
+            assert again.status == 200, again.body
+        assert (await check(place, "messages")).body["balance"]["granted"] == 105
+
+
 async def is_refused_at_once(place: Place) -> bool:
     await check(place, "closed")
     return place.runtime.breaker.is_open
