@@ -17,6 +17,8 @@ from gateway.errors import (
     EntityAmbiguousError,
     EntityExistsError,
     EntityNotFoundError,
+    UnavailableError,
+    UnknownOutcomeError,
 )
 from gateway.messages.entities import EntityListResponse, EntityView
 from gateway.messages.subjects import CustomerData, EntityData
@@ -88,7 +90,10 @@ class Entities(Creation):
         placed = await self.run(subject, call)
         if placed.status is Status.EXISTS:
             raise _exists(subject)
-        return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
+        try:
+            return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
+        except UnavailableError as error:  # which would say that nothing was changed
+            raise UnknownOutcomeError from error
 
     async def check_entities(self, env: str, requests: Sequence[EntityCreateRequest]) -> None:
         """Raise what would refuse to create one of several entities, before any is created; but

@@ -176,7 +176,7 @@ class Server:
         given up before it began.
         """
         with self._watched():
-            found = await self._client.get(key)
+            found: object = await self._client.get(key)
             if found is None:
                 found = await self._client.set(key, mark + b"\n", nx=True, get=True, px=keep_ms)
         return cast("bytes | None", found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway import metrics
-from gateway.errors import UnavailableError
-from tests.fixtures.app import Answer
+from gateway.errors import RedisUnavailableError, UnavailableError
+from tests.fixtures.app import KEY, Answer
 from tests.fixtures.redis_processes import MakeRedis, RedisProcess
 from tests.fixtures.shop import CUSTOMER, done
 from tests.integration.test_durability import Place, gateway
@@ -160,6 +161,49 @@ async def test_what_a_redis_that_stands_still_never_began_goes_through_when_it_i
             again = await give()
             assert again.status == 200, again.body
         assert (await check(place, "messages")).body["balance"]["granted"] == 105
+
+
+SEATS = {"feature_id": "seats", "name": "Seats", "type": "metered", "consumable": False}
+
+
+async def test_an_entity_that_was_created_before_redis_went_is_not_said_to_be_unchanged(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"customer_id": CUSTOMER, "entity_id": "e1", "feature_id": "seats"}
+    async with shop(make_redis(), migrated_sqlite) as place:
+        await done(place.api, "features.create", **SEATS)
+        with monkeypatch.context() as patch:
+            patch.setattr(place.runtime.scripts, "read_customer", went)
+            answer = await place.api.call("entities.create", **wanted)
+        assert answer.error == (503, "outcome_unknown")
+        found = await done(place.api, "entities.list", customer_id=CUSTOMER)
+        assert [one["id"] for one in found["list"]] == ["e1"]
+
+
+async def test_some_of_several_entities_created_before_redis_went_are_not_said_to_be_unchanged(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [{"id": f"e{at}", "feature_id": "seats"} for at in (1, 2)]
+    async with shop(make_redis(), migrated_sqlite) as place:
+        await done(place.api, "features.create", **SEATS)
+        create = place.runtime.scripts.create_entity
+
+        async def went_after_one(*words: Any) -> Any:  # noqa: ANN401 - as it is
+            monkeypatch.setattr(place.runtime.scripts, "create_entity", went)
+            return await create(*words)
+
+        monkeypatch.setattr(place.runtime.scripts, "create_entity", went_after_one)
+        path, old = f"/v1/customers/{CUSTOMER}/entities", {"x-api-version": "1.2"}
+        headers = {**old, "authorization": f"Bearer {KEY}"}
+        body = json.dumps(wanted).encode()
+        answer = await place.api.fetch(path, "POST", content=body, headers=headers)
+        assert answer.error == (503, "outcome_unknown")
+        found = await done(place.api, "entities.list", customer_id=CUSTOMER)
+        assert [one["id"] for one in found["list"]] == ["e1"]
+
+
+async def went(*_: object) -> None:
+    raise RedisUnavailableError
 
 
 async def is_refused_at_once(place: Place) -> bool:

@@ -11,7 +11,7 @@ from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
 from gateway.api.operation import Call, Engine, Handler, Services
 from gateway.api.resources import rules, shapes
-from gateway.errors import InvalidInputsError
+from gateway.errors import InvalidInputsError, UnavailableError, UnknownOutcomeError
 from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
 from gateway.messages.entities import (
     EntityCreateRequest,
@@ -68,10 +68,15 @@ async def create_entities(
     creations = _creations(request)
     if len(creations) > 1:
         await services.engine.check_entities(call.env, creations)
-    made = [
-        await views.entity(services, await services.engine.create_entity(call.env, creation))
-        for creation in creations
-    ]
+    made: list[old.Entity] = []
+    for creation in creations:
+        try:
+            view = await services.engine.create_entity(call.env, creation)
+        except UnavailableError as error:
+            if made:  # the error would say that nothing was changed
+                raise UnknownOutcomeError from error
+            raise
+        made.append(await views.entity(services, view))
     return made[0] if len(made) == 1 else old.EntityPage(list=made)
 
 
