@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.amounts import parse_units
 from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
+from gateway.engine.sweeper import Reminder
 from gateway.errors import (
     CustomerNotFoundError,
     FeatureNotFoundError,
@@ -30,6 +31,7 @@ from gateway.scripts import Ending, Part, Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.engine.creation import Parts
     from gateway.engine.subject import Subject
     from gateway.messages.balances import FinalizeRequest
     from gateway.ports import FeatureRecord
@@ -65,6 +67,11 @@ class _Ended(NamedTuple):
 
 class Locks(Creation):
     """Ending locks."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        super().__init__(parts)
+        self._late = Reminder("expired locks")
 
     async def finalize(
         self, env: str, request: FinalizeRequest, request_id: str
@@ -168,17 +175,19 @@ class Locks(Creation):
         for env in ENVIRONMENTS:
             places = [holds_key(env, partition) for partition in range(self.subjects.partitions)]
             due += await self.scripts.holds_due(places, self.clock.now_ms(env), SWEEP_MAX)
-        await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
+        ends = await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
+        self._late.note([error for error in ends if error is not None])
         return len(due)
 
-    async def _expire_due(self, hold: HoldDue) -> None:
+    async def _expire_due(self, hold: HoldDue) -> GatewayError | None:
         try:
             subject = self.subjects.subject(hold.env, hold.customer_id)
             await self._expire_one(subject, hold.lock_id)
         except GatewayError as error:
-            log.warning("an expired lock waits: %s", error)
+            return error
         except Exception:
             log.exception("an expired lock waits")
+        return None
 
     async def _expire_one(self, subject: Subject, lock_id: str) -> None:
         env, customer_id = subject.env, subject.customer_id

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.errors import GatewayError
 
@@ -14,6 +14,23 @@ log = logging.getLogger(__name__)
 
 TELL_SECONDS = 60.0
 """Between two lines about one outage: each process sweeps several times a second."""
+
+
+class Reminder:
+    """Says why work waits when that is news, and now and then while it goes on."""
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._told_at = -math.inf
+
+    def note(self, errors: Sequence[GatewayError]) -> None:
+        """Say the first of what some of the work met; with none of it, it waits no more."""
+        now = asyncio.get_running_loop().time()
+        if not errors:
+            self._told_at = -math.inf
+        elif now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            log.warning("%s wait: %s", self._work, errors[0])
 
 
 class Sweeper:
@@ -28,9 +45,9 @@ class Sweeper:
         self._work = work
         self._sweep = sweep
         self._seconds = seconds
+        self._reminder = Reminder(work)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._told_at = -math.inf
 
     def start(self) -> None:
         """Begin."""
@@ -47,18 +64,12 @@ class Sweeper:
         while not self._stopping.is_set():
             try:
                 await self._sweep()
-                self._told_at = -math.inf
+                self._reminder.note(())
             except GatewayError as error:
-                self._tell(error)
+                self._reminder.note([error])
             except Exception:  # a fault of ours would end the work for as long as the process runs
                 log.exception("%s wait", self._work)
             # Not wait_for: it makes a task each time.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._stopping.wait()
-
-    def _tell(self, error: GatewayError) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._told_at >= TELL_SECONDS:
-            self._told_at = now
-            log.warning("%s wait: %s", self._work, error)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from gateway.engine.agenda import HORIZON_MS
 from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
 from gateway.engine.locks import ENVIRONMENTS
+from gateway.engine.sweeper import Reminder
 from gateway.errors import CustomerNotFoundError, GatewayError
 
 if TYPE_CHECKING:
+    from gateway.engine.creation import Parts
     from gateway.engine.subject import Subject
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,11 @@ ROUNDS_MAX = 20
 
 class Switches(Creation):
     """What happens to plans by itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Keep the parts."""
+        super().__init__(parts)
+        self._late = Reminder("plans that are due")
 
     async def look_ahead(self) -> None:
         """Note what SQL knows to be due soon. Raises ``UnavailableError``."""
@@ -51,7 +58,8 @@ class Switches(Creation):
             for env in ENVIRONMENTS
             for customer_id in self.planner.agenda.owners(env, self.clock.now_ms(env))
         ]
-        await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._switch, due))
+        ends = await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._switch, due))
+        self._late.note([error for error in ends if error is not None])
         return len(due)
 
     async def clock_moved(self) -> None:
@@ -63,12 +71,13 @@ class Switches(Creation):
             if not await self.switch_due():
                 return
 
-    async def _switch(self, subject: Subject) -> None:
+    async def _switch(self, subject: Subject) -> GatewayError | None:
         try:
             await self.read(subject)
         except CustomerNotFoundError:
             self.planner.agenda.forget(subject.env, subject.customer_id)
         except GatewayError as error:
-            log.warning("a plan that is due waits: %s", error)
+            return error
         except Exception:
             log.exception("a plan that is due waits")
+        return None

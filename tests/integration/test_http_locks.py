@@ -8,7 +8,7 @@ import pytest
 
 from gateway.app import Runtime
 from gateway.engine import locks
-from gateway.errors import FeatureNotFoundError
+from gateway.errors import FeatureNotFoundError, UnavailableError
 from gateway.keys import partition_of
 from gateway.ports import FeatureRecord
 from tests.fixtures.app import LIVE_KEY, Api
@@ -67,6 +67,27 @@ async def test_a_lock_that_cannot_expire_holds_no_other_up(
         await done(shop, "clock.advance", by="1h")
         await live_runtime.engine.expire()
     assert "held" not in await balance(shop)
+
+
+async def test_locks_that_cannot_expire_in_an_outage_are_one_line_a_minute(
+    shop: Api,
+    live_runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends_ms = (await done(shop, "clock.get"))["now"] + MINUTE_MS
+    await create(shop, "mails", included_grant=20)
+    for lock_id in ("a", "b", "c"):
+        await hold(shop, lock_id, "mails", expires_at=ends_ms)
+    with monkeypatch.context() as patch:
+        lose_mails(live_runtime, patch, UnavailableError("SQL is unavailable; try again"))
+        await done(shop, "clock.advance", by="1h")
+        for _ in range(3):
+            assert await live_runtime.engine.expire() == 3
+    told = [line for line in caplog.messages if "expired lock" in line]
+    assert told == ["expired locks wait: SQL is unavailable; try again"]
+    await live_runtime.engine.expire()
+    assert "held" not in await balance(shop, feature_id="mails")
 
 
 async def test_locks_of_the_live_environment_hold_none_of_the_sandbox_up(
