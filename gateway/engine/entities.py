@@ -231,14 +231,15 @@ class Entities(Creation):
         self, env: str, entity_id: str, customer_id: str | None, *, is_certain: bool = False
     ) -> Subject:
         """Return the entity, of whichever customer when none is named. When it must be certain
-        that no other customer has one, SQL is waited for first: it may be behind.
+        that no other customer has one, SQL is waited for first: it may be behind. Raises
+        ``UnavailableError`` while it is.
         """
         if customer_id:
             return self.subjects.subject(env, customer_id, entity_id=entity_id)
         found = () if is_certain else await self.reader.find_entity(env, entity_id)
         lately = self.newcomers.customers(env, entity_id)
         if not found or not lately.issubset(one.customer_id for one in found):
-            await self.subjects.caught_up()
+            await self.subjects.known()
             found = await self.reader.find_entity(env, entity_id)
             self.newcomers.forget(env, entity_id, lately)
         if not found:

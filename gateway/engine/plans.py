@@ -159,8 +159,10 @@ class Attachments(Foresight):
         return {plan.record.id: eligibility(scope, plan) for plan in self.catalog.plans(env)}
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
-        """Return the statuses of all subscriptions of a plan there ever were."""
-        await self.subjects.caught_up()
+        """Return the statuses of all subscriptions of a plan there ever were. Raises
+        ``UnavailableError`` while SQL may not know of all.
+        """
+        await self.subjects.known()
         return await self.reader.plan_holders(env, plan_id)
 
     async def _attaching(
@@ -320,7 +322,7 @@ class Attachments(Foresight):
         again.
         """
         if subscription_ids:
-            await self.subjects.caught_up([subject.partition])
+            await self.subjects.known([subject.partition])
         for one in subscription_ids:
             if await self.reader.has_subscription(subject.env, subject.customer_id, one):
                 msg = f"subscription_id: the customer has or had a subscription {one}"

@@ -280,8 +280,18 @@ class Subjects:
             self.agenda.note_image(image, self._clock.now_ms(subject.env))
         return status
 
-    async def caught_up(self, partitions: Iterable[int] | None = None) -> None:
-        """Wait, within bounds, until SQL has what these partitions (all when None) hold now.
+    async def known(self, partitions: Iterable[int] | None = None) -> None:
+        """Wait as ``caught_up`` does, for a decision that may be made on nothing less.
+
+        Raises ``UnavailableError`` when the writer is late.
+        """
+        if not await self.caught_up(partitions):
+            msg = "SQL does not know yet what was changed lately: the writer is late; try again"
+            raise UnavailableError(msg)
+
+    async def caught_up(self, partitions: Iterable[int] | None = None) -> bool:
+        """Wait, within bounds, until SQL has what these partitions (all when None) hold now; return
+        whether it has.
 
         Reads that follow see everything acknowledged before. A writer that is late is not an error:
         the answer is then as old as SQL is.
@@ -295,9 +305,11 @@ class Subjects:
             waiting = {
                 one: end for one, end in waiting.items() if _order(cursors[one]) < _order(end)
             }
-            if not waiting or asyncio.get_running_loop().time() > deadline:
-                return
-            await asyncio.sleep(POLL_SECONDS)
+            if waiting:
+                if asyncio.get_running_loop().time() > deadline:
+                    return False
+                await asyncio.sleep(POLL_SECONDS)
+        return True
 
 
 def _order(stream_id: str) -> tuple[int, int]:
