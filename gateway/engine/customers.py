@@ -118,10 +118,12 @@ class Customers(Creation):
     async def delete_customer(self, env: str, request: CustomerDeleteRequest) -> None:
         """Delete the customer with everything it holds. Raises ``CustomerNotFoundError``."""
         subject = self.subjects.subject(env, request.customer_id)
-        await self.read(subject)
-        if await self.scripts.delete_customer(self.subjects.context(subject)) is not Status.DONE:
-            msg = f"Customer {request.customer_id} not found"
-            raise CustomerNotFoundError(msg)
+        for _ in range(CHANGES_MAX):
+            await self.read(subject)  # brings it, also one that left Redis meanwhile
+            status = await self.scripts.delete_customer(self.subjects.context(subject))
+            if status is Status.DONE:
+                return
+        raise changed_meanwhile(request.customer_id)
 
     async def list_customers(
         self, env: str, request: CustomerListRequest, *, cursor_paging: bool

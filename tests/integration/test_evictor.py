@@ -19,7 +19,7 @@ from gateway.errors import UnavailableError
 from gateway.scripts import Context, Scripts, Status
 from gateway.scripts.residents import Name, Residents
 from tests.fixtures.app import Api
-from tests.fixtures.shop import done
+from tests.fixtures.shop import done, refused
 from tests.waiting import until
 
 MONTH = {"interval": "month"}
@@ -302,6 +302,26 @@ async def test_a_customer_may_be_used_while_it_is_being_evicted(
     await asyncio.gather(leave(), *(use() for _ in range(40)))
     shown = await done(live_api, "customers.get", customer_id="ada")
     assert shown["balances"]["messages"]["usage"] == 40
+
+
+async def test_a_customer_that_leaves_while_it_is_being_deleted_is_deleted(
+    place: Place, live_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await done(live_api, "customers.get_or_create", customer_id="ada")
+    scripts = place.runtime.scripts
+    delete = scripts.delete_customer
+
+    async def left_first(*words: Any) -> Any:  # noqa: ANN401 - as it is
+        monkeypatch.setattr(scripts, "delete_customer", delete)
+        await place.evict("ada")
+        return await delete(*words)
+
+    monkeypatch.setattr(scripts, "delete_customer", left_first)
+    await done(live_api, "customers.delete", customer_id="ada")
+    assert await refused(live_api, "customers.get", customer_id="ada") == (
+        404,
+        "Customer ada not found",
+    )
 
 
 async def test_a_walk_that_fails_is_tried_again_until_it_is_stopped(place: Place) -> None:
