@@ -18,6 +18,20 @@ SEATS = ("seat_1", "seat_2", "seat_3", "seat_4")
 EXTRA_GRANTED = 1000
 _MAY_REFUSE = ("insufficient_balance", "gave_up")
 
+CHURNED = ("churned_1", "churned_2")
+"""Customers that are deleted and come back while everybody uses them."""
+CHURN_LOCKS = 4
+_CHURN_MAY_REFUSE = (
+    *_MAY_REFUSE,
+    "customer_not_found",
+    "entity_not_found",
+    "entity_already_exists",
+    "plan_already_attached",
+    "cus_product_not_found",
+    "lock_already_exists",
+    "invalid_request",  # a lock that is not there
+)
+
 
 def extra_of(customer: str) -> str:
     """Return the id of the balance of a customer that only top-ups change."""
@@ -51,13 +65,17 @@ class Worker:
         return Operation(kind, f"{self._name}-{next(self._numbers)}", customer, entity, target)
 
     async def _send(self, operation: Operation, name: str, **body: object) -> Answer:
-        """Send an operation under its own key; only a shortfall may refuse it."""
+        """Send an operation under its own key; only a shortfall may refuse it, or that somebody
+        else has just deleted, created or ended what it is about.
+        """
+        is_churned = operation.customer in CHURNED
         scope = {"customer_id": operation.customer}
         if operation.entity:
             scope["entity_id"] = operation.entity
         level = self._dice.choices(("", "aof", "sql"), weights=(92, 5, 3))[0]
         answer = await self._client.call(name, scope | body, key=operation.uid, durability=level)
-        if answer.outcome is Outcome.REFUSED and answer.code not in _MAY_REFUSE:
+        may_refuse = _CHURN_MAY_REFUSE if is_churned else _MAY_REFUSE
+        if answer.outcome is Outcome.REFUSED and answer.code not in may_refuse:
             self._ledger.fault(f"{name} {scope | body} was refused: {answer.code}")
         operation.outcome = answer.outcome
         return answer
@@ -210,6 +228,48 @@ class Worker:
             for _ in range(self._dice.randint(0, 3)):
                 await self.track(operation.customer, "")
 
+    async def churn(self, _customer: str) -> None:
+        """Delete a customer everybody uses, or bring it back, or do something about it."""
+        customer = self._dice.choice(CHURNED)
+        entity = self._dice.choice(("", *SEATS))
+        roll = self._dice.random()
+        if roll < 0.5:
+            await self.track(customer, entity)
+            return
+        operation = self._begin(Kind.CHURN, customer)
+        if roll < 0.55:
+            operation = self._begin(Kind.CUSTOMER_END, customer)
+            await self._send(operation, "customers.delete")
+        elif roll < 0.7:
+            await self._send(operation, "customers.get_or_create")
+        elif roll < 0.78:
+            seat = {"entity_id": entity or SEATS[0], "feature_id": "seats"}
+            await self._send(operation, "entities.create", **seat)
+        elif roll < 0.81:
+            await self._send(operation, "entities.delete", entity_id=entity or SEATS[0])
+        elif roll < 0.88:
+            plan = self._dice.choice(("large", "small"))
+            await self._send(operation, "billing.attach", plan_id=plan)
+        elif roll < 0.9:
+            cancel = {"plan_id": "small", "cancel_action": "cancel_immediately"}
+            await self._send(operation, "billing.update", **cancel)
+        else:
+            await self._lock_churned(operation, entity)
+        self._ledger.add(operation)
+
+    async def _lock_churned(self, operation: Operation, entity: str) -> None:
+        """Make or end one of a few locks: most are of a customer or an entity that has gone since,
+        and come again.
+        """
+        lock_id = f"{operation.customer}-{self._dice.randint(1, CHURN_LOCKS)}"
+        if self._dice.random() < 0.5:
+            action = self._dice.choice(("confirm", "release"))
+            await self._send(operation, "balances.finalize", lock_id=lock_id, action=action)
+            return
+        body: Json = {"feature_id": "messages", "required_balance": 1.5}
+        body |= {"lock": {"lock_id": lock_id}} | ({"entity_id": entity} if entity else {})
+        await self._send(operation, "balances.check", **body)
+
     def _customer(self) -> str:
         """Return a customer that everybody uses: the first often, the last seldom."""
         weights = [1 / rank for rank in range(1, len(self._customers) + 1)]
@@ -229,4 +289,5 @@ _STEPS: dict[Step, int] = {
     Worker.live: 6,
     Worker.top_up: 6,
     Worker.arrive: 1,
+    Worker.churn: 15,
 }

@@ -88,6 +88,7 @@ class Found(NamedTuple):
     seats: dict[tuple[str, str, str], list[Decimal]]
     """Values of the events of the life of an entity, by their kind, customer and entity."""
     customers: Counter[str]
+    ended_customers: Counter[str]
     entities: dict[tuple[str, str], list[bool]]
     """Whether each row of this customer and entity has an end."""
     subscriptions: Counter[tuple[str, str]]
@@ -135,6 +136,7 @@ def read(connection: Connection) -> Found:
         events,
         seats,
         Counter(row.id for row in rows("SELECT id FROM customers")),
+        Counter(row.id for row in rows("SELECT id FROM customers WHERE deleted_at IS NOT NULL")),
         entities,
         subscriptions,
         Counter(row.id for row in rows("SELECT id FROM balances")),
@@ -153,8 +155,21 @@ def check_operations(ledger: Ledger, found: Found) -> Iterator[str]:
             yield f"{name}: {fault}"
         if one.kind is Kind.HOLD and one.is_done:
             yield from _lock_faults(name, one, finalized.get(one.target), found)
+    yield from _churn_faults(ledger, found)
     for uid in found.events.keys() - known:
         yield f"an event in SQL of the request {uid}, which nobody sent"
+
+
+def _churn_faults(ledger: Ledger, found: Found) -> Iterator[str]:
+    """Yield whether a customer was not ended by each of its deletes, and by nothing else."""
+    ends = list(ledger.of(Kind.CUSTOMER_END))
+    for customer in sorted({one.customer for one in ends}):
+        outcomes = Counter(one.outcome for one in ends if one.customer == customer)
+        least = outcomes[Outcome.ACKNOWLEDGED]
+        most = least + outcomes[Outcome.UNKNOWN]
+        there = found.ended_customers[customer]
+        if not least <= there <= most:
+            yield f"{customer} was deleted {least}..{most} times, and has {there} ends in SQL"
 
 
 def _counted(one: Operation, count: int, most: int = 1) -> str | None:
@@ -209,8 +224,8 @@ def _granted(one: Operation, found: Found) -> str | None:
     return _counted(one, found.balances[one.target])
 
 
-def _topped_up(_one: Operation, _found: Found) -> str | None:
-    return None  # all those of a customer together, in ``check_top_ups``
+def _seen_together(_one: Operation, _found: Found) -> str | None:
+    return None  # in ``check_top_ups``, and with all there is of its customer
 
 
 _CHECKS = {
@@ -223,7 +238,9 @@ _CHECKS = {
     Kind.ENTITY_END: _entity_end,
     Kind.ATTACH: _attached,
     Kind.GRANT: _granted,
-    Kind.TOP_UP: _topped_up,
+    Kind.TOP_UP: _seen_together,
+    Kind.CHURN: _seen_together,
+    Kind.CUSTOMER_END: _seen_together,
 }
 
 

@@ -1,4 +1,6 @@
-"""The kills: which process, when, and how long until it is started again, all from one seed."""
+"""The kills: which process, when, and how long until it is started again, all from one seed. Some
+processes are not killed but stand still for a while, as on a machine that is paused.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,11 @@ STARTS_IN_PACE = 2
 DOWN_SECONDS = (0.0, 2.5)
 TOGETHER_SHARE = 0.15
 """Share of kills that are followed by another one at once."""
+
+
+STALL_SHARE = 0.25
+STALL_SECONDS = (0.2, 4.0)
+"""Up to more than what a writer's lease lasts, and what a gateway waits for Redis."""
 
 
 class Kill(NamedTuple):
@@ -64,7 +71,13 @@ class Killer:
             kind = left.pop()
             part = self._dice.choice([one for one in self._parts if one.kind == kind])
             down = self._dice.uniform(*DOWN_SECONDS)
-            if part.can_be_killed:
+            stalls = self._dice.random() < STALL_SHARE
+            seconds = self._dice.uniform(*STALL_SECONDS)
+            if part.can_be_killed and stalls:
+                at = time.monotonic() - began
+                self._tell(f"{at:8.1f} s  {part.name} stands still for {seconds:.1f} s")
+                await part.stall(stopping, seconds)
+            elif part.can_be_killed:
                 part.kill(down)
                 kill = Kill(time.monotonic() - began, part.name, down)
                 self.kills.append(kill)

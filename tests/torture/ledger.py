@@ -32,6 +32,8 @@ class Kind(StrEnum):
     HOLD = "check with lock"
     FINALIZE = "finalize"
     CUSTOMER = "customer"
+    CUSTOMER_END = "customer delete"
+    CHURN = "life of a churned"
     ENTITY = "entity"
     ENTITY_END = "entity delete"
     ATTACH = "attach"

@@ -152,6 +152,14 @@ class Part:
         self.pause_seconds = pause_seconds
         self.send(signal.SIGKILL)
 
+    async def stall(self, stopping: asyncio.Event, seconds: float) -> None:
+        """Let the process stand still: its connections stay, and nobody is answered."""
+        self.send(signal.SIGSTOP)
+        try:
+            await pause(stopping, seconds)
+        finally:
+            self.send(signal.SIGCONT)
+
     def retire(self) -> None:
         """Ask the process to end, which is not started again."""
         self._retired = True

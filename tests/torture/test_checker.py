@@ -28,6 +28,7 @@ def _found(*events: Occurrence, **more: object) -> Found:
         "events": {"t1": list(events)} if events else {},
         "seats": {},
         "customers": Counter(),
+        "ended_customers": Counter(),
         "entities": {},
         "subscriptions": Counter(),
         "balances": Counter(),
@@ -90,3 +91,10 @@ def test_a_finalized_lock_has_ended_as_asked() -> None:
         assert _faults(_found(_event(), locks={"lock": [state]}), hold, end) == faults
     assert _faults(_found(_event(), locks={"lock": ["open"]}), hold) == 0
     assert _faults(_found(_event()), hold) == 1
+
+
+@pytest.mark.parametrize(("ends", "faults"), [(0, 1), (1, 0), (2, 0), (3, 1)])
+def test_a_customer_is_ended_by_each_of_its_deletes(ends: int, faults: int) -> None:
+    deletes = [Operation(Kind.CUSTOMER_END, f"d{one}", "org", outcome=one) for one in Outcome]
+    found = _found(ended_customers=Counter({"org": ends}))
+    assert _faults(found, *deletes) == faults
