@@ -103,7 +103,6 @@ class Runtime:
         self.backlog = Backlog(
             self.scripts,
             self.reader,
-            self.wall,
             partitions=settings.partitions,
             entries_max=settings.outbox_max,
             lag_seconds_max=settings.lag_seconds_max,

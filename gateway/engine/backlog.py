@@ -20,7 +20,7 @@ from gateway.errors import BacklogError, UnavailableError
 from gateway.keys import outbox_key
 
 if TYPE_CHECKING:
-    from gateway.ports import Reader, WallClock
+    from gateway.ports import Reader
     from gateway.scripts import Scripts
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ class Backlog:
         self,
         scripts: Scripts,
         reader: Reader,
-        wall: WallClock,
         *,
         partitions: int,
         entries_max: int,
@@ -46,7 +45,6 @@ class Backlog:
         """Keep the parts; a bound of 0 is none."""
         self._scripts = scripts
         self._reader = reader
-        self._wall = wall
         self._outboxes = [outbox_key(one) for one in range(partitions)]
         self._cursors = dict.fromkeys(range(partitions), _BEGINNING)
         self._entries_max = entries_max
@@ -107,8 +105,11 @@ class Backlog:
         firsts = (
             [first for first in await self._scripts.next_entries(asked) if first] if held else []
         )
-        oldest = min((int(first.partition("-")[0]) for first in firsts), default=None)
-        return 0 if oldest is None else max(0, self._wall.now_ms() - oldest)
+        if not firsts:
+            return 0
+        oldest = min(int(first.partition("-")[0]) for first in firsts)
+        # By the clock that gave the entries their ids: this machine's may differ by any bound.
+        return max(0, await self._scripts.now_ms() - oldest)
 
     async def _watch(self) -> None:
         while not self._is_stopped:

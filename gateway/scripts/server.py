@@ -151,6 +151,11 @@ class Server:
         )
         return [entries[0][0].decode() if entries else None for entries in found]
 
+    async def now_ms(self) -> int:
+        """Return the time of the server, by which entries get their ids."""
+        ((seconds, microseconds),) = await self._look_again([("TIME",)])
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     async def receipts(self, places: Sequence[Key], env: str, lock_id: str) -> list[str]:
         """Return the receipts kept under a lock id in the ``locks`` hashes of some partitions."""
         found = await self._look([("HGET", place, f"{env}\t{lock_id}") for place in places])

@@ -300,6 +300,16 @@ async def test_while_sql_is_too_far_behind_changes_are_refused_and_checks_go_on(
         assert (await place.track("memory")).status == 200
 
 
+async def test_a_gateway_whose_clock_is_ahead_takes_changes(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shop(make_redis(), migrated_sqlite, writer=False, lag_seconds_max=3_600) as place:
+        ahead_ms = place.runtime.wall.now_ms() + 7_200_000
+        monkeypatch.setattr(place.runtime.wall, "now_ms", lambda: ahead_ms)
+        await place.runtime.backlog.look()
+        assert (await place.track("memory")).status == 200
+
+
 async def test_customers_on_their_way_from_sql_are_bounded(
     make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,7 +127,7 @@ def test_a_coroutine_that_runs_a_script_is_named_like_it() -> None:
     operations = {name for name, _ in inspect.getmembers(Scripts, inspect.iscoroutinefunction)}
     public = {name for name in operations if not name.startswith("_")}
     entries = {"last_entry", "last_entries", "next_entries", "outbox_lengths"}
-    lookups = entries | {"are_sealed", "receipts", "holds_due"}
+    lookups = entries | {"are_sealed", "receipts", "holds_due", "now_ms"}
     replies = {"take_reply", "keep_reply", "free_reply"}
     assert public - set(ENTRIES) == {"load", "ping"} | lookups | replies
 

@@ -11,7 +11,7 @@ from gateway.engine import backlog as module
 from gateway.engine.backlog import Backlog
 from gateway.errors import BacklogError, RedisUnavailableError, UnavailableError
 from gateway.keys import Key, outbox_key
-from tests.fixtures.app import NOW_MS, ManualClock
+from tests.fixtures.app import NOW_MS
 from tests.waiting import until
 
 PARTITIONS = 3
@@ -42,6 +42,9 @@ class Stores:
             found.append(next((f"{ms}-0" for ms in self.outboxes[key] if ms > done), None))
         return found
 
+    async def now_ms(self) -> int:
+        return NOW_MS
+
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
         if self.sql_is_gone:
             raise UnavailableError
@@ -58,7 +61,6 @@ def backlog(stores: Stores, *, entries_max: int = 0, lag_seconds_max: int = 0) -
     return Backlog(
         part,
         part,
-        ManualClock(),
         partitions=PARTITIONS,
         entries_max=entries_max,
         lag_seconds_max=lag_seconds_max,
