@@ -75,6 +75,16 @@ class Touched(NamedTuple):
     email: str | None = None
 
 
+class Hold(NamedTuple):
+    """A lock that is open in SQL, and when it expires."""
+
+    internal_id: str
+    lock_id: str
+    env: str
+    customer_id: str
+    expires_ms: int
+
+
 class Installation(Protocol):
     """Where the guard keeps what it knows."""
 
@@ -91,6 +101,9 @@ class Installation(Protocol):
 
     async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
         """Return customers SQL has entries of from that time on, in order, after a place."""
+
+    async def holds(self, after: Hold | None, limit: int) -> Sequence[Hold]:
+        """Return open locks, in order, after a place."""
 
     async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
         """Keep incidents that are not known yet, and set what was seen of some partitions, for what

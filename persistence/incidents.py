@@ -18,7 +18,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, Engine, select, tuple_, update
 
 from gateway.ids import new_id
-from gateway.installation import Incident, IncidentKind, Past, Reached, Touched
+from gateway.installation import Hold, Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import models
 from persistence.database import Database, read_transaction, write_transaction
@@ -32,6 +32,7 @@ _INSTALLATION = table_of(models.Installation)
 _CURSORS = table_of(models.Cursor)
 _CUSTOMERS = table_of(models.Customer)
 _INCIDENTS = table_of(models.Incident)
+_LOCKS = table_of(models.Lock)
 
 _RUN_ID = Question(select(_INSTALLATION.c.run_id))
 
@@ -61,6 +62,10 @@ class SqlInstallation:
     async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
         """Return customers SQL has entries of from that time on, by the hour, after a place."""
         return await self._database.run(partial(_touched, since_ms, after, limit))
+
+    async def holds(self, after: Hold | None, limit: int) -> Sequence[Hold]:
+        """Return open locks in the order of their customers, after a place."""
+        return await self._database.run(partial(_holds, after, limit))
 
     async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
         """Keep incidents that are not known yet and set what was seen of some partitions; return
@@ -123,6 +128,21 @@ def _touched(since_ms: int, after: Touched | None, limit: int, engine: Engine) -
         return [
             Touched(*row) for row in connection.execute(statement.order_by(*order).limit(limit))
         ]
+
+
+def _holds(after: Hold | None, limit: int, engine: Engine) -> Sequence[Hold]:
+    order = (_LOCKS.c.internal_id, _LOCKS.c.lock_id)
+    columns = (*order, _CUSTOMERS.c.env, _CUSTOMERS.c.id, _LOCKS.c.expires_at)
+    statement = (
+        select(*columns)
+        .join(_CUSTOMERS, _CUSTOMERS.c.internal_id == _LOCKS.c.internal_id)
+        .where(_LOCKS.c.ended_at.is_(None))
+        .order_by(*order)
+    )
+    if after is not None:
+        statement = statement.where(tuple_(*order) > (after.internal_id, after.lock_id))
+    with read_transaction(engine) as connection:
+        return [Hold(*row) for row in connection.execute(statement.limit(limit))]
 
 
 def _report(

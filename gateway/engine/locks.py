@@ -192,6 +192,10 @@ class Locks(Creation):
     async def _expire_one(self, subject: Subject, lock_id: str) -> None:
         env, customer_id = subject.env, subject.customer_id
         texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
+        if not texts:  # Redis was emptied since, and nobody has asked for its customer
+            with contextlib.suppress(CustomerNotFoundError):
+                await self.read(subject)
+            texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
         lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended=True)
         action = "expire" if texts and lock.customer_id == customer_id else "forget"
         feature = None if lock.ended else await self._held_feature(env, lock)

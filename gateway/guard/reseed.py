@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from gateway.guard import streams
 from gateway.guard.judgement import Finding
 from gateway.ids import nameless_id
-from gateway.installation import Installation, Touched
+from gateway.installation import Hold, Installation, Touched
 from gateway.keys import customer_keys, partition_of
 from gateway.scripts import Scripts, Status
 from gateway.stream_ids import BEGINNING, place
@@ -75,7 +75,18 @@ class Reseeding:
         for at in behind:
             async for named in streams.customers_in(self._client, at):
                 await self._discard(at, (_Name(*name) for name in named))
+        await self._remember_holds(behind.keys() | emptied)
         return self._gone
+
+    async def _remember_holds(self, repaired: Collection[int]) -> None:
+        """Put back when the locks end that are open in SQL: nobody may ask for their customers, who
+        bring the rest of them along.
+        """
+        after: Hold | None = None
+        while repaired and (page := await self._installation.holds(after, PAGE)):
+            held = ((partition_of(one.env, one.customer_id, self._partitions), one) for one in page)
+            await streams.put_holds(self._client, (one for one in held if one[0] in repaired))
+            after = page[-1]
 
     async def _discard_touched(self, behind: Mapping[int, str]) -> None:
         """Discard the customers SQL has entries of that their stream has not."""

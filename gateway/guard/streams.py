@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.guard.judgement import Label, Stream
 from gateway.guard.server_facts import SECTIONS, ServerFacts, facts_of
+from gateway.installation import Hold
 from gateway.keys import (
     INSTALLATION,
     SCAN_ALL,
@@ -125,6 +126,16 @@ async def locks_in(
             if cursor == 0:
                 break
     return found
+
+
+async def put_holds(client: Redis, holds: Iterable[tuple[int, Hold]]) -> None:
+    """Put back when locks of these partitions expire, unless that is known."""
+    for some in steps(holds, STEP):
+        async with client.pipeline(transaction=False) as pipe:
+            for at, one in some:
+                member = f"{one.env}\t{one.customer_id}\t{one.lock_id}"
+                pipe.execute_command("ZADD", holds_key(one.env, at), "NX", one.expires_ms, member)
+            await cast("Any", pipe).execute()
 
 
 async def sweep(client: Redis, partitions: Collection[int]) -> Counter[int]:

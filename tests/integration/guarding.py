@@ -68,10 +68,11 @@ class Shop:
     async def incidents(self) -> list[tuple[str, int | None]]:
         return [(kind, at) for kind, at, *_ in self.rows("kind, partition")]
 
-    def rows(self, columns: str) -> list[Any]:
+    def rows(self, columns: str, table: str = "incidents", order: str = "id") -> list[Any]:
         engine = create_engine(self.runtime.settings.resolved_database_url)
         with engine.connect() as connection:
-            found = connection.execute(text(f"SELECT {columns} FROM incidents ORDER BY id")).all()  # noqa: S608 - ours
+            statement = f"SELECT {columns} FROM {table} ORDER BY {order}"  # noqa: S608 - ours
+            found = connection.execute(text(statement)).all()
         engine.dispose()
         return [tuple(row) for row in found]
 

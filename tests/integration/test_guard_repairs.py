@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.scripts import Scripts
 from persistence.incidents import SqlInstallation
 from tests.fixtures.redis_processes import RedisProcess
 from tests.integration.guarding import CUSTOMERS, PARTITIONS, Shop, shop_on
+from tests.waiting import until
 
 CUTS = 2
 
@@ -155,6 +157,29 @@ async def test_a_locks_receipt_from_the_lost_time_is_what_sql_says(
     again = await shop.call("balances.finalize", lock_id="before", action="release")
     assert again.status == 400
     await shop.done("balances.finalize", lock_id="within", action="release")
+    assert await shop.left("ada") == 100
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_lock_of_a_customer_nobody_asks_for_ends_though_redis_has_lost_it(
+    shop: Shop, own_redis: RedisProcess, tmp_path: Path, older: bool
+) -> None:
+    own_redis.copy_file(tmp_path / "older")
+    lock = {"enabled": True, "lock_id": "held", "expires_at": shop.runtime.wall.now_ms() + 2_000}
+    body = {"customer_id": "ada", "feature_id": "messages", "required_balance": 10}
+    await shop.done("balances.check", **body, lock=lock)
+    await shop.caught_up()
+    own_redis.kill()
+    if older:
+        own_redis.put_back(tmp_path / "older")
+    else:
+        shutil.rmtree(own_redis.folder / "appendonlydir")
+    own_redis.start()
+
+    async def has_ended() -> bool:
+        return shop.rows("state", "locks", "lock_id") == [("expired",)]
+
+    await until(has_ended)
     assert await shop.left("ada") == 100
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
-from gateway.installation import Incident, IncidentKind, Reached, Touched
+from gateway.installation import Hold, Incident, IncidentKind, Reached, Touched
 from persistence import models
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
 from persistence.models import table_of
 from persistence.sync import store
+from persistence.sync.fold import fold
 from tests.fixtures.app import ManualClock
+from tests.unit.persistence.entries import History, customer, lock
 
 PARTITIONS = range(3)
 CURSORS, INCIDENTS = table_of(models.Cursor), table_of(models.Incident)
 CUSTOMERS, INSTALLATION = table_of(models.Customer), table_of(models.Installation)
+ANN: dict[str, Any] = {"customer_id": "ann", "internal_id": "cus_ann"}
+BOB: dict[str, Any] = {"customer_id": "bob", "internal_id": "cus_bob"}
 
 
 @pytest.fixture
@@ -117,6 +122,22 @@ async def test_customers_are_found_by_when_sql_last_heard_of_them(
     last = Touched(30, "cus_4", "live", "cus_4", "4@b.c")
     assert await installation.touched(20, first[-1], 2) == [last]
     assert await installation.touched(31, None, 2) == []
+
+
+async def test_open_locks_are_found_in_pages(installation: SqlInstallation, engine: Engine) -> None:
+    history = History()
+    history.add(customer(), lock("a", at_ms=5), lock("b", at_ms=3), **ANN)
+    history.add(customer(), lock("a", at_ms=9), lock("c", state="released"), **BOB)
+    expected = store.open_cursors(engine, [history.partition])
+    store.apply(engine, fold(history.entries), expected=expected, now_ms=1)
+    first = await installation.holds(None, 2)
+    assert first == [
+        Hold("cus_ann", "a", "sandbox", "ann", 5),
+        Hold("cus_ann", "b", "sandbox", "ann", 3),
+    ]
+    last = Hold("cus_bob", "a", "sandbox", "bob", 9)
+    assert await installation.holds(first[-1], 2) == [last]
+    assert await installation.holds(last, 2) == []
 
 
 async def test_an_incident_that_is_found_again_stays_one_row(
