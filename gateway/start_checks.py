@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator, Mapping
 
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
@@ -33,11 +34,14 @@ LOADING_SECONDS_MAX = 60.0
 
 LOADING_LOOK_SECONDS = 0.1
 
+SKEW_MS_MAX = 5_000
+"""How far the clocks of Redis' machine and of this one may be apart without a word."""
+
 
 async def check_redis(client: Redis, settings: Settings) -> None:
     """Raise ``StartError`` unless Redis answers and is set up to keep balances."""
     try:
-        server = await client.info(*SECTIONS)
+        server = await client.info(*SECTIONS, "persistence")
     except NoPermissionError as error:
         raise StartError(
             "Redis does not let this user run INFO, by which a lost or a wrong Redis is recognised:"
@@ -55,11 +59,30 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         _check_limits(settings)
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
+    for warning in warnings_of(server, SystemClock().now_ms()):
+        log.warning("%s", warning)
     found = int(await _kept_partitions(client) or settings.partitions)
     if found != settings.partitions:
         raise StartError(
             f"Redis was set up with {found} partitions, not {settings.partitions}; "
             f"set TALLYGATE_PARTITIONS={found}"
+        )
+
+
+def warnings_of(server: Mapping[str, object], now_ms: int) -> Iterator[str]:
+    """Return what does not forbid to start, but should be known, from the fields of INFO."""
+    if str(server.get("aof_enabled", "")) == "0":
+        yield (
+            "Redis keeps no append-only file: what SQL does not have yet is lost with its process; "
+            "CONFIG SET appendonly yes"
+        )
+    server_us = str(server.get("server_time_usec", ""))
+    ahead_ms = int(server_us) // 1000 - now_ms if server_us.isdecimal() else 0
+    if abs(ahead_ms) > SKEW_MS_MAX:
+        how = "ahead of" if ahead_ms > 0 else "behind"
+        yield (
+            f"the clock of Redis is {abs(ahead_ms) // 1000} seconds {how} this machine's, by which "
+            "balances reset and locks expire: let both follow the same time"
         )
 
 

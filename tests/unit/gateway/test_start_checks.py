@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway import start_checks
 from gateway.config import Settings
 from gateway.errors import StartError
-from gateway.start_checks import check_redis
+from gateway.start_checks import SKEW_MS_MAX, check_redis, warnings_of
 
 FACTS = {
     "redis_version": "8.0.0",
@@ -69,3 +69,36 @@ async def test_a_redis_that_does_not_come_is_refused_in_one_line(fault: RedisErr
 async def test_another_number_of_partitions_is_refused() -> None:
     with pytest.raises(StartError, match="set TALLYGATE_PARTITIONS=8"):
         await check(Starting(b"8"))
+
+
+NOW_MS = 1_700_000_000_000
+
+
+def told(ahead_ms: int, aof_enabled: int) -> list[str]:
+    seen = {"server_time_usec": (NOW_MS + ahead_ms) * 1000, "aof_enabled": aof_enabled}
+    return list(warnings_of(seen, NOW_MS))
+
+
+def test_a_redis_with_a_file_and_the_same_clock_is_not_worth_a_word() -> None:
+    assert told(SKEW_MS_MAX, 1) == told(-SKEW_MS_MAX, 1) == list(warnings_of({}, NOW_MS)) == []
+
+
+def test_a_redis_that_keeps_no_file_is_told_of() -> None:
+    (warning,) = told(0, 0)
+    assert warning.startswith("Redis keeps no append-only file")
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "words"), [(7_200_000, "7200 seconds ahead of"), (-6_500, "6 seconds behind")]
+)
+def test_clocks_that_are_apart_are_told_of(ahead_ms: int, words: str) -> None:
+    (warning,) = told(ahead_ms, 1)
+    assert warning.startswith(f"the clock of Redis is {words} this machine's")
+
+
+async def test_what_is_told_of_does_not_forbid_the_start(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FACTS, "aof_enabled", "0")
+    await check(Starting(b"64"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
