@@ -18,7 +18,7 @@ import msgspec
 from gateway.cycles import next_boundary
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.lifecycle.carrying import Carrying, carry, pay_debts
+from gateway.lifecycle.carrying import Carrying, carry, is_bought_once, pay_debts
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import (
     RowMaker,
@@ -318,7 +318,8 @@ def _quantity(
     subscription: Subscription,
 ) -> Decimal | None:
     """Return how many units of a prepaid item are held, the included ones counted; None for an item
-    that is not prepaid. What is not said is taken over from the plan before (section 3.4).
+    that is not prepaid. What is not said is taken over from the plan before (section 3.4), of
+    whose smaller quantity the time may have come too.
     """
     if item.price is None or not item.price.prepaid:
         return None
@@ -329,20 +330,32 @@ def _quantity(
         return Decimal(0)
     rows = scope.held(replaced).get(item.feature_id, ())
     precision = offer.features[item.feature_id].precision
-    before = scope.documents.get(replaced.id)
-    bought = before is not None and any(
-        one.feature_id == item.feature_id
-        and one.price is not None
-        and one.price.prepaid
-        and one.price.interval != "one_off"
-        for one in before.items
-    )
-    if bought:
+    before = _bought_before(scope.documents.get(replaced.id), item.feature_id)
+    if before is None:
+        units = sum(max(0, scope.lives[row.id].used) for row in rows if row.id in scope.lives)
+    elif (
+        item.feature_id in replaced.pending
+        and (replaced.pending_at or 0) <= subscription.started_at
+    ):
+        quantity = Decimal(replaced.pending[item.feature_id])
+        return Decimal(before.included) + packs(before, quantity)
+    else:
         units = sum(
             row.planned + row.document.prepaid
             for row in rows
-            if row.document.price is not None and not row.overage
+            if row.document.price is not None and not row.overage and not is_bought_once(row)
         )
-    else:
-        units = sum(max(0, scope.lives[row.id].used) for row in rows if row.id in scope.lives)
     return Decimal(units).scaleb(-precision)
+
+
+def _bought_before(document: PlanDocument | None, feature_id: str) -> PlanItem | None:
+    """Return the item by which a plan sold units of a feature for each of its cycles."""
+    sold = (
+        item
+        for item in (document.items if document is not None else ())
+        if item.feature_id == feature_id
+        and item.price is not None
+        and item.price.prepaid
+        and item.price.interval != "one_off"
+    )
+    return next(sold, None)

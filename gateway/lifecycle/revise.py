@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle.attach import Making
     from gateway.lifecycle.carrying import Carrying
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.messages.plans import PlanItem
+    from gateway.messages.plans import PlanDocument, PlanItem
 
 
 def revise(
@@ -53,6 +53,8 @@ def revise(
         raise InvalidRequestError(f"plan {target.plan_id} was bought once and cannot change")
     check_quantities(document, quantities)
     unit, every = billing_cycle(document)
+    anchor_ms = target.anchor_ms if target.cycle_unit or not unit else making.now_ms
+    pending = _pending(document, target, quantities) if unit else {}
     changed = msgspec.structs.replace(
         target,
         version=offer.record.version,
@@ -60,12 +62,12 @@ def revise(
         auto_enable=document.auto_enable,
         cycle_unit=unit,
         cycle_every=every,
-        anchor_ms=target.anchor_ms if target.cycle_unit or not unit else making.now_ms,
+        anchor_ms=anchor_ms,
         billing_controls=document.billing_controls,
         custom=msgspec.to_builtins(document) if offer.is_custom else None,
         quantities={},
-        pending={},
-        pending_at=None,
+        pending=pending,
+        pending_at=next_boundary(anchor_ms, unit, every, making.now_ms) if pending else None,
     )
     maker = RowMaker(offer, changed, scope.entity_id, making.make_id, making.keeps_overage)
     changed.pooled = pooled_grants(maker, document)
@@ -77,6 +79,20 @@ def revise(
     for feature, rows in change.rows.items():
         check_range(feature, (row for row in rows if row.id in change.dues), offer.features)
     return swap(change, changed)
+
+
+def _pending(
+    document: PlanDocument, target: Subscription, quantities: Mapping[str, Decimal]
+) -> dict[str, str]:
+    """Return the smaller quantities that wait for the next cycle and still can: those of what is
+    sold beforehand, as before.
+    """
+    sold = {item.feature_id for item in document.items if item.price and item.price.prepaid}
+    return {
+        feature: text
+        for feature, text in target.pending.items()
+        if feature in sold and feature not in quantities
+    }
 
 
 def _quantity(

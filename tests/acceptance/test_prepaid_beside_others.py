@@ -36,3 +36,48 @@ def test_what_pay_per_use_includes_is_not_bought_with_the_next_plan(store: Store
     assert store.preview("premium")["next_cycle"]["total"] == 70
     store.take("premium")
     assert (store.state(), bought(store)) == ([200, 200, 0], [200, 0])
+
+
+def test_what_was_bought_once_is_not_bought_for_each_cycle_of_the_next_plan(store: Store) -> None:
+    once = store.prepaid_pack(interval="one_off")
+    store.plan("pro", store.prepaid_pack(), once)
+    store.plan("premium", store.prepaid_pack())
+    store.take("pro", feature_quantities=store.quantities(messages=200))
+    assert bought(store) == [200, 200]
+    assert store.preview("premium")["next_cycle"]["total"] == 70
+    store.take("premium")
+    assert (bought(store), store.breakdown()) == ([200, 0], [200, 200])
+
+
+def test_a_smaller_quantity_from_the_next_cycle_on_is_that_of_the_plan_that_begins_then(
+    store: Store,
+) -> None:
+    """Cold-path sections 3.4 and 6.3: the pending quantity counts when the cycle ends."""
+    store.plan("premium", store.prepaid_pack(proration={"on_decrease": "none"}))
+    store.plan("pro", store.prepaid_pack(pack=250))
+    store.take("premium", feature_quantities=store.quantities(messages=1000))
+    store.change("premium", feature_quantities=store.quantities(messages=450))
+    store.take("pro")
+    assert bought(store) == [1000]
+    store.end_of_cycle()
+    assert (store.held(), bought(store)) == ({"pro": "active"}, [500])
+
+
+def test_a_quantity_that_waits_for_the_next_cycle_outlives_another_price(store: Store) -> None:
+    packs = store.prepaid_pack(proration={"on_decrease": "none"})
+    words = store.prepaid_pack("words", proration={"on_decrease": "none"})
+    store.plan("pro", packs, words)
+    store.take("pro", feature_quantities=store.quantities(messages=1000, words=1000))
+    store.change("pro", feature_quantities=store.quantities(messages=500, words=500))
+    changes = {
+        "customize": {"price": {"amount": 30, "interval": "month"}},
+        "feature_quantities": store.quantities(words=900),
+    }
+    named = {**store.scope(None), "plan_id": store.name("pro")}
+    seen = store.gateway.call("billing.preview_update", **named, **changes)
+    assert seen["next_cycle"]["total"] == 30 + 50 + 90
+    store.change("pro", **changes)
+    assert bought(store) == [1000]
+    store.end_of_cycle()
+    assert bought(store) == [500]
+    assert store.state(feature="words")[0] == 900
