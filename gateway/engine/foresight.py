@@ -8,16 +8,30 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from gateway.documents import ACTIVE
+from gateway.documents import ACTIVE, SCHEDULED
 from gateway.engine.controls import check_controls
 from gateway.engine.creation import Creation, refuse_paid_seats
-from gateway.errors import CustomerNotFoundError, EntityNotFoundError, UnavailableError
+from gateway.errors import (
+    CustomerNotFoundError,
+    EntityNotFoundError,
+    InvalidRequestError,
+    PlanNotFoundError,
+    UnavailableError,
+)
 from gateway.ids import nameless_id
-from gateway.lifecycle.scope import Scope
+from gateway.lifecycle.due import foreseen
+from gateway.lifecycle.preview import preview
+from gateway.lifecycle.scope import Scope, after
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.documents import Subscription
     from gateway.engine.subject import Subject
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.preview import Preview
+    from gateway.lifecycle.scope import Change
+    from gateway.messages.plans import PlanDocument
     from gateway.messages.subjects import CustomerData
 
 SIBLINGS_MAX = 20
@@ -97,6 +111,39 @@ class Foresight(Creation):
             plans = await self.reader.entity_plans(*asked)
         sibling = next(filter(_has_cycle, plans), None)
         return scope if sibling is None else scope._replace(base=[*scope.base, sibling])
+
+    async def previewed(
+        self,
+        subject: Subject,
+        scope: Scope,
+        change: Change,
+        *,
+        prorates: bool,
+        precisions: Mapping[str, int] | None = None,
+    ) -> Preview:
+        """Return what a change would do, with what is scheduled as it will begin."""
+        now_ms = self.clock.now_ms(subject.env)
+        offers: dict[str, Offer] = {}
+        documents: dict[str, PlanDocument] = {}
+        for one in change.subscriptions:
+            known = scope.documents.get(one.id)
+            if known is None or one not in scope.subscriptions or one.status == SCHEDULED:
+                try:
+                    offer = await self.planner.offer_of(subject.env, one, is_preview=True)
+                except PlanNotFoundError:  # deleted while it was attached: nobody knows its price
+                    continue
+                offers[one.id], known = offer, offer.document
+            documents[one.id] = known
+        left = after(scope, change)._replace(documents=documents)
+        making = self.planner.making(now_ms)
+        begun: dict[str, Subscription] = {}
+        for one in change.subscriptions:
+            if one.status == SCHEDULED and one.id in offers:
+                with contextlib.suppress(InvalidRequestError):  # it will not be able to begin
+                    begun[one.id] = foreseen(left, one, offers[one.id], making)
+        return preview(
+            scope, change, documents, now_ms, prorates=prorates, precisions=precisions, begun=begun
+        )
 
 
 def _has_cycle(one: Subscription) -> bool:

@@ -16,7 +16,6 @@ from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
     InvalidRequestError,
-    PlanNotFoundError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
 )
@@ -26,7 +25,7 @@ from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.customize import customized
 from gateway.lifecycle.eligibility import eligibility
-from gateway.lifecycle.preview import CURRENCY, Preview, intent_of, preview
+from gateway.lifecycle.preview import CURRENCY, Preview, intent_of
 from gateway.lifecycle.prices import billing_cycle
 from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.revise import revise
@@ -44,7 +43,7 @@ from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from decimal import Decimal
 
     from gateway.documents import Subscription
@@ -116,7 +115,9 @@ class Attachments(Foresight):
         prorates = wanted[0].proration_behavior != UNPRORATED
         features = [await self.catalog.feature(env, feature) for feature in scope.rows]
         precisions = {feature.id: feature.precision for feature in features}
-        seen = await self._preview(subject, scope, change, prorates=prorates, precisions=precisions)
+        seen = await self.previewed(
+            subject, scope, change, prorates=prorates, precisions=precisions
+        )
         return AttachPreview(**_shown(subject, seen))
 
     async def _foreseen(
@@ -148,7 +149,7 @@ class Attachments(Foresight):
         reply = await self.read(subject)
         scope, change = await self._decided(subject, reply, decide)
         prorates = request.proration_behavior != UNPRORATED
-        seen = await self._preview(subject, scope, change, prorates=prorates)
+        seen = await self.previewed(subject, scope, change, prorates=prorates)
         return UpdatePreview(**_shown(subject, seen), intent=intent_of(request))
 
     async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]:
@@ -327,28 +328,6 @@ class Attachments(Foresight):
             if await self.reader.has_subscription(subject.env, subject.customer_id, one):
                 msg = f"subscription_id: the customer has or had a subscription {one}"
                 raise SubscriptionExistsError(msg)
-
-    async def _preview(
-        self,
-        subject: Subject,
-        scope: Scope,
-        change: Change,
-        *,
-        prorates: bool,
-        precisions: Mapping[str, int] | None = None,
-    ) -> Preview:
-        documents = {}
-        for one in change.subscriptions:
-            known = scope.documents.get(one.id)
-            if known is None or one not in scope.subscriptions:
-                try:
-                    offer = await self.planner.offer_of(subject.env, one, is_preview=True)
-                except PlanNotFoundError:  # deleted while it was attached: nobody knows its price
-                    continue
-                known = offer.document
-            documents[one.id] = known
-        now_ms = self.clock.now_ms(subject.env)
-        return preview(scope, change, documents, now_ms, prorates=prorates, precisions=precisions)
 
 
 def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:

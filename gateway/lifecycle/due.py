@@ -46,6 +46,20 @@ def fall_due(
     return requantify(scope, one, offer, decimals(one.pending), making)
 
 
+def foreseen(scope: Scope, one: Subscription, offer: Offer, making: Making) -> Subscription:
+    """Return a scheduled subscription as it will begin if nothing changes until then; what resets
+    by then is not used.
+    """
+    at_ms = one.started_at
+    lives = {
+        row_id: live._replace(used=0) if 0 < live.due_ms <= at_ms else live
+        for row_id, live in scope.lives.items()
+    }
+    then = making._replace(now_ms=at_ms)
+    change = fall_due(scope._replace(lives=lives), one, offer, None, then)
+    return next(each for each in change.subscriptions if each.id == one.id)
+
+
 def decimals(texts: dict[str, str]) -> dict[str, Decimal]:
     """Return quantities as numbers."""
     return {feature: Decimal(text) for feature, text in texts.items()}

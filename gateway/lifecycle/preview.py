@@ -54,12 +54,14 @@ def preview(
     *,
     prorates: bool = True,
     precisions: Mapping[str, int] | None = None,
+    begun: Mapping[str, Subscription] | None = None,
 ) -> Preview:
     """Return what a change would do; ``documents`` are the plans of the subscriptions as it leaves
     them, by id. Unless it ``prorates``, cycles that have begun are neither paid for nor paid back.
     ``precisions`` of features say that use of a plan that ends now is paid for, which a cancel
-    forgives.
+    forgives. ``begun`` are the scheduled subscriptions as they will begin, by id.
     """
+    begun = begun or {}
     before = {one.id: one for one in scope.subscriptions}
     anchors = {one.anchor_ms for one in (*scope.subscriptions, *scope.base)}
     incoming: list[wire.PreviewPlan] = []
@@ -89,13 +91,15 @@ def preview(
             lines += _use(scope, change, known, precisions or {})
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
-            incoming.append(_plan(one, starts_ms))
-        elif one.status == EXPIRED or one.expires_at not in (None, known.expires_at):
-            outgoing.append(_plan(one, one.expires_at if one.status == ACTIVE else None))
-        else:
+            incoming.append(_plan(begun.get(one.id, one), starts_ms))
+        elif one.status == EXPIRED:
+            outgoing.append(_plan(one, None))
+        elif one.expires_at is None or _becomes_another(known, one):
             incoming.append(_plan(one, one.pending_at))
+        else:
+            outgoing.append(_plan(one, one.expires_at))
     total = _total(lines)
-    following = _next_cycle(change, documents, deferred, now_ms)
+    following = _next_cycle(change, documents, begun, deferred, now_ms)
     return Preview(lines, total, following, incoming, outgoing)
 
 
@@ -124,6 +128,11 @@ def _deferrals(
 def _terms(one: Subscription) -> tuple[object, ...]:
     """Return what the price of a subscription depends on."""
     return one.status, one.version, one.custom, one.quantities
+
+
+def _becomes_another(known: Subscription, one: Subscription) -> bool:
+    """Whether a subscription changes beside its end."""
+    return (_terms(known), known.pending) != (_terms(one), one.pending)
 
 
 def _plan(one: Subscription, effective_at: int | None) -> wire.PreviewPlan:
@@ -233,6 +242,7 @@ def _total(lines: Iterable[wire.PreviewLine]) -> Decimal:
 def _next_cycle(
     change: Change,
     documents: Mapping[str, PlanDocument],
+    begun: Mapping[str, Subscription],
     deferred: Sequence[wire.PreviewLine],
     now_ms: int,
 ) -> wire.NextCycle | None:
@@ -248,16 +258,22 @@ def _next_cycle(
         is_over = one.expires_at is not None and one.expires_at <= starts_ms
         if document is None or is_over or one.started_at > starts_ms:
             continue
-        for charge in charges(document, one.quantities | one.pending):
-            end_ms = next_boundary(one.anchor_ms, charge.unit, charge.every, starts_ms)
-            begins = next_boundary(one.anchor_ms, charge.unit, charge.every, starts_ms - 1)
-            if begins == starts_ms and charge.unit:
-                part = Part(Fraction(1), starts_ms, end_ms)
-                lines.append(_line(one, document, charge, part, sign=1))
+        lines += _beginning(begun.get(one.id, one), document, starts_ms)
     total = raw(plain(_total(lines)))
     return wire.NextCycle(
         starts_at=starts_ms, subtotal=total, total=total, line_items=lines, usage_line_items=[]
     )
+
+
+def _beginning(one: Subscription, document: PlanDocument, at_ms: int) -> Iterator[wire.PreviewLine]:
+    """Yield the charges of a subscription whose cycles begin at a time; where it begins itself, all
+    of them, of a cycle that has begun the rest.
+    """
+    for charge in charges(document, one.quantities | one.pending):
+        part = rest_of(charge, one.anchor_ms, at_ms)
+        is_due = part is not None and part.share == 1
+        if is_due or one.started_at == at_ms:
+            yield _line(one, document, charge, part, sign=1)
 
 
 def _moments(subscriptions: Sequence[Subscription], now_ms: int) -> Iterator[int]:

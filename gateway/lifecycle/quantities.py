@@ -139,5 +139,7 @@ def _waits(item: PlanItem, quantity: Decimal, target: Subscription) -> bool:
     """Whether a smaller quantity counts only once the cycle has ended."""
     if item.on_decrease not in _KEPT_TO_THE_END or not target.cycle_unit:
         return False
+    if is_one_off_purchase(item):  # it is bought on top: nothing gets less
+        return False
     total = Decimal(item.included) + packs(item, quantity)
     return total < Decimal(target.quantities.get(item.feature_id, item.included))

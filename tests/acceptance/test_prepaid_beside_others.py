@@ -81,3 +81,12 @@ def test_a_quantity_that_waits_for_the_next_cycle_outlives_another_price(store: 
     store.end_of_cycle()
     assert bought(store) == [500]
     assert store.state(feature="words")[0] == 900
+
+
+def test_what_is_bought_once_never_waits_for_the_next_cycle(store: Store) -> None:
+    """Cold-path section 3.9: on a recurring plan it is a top-up."""
+    once = store.prepaid_pack(interval="one_off", proration={"on_decrease": "none"})
+    store.plan("pro", once)
+    store.take("pro", feature_quantities=store.quantities(messages=300))
+    store.change("pro", feature_quantities=store.quantities(messages=100))
+    assert bought(store) == [400]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.acceptance.store import Store
@@ -211,3 +213,65 @@ def test_what_nobody_could_pay_is_previewed_to_the_cent(store: Store) -> None:
     store.plan("dear", store.item("messages", price=price))
     seen = store.preview("dear", feature_quantities=store.quantities(messages=9 * 10**9))
     assert [one["total"] for one in seen["line_items"]] == [9 * 10**28]
+
+
+def named(store: Store, listed: list[Json]) -> list[str]:
+    return [one["plan_id"].removesuffix(store.name("")) for one in listed]
+
+
+def test_what_waits_is_previewed_as_it_will_begin(store: Store) -> None:
+    """Cold-path section 3.4: units that were bought before are bought again, at the end of the
+    month, which is another day each month.
+    """
+    for name in ("premium", "pro"):
+        store.plan(name, store.prepaid_pack())
+    store.plan("addon", add_on=True, price={"amount": 8, "interval": "month"})
+    ended = datetime.fromtimestamp(store.now() / 1000, UTC).replace(month=3, day=31)
+    store.take("premium", billing_cycle_anchor=int(ended.timestamp()) * 1000)
+    store.change("premium", feature_quantities=store.quantities(messages=300))
+    seen = store.preview("pro")
+    (incoming,) = seen["incoming"]
+    assert [one["quantity"] for one in incoming["feature_quantities"]] == [300]
+    following = seen["next_cycle"]
+    assert (seen["total"], following["total"]) == (0, 50)
+    store.take("pro")
+    assert store.preview("addon")["next_cycle"]["total"] == 58
+    store.end_of_cycle()
+    pro = store.subscriptions()["pro"]
+    periods = {(one["period"]["start"], one["period"]["end"]) for one in following["line_items"]}
+    assert periods == {(pro["current_period_start"], pro["current_period_end"])}
+    assert store.state() == [300, 300, 0]
+
+
+def test_a_plan_that_goes_on_until_its_end_is_one_that_goes(store: Store) -> None:
+    for name in ("premium", "pro", "starter"):
+        store.plan(name, store.monthly(100))
+    store.take("premium")
+    store.take("pro")
+    ends = store.subscriptions()["premium"]["expires_at"]
+    seen = store.preview("starter")
+    assert named(store, seen["incoming"]) == ["starter"]
+    outgoing = dict(zip(named(store, seen["outgoing"]), seen["outgoing"], strict=True))
+    assert {name: one["effective_at"] for name, one in outgoing.items()} == {
+        "pro": None,
+        "premium": ends,
+    }
+    named_premium = {**store.scope(None), "plan_id": store.name("premium")}
+    named_premium["cancel_action"] = "cancel_end_of_cycle"
+    seen = store.gateway.call("billing.preview_update", **named_premium)
+    assert (seen["incoming"], sorted(named(store, seen["outgoing"]))) == ([], ["premium", "pro"])
+
+
+def test_an_add_on_that_begins_within_a_cycle_costs_the_rest_of_it(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    store.plan("addon", add_on=True, price={"amount": 8, "interval": "month"})
+    store.take("pro")
+    (held,) = store.view()["subscriptions"]
+    half = (held["current_period_start"] + held["current_period_end"]) // 2
+    following = store.preview("addon", starts_at=half)["next_cycle"]
+    assert (following["starts_at"], following["total"]) == (half, pytest.approx(4, abs=0.01))
+    (line,) = following["line_items"]
+    assert line["period"] == {"start": half, "end": held["current_period_end"]}
+    store.take("addon", starts_at=half)
+    store.gateway.call("clock.advance", to=half)
+    assert store.subscriptions()["addon"]["current_period_end"] == held["current_period_end"]
