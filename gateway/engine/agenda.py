@@ -78,6 +78,14 @@ class Agenda:
             return []
         return [entity_id for entity_id, due_ms in scopes.items() if due_ms <= now_ms]
 
+    def first(self, env: str, customer_id: str, now_ms: int) -> tuple[int, str] | None:
+        """Return when and where something is due to a customer first: the time and an entity id,
+        empty for its own; None when nothing is yet.
+        """
+        scopes = self.known.get((env, customer_id), {})
+        found = ((due_ms, entity_id) for entity_id, due_ms in scopes.items() if due_ms <= now_ms)
+        return min(found, default=None)
+
     def owners(self, env: str, now_ms: int) -> list[str]:
         """Return the customers of an environment to which something is due."""
         return [

@@ -173,8 +173,12 @@ class Planner:
                 documents[one.id] = msgspec.convert(one.custom, PlanDocument)
         return documents, groups
 
-    async def apply(self, subject: Subject, reply: CustomerReply, change: Change) -> Status:
-        """Carry out a change that was decided on a reply, if nothing has changed since."""
+    async def apply(
+        self, subject: Subject, reply: CustomerReply, change: Change, at_ms: int | None = None
+    ) -> Status:
+        """Carry out a change that was decided on a reply, if nothing has changed since; as of now
+        or of an earlier time.
+        """
         lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
         document = _encoder.encode(change.subscriptions).decode()
         if reply.entity:
@@ -191,7 +195,7 @@ class Planner:
         carries = ("\t".join((features[one.row_id], *one)) for one in change.carries)
         pooled = await self.pooled(subject, reply, change.subscriptions)
         status = await self._scripts.apply_plan(
-            self._subjects.context(subject),
+            self._subjects.context(subject, at_ms),
             reply.revision,
             subject.entity_id,
             document,
@@ -202,7 +206,7 @@ class Planner:
             pooled,
         )
         if status is Status.DUE:
-            await self._subjects.settle(subject)
+            await self._subjects.settle(subject, at_ms)
             return Status.STALE
         if status is Status.DONE:
             self._note(subject, first_due(change.subscriptions))
@@ -262,29 +266,29 @@ class Planner:
         self.agenda.note(subject.env, subject.customer_id, subject.entity_id, due_ms, now_ms)
 
     async def carry_out(self, subject: Subject) -> None:
-        """Let happen whatever is due to the plans of a customer and of its entities.
+        """Let happen whatever is due to the plans of a customer and of its entities, one thing
+        after the other, each as of its time: what resets before it has been reset before it.
 
         Raises ``UnavailableError`` when the customer keeps changing.
         """
-        now_ms = self._clock.now_ms(subject.env)
-        for entity_id in self.agenda.due(subject.env, subject.customer_id, now_ms):
-            await self._carry_out(subject._replace(entity_id=entity_id))
+        known = (subject.env, subject.customer_id)
+        while (first := self.agenda.first(*known, self._clock.now_ms(subject.env))) is not None:
+            at_ms, entity_id = first
+            await self._carry_out(subject._replace(entity_id=entity_id), at_ms)
 
-    async def _carry_out(self, subject: Subject) -> None:
-        """Let happen what is due in one scope, one thing after the other."""
-        env = subject.env
+    async def _carry_out(self, subject: Subject, at_ms: int) -> None:
+        """Let happen what is due in one scope by a time, and note when more is."""
         for _ in range(CHANGES_MAX):
-            now_ms = self._clock.now_ms(env)
-            reply = await self._scripts.read_customer(subject.keys, now_ms, subject.entity_id)
+            reply = await self._scripts.read_customer(subject.keys, at_ms, subject.entity_id)
             if reply.status is Status.DUE:
-                await self._subjects.settle(subject)
+                await self._subjects.settle(subject, at_ms)
                 continue
             if reply.status is not Status.DONE:  # gone, or comes back with its dates
                 self._note(subject, None)
                 return
-            scope = await self.scope(subject, reply, now_ms)
+            scope = await self.scope(subject, reply, at_ms)
             first = first_due(scope.subscriptions)
-            if first is None or first.due_at is None or first.due_at > now_ms:
+            if first is None or first.due_at is None or first.due_at > at_ms:
                 self._note(subject, first)
                 return
             await self._happen(subject, reply, scope, first)
@@ -298,14 +302,14 @@ class Planner:
             offer = await self.offer_of(subject.env, one)
             default = await self.default(subject.env, scope.group_of(one))
             change = fall_due(scope, one, offer, default, self.making(at_ms))
-            status = await self.apply(subject, reply, change)
+            status = await self.apply(subject, reply, change, at_ms)
         except (PlanNotFoundError, InvalidInputsError, InvalidRequestError):
             status = Status.OUT_OF_RANGE
         if status is Status.OUT_OF_RANGE:
             # It can never begin: better without it than to try again with every call.
             named = (one.plan_id, subject.env, subject.customer_id)
             log.error("plan %s of %s customer %s cannot go on and ends", *named)
-            await self.apply(subject, reply, leave(scope, [one], at_ms))
+            await self.apply(subject, reply, leave(scope, [one], at_ms), at_ms)
 
 
 def _held(reply: CustomerReply, *, own: bool) -> dict[str, list[Row]]:

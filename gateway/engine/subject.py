@@ -147,9 +147,9 @@ class Subjects:
         """How many partitions there are."""
         return self._partitions
 
-    def context(self, subject: Subject) -> Context:
-        """Return what every change says of itself, with the time of now."""
-        now_ms = self._clock.now_ms(subject.env)
+    def context(self, subject: Subject, at_ms: int | None = None) -> Context:
+        """Return what every change says of itself, as of now or of an earlier time."""
+        now_ms = self._clock.now_ms(subject.env) if at_ms is None else at_ms
         return Context(subject.keys, subject.env, subject.customer_id, subject.request_id, now_ms)
 
     async def run(self, subject: Subject, creator: Creator, call: Callable[[], Awaitable[R]]) -> R:
@@ -180,10 +180,12 @@ class Subjects:
         now_ms = self._clock.now_ms(subject.env)
         return bool(self.agenda.due(subject.env, subject.customer_id, now_ms))
 
-    async def settle(self, subject: Subject) -> None:
-        """Carry out every reset that is due for rows held by entities."""
+    async def settle(self, subject: Subject, at_ms: int | None = None) -> None:
+        """Carry out every reset that is due for rows held by entities, now or at an earlier
+        time.
+        """
         for _ in range(SETTLE_ROUNDS_MAX):
-            _, settled = await self._scripts.settle(self.context(subject), SETTLE_BATCH)
+            _, settled = await self._scripts.settle(self.context(subject, at_ms), SETTLE_BATCH)
             if settled < SETTLE_BATCH:
                 return
 

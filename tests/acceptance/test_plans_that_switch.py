@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.store import DAY_MS, Store
 from tests.acceptance.test_verify import verify
 from tests.fixtures.gateways import Gateway, Json
@@ -87,6 +89,35 @@ def test_a_gateway_that_was_killed_carries_out_what_was_due_meanwhile(gateway: G
     free = store.subscriptions()["free"]
     assert (free["started_at"], store.state()) == (ends, [100, 100, 0])
     found = verify(gateway)
+    assert found.code == 0, found.out
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("each", [False, True])
+def test_what_rolls_over_does_so_before_a_plan_that_begins_late(
+    store: Store, late: bool, each: bool
+) -> None:
+    """Cold-path section 6.4: what is left at the end of the first plan expires a month after it."""
+    more = store.each if each else {}
+    for name, included in (("pro", 100), ("starter", 40)):
+        rollover = {"max": 1000, "expiry_duration_length": 1}
+        store.plan(name, store.monthly(included, rollover=rollover, **more))
+    store.entities("e1")
+    store.take("pro")
+    store.track(30)
+    store.take("starter")
+    if not late:
+        store.end_of_cycle()
+        assert (store.rollovers(), store.left(None)) == ([70], [110])
+        store.end_of_cycle()
+    else:
+        ends = store.subscriptions()["pro"]["expires_at"]
+        store.gateway.call("clock.advance", to=ends + 40 * DAY_MS)
+    assert store.held() == {"starter": "active"}
+    assert (store.rollovers(), store.left(None, "e1")) == ([40], [80, 80])
+    (rolled,) = store.balance()["rollovers"]
+    assert rolled["expires_at"] == store.balance()["next_reset_at"]
+    found = verify(store.gateway, "--env", "sandbox", "--customer", store.customer)
     assert found.code == 0, found.out
 
 

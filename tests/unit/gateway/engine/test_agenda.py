@@ -15,6 +15,9 @@ def test_what_is_due_is_found_by_its_customer() -> None:
     assert agenda.due("sandbox", "ann", NOW_MS) == ["seat"]
     assert agenda.due("sandbox", "ann", NOW_MS + 10) == ["", "seat"]
     assert agenda.due("sandbox", "bob", NOW_MS) == []
+    assert agenda.first("sandbox", "ann", NOW_MS - 1) is None
+    assert agenda.first("sandbox", "ann", NOW_MS + 10) == (NOW_MS, "seat")
+    assert agenda.first("sandbox", "bob", NOW_MS) is None
     assert agenda.owners("sandbox", NOW_MS) == ["ann"]
     assert agenda.owners("live", NOW_MS) == ["bob"]
 
