@@ -281,4 +281,6 @@ def _moments(subscriptions: Sequence[Subscription], now_ms: int) -> Iterator[int
         if one.status == SCHEDULED:
             yield one.started_at
         elif one.cycle_unit:
-            yield next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+            ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+            if one.expires_at is None or one.expires_at > ends_ms:
+                yield ends_ms

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.acceptance.store import Store
+from tests.acceptance.store import DAY_MS, Store
 from tests.fixtures.gateways import Json
 
 
@@ -275,3 +275,16 @@ def test_an_add_on_that_begins_within_a_cycle_costs_the_rest_of_it(store: Store)
     store.take("addon", starts_at=half)
     store.gateway.call("clock.advance", to=half)
     assert store.subscriptions()["addon"]["current_period_end"] == held["current_period_end"]
+
+
+def test_what_ends_before_its_next_cycle_has_none(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    store.plan("addon", add_on=True, price={"amount": 8, "interval": "month"})
+    day = store.now() + DAY_MS
+    assert "next_cycle" not in store.preview("addon", ends_at=day)
+    store.take("addon", ends_at=day)
+    assert store.preview("pro")["next_cycle"]["total"] == 20
+    store.take("pro")
+    named_pro = {**store.scope(None), "plan_id": store.name("pro")}
+    named_pro["cancel_action"] = "cancel_end_of_cycle"
+    assert "next_cycle" not in store.gateway.call("billing.preview_update", **named_pro)
