@@ -18,7 +18,7 @@ import msgspec
 from gateway.cycles import next_boundary
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.lifecycle.carrying import Carrying, carry, is_bought_once, pay_debts
+from gateway.lifecycle.carrying import Carrying, carry, pay_debts
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import (
     RowMaker,
@@ -343,7 +343,9 @@ def _quantity(
         units = sum(
             row.planned + row.document.prepaid
             for row in rows
-            if row.document.price is not None and not row.overage and not is_bought_once(row)
+            if row.document.price is not None
+            and not row.overage
+            and (row.document.interval != "one_off" or before.reset_interval == "one_off")
         )
     return Decimal(units).scaleb(-precision)
 

@@ -49,6 +49,19 @@ def test_what_was_bought_once_is_not_bought_for_each_cycle_of_the_next_plan(stor
     assert (bought(store), store.breakdown()) == ([200, 0], [200, 200])
 
 
+def test_seats_are_bought_again_with_the_next_plan(store: Store) -> None:
+    """Cold-path section 3.4: what the next plan includes is deducted."""
+    seats = {"amount": 10, "interval": "month", "billing_method": "prepaid"}
+    store.plan("pro", store.item("users", 2, price=seats))
+    store.plan("premium", store.item("users", 1, price=seats))
+    store.take("pro", feature_quantities=store.quantities(users=4))
+    store.entities("e1", "e2", "e3")
+    assert store.preview("premium")["next_cycle"]["total"] == 80
+    store.take("premium")
+    (seat,) = store.balance(feature="users")["breakdown"]
+    assert (seat["included_grant"], seat["prepaid_grant"], seat["usage"]) == (1, 3, 3)
+
+
 def test_a_smaller_quantity_from_the_next_cycle_on_is_that_of_the_plan_that_begins_then(
     store: Store,
 ) -> None:
