@@ -6,13 +6,12 @@ past.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.lifecycle.attach import begin
 from gateway.lifecycle.cancel import expire, is_main
-from gateway.lifecycle.quantities import requantify
+from gateway.lifecycle.quantities import due_quantities, requantify
 
 if TYPE_CHECKING:
     from gateway.lifecycle.attach import Making
@@ -43,7 +42,8 @@ def fall_due(
         return begin(left, offer, one, replaced, at_ms=at_ms, making=making)
     if one.expires_at == at_ms:
         return expire(scope, one, default, making)
-    return requantify(scope, one, offer, decimals(one.pending), making)
+    quantities = due_quantities(one, offer.document, at_ms)
+    return requantify(scope, one, offer, quantities, making)
 
 
 def foreseen(scope: Scope, one: Subscription, offer: Offer, making: Making) -> Subscription:
@@ -58,11 +58,6 @@ def foreseen(scope: Scope, one: Subscription, offer: Offer, making: Making) -> S
     then = making._replace(now_ms=at_ms)
     change = fall_due(scope._replace(lives=lives), one, offer, None, then)
     return next(each for each in change.subscriptions if each.id == one.id)
-
-
-def decimals(texts: dict[str, str]) -> dict[str, Decimal]:
-    """Return quantities as numbers."""
-    return {feature: Decimal(text) for feature, text in texts.items()}
 
 
 def _place(one: Subscription) -> tuple[int, bool, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.cycles import next_boundary
+from gateway.cycles import next_boundary, span
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.carrying import heir_of
 from gateway.lifecycle.catalog import plain
@@ -26,12 +26,12 @@ from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
 from gateway.rows import Kind, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gateway.documents import Subscription
     from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.messages.plans import PlanItem
+    from gateway.messages.plans import PlanDocument, PlanItem
 
 _KEPT_TO_THE_END = ("none", "no_prorations")
 
@@ -66,10 +66,8 @@ def buy(
     held = next(one for one in change.subscriptions if one.id == target.id)
     pending = {feature: text for feature, text in held.pending.items() if feature not in quantities}
     pending |= later
-    cycle = (target.anchor_ms, target.cycle_unit, target.cycle_every, making.now_ms)
-    changed = msgspec.structs.replace(
-        held, pending=pending, pending_at=next_boundary(*cycle) if pending else None
-    )
+    changed = msgspec.structs.replace(held, pending=pending)
+    changed.pending_at = counts_from(changed, offer.document, making.now_ms)
     return change if changed == held else swap(change, changed)
 
 
@@ -117,12 +115,44 @@ def requantify(
             feature: text for feature, text in target.pending.items() if feature not in quantities
         },
     )
-    if not changed.pending:
-        changed.pending_at = None
+    changed.pending_at = counts_from(changed, offer.document, making.now_ms)
     change = Change(
         list(scope.subscriptions), [], in_order(scope, rows, dues), dues, tuple(carries)
     )
     return change if changed == target else swap(change, changed)
+
+
+def counts_from(one: Subscription, document: PlanDocument, now_ms: int) -> int | None:
+    """Return when the first of the quantities that wait counts, each from the end of the cycle it
+    is paid for; None where none waits.
+    """
+    ends = (next_boundary(*cycle, now_ms) for _, cycle in _cycles(one, document))
+    return min(ends, default=None)
+
+
+def due_quantities(one: Subscription, document: PlanDocument, at_ms: int) -> Mapping[str, Decimal]:
+    """Return the quantities that count from a time on: those of a cycle that ends then."""
+    due = {
+        feature
+        for feature, cycle in _cycles(one, document)
+        if next_boundary(*cycle, at_ms - 1) == at_ms
+    }
+    # Of a plan that was edited meanwhile no cycle may end then; nothing is to wait for ever.
+    return {
+        feature: Decimal(text) for feature, text in one.pending.items() if feature in due or not due
+    }
+
+
+def _cycles(
+    one: Subscription, document: PlanDocument
+) -> Iterator[tuple[str, tuple[int, str, int]]]:
+    """Yield each feature whose quantity waits, with the cycle it is paid for."""
+    for item in document.items:
+        price = item.price
+        if item.feature_id in one.pending and price is not None and price.prepaid:
+            unit, every = span(price.interval, price.interval_count)
+            if unit:
+                yield item.feature_id, (one.anchor_ms, unit, every)
 
 
 def _total(item: PlanItem, quantity: Decimal, before: Decimal) -> Decimal:

@@ -16,6 +16,7 @@ from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
 from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off
+from gateway.lifecycle.quantities import counts_from
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
 from gateway.rows import Kind, Row
 
@@ -53,8 +54,6 @@ def revise(
         raise InvalidRequestError(f"plan {target.plan_id} was bought once and cannot change")
     check_quantities(document, quantities)
     unit, every = billing_cycle(document)
-    anchor_ms = target.anchor_ms if target.cycle_unit or not unit else making.now_ms
-    pending = _pending(document, target, quantities) if unit else {}
     changed = msgspec.structs.replace(
         target,
         version=offer.record.version,
@@ -62,13 +61,13 @@ def revise(
         auto_enable=document.auto_enable,
         cycle_unit=unit,
         cycle_every=every,
-        anchor_ms=anchor_ms,
+        anchor_ms=target.anchor_ms if target.cycle_unit or not unit else making.now_ms,
         billing_controls=document.billing_controls,
         custom=msgspec.to_builtins(document) if offer.is_custom else None,
         quantities={},
-        pending=pending,
-        pending_at=next_boundary(anchor_ms, unit, every, making.now_ms) if pending else None,
+        pending=_pending(document, target, quantities) if unit else {},
     )
+    changed.pending_at = counts_from(changed, document, making.now_ms)
     maker = RowMaker(offer, changed, scope.entity_id, making.make_id, making.keeps_overage)
     changed.pooled = pooled_grants(maker, document)
     replacement = _Replacement(scope, target, changed, maker, making.now_ms, usages=usages)

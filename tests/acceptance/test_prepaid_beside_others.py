@@ -103,3 +103,23 @@ def test_what_is_bought_once_never_waits_for_the_next_cycle(store: Store) -> Non
     store.take("pro", feature_quantities=store.quantities(messages=300))
     store.change("pro", feature_quantities=store.quantities(messages=100))
     assert bought(store) == [400]
+
+
+def test_a_smaller_quantity_waits_for_the_end_of_the_cycle_it_is_paid_for(store: Store) -> None:
+    """Not for that of the plan, which may be a year."""
+    packs = store.prepaid_pack(proration={"on_decrease": "none"})
+    words = store.prepaid_pack("words", interval="quarter", proration={"on_decrease": "none"})
+    store.plan("pro", packs, words, price={"amount": 200, "interval": "year"})
+    store.take("pro", feature_quantities=store.quantities(messages=300, words=300))
+    less = {"feature_quantities": store.quantities(messages=100, words=200)}
+    named = {**store.scope(None), "plan_id": store.name("pro"), **less}
+    ends = store.balance()["next_reset_at"]
+    (incoming,) = store.gateway.call("billing.preview_update", **named)["incoming"]
+    assert incoming["effective_at"] == ends
+    store.change("pro", **less)
+    assert bought(store) == [300]
+    store.gateway.call("clock.advance", to=ends)
+    assert bought(store) == [100]
+    assert store.state(feature="words")[0] == 300
+    store.gateway.call("clock.advance", to=store.balance(feature="words")["next_reset_at"])
+    assert store.state(feature="words")[0] == 200
