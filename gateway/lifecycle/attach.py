@@ -114,9 +114,10 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         return join(dropped, change)
     _check_scheduled(document, terms)
     # What cannot begin then is refused now.
-    begin(scope, offer, subscription, current, at_ms=starts_ms, making=making)
+    begun = begin(scope, offer, subscription, current, at_ms=starts_ms, making=making)
+    anchor_ms = begun.touched[0].anchor_ms
     waiting = msgspec.structs.replace(
-        subscription, status=SCHEDULED, started_at=starts_ms, anchor_ms=starts_ms
+        subscription, status=SCHEDULED, started_at=starts_ms, anchor_ms=anchor_ms
     )
     change = Change([*scope.subscriptions, waiting], [waiting])
     if current is not None:
@@ -145,8 +146,10 @@ def begin(
         anchor_ms = terms.anchor_ms
     elif replaced is not None and (replaced.cycle_unit != "") == paid:
         anchor_ms = replaced.anchor_ms
-    elif paid and (document.add_on or scope.base):
-        anchor_ms = _anchor_of_base(scope, at_ms)
+    elif paid and (document.add_on or scope.entity_id):
+        # The plans of other entities were looked at when it was attached, if it had to wait.
+        joins = scope.entity_id and subscription.status == SCHEDULED
+        anchor_ms = _anchor_of_base(scope, subscription.anchor_ms if joins else at_ms)
     subscription = msgspec.structs.replace(
         subscription, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms
     )
@@ -298,16 +301,16 @@ def _check_scheduled(document: PlanDocument, terms: Terms) -> None:
             )
 
 
-def _anchor_of_base(scope: Scope, at_ms: int) -> int:
+def _anchor_of_base(scope: Scope, without_ms: int) -> int:
     """Return where the cycles of the paid main plan are counted from: an add-on, or the plan of an
-    entity, joins them.
+    entity, joins them. Without one they are counted from ``without_ms``.
     """
     anchors = (
         one.anchor_ms
         for one in (*scope.subscriptions, *scope.base)
         if one.status == ACTIVE and one.cycle_unit and not one.add_on and not one.one_off
     )
-    return next(anchors, at_ms)
+    return next(anchors, without_ms)
 
 
 def _quantity(

@@ -325,3 +325,23 @@ def test_s46_plans_of_entities_share_one_cycle(store: Store) -> None:
     store.gateway.call("entities.delete", **store.scope("e1"))
     store.gateway.call("entities.delete", **store.scope("e2"))
     assert store.preview("pro", "e3")["total"] == 20
+
+
+@pytest.mark.parametrize("is_free", [True, False])
+def test_s46_a_plan_of_an_entity_that_begins_later_shares_the_cycle_too(
+    store: Store, is_free: bool
+) -> None:
+    store.plan("free", store.monthly(5))
+    store.plan("pro", store.monthly(100))
+    store.entities("e1", "e2")
+    if is_free:
+        store.take("free")
+    store.take("pro", "e1")
+    ends = store.subscriptions("e1")["pro"]["current_period_end"]
+    starts = store.now() + 3 * DAY_MS
+    (line,) = store.preview("pro", "e2", starts_at=starts)["next_cycle"]["line_items"]
+    assert line["period"] == {"start": starts, "end": ends}
+    store.take("pro", "e2", starts_at=starts)
+    store.gateway.call("clock.advance", to=starts)
+    assert store.subscriptions("e2")["pro"]["current_period_end"] == ends
+    assert ends in [one["reset"]["resets_at"] for one in store.balance("e2")["breakdown"]]
