@@ -249,7 +249,7 @@ def _next_cycle(
     """Return what begins next of all that is held then, and what of this cycle is paid with it;
     None when nothing is ever due again.
     """
-    starts_ms = min(_moments(change.subscriptions, now_ms), default=None)
+    starts_ms = min(_moments(change.subscriptions, documents, now_ms), default=None)
     if starts_ms is None:
         return None
     lines = list(deferred)
@@ -276,11 +276,17 @@ def _beginning(one: Subscription, document: PlanDocument, at_ms: int) -> Iterato
             yield _line(one, document, charge, part, sign=1)
 
 
-def _moments(subscriptions: Sequence[Subscription], now_ms: int) -> Iterator[int]:
+def _moments(
+    subscriptions: Sequence[Subscription], documents: Mapping[str, PlanDocument], now_ms: int
+) -> Iterator[int]:
+    """Yield when something begins: what is scheduled, and the next cycle of each price."""
     for one in subscriptions:
         if one.status == SCHEDULED:
             yield one.started_at
-        elif one.cycle_unit:
-            ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
-            if one.expires_at is None or one.expires_at > ends_ms:
+            continue
+        cycles = {(one.cycle_unit, one.cycle_every)}
+        cycles |= {(charge.unit, charge.every) for charge in _due(one, documents)}
+        for unit, every in cycles:
+            ends_ms = next_boundary(one.anchor_ms, unit, every, now_ms)
+            if unit and (one.expires_at is None or one.expires_at > ends_ms):
                 yield ends_ms

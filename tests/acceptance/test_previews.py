@@ -288,3 +288,15 @@ def test_what_ends_before_its_next_cycle_has_none(store: Store) -> None:
     named_pro = {**store.scope(None), "plan_id": store.name("pro")}
     named_pro["cancel_action"] = "cancel_end_of_cycle"
     assert "next_cycle" not in store.gateway.call("billing.preview_update", **named_pro)
+
+
+def test_the_next_cycle_is_that_of_the_price_that_is_due_next(store: Store) -> None:
+    price = {"amount": 200, "interval": "year"}
+    store.plan("pro", store.prepaid_pack(), price=price)
+    bought = {"feature_quantities": store.quantities(messages=200)}
+    seen = store.preview("pro", **bought)
+    store.take("pro", **bought)
+    following = seen["next_cycle"]
+    assert (seen["total"], following["total"]) == (220, 20)
+    late_ms = store.balance()["next_reset_at"] - following["starts_at"]
+    assert 0 <= late_ms < 60_000
