@@ -34,6 +34,9 @@ LOADING_SECONDS_MAX = 60.0
 
 LOADING_LOOK_SECONDS = 0.1
 
+TOLD = ("server", "persistence")
+"""Sections of INFO with what is told of, but forbids nothing."""
+
 SKEW_MS_MAX = 5_000
 """How far the clocks of Redis' machine and of this one may be apart without a word."""
 
@@ -41,7 +44,7 @@ SKEW_MS_MAX = 5_000
 async def check_redis(client: Redis, settings: Settings) -> None:
     """Raise ``StartError`` unless Redis answers and is set up to keep balances."""
     try:
-        server = await client.info(*SECTIONS, "persistence")
+        server = await client.info(*SECTIONS)
     except NoPermissionError as error:
         raise StartError(
             "Redis does not let this user run INFO, by which a lost or a wrong Redis is recognised:"
@@ -59,8 +62,6 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         _check_limits(settings)
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
-    for warning in warnings_of(server, SystemClock().now_ms()):
-        log.warning("%s", warning)
     found = int(await _kept_partitions(client) or settings.partitions)
     if found != settings.partitions:
         raise StartError(
@@ -69,8 +70,15 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         )
 
 
+async def tell_of_redis(client: Redis) -> None:
+    """Log what does not forbid to start, but should be known; nothing where Redis is gone again."""
+    with contextlib.suppress(RedisError, OSError):
+        for warning in warnings_of(await client.info(*TOLD), SystemClock().now_ms()):
+            log.warning("%s", warning)
+
+
 def warnings_of(server: Mapping[str, object], now_ms: int) -> Iterator[str]:
-    """Return what does not forbid to start, but should be known, from the fields of INFO."""
+    """Return what should be known of the fields of INFO."""
     if str(server.get("aof_enabled", "")) == "0":
         yield (
             "Redis keeps no append-only file: what SQL does not have yet is lost with its process; "

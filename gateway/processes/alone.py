@@ -12,6 +12,7 @@ from gateway.processes.deadline import Deadline, stop_seconds
 from gateway.processes.first_key import make_first_key
 from gateway.processes.running import STOPPING
 from gateway.processes.serving import HttpServer, serve
+from gateway.start_checks import tell_of_redis
 
 
 async def serve_alone(
@@ -20,6 +21,7 @@ async def serve_alone(
     """Serve; ``greet`` is given the first key if one was made. Raises ``StartError``."""
     with Deadline(stop_seconds(settings.drain_seconds)) as deadline:
         async with started(Runtime(settings)) as runtime:
+            await tell_of_redis(runtime.guard.client)
             made = await make_first_key(runtime.store, settings)
 
             def begin(server: HttpServer) -> None:

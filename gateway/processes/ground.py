@@ -11,7 +11,7 @@ from gateway.config import Settings
 from gateway.databases import check_sql, make_database
 from gateway.guard import Guard
 from gateway.ports import WallClock
-from gateway.start_checks import check_redis
+from gateway.start_checks import check_redis, tell_of_redis
 from persistence.database import Database
 
 
@@ -36,6 +36,7 @@ async def guarded(settings: Settings, clock: WallClock) -> AsyncIterator[Ground]
         await check_redis(guard.client, settings)
         await check_sql(settings, database)
         await guard.verify()
+        await tell_of_redis(guard.client)
         guard.start()
         yield Ground(guard, database)
     finally:

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway import start_checks
 from gateway.config import Settings
 from gateway.errors import StartError
-from gateway.start_checks import SKEW_MS_MAX, check_redis, warnings_of
+from gateway.start_checks import SKEW_MS_MAX, check_redis, tell_of_redis, warnings_of
 
 FACTS = {
     "redis_version": "8.0.0",
@@ -96,9 +96,9 @@ def test_clocks_that_are_apart_are_told_of(ahead_ms: int, words: str) -> None:
     assert warning.startswith(f"the clock of Redis is {words} this machine's")
 
 
-async def test_what_is_told_of_does_not_forbid_the_start(
+async def test_each_fault_that_forbids_nothing_is_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FACTS, "aof_enabled", "0")
-    await check(Starting(b"64"))
+    await tell_of_redis(cast("Redis", Starting(b"64")))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
