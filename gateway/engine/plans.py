@@ -29,6 +29,7 @@ from gateway.lifecycle.preview import CURRENCY, Preview, intent_of
 from gateway.lifecycle.prices import billing_cycle
 from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.revise import revise
+from gateway.lifecycle.room import check_room
 from gateway.lifecycle.scope import Change
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.together import attach_together
@@ -188,6 +189,7 @@ class Attachments(Foresight):
             if pays and not is_preview:  # else they were asked for with the scope
                 scope = await self.beside_siblings(subject, scope)
             change = decided(scope, seen, making)
+            check_room(scope, change, [offer for offer, _ in seen])
             if is_preview:
                 return change
             # Nothing refuses it, so the features are used from now on.
@@ -265,7 +267,9 @@ class Attachments(Foresight):
                 raise InvalidRequestError(msg)
             if request.version is not None or request.customize is not None:
                 offer = await self._revised(env, target, request, is_preview=is_preview)
-                return revise(scope, target, offer, quantities, making, usages=usages)
+                change = revise(scope, target, offer, quantities, making, usages=usages)
+                check_room(scope, change)
+                return change
             offer = await self.planner.offer_of(env, target, is_preview=is_preview)
             return buy(scope, target, offer, quantities, making)
 

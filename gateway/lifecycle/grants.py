@@ -28,16 +28,12 @@ from gateway.lifecycle.catalog import decimal_places
 from gateway.lifecycle.order import rank, rerank
 from gateway.lifecycle.plan_items import number, rollover_rule
 from gateway.lifecycle.rollover import roll_of
+from gateway.lifecycle.room import ROWS_MAX
 from gateway.messages.common import given
 from gateway.messages.features import decode_feature_document
 from gateway.messages.grants import BalanceCreateRequest, BalanceUpdateRequest
 from gateway.ports import FeatureRecord
 from gateway.rows import Flag, Kind, Row, RowDocument
-
-ROWS_MAX = 200
-"""Rows of one feature in one scope up to which balances may be created: every check and track of
-the feature reads all of them.
-"""
 
 ONE_OFF = "one_off"
 """How requests name the interval of a balance that never resets."""

@@ -67,3 +67,22 @@ def test_units_on_hold_are_not_used_up(store: Store) -> None:
     store.take("once")
     store.release("job")
     assert (purchases(store), store.state()) == (2, [200, 200, 0])
+
+
+def test_more_than_may_be_side_by_side_is_refused_and_changes_nothing(store: Store) -> None:
+    items = [
+        store.item("messages", 1, reset={"interval": "day", "interval_count": days})
+        for days in range(1, 200)
+    ]
+    store.plan("main", *items)
+    store.plan("once", store.lifetime(1), **ONCE)
+    store.plan("two", store.monthly(1), store.lifetime(1, "messages"), add_on=True)
+    store.take("main")
+    assert store.not_taken("two") == (400, "invalid_request")
+    store.take("once")
+    for plan in ("once", "two"):
+        assert store.not_taken(plan) == (400, "invalid_request")
+    assert (purchases(store), store.state()) == (1, [200, 200, 0])
+    more = {"add_items": [store.item("messages", 1, reset={"interval": "year"})]}
+    assert store.not_changed("main", customize=more) == (400, "invalid_request")
+    assert store.state() == [200, 200, 0]

@@ -18,7 +18,6 @@ from gateway.errors import (
     InvalidRequestError,
 )
 from gateway.lifecycle.grants import (
-    ROWS_MAX,
     Edit,
     Filter,
     Holding,
@@ -29,6 +28,7 @@ from gateway.lifecycle.grants import (
     new_grant,
 )
 from gateway.lifecycle.order import rank
+from gateway.lifecycle.room import ROWS_MAX
 from gateway.messages.grants import BalanceCreateRequest, BalanceUpdateRequest
 from gateway.ports import FeatureRecord
 from gateway.rows import Kind, Row, RowDocument

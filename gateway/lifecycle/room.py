@@ -1,0 +1,53 @@
+"""How many balances of one feature a scope may hold side by side. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gateway.documents import SCHEDULED
+from gateway.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.documents import Subscription
+    from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Change, Scope
+    from gateway.messages.plans import PlanDocument
+    from gateway.rows import Row
+
+ROWS_MAX = 200
+"""Rows of one feature in one scope up to which more may come: every check and track of the feature
+reads all of them.
+"""
+
+
+def check_room(scope: Scope, change: Change, offers: Sequence[Offer] = ()) -> None:
+    """Refuse a change that would leave more rows of a feature than may be side by side; ``offers``
+    are those of its new subscriptions. Add-ons that have not begun count: nothing refuses them
+    then. What rolled over does not.
+
+    Raises ``InvalidRequestError``.
+    """
+    plans = {offer.record.id: offer.document for offer in offers}
+    new = {one.id: plans[one.plan_id] for one in change.subscriptions if one.plan_id in plans}
+    documents = {**new, **scope.documents}
+    before = _counted(scope.rows, scope.subscriptions, documents)
+    after = _counted({**scope.rows, **change.rows}, change.subscriptions, documents)
+    for feature, count in after.items():
+        if count > ROWS_MAX and count > before[feature]:
+            msg = f"feature {feature}: at most {ROWS_MAX} balances of it can be held side by side"
+            raise InvalidRequestError(msg)
+
+
+def _counted(
+    rows: Mapping[str, Sequence[Row]],
+    subscriptions: Sequence[Subscription],
+    documents: Mapping[str, PlanDocument],
+) -> Counter[str]:
+    counts = Counter({name: sum(not row.rollover for row in held) for name, held in rows.items()})
+    for one in subscriptions:
+        if one.status == SCHEDULED and one.add_on and one.id in documents:
+            counts.update(item.feature_id for item in documents[one.id].items)
+    return counts
