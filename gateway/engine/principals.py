@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 HEADERS_MAX = 10_000
 """Authorization headers remembered; beyond it the cache starts anew."""
 
+HEADER_BYTES_MAX = 512
+"""Of a header that is remembered. A key is far shorter, but anybody may put blanks before one that
+stands in web pages, each time another number of them.
+"""
+
 _SCHEME = b"bearer "
 _SECRET_PREFIX = "am_sk_"  # noqa: S105 - how secret keys begin, not one
 _SHOWN_CHARACTERS = 14
@@ -119,7 +124,9 @@ class Principals:
         return self._bound.get(authorization)
 
     def remember(self, authorization: bytes | None, principal: Principal) -> None:
-        """Know this header from now on."""
+        """Know this header from now on, unless it is longer than one that means no harm."""
+        if authorization is not None and len(authorization) > HEADER_BYTES_MAX:
+            return
         kept = self._free if principal.access is None else self._bound
         if len(kept) >= HEADERS_MAX:
             kept.clear()
