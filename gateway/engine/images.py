@@ -8,6 +8,7 @@ and which rows were named by a caller.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.ports import CustomerImage, EntityImage, RowImage
 
 Values = list[str | int]
+
+ENTITIES_AT_ONCE = 500
+"""Entities of a customer that is restored on the spot, in some milliseconds."""
 
 _SELDOM = frozenset({"l:", "o:", "x:"})
 """Fields that a plain customer and its entities have none of."""
@@ -37,6 +41,19 @@ def restore_groups(
     restoration = _Restoration(image)
     restoration.place_rules(rules or {}, entity_rules or {})
     return restoration.groups()
+
+
+async def restore_groups_beside(
+    image: CustomerImage,
+    rules: Mapping[str, str],
+    entity_rules: Mapping[tuple[str, str], str],
+) -> list[Values]:
+    """Return what ``restore_groups`` does, worked out in a thread for a customer of many entities:
+    every other call would wait for it.
+    """
+    if len(image.entities) <= ENTITIES_AT_ONCE:
+        return restore_groups(image, rules, entity_rules)
+    return await asyncio.to_thread(restore_groups, image, rules, entity_rules)
 
 
 class _Restoration:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from gateway import metrics
 from gateway.engine.agenda import Agenda
-from gateway.engine.images import restore_groups
+from gateway.engine.images import restore_groups_beside
 from gateway.engine.nameless import adopt, is_released, release
 from gateway.errors import (
     CustomerNotFoundError,
@@ -37,10 +37,12 @@ ATTEMPTS_MAX = 8
 for each.
 """
 
-SETTLE_BATCH = 200
-"""Entities one settle script handles; about two milliseconds of Redis."""
+SETTLE_BATCH = 40
+"""Entities one settle script handles; up to three milliseconds of Redis, where what each has left
+rolls over, and as long everybody else waits.
+"""
 
-SETTLE_ROUNDS_MAX = 1_000
+SETTLE_ROUNDS_MAX = 5_000
 
 POLL_SECONDS = 0.01
 """How often a wait for the writer looks again."""
@@ -275,7 +277,7 @@ class Subjects:
     ) -> Status:
         if is_released(image):
             return await adopt(self._scripts, self.context(subject), cursor, image)
-        groups = restore_groups(image, *await creator.rules_of(image))
+        groups = await restore_groups_beside(image, *await creator.rules_of(image))
         status = await self._scripts.restore_customer(self.context(subject), cursor, groups)
         if status is Status.DONE:
             metrics.restores.inc()

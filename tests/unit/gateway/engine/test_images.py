@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from threading import current_thread, main_thread
 from typing import Any
 
 import pytest
 
-from gateway.engine.images import Values, restore_groups
+from gateway.engine import images
+from gateway.engine.images import (
+    ENTITIES_AT_ONCE,
+    Values,
+    restore_groups,
+    restore_groups_beside,
+)
 from gateway.entity_index import decode_index
 from gateway.ports import (
     CustomerImage,
@@ -243,3 +250,19 @@ def test_open_locks_and_usage_windows_are_counted_by_scope_and_feature() -> None
     assert locks["live\tone"] == of_entity
     assert set(locks) == {"live\tone", "live\ttwo", "live\tthree", "live\tfour"}
     assert holds["live\tada\ttwo"] == 800
+
+
+@pytest.mark.parametrize(("more", "is_beside"), [(0, False), (1, True)])
+async def test_a_customer_of_many_entities_is_worked_out_beside_other_calls(
+    monkeypatch: pytest.MonkeyPatch, more: int, *, is_beside: bool
+) -> None:
+    made = image([], entities=tuple(f"e{at}" for at in range(ENTITIES_AT_ONCE + more)))
+    expected, threads = restore_groups(made, {}, {}), []
+
+    def noted(*of: Any) -> list[Values]:  # noqa: ANN401 - as of restore_groups
+        threads.append(current_thread())
+        return restore_groups(*of)
+
+    monkeypatch.setattr(images, "restore_groups", noted)
+    assert await restore_groups_beside(made, {}, {}) == expected
+    assert [one is not main_thread() for one in threads] == [is_beside]
