@@ -46,7 +46,10 @@ SWEEP_SECONDS = 0.4
 """How often locks that have expired are looked for; they end within a second."""
 
 SWEEP_MAX = 100
-"""Locks of an environment one sweep ends in a partition."""
+"""Locks of an environment one look of a sweep shows of a partition."""
+
+LOOKS_SECONDS = 2.0
+"""How long a sweep may look again without a pause, where more were due than one look shows."""
 
 ENVIRONMENTS = ("sandbox", "live")
 
@@ -171,13 +174,21 @@ class Locks(Creation):
         """End the locks whose time has come; return how many there were. One that cannot end now
         waits for the next sweep and holds no other up.
         """
+        loop = asyncio.get_running_loop()
+        count, until = 0, loop.time() + LOOKS_SECONDS
         due: list[HoldDue] = []
-        for env in ENVIRONMENTS:
-            places = [holds_key(env, partition) for partition in range(self.subjects.partitions)]
-            due += await self.scripts.holds_due(places, self.clock.now_ms(env), SWEEP_MAX)
-        ends = await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
-        self._late.note([error for error in ends if error is not None])
-        return len(due)
+        while True:
+            before, due = due, []
+            for env in ENVIRONMENTS:
+                places = [holds_key(env, one) for one in range(self.subjects.partitions)]
+                due += await self.scripts.holds_due(places, self.clock.now_ms(env), SWEEP_MAX)
+            ends = await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
+            late = [error for error in ends if error is not None]
+            self._late.note(late)
+            count += len(due)
+            is_stuck = due == before or len(late) == len(due)
+            if is_stuck or len(due) < SWEEP_MAX or loop.time() > until:
+                return count
 
     async def _expire_due(self, hold: HoldDue) -> GatewayError | None:
         try:

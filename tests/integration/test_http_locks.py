@@ -90,6 +90,19 @@ async def test_locks_that_cannot_expire_in_an_outage_are_one_line_a_minute(
     assert "held" not in await balance(shop, feature_id="mails")
 
 
+async def test_more_locks_than_one_look_shows_end_in_one_sweep(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "SWEEP_MAX", 2)
+    ends_ms = (await done(shop, "clock.get"))["now"] + MINUTE_MS
+    await create(shop, included_grant=40)
+    for number in range(5):
+        await hold(shop, f"lock_{number}", "messages", expires_at=ends_ms)
+    await done(shop, "clock.advance", by="1h")
+    assert await live_runtime.engine.expire() == 5
+    assert "held" not in await balance(shop)
+
+
 async def test_locks_of_the_live_environment_hold_none_of_the_sandbox_up(
     shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
