@@ -106,6 +106,7 @@ def test_a_line_of_no_request_names_none() -> None:
         ("postgresql+psycopg://me:pw@db/t", "postgresql+psycopg://***@db/t"),
         ("key am_sk_live_aB-9_z, sir", "key am_sk_***, sir"),
         ("whsec_MfKQ9r/8+aa== sent", "whsec_*** sent"),
+        ("am_jwt_eyJh.eyJz-_.c2ln_-k ended.", "am_jwt_*** ended."),
         ("http://db:6379/a@b and you@here", "http://db:6379/a@b and you@here"),
         ("nothing to hide", "nothing to hide"),
     ],
