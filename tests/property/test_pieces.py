@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.plain.forms import Scope
-from gateway.api.plain.pieces import Answer, Pieces
+from gateway.api.plain.pieces import Answer, Memory, Pieces
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.engine.subject import Subject
 from gateway.engine.verdicts import Asked, checked, tracked
@@ -109,7 +109,9 @@ def both_checks(
 ) -> tuple[bytes | None, bytes]:
     reply = b"1\x01%d\x011\x01%d\x01%b\x01" % (allowed, units, b"\x04".join(text))
     told = reply.split(b"\x01")
-    written = body_of(Pieces("calls", precision).checked(scope_of(entity_level), told, NOW_MS))
+    written = body_of(
+        Pieces("calls", precision, Memory()).checked(scope_of(entity_level), told, NOW_MS)
+    )
     asked = Asked([feature_of(precision)], Part("calls", units))
     full = checked(subject_of(entity_level), asked, check_reply(reply), NOW_MS)
     return written, _encode(full)
@@ -121,7 +123,7 @@ def both_tracks(
     moved = b"\x03".join(b"%b\x04%b\x04%d\x04%d" % tuple(move) for move in moves)
     reply = b"1\x01%d\x01%b\x01%b" % (units, b"\x04".join(text), moved)
     told = reply.split(b"\x01")
-    pieces = Pieces("calls", precision)
+    pieces = Pieces("calls", precision, Memory())
     written = body_of(pieces.tracked(scope_of(entity_level), units, told, NOW_MS))
     asked = Asked([feature_of(precision)], Part("calls", units))
     subject = subject_of(entity_level)
@@ -233,7 +235,7 @@ def test_whatever_differs_a_repeated_answer_is_the_one_that_would_be_made(
             7: first[7].replace(b"1", b"2"),
             12: b"1 5 2 0 0 1 0 0",
         }.get(place, b"o\t1")
-    pieces = Pieces("calls", precision)
+    pieces = Pieces("calls", precision, Memory())
     for told, made in both_repeats(pieces, scope_of(entity_level), units, first, then):
         assert told in (None, made)
 
@@ -264,7 +266,9 @@ def test_one_row_that_nothing_binds_is_repeated_until_its_next_reset_is_another(
         return [text.encode() for text in ("calls", *texts[kind], *[""] * 5)]
 
     first, then = description(before, NOW_MS), description(after, NOW_MS + later)
-    found = both_repeats(Pieces("calls", precision), scope_of(kind != "customer"), 1, first, then)
+    found = both_repeats(
+        Pieces("calls", precision, Memory()), scope_of(kind != "customer"), 1, first, then
+    )
     for told, made in found:
         assert made is not None
         assert told == (None if later else made)

@@ -37,8 +37,10 @@ from gateway.messages.balances import Balance, Breakdown, DeductionView
 from gateway.rows import Kind, Row, decode_rows
 from gateway.scripts import GAVE_ALL, lone_row
 
-TEXTS_MAX = 20_000
-"""Texts of rows remembered for a feature, about 2 KiB each; beyond it the memory starts anew."""
+ROWS_MAX = 40_000
+"""Rows remembered, 1 to 2 KiB each with their texts, of all features together; beyond it the memory
+starts anew.
+"""
 
 
 class Rows(NamedTuple):
@@ -83,15 +85,38 @@ class Answer(NamedTuple):
     lone: Lone | None = None
 
 
-class Pieces:
-    """Forms for one feature."""
+class Memory:
+    """What the rows of all features may take of a process."""
 
-    def __init__(self, feature_id: str, precision: int) -> None:
+    def __init__(self) -> None:
+        self._shelves: list[dict[Any, Any]] = []
+        self._rows = 0
+
+    def shelf(self) -> dict[Any, Any]:
+        """Return a dictionary that is emptied when there is no room."""
+        shelf: dict[Any, Any] = {}
+        self._shelves.append(shelf)
+        return shelf
+
+    def make_room(self, rows: int) -> None:
+        """Have room for so many rows more."""
+        if self._rows + rows > ROWS_MAX:
+            for shelf in self._shelves:
+                shelf.clear()
+            self._rows = 0
+        self._rows += rows
+
+
+class Pieces:
+    """Forms for one feature; ``memory`` is shared with all others."""
+
+    def __init__(self, feature_id: str, precision: int, memory: Memory) -> None:
         self.feature_id = feature_id
         self.precision = precision
         self._scale = 10**precision
-        self._known: dict[bytes, Rows | None] = {}
-        self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = {}
+        self._memory = memory
+        self._known: dict[bytes, Rows | None] = memory.shelf()
+        self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
         self._balance = form_of(
             self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
         )
@@ -240,8 +265,7 @@ class Pieces:
             return self._known[text]
         except KeyError:
             rows = self._read(text)
-        if len(self._known) >= TEXTS_MAX:
-            self._known = {}
+        self._memory.make_room(1 + text.count(b"\n"))
         self._known[text] = rows
         return rows
 
@@ -255,8 +279,7 @@ class Pieces:
             self._source(row, int(count) if row.kind is Kind.PER_ENTITY else 1)
             for row, count in zip(rows, counts.split(), strict=True)
         )
-        if len(self._copied) >= TEXTS_MAX:
-            self._copied = {}
+        self._memory.make_room(len(sources))
         self._copied[text, counts] = sources
         return sources
 

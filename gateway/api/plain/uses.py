@@ -14,7 +14,7 @@ import msgspec
 from gateway.amounts import UNITS_MAX, parse_units
 from gateway.api.access import Note
 from gateway.api.plain.forms import Scope
-from gateway.api.plain.pieces import Pieces
+from gateway.api.plain.pieces import Memory, Pieces
 from gateway.api.plain.repeats import Repeat
 from gateway.api.resources import shapes
 from gateway.engine.catalog import Catalog
@@ -122,6 +122,7 @@ class Uses:
         self._catalog = catalog
         self._packer = packer
         self._features: dict[tuple[str, str], Feature | None] = {}
+        self._memory = Memory()
         self._known: dict[tuple[str, str, str, str | None], Whom] = {}
         self._snapshot: Snapshot | None = None
         self._uses: dict[tuple[bool, str, str], dict[bytes, Use]] = {}
@@ -134,6 +135,7 @@ class Uses:
         """Have a head ask for a principal, which is another object whenever the catalog changed."""
         if self._catalog.snapshot is not self._snapshot:
             self._snapshot, self._features = self._catalog.snapshot, {}
+            self._memory = Memory()
             self._forget()
         whose = (asking.is_check, principal.env, self._key_id(principal))
         asking.principal, asking.uses = principal, self._uses.setdefault(whose, {})
@@ -223,7 +225,7 @@ class Uses:
             or self._engine.policy_of(record) is Policy.LAST_KNOWN  # whose answers are remembered
         ):
             return None
-        pieces = Pieces(record.id, record.precision)
+        pieces = Pieces(record.id, record.precision, self._memory)
         return Feature(record, record.id.encode(), 10**record.precision, pieces)
 
 
