@@ -22,6 +22,11 @@ INCLUDED_MAX = Decimal(10) ** 13
 ENTITIES_MAX = 1_000_000
 """Entities a per-entity grant is counted for when its range is checked."""
 
+ENTITIES_SURE = 1_000
+"""Entities a per-entity grant has room for whatever the precision of its feature, which stays as it
+is once the feature is in use; with more of them ``create_entity`` looks.
+"""
+
 PRECISION_MAX = 9
 PRECISION_DEFAULT = 6
 PRECISION_CREDITS = 9

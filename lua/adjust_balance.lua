@@ -35,6 +35,7 @@ written for any of these)
 --@include place_own
 --@include store_rules
 --@include append_entry
+--@include fits_slots
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
@@ -48,6 +49,9 @@ if entity ~= '' and not state.entity then return { 3 } end
 if redis.call('HGET', keys.customer, 'rev') ~= ARGV[4] then return { 7 } end
 if state.due or state.rolls then return { 5 } end
 if claim ~= '' and redis.call('HEXISTS', keys.customer, 'i:' .. claim) == 1 then return { 6 } end
+for _, edit in ipairs(entity == '' and edits or {}) do
+  if not fits_slots(keys, edit.line, 0) then return { 9 } end
+end
 
 local amount = tonumber(ARGV[10])
 if target == 'carry' then

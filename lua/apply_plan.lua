@@ -33,6 +33,7 @@ written for any of these)
 --@include place_own
 --@include store_rules
 --@include append_entry
+--@include fits_slots
 
 local keys = { customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
 local entity, own_end = ARGV[5], 12 + 4 * tonumber(ARGV[11])
@@ -63,6 +64,9 @@ if entity ~= '' then
     for grant in string.gmatch(ARGV[at + 1], '[^\t\n]*\t%a\t(%d+)\t[^\n]*') do granted = granted + tonumber(grant) end
     if granted > 9007199254740991 then return { 9 } end
   end
+end
+for at = entity == '' and 12 or own_end, #ARGV, 4 do
+  if not fits_slots(keys, ARGV[at + 1], 0) then return { 9 } end
 end
 
 local lines, counter = {}, tonumber(known[3])

@@ -19,7 +19,7 @@ ARGV[8] entities_max  live entities of one feature
 ARGV[9] rules       records of store_rules, may be empty
 
 Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle first), 6 exists already,
-9 a balance would leave the exact range, 10 a cap is reached (nothing written)
+9 a balance would leave the exact range, or what all entities are given together, 10 a cap is reached (nothing written)
 ]]
 --@include read_feature
 --@include make_plan
@@ -29,6 +29,7 @@ Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle
 --@include mark
 --@include name_number
 --@include store_rules
+--@include fits_slots
 
 local keys = {
   customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
@@ -42,6 +43,10 @@ local numbers = redis.call('HMGET', keys.customer, 'entities', 'n:' .. feature)
 local number = tonumber(numbers[1]) + 1
 local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
 if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
+local fields = redis.call('HGETALL', keys.customer)
+for at = 1, #fields, 2 do
+  if string.sub(fields[at], 1, 2) == 'r:' and not fits_slots(keys, fields[at + 1], 1, feature) then return { 9 } end
+end
 
 local plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
 local left = decide(plan, unit, 'cap')
@@ -56,7 +61,7 @@ end
 if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
 lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #plan.sources > 0 and unit or 0, now)
-local fields = {}
+fields = {}
 state.counter = commit_plan(keys, plan, state.counter, lines, fields)
 if band == '0' then
   state.counter = state.counter + 1

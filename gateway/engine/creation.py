@@ -262,8 +262,14 @@ class Creation:
             ENTITIES_MAX,
             rules,
         )
-        if status in (Status.CAPPED, Status.OUT_OF_RANGE):
+        if status is Status.CAPPED:
             msg = f"feature {feature.id} has reached its limit of entities"
+            raise FeatureLimitError(msg)
+        if status is Status.OUT_OF_RANGE:
+            msg = (
+                f"feature {feature.id}: what is given to each of its entities would leave the "
+                "exact range with one more"
+            )
             raise FeatureLimitError(msg)
         if status is Status.DONE:
             self.newcomers.note(subject.env, subject.entity_id, subject.customer_id)

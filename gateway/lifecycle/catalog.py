@@ -120,13 +120,12 @@ def needs_of(feature_id: str, plans: Iterable[StoredPlan]) -> Need:
     return need
 
 
-def item_total(item: PlanItem) -> Decimal:
+def item_total(item: PlanItem, entities: int = amounts.ENTITIES_MAX) -> Decimal:
     """Return the units an item can put on one customer: granted and bought, for every entity."""
     if item.unlimited:
         return Decimal(0)
     bought = Decimal(item.price.max_purchase or 0) if item.price else Decimal(0)
-    copies = amounts.ENTITIES_MAX if item.entity_feature_id else 1
-    return (Decimal(item.included) + bought) * copies
+    return (Decimal(item.included) + bought) * (entities if item.entity_feature_id else 1)
 
 
 def resolve_reset(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.amounts import ENTITIES_MAX, UNITS_MAX, format_units, to_units
+from gateway.amounts import ENTITIES_SURE, UNITS_MAX, format_units, to_units
 from gateway.cycles import span
 from gateway.errors import InvalidRequestError
 from gateway.ids import ROW_PREFIX
@@ -154,9 +154,11 @@ def check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) 
 
 
 def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, FeatureRecord]) -> None:
-    """Refuse a row whose slots would leave the exact range with as many entities as may be."""
+    """Refuse a row whose slots would leave the exact range with as many entities as there must be
+    room for; with as many as there are, the scripts refuse it.
+    """
     for row in rows:
-        copies = ENTITIES_MAX if row.kind is Kind.PER_ENTITY else 1
+        copies = ENTITIES_SURE if row.kind is Kind.PER_ENTITY else 1
         if row.grant * copies > UNITS_MAX:
             precision = features[feature].precision
             msg = (

@@ -208,3 +208,13 @@ def test_tenths_add_up_exactly_in_credits(world: World) -> None:
     assert world.allows(10.3, 10.300001) == [True, False]
     assert world.check(10.3, send_event=True)["allowed"] is True
     assert world.state(None, "coins") == [10.6, 0, 10.6]
+
+
+def test_credits_in_use_can_be_given_to_each_seat_of_a_plan(world: World) -> None:
+    """The precision of what is in use stays; five hundred a seat and month are the seeds' own."""
+    world.attach(world.monthly(100, "credits"))
+    world.track(1, feature="action1")
+    world.attach(world.monthly(500, "credits", **world.each), world.item("users"), add_on=True)
+    world.entities("e1", "e2")
+    world.track(10, "e1", feature="action1")
+    assert world.left(None, "e1", "e2", feature="credits") == [1097.8, 597.8, 599.8]

@@ -121,6 +121,17 @@ async def test_grants_of_all_entities_that_leave_the_exact_range_are_refused(wor
     assert await world.dump() == before
 
 
+async def test_slots_that_leave_the_exact_range_together_are_refused(world: World) -> None:
+    third = (2**53 - 1) // 3
+    await world.create()
+    await world.seats("zoe", "bob", "eve")
+    before = await world.dump()
+    assert await world.attach(calls=[per_entity("a", third + 1)]) is Status.OUT_OF_RANGE
+    assert await world.dump() == before
+    assert await world.attach(calls=[per_entity("a", third)]) is Status.DONE
+    assert await world.left("calls") == 3 * third
+
+
 async def test_use_that_comes_back_each_period_does_not_move_on(world: World) -> None:
     await world.create(calls=[row("a", 500)])
     await world.track("calls", 100)

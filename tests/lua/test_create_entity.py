@@ -137,3 +137,14 @@ async def test_a_seat_beyond_the_grant_takes_what_rolled_over_first(world: World
     assert await world.left("seats") == 0
     assert sorted((await world.used()).values()) == [40, 60]
     await world.check_ledger()
+
+
+async def test_an_entity_whose_slot_would_leave_the_exact_range_is_refused(world: World) -> None:
+    third = (2**53 - 1) // 3
+    await world.create(calls=[per_entity("a", third)], tokens=[per_entity("b", third // 2)])
+    await world.seats("zoe", "bob", "eve")
+    before = await world.dump()
+    assert await world.seat("ann") is Status.OUT_OF_RANGE
+    assert await world.dump() == before
+    assert await world.seat("lab", "rooms") is Status.DONE
+    assert await world.left("calls") == 3 * third

@@ -257,6 +257,14 @@ def test_a_credit_system_has_room_for_nine_million() -> None:
     assert made.precisions == {"credits": 7}
 
 
+def test_a_feature_in_use_has_room_for_a_thousand_entities() -> None:
+    catalog = view(feature("credits", type="credit_system", precision=9, in_use=True), SEATS)
+    each = {"entity_feature_id": "seats"}
+    assert make(grant(9_000, "credits", **each), catalog=catalog).precisions == {}
+    with pytest.raises(InvalidInputsError, match="credits is in use with precision 9"):
+        make(grant(9_100, "credits", **each), catalog=catalog)
+
+
 @pytest.mark.parametrize(
     ("catalog", "item", "message"),
     [
