@@ -152,7 +152,7 @@ class Result(msgspec.Struct, frozen=True):
                 yield Bar(f"late p99 in ms, {load.sql}, {load.load}", load.late_p99_ms, 150, 75)
         for one in self.drains:
             grown = one.highest_mib / one.start_mib
-            yield Bar(f"4.5: memory of a backlog into {one.sql}, highest / 5 %", grown, 1.25)
+            yield Bar(f"memory of a backlog into {one.sql}, highest / 5 %", grown, 1.25)
 
 
 async def run(
