@@ -43,9 +43,9 @@ local numbers = redis.call('HMGET', keys.customer, 'entities', 'n:' .. feature)
 local number = tonumber(numbers[1]) + 1
 local band, count = string.match(numbers[2] or '0 0', '^(%d+) (%d+)$')
 if tonumber(count) >= tonumber(ARGV[8]) or number > 16777215 then return { 10 } end
-local fields = redis.call('HGETALL', keys.customer)
-for at = 1, #fields, 2 do
-  if string.sub(fields[at], 1, 2) == 'r:' and not fits_slots(keys, fields[at + 1], 1, feature) then return { 9 } end
+local stored = redis.call('HGETALL', keys.customer)
+for at = 1, #stored, 2 do
+  if string.sub(stored[at], 1, 2) == 'r:' and not fits_slots(keys, stored[at + 1], 1, feature) then return { 9 } end
 end
 
 local plan = make_plan({ state }, { { 1, 1 } }, tonumber(now), '{}')
@@ -61,7 +61,7 @@ end
 if not left then return { 9 } end
 local lines = { string.format('N\t%s\t%d\t%s\t%s', entity, number, feature, ARGV[6]) }
 lines[2] = string.format('E\t%s\t\t%s\t%d\t%d\t%s\t{}', feature, entity, unit, #plan.sources > 0 and unit or 0, now)
-fields = {}
+local fields = {}
 state.counter = commit_plan(keys, plan, state.counter, lines, fields)
 if band == '0' then
   state.counter = state.counter + 1

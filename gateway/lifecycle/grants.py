@@ -324,9 +324,8 @@ def _included(row: Row) -> int:
 def _granting(row: Row, included: int) -> Row:
     if included + row.document.prepaid > UNITS_MAX:
         raise InvalidInputsError("included_grant: is too large beside what was bought")
-    planned = (
-        row.planned if row.unit and row.planned != included else None
-    )  # a reset goes back to it
+    # What a reset goes back to.
+    planned = row.planned if row.unit and row.planned != included else None
     document = msgspec.structs.replace(row.document, included=included, planned=planned)
     return msgspec.structs.replace(row, grant=included + document.prepaid, document=document)
 

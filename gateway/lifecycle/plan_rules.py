@@ -238,12 +238,13 @@ def _fit(document: PlanDocument, catalog: CatalogView) -> dict[str, int]:
     precisions: dict[str, int] = {}
     for index, item in enumerate(document.items):
         feature = catalog.features[item.feature_id]
+        items = [one for one in document.items if one.feature_id == feature.id]
         # The precision of a feature in use stays; create_entity looks when there are more entities.
         entities = amounts.ENTITIES_SURE if feature.in_use else amounts.ENTITIES_MAX
-        granted = (one for one in document.items if one.feature_id == feature.id)
-        total = sum((item_total(one, entities) for one in granted), Decimal(0))
+        total = sum((item_total(one, entities) for one in items), Decimal(0))
         if feature.type == "boolean" or amounts.fits(total, feature.precision):
             continue
+        total = sum(map(item_total, items), Decimal(0))
         field = f"items.{index}.included"
         fitting = amounts.fit_precision(total, feature.precision)
         _check_lowering(feature, total, fitting, field)

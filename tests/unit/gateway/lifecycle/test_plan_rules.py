@@ -261,8 +261,12 @@ def test_a_feature_in_use_has_room_for_a_thousand_entities() -> None:
     catalog = view(feature("credits", type="credit_system", precision=9, in_use=True), SEATS)
     each = {"entity_feature_id": "seats"}
     assert make(grant(9_000, "credits", **each), catalog=catalog).precisions == {}
-    with pytest.raises(InvalidInputsError, match="credits is in use with precision 9"):
+    # The feature it asks for is one that would hold the plan.
+    told = "credits is in use with precision 9; .* another feature with precision 5"
+    with pytest.raises(InvalidInputsError, match=told):
         make(grant(9_100, "credits", **each), catalog=catalog)
+    other = view(feature("credits", type="credit_system", precision=5), SEATS)
+    assert make(grant(9_100, "credits", **each), catalog=other).precisions == {}
 
 
 @pytest.mark.parametrize(
