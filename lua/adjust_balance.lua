@@ -38,7 +38,7 @@ written for any of these)
 --@include fits_slots
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
 }
 local entity, feature, claim, target, now = ARGV[5], ARGV[6], ARGV[8], ARGV[9], tonumber(ARGV[3])
 local edits = {}

@@ -35,7 +35,7 @@ written for any of these)
 --@include append_entry
 --@include fits_slots
 
-local keys = { customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5] }
+local keys = { customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5] }
 local entity, own_end = ARGV[5], 12 + 4 * tonumber(ARGV[11])
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'rev')
 if not known[1] then return { 2 } end

@@ -27,7 +27,7 @@ Returns {status}: 1 done, 6 exists already, 8 wait for the writer, 15 the seal i
 --@include store_rules
 --@include append_entry
 
-local keys = { customer = KEYS[1], index = KEYS[2], outbox = KEYS[3] }
+local keys = { customer = KEYS[1], index = { key = KEYS[2] }, outbox = KEYS[3] }
 local head, now = ARGV[1], ARGV[3]
 if redis.call('EXISTS', keys.customer) == 1 then return { 6 } end
 if ARGV[5] ~= '' and redis.call('GET', KEYS[4]) ~= ARGV[5] then return { 15 } end

@@ -32,7 +32,7 @@ Returns {status}: 1 done, 2 customer missing, 5 entity-held rows are due (settle
 --@include fits_slots
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
 }
 local now, entity, feature, unit = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local state = read_feature(keys, feature, '', tonumber(now))

@@ -35,7 +35,7 @@ customer, or what the entity gives, has changed: decide again
 --@include sum_fields
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
 }
 local now, entity, unit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('EXISTS', keys.customer) == 0 then return { 2 } end

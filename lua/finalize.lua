@@ -40,7 +40,7 @@ says how it ended before ('confirm<tab>units'), empty when this call ended it or
 --@include note_alerts
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
   locks = KEYS[6], holds = KEYS[7],
 }
 local head, now, lock_id, action = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]

@@ -26,10 +26,11 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 --@include begin_slots
 --@include list_features
 --@include append_entry
+--@include close_index
 --@include own_totals
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
 }
 local now, limit = ARGV[3], tonumber(ARGV[4])
 local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')
@@ -69,5 +70,7 @@ for _, feature in ipairs(settled < limit and list_features(keys.customer) or {})
 end
 if #lines > 0 then
   append_entry(keys, 'reset', ARGV[1], known[1], tonumber(known[2]) + 1, counter, now, ARGV[2], lines, {})
+else
+  close_index(keys.index)
 end
 return { 1, settled }

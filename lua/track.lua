@@ -83,7 +83,7 @@ if feature and amount > 0 and not dry and not lock_id then
 end
 
 local keys = {
-  customer = KEYS[1], entities = KEYS[2], index = KEYS[3], due = KEYS[4], outbox = KEYS[5],
+  customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
   locks = KEYS[6], holds = KEYS[7],
 }
 local parts, obstacle = read_parts(keys, ARGV, 7, entity, moment, read, held)

@@ -1,9 +1,12 @@
 --[[
 The entity of a number; nil if there is none.
 
-entity_at(index_key, number)
+entity_at(index, number): index as read_index.
 ]]
-local function entity_at(index_key, number)
-  local names = redis.call('HGET', index_key, 'n:' .. math.floor(number / 64))
-  return names and string.match(names, '\n' .. number .. '\t([^\n]*)')
+--@include read_index
+local function entity_at(index, number)
+  local names = read_index(index, string.format('n:%d', math.floor(number / 64)))
+  local line = string.format('\n%d\t', number)
+  local _, first = string.find(names or '', line, 1, true)
+  return first and string.match(names, '^[^\n]*', first + 1)
 end

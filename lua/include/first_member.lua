@@ -4,16 +4,17 @@ and the name.
 
 Where all of a set is in another one, what the second lacks is where their texts begin to differ, found by halving.
 
-first_member(index_key, set, without, from): sets as index_set; without is part of set, nil for nothing.
+first_member(index, set, without, from): index as read_index, sets as index_set; without is part of set, nil for
+nothing.
 Returns entity, number; or nil.
 ]]
+--@include read_index
 --@include entity_at
-local function first_member(index_key, set, without, from)
+local function first_member(index, set, without, from)
   local block, at
 
   local function differs(suffix, first)
-    local texts = redis.call('HMGET', index_key, set .. suffix, (without or '') .. suffix)
-    local all, part = texts[1], texts[2]
+    local all, part = read_index(index, set .. suffix, without and without .. suffix)
     if not all then return nil end
     if not part then return string.find(all, '[^0]', first) end
     if (string.byte(all, first) or 48) ~= (string.byte(part, first) or 48) then return first end
@@ -36,6 +37,6 @@ local function first_member(index_key, set, without, from)
     at = differs(':' .. block, 1)
   end
   local number = at and block * 1024 + at - 1
-  local entity = number and entity_at(index_key, number)
+  local entity = number and entity_at(index, number)
   if entity then return entity, number end
 end

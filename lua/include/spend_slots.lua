@@ -13,58 +13,40 @@ spend_slots(keys, state, source, lines)
 local function spend_slots(keys, state, source, lines)
   local row, grant, floor = source.row, source.row.grant, source.row.floor
   if source.boundless then floor = nil end
+  local all, drained = index_set(row.band, 0), index_set(row.period, 0)
 
-  -- Moves what the given share of the entity's slot says, and returns the units moved. To move nothing ends the walk.
-  local function visit(entity, number, share)
-    local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. entity))
-    local moved = share(slots[row.period] or 0)
-    move_slot(keys, state, row, { id = entity, number = number }, slots, moved, lines)
-    return moved
-  end
-  local function first_in(class)
-    return first_member(keys.index, index_set(row.period, class), nil, 0)
-  end
-  local function first_outside(class, from)
-    return first_member(keys.index, index_set(row.band, 0), class and index_set(row.period, class), from)
-  end
-
-  local left, going = source.take, true
-  while left > 0 and going do
-    local entity, number
-    if grant > 0 then
-      entity, number = first_outside(0, row.first)
-      row.first = number or row.first
-    else -- an untouched slot has nothing to give, so only those above the grant count
-      entity, number = first_in(4)
+  -- Moves units, one entity of a set after the other, as far as room(used) lets each; returns those that are left.
+  local function spread(units, from, set, without, room)
+    local sign = units < 0 and -1 or 1
+    local left = math.abs(units)
+    while left > 0 do
+      local entity, number = first_member(keys.index, set, without, from)
+      if not entity then break end
+      if without == drained then row.first = number end
+      local slots = parse_pairs(redis.call('HGET', keys.entities, 'p:' .. state.feature .. '\t' .. entity))
+      local moved = math.max(0, math.min(left, room(slots[row.period] or 0)))
+      if moved == 0 then break end
+      move_slot(keys, state, row, { id = entity, number = number }, slots, sign * moved, lines)
+      left, from = left - moved, number + 1
     end
-    if not entity then break end
-    local moved = visit(entity, number, function(used) return math.max(0, math.min(left, grant - used)) end)
-    left, going = left - moved, moved ~= 0
+    return sign * left
+  end
+
+  local function rest(used) return grant - used end
+  if source.take > 0 and grant > 0 then
+    spread(source.take, row.first, all, drained, rest)
+  elseif source.take > 0 then -- an untouched slot has nothing to give, so only those above the grant count
+    spread(source.take, 0, index_set(row.period, 4), nil, rest)
   end
   local below = source.extra
-  while below > 0 and going do
-    local entity, number = first_outside(floor and 3 or nil, 0)
-    if not entity then break end
-    local moved = visit(entity, number, function(used)
-      return floor and math.max(0, math.min(below, floor + grant - used)) or below
+  if below > 0 then
+    below = spread(below, 0, all, floor and index_set(row.period, 3), function(used)
+      return floor and floor + grant - used or below
     end)
-    below, going = below - moved, moved ~= 0
+  elseif below < 0 and not row.unlimited then
+    below = spread(below, 0, index_set(row.period, 2), nil, function(used) return used - grant end)
   end
-  while below < 0 and going and not row.unlimited do
-    local entity, number = first_in(2)
-    if not entity then break end
-    local moved = visit(entity, number, function(used) return -math.max(0, math.min(-below, used - grant)) end)
-    below, going = below - moved, moved ~= 0
-  end
-  while left < 0 and going do
-    local entity, number = first_in(1)
-    if not entity then break end
-    local moved = visit(entity, number, function(used) return -math.max(0, math.min(-left, used)) end)
-    left, going = left - moved, moved ~= 0
-  end
-  local above = source.credit - math.min(0, below)
-  if above ~= 0 then
-    local entity, number = first_outside(nil, 0)
-    visit(entity, number, function() return -above end)
-  end
+  if source.take < 0 then spread(source.take, 0, index_set(row.period, 1), nil, function(used) return used end) end
+  local above = math.min(0, below) - source.credit
+  spread(above, 0, all, nil, function() return math.abs(above) end)
 end

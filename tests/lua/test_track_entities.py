@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.outbox import Deduction, Reset
 from gateway.rows import Kind
 from gateway.scripts import Status
@@ -42,6 +44,18 @@ async def test_slots_are_spent_around_those_that_are_drained(world: World) -> No
     assert (await world.track("calls", 12)).applied == [12]
     assert await world.left("calls", names[3]) == 0
     assert await world.left("calls", names[31]) == 3
+
+
+@pytest.mark.redis_kinds("embedded", "debian")
+async def test_a_walk_over_many_slots_writes_what_it_changes_of_the_index_at_once(
+    world: World,
+) -> None:
+    await world.create(calls=[per_entity("b", 10)])
+    await world.seats(*(f"seat_{number}" for number in range(70)))
+    await world.client.config_resetstat()
+    assert (await world.track("calls", 700)).applied == [700]
+    calls = await world.client.info("commandstats")
+    assert calls["cmdstat_hset"]["calls"] == 70 + 2  # each slot, the index, the customer
 
 
 async def test_all_slots_together_give_what_the_customer_sees(world: World) -> None:

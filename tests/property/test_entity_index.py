@@ -9,13 +9,23 @@ from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import given
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 from lupa.lua51 import LuaRuntime
 
 from gateway.entity_index import EntityIndex, Set, decode_index
 from gateway.scripts import source
 
-INCLUDES = ("index_set", "entity_at", "name_number", "mark", "drop_marks", "first_member")
+INCLUDES = (
+    "index_set",
+    "read_index",
+    "write_index",
+    "close_index",
+    "entity_at",
+    "name_number",
+    "mark",
+    "drop_marks",
+    "first_member",
+)
 BORDERS = (0, 63, 64, 1023, 1024, 2047, 2048, 16_777_215 - 1023, 16_777_215)
 BANDS, CLASSES = (3, 12), 5
 ALL = Set(7, 0)
@@ -67,9 +77,13 @@ class Walks(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         lua: Any = LuaRuntime(unpack_returned_tuples=True)
-        self.store = Hash(lua)
+        self.runtime, self.store = lua, Hash(lua)
         self.lua = functions(self.store, lua)
         self.index = EntityIndex({}, {ALL: set()})
+        self.begin_call()
+
+    def begin_call(self) -> None:
+        self.opened = self.runtime.table(key="index")
 
     @property
     def there(self) -> set[int]:
@@ -81,17 +95,17 @@ class Walks(RuleBasedStateMachine):
 
     @rule(number=numbers, name=ids)
     def create(self, number: int, name: str) -> None:
-        self.lua["mark"]("index", ALL.band, ALL.place, number, number in self.there, True)
-        self.lua["name_number"]("index", number, name)
+        self.lua["mark"](self.opened, ALL.band, ALL.place, number, number in self.there, True)
+        self.lua["name_number"](self.opened, number, name)
         self.there.add(number)
         self.index.names[number] = name
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:
         for named, members in self.index.members.items():
-            self.lua["mark"]("index", *named, str(number), number in members, False)
+            self.lua["mark"](self.opened, *named, str(number), number in members, False)
             members.discard(number)
-        self.lua["name_number"]("index", str(number), None)
+        self.lua["name_number"](self.opened, str(number), None)
         self.index.names.pop(number, None)
 
     @rule(named=marked, number=numbers, is_in=st.booleans(), known=st.booleans())
@@ -101,12 +115,12 @@ class Walks(RuleBasedStateMachine):
             before = (
                 number in members if known else not is_in
             )  # one that is there is not counted twice
-            self.lua["mark"]("index", *named, number, before, is_in)
+            self.lua["mark"](self.opened, *named, number, before, is_in)
             (members.add if is_in else members.discard)(number)
 
     @rule(band=st.sampled_from(BANDS))
     def drop(self, band: int) -> None:
-        self.lua["drop_marks"]("index", band)
+        self.lua["drop_marks"](self.opened, band)
         for named, members in self.index.members.items():
             if named.band == band:
                 members.clear()
@@ -116,13 +130,23 @@ class Walks(RuleBasedStateMachine):
         members = self.index.members.get(named, set())
         one, all_of = self.lua["index_set"](*named), self.lua["index_set"](*ALL)
         first_member = self.lua["first_member"]
-        assert first_member("index", all_of, None, start) == self.first(self.there, start)
-        assert first_member("index", one, None, start) == self.first(members, start)
+        assert first_member(self.opened, all_of, None, start) == self.first(self.there, start)
+        assert first_member(self.opened, one, None, start) == self.first(members, start)
         beyond = self.first(self.there - members, start)
-        assert first_member("index", all_of, one, start) == beyond
+        assert first_member(self.opened, all_of, one, start) == beyond
 
-    @invariant()
-    def fields_say_what_was_done(self) -> None:
+    @rule(ends=st.booleans())
+    def close(self, *, ends: bool) -> None:
+        self.check_fields()
+        if ends:
+            self.begin_call()
+
+    def teardown(self) -> None:
+        self.check_fields()
+
+    def check_fields(self) -> None:
+        """What is closed says what was done, whether the call ends or goes on."""
+        self.lua["close_index"](self.opened)
         found = decode_index(self.store.fields)
         assert found.names == self.index.names
         assert found.members == {one: found for one, found in self.index.members.items() if found}
@@ -143,8 +167,8 @@ def test_a_restored_index_is_walked_like_one_that_grew(
     )
     store.fields = index.fields()
     first_member = functions(store, lua)["first_member"]
-    found, number = set(), -1
-    while step := first_member("index", "7:0", "3:0", number + 1):
+    opened, found, number = lua.table(key="index"), set(), -1
+    while step := first_member(opened, "7:0", "3:0", number + 1):
         name, number = step
         assert name == f"e{number}"
         found.add(number)
