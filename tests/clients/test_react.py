@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.shop import MONTHLY, new_id
 from tests.fixtures.gateways import KEY, Gateway
-from tests.fixtures.sdks import FOLDER
+from tests.fixtures.sdks import FOLDER, NODE
 from tests.fixtures.webpages import Browser
 
 MESSAGES = {"feature_id": "ai-messages"}
@@ -145,7 +145,7 @@ def test_the_backend_of_the_readme_answers_the_hooks(team_plan: Gateway) -> None
     ):
         assert there in shown
         shown = shown.replace(there, here)
-    command = ["node", "--input-type=module", "--eval", shown]
+    command = [NODE, "--input-type=module", "--eval", shown]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=FOLDER) as backend:
         try:
             assert backend.stdout is not None
