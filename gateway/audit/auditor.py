@@ -22,6 +22,7 @@ from gateway.keys import partition_of
 from gateway.lifecycle.clock import SANDBOX
 from gateway.scripts import Status
 from gateway.scripts.residents import Name
+from gateway.stream_ids import place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -173,7 +174,7 @@ class Auditor:
         partition = partition_of(*name, self._partitions)
         end = await self._scripts.last_entry(self._residents.keys_of(name).outbox)
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
-        while _order((await self._reader.cursors([partition]))[partition]) < _order(end):
+        while place((await self._reader.cursors([partition]))[partition]) < place(end):
             if asyncio.get_running_loop().time() > deadline:
                 raise UnavailableError(
                     f"the writer has not caught up with partition {partition}: is one running?"
@@ -223,8 +224,3 @@ def _noted(drift: Drift, aside: Mapping[tuple[str, str], list[str]], *, is_lossy
 
 def _place(image: CustomerImage) -> tuple[str, str]:
     return image.internal_id, str(image.seq)
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)
