@@ -71,12 +71,7 @@ class Runtime:
             limit_of("publishable_key", settings.rate_limit_publishable_key),
             limit_of("customer", settings.rate_limit_customer),
         )
-        self.database = make_database(
-            settings,
-            threads=SQL_THREADS,
-            answer_ms=settings.sql_timeout_ms,
-            statement_ms=settings.sql_timeout_ms,
-        )
+        self.database = make_database(settings, threads=SQL_THREADS)
         self.guard = make_guard(settings, self.database, self.wall)
         self.redis = make_redis(
             settings, timeout_seconds=settings.redis_timeout_ms / 1000, guard=self.guard

@@ -13,17 +13,20 @@ from persistence.sync import store
 def make_database(
     settings: Settings,
     *,
-    threads: int,
-    answer_ms: int | None,
-    statement_ms: int,
+    threads: int = 1,
+    statement_ms: int | None = None,
     cache_mib: int = 4,
     pings: bool = True,
 ) -> Database:
-    """Return SQL with its threads; the writer's waits as long as a statement may take."""
+    """Return SQL with its threads. A statement takes and an answer comes within what the settings
+    say; who names another limit waits for as long as its statement takes.
+    """
+    answer_ms = settings.sql_timeout_ms if statement_ms is None else None
+    limit_ms = settings.sql_timeout_ms if statement_ms is None else statement_ms
     options = EngineOptions(
         pool_size=threads,
-        statement_timeout_ms=statement_ms,
-        lock_timeout_ms=statement_ms,
+        statement_timeout_ms=limit_ms,
+        lock_timeout_ms=limit_ms,
         cache_mib=cache_mib,
         pings=pings,
     )

@@ -25,7 +25,6 @@ WRITER_TIMEOUT_SECONDS = 30.0
 WRITER_STATEMENT_MS = 60_000
 """Of one statement over a whole batch; a batch that times out would time out for ever."""
 
-
 WRITER_CACHE_MIB = 64
 """Of SQLite: a batch of thousands of customers changes as many pages of several tables."""
 
@@ -34,10 +33,7 @@ class WebhookTask:
     """The deliverer of webhooks with what it needs, as a task of this process."""
 
     def __init__(self, settings: Settings, clock: WallClock) -> None:
-        limit_ms = settings.sql_timeout_ms
-        self._database = make_database(
-            settings, threads=1, answer_ms=limit_ms, statement_ms=limit_ms
-        )
+        self._database = make_database(settings)
         self._sender = Sender(connections_max=CONNECTIONS_MAX)
         self._deliverer = Deliverer(SqlWebhooks(self._database), self._sender, clock)
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +63,6 @@ class WriterTask:
         self._database = make_database(
             settings,
             threads=2,
-            answer_ms=None,
             statement_ms=WRITER_STATEMENT_MS,
             cache_mib=WRITER_CACHE_MIB,
             pings=False,

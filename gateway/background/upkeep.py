@@ -45,9 +45,7 @@ class AuditParts:
         statement_ms: int = STATEMENT_MS,
     ) -> None:
         self.client = make_redis(settings, timeout_seconds=TIMEOUT_SECONDS, guard=guard)
-        self.database = make_database(
-            settings, threads=1, answer_ms=None, statement_ms=statement_ms
-        )
+        self.database = make_database(settings, statement_ms=statement_ms)
         self.scripts = Scripts(self.client)
         self.residents = Residents(self.client, settings.partitions)
         self.ledger = SqlLedger(self.database)

@@ -51,12 +51,7 @@ async def with_database(
     What an installation is, its partitions too, is fixed by who serves or writes, not here; so one
     who may only read can read.
     """
-    database = make_database(
-        settings,
-        threads=1,
-        answer_ms=settings.sql_timeout_ms,
-        statement_ms=settings.sql_timeout_ms,
-    )
+    database = make_database(settings)
     try:
         await check_schema(settings)
         await use(database)

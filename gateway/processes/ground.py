@@ -25,12 +25,7 @@ class Ground(NamedTuple):
 @contextlib.asynccontextmanager
 async def guarded(settings: Settings, clock: WallClock) -> AsyncIterator[Ground]:
     """Check what is needed, and guard Redis for the block. Raises ``StartError``."""
-    database = make_database(
-        settings,
-        threads=1,
-        answer_ms=settings.sql_timeout_ms,
-        statement_ms=settings.sql_timeout_ms,
-    )
+    database = make_database(settings)
     guard = make_guard(settings, database, clock)
     try:
         await check_redis(guard.client, settings)
