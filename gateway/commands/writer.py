@@ -13,7 +13,7 @@ from gateway.commands.console import database_url, read_settings, redis_url
 from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.processes.deadline import Deadline, stop_seconds
-from gateway.processes.running import STOPPING, run
+from gateway.processes.running import on_stop, run
 from gateway.processes.writing import write
 from gateway.release import package_version
 
@@ -48,14 +48,12 @@ def _shown_metrics(settings: Settings) -> Iterator[None]:
 
 async def _write(settings: Settings) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     with Deadline(stop_seconds(settings.drain_seconds)) as deadline:
 
         def stop() -> None:
             deadline.begin()
             stopped.set()
 
-        for number in STOPPING:
-            loop.add_signal_handler(number, stop)
+        on_stop(stop)
         told = f"writing {settings.partitions} partitions"
         await write(settings, stopped, lambda: click.echo(told))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -10,7 +9,7 @@ from gateway.app import Runtime, started
 from gateway.config import Settings
 from gateway.processes.deadline import Deadline, stop_seconds
 from gateway.processes.first_key import make_first_key
-from gateway.processes.running import STOPPING
+from gateway.processes.running import on_stop
 from gateway.processes.serving import HttpServer, serve
 from gateway.start_checks import tell_of_redis
 
@@ -29,13 +28,7 @@ async def serve_alone(
                     deadline.begin()
                     server.stop()
 
-                loop = asyncio.get_running_loop()
-                for number in STOPPING:
-                    loop.add_signal_handler(number, stop)
+                on_stop(stop)
                 greet(made)
 
-            await serve(runtime, listener, on_start=begin, on_ready=_nothing)
-
-
-def _nothing() -> None:
-    """Leave it at that."""
+            await serve(runtime, listener, on_start=begin)

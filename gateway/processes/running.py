@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
 
 from gateway.processes.collecting import leave_alone_what_is_there
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-"""The signals on which a process that goes on until it is told to stop ends in order."""
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -20,3 +17,10 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     leave_alone_what_is_there()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(coroutine)
+
+
+def on_stop(stop: Callable[[], None]) -> None:
+    """Call something whenever this process is told to stop, instead of ending it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

@@ -87,12 +87,16 @@ class HttpServer(uvicorn.Server):
             await asyncio.sleep(POLL_SECONDS)
 
 
+def _nobody() -> None:
+    """Have nobody told."""
+
+
 async def serve(
     runtime: Runtime,
     listener: socket.socket,
     *,
     on_start: Callable[[HttpServer], None],
-    on_ready: Callable[[], None],
+    on_ready: Callable[[], None] = _nobody,
     page: Callable[[], Awaitable[bytes]] | None = None,
 ) -> None:
     """Serve on a socket until the server that ``on_start`` is given is told to stop or to leave."""

@@ -34,6 +34,7 @@ from gateway.processes.channel import Channel, Counts, Leave, Order, Page, Ready
 from gateway.processes.deadline import stop_seconds
 from gateway.processes.first_key import make_first_key
 from gateway.processes.ground import guarded
+from gateway.processes.running import on_stop
 from gateway.processes.tallies import Family, page_of, together
 from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
@@ -99,10 +100,8 @@ class Supervisor:
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until told to stop. Raises ``StartError`` when the first workers cannot start."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._renewing.set)
+        on_stop(self._stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renewing.set)
         try:
             await self._fill()
             if not self._stopping.is_set():

@@ -10,23 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from gateway import logs, metrics
 from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.processes.channel import Channel, Counts, Failed, Leave, Order, Page, Ready, ToWorker
 from gateway.processes.collecting import collect_seldom
-from gateway.processes.running import run
+from gateway.processes.running import on_stop, run
 from gateway.processes.tallies import counted
 from gateway.release import package_version
-
-if TYPE_CHECKING:
-    from gateway.processes.serving import HttpServer
 
 COUNT_SECONDS = 1.0
 """Between two reports of what was counted: what a killed worker has counted since is lost."""
@@ -71,9 +66,7 @@ class _Worker:
 
     async def run(self) -> None:
         """Work until told to stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
+        on_stop(self._stop)
         beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._report())]
         self._work = asyncio.current_task()
         try:
@@ -100,7 +93,7 @@ class _Worker:
                 await serve(
                     runtime,
                     listener,
-                    on_start=self._steer,
+                    on_start=lambda server: self._follow(server.stop, server.leave),
                     on_ready=self._tell_ready,
                     page=self._page,
                 )
@@ -113,20 +106,15 @@ class _Worker:
         self._follow(stopped.set, stopped.set)
         await write(settings, stopped, self._tell_ready)
 
-    def _steer(self, server: HttpServer) -> None:
-        self._follow(server.stop, server.leave)
-
     def _follow(self, stop: Callable[[], None], leave: Callable[[], None]) -> None:
         self._stop, self._leave = stop, leave
+        on_stop(stop)
 
     def _stop_early(self) -> None:
         """Begin nothing more: nobody uses this worker yet."""
         self._is_stopped = True
         if self._work is not None:
             self._work.cancel()
-
-    def _on_signal(self) -> None:
-        self._stop()
 
     def _tell_ready(self) -> None:
         self._channel.tell(Ready())
