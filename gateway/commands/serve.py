@@ -34,15 +34,14 @@ def serve(*, no_writer: bool, **given: object) -> None:
     settings = read_settings(**given, writer=False if no_writer else None)
     raise_file_limit()
     with listening_socket(settings) as listener, _with_redis(settings) as ready:
+        if not settings.database_url:
+            bring_schema(settings)
         if settings.workers:
             # A supervisor serves nobody, so it loads none of what does.
-            from gateway.processes.supervisor import supervise  # noqa: PLC0415
-
-            run(supervise(ready, listener, lambda made: _greet(settings, listener, made)))
+            from gateway.processes.supervisor import supervise as begin  # noqa: PLC0415
         else:
-            from gateway.processes.alone import serve_alone  # noqa: PLC0415 - as above
-
-            run(serve_alone(ready, listener, lambda made: _greet(settings, listener, made)))
+            from gateway.processes.alone import serve_alone as begin  # noqa: PLC0415 - as above
+        run(begin(ready, listener, lambda made: _greet(settings, listener, made)))
 
 
 def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> None:
@@ -62,13 +61,9 @@ def _greet(settings: Settings, listener: socket.socket, secret: str | None) -> N
 def _with_redis(settings: Settings) -> Iterator[Settings]:
     """Start the embedded server if no other is set, and stop it after everything else."""
     if not settings.is_embedded:
-        if not settings.database_url:
-            bring_schema(settings)
         yield settings
         return
     server = EmbeddedServer(settings.data_path, settings.appendfsync)
     url = server.start()
     with Keeper(server):
-        if not settings.database_url:
-            bring_schema(settings)
         yield msgspec.structs.replace(settings, redis_url=url)
