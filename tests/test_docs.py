@@ -23,6 +23,7 @@ from gateway.webhooks.urls import URL_MAX
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+BENCHES = (ROOT / "bench" / "README.md").read_text()
 
 
 def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
@@ -68,6 +69,20 @@ def test_the_webhooks_section_has_the_events_and_the_schedule() -> None:
     schedule = " ".join(section[section.index("tried again after") :].split())
     waits = re.findall(r"(\d+) (s|min|h)\b", schedule.partition("then")[0])
     assert [int(count) * units[unit] for count, unit in waits] == list(RETRY_MS)
+
+
+def test_links_within_the_documents_lead_somewhere() -> None:
+    anchors = {
+        name: {_anchor(title) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+        for name, text in (("", README), ("bench/README.md", BENCHES))
+    }
+    links = re.findall(r"\]\((bench/README\.md)?#([\w-]+)\)", README)
+    assert links
+    assert [link for link in links if link[1] not in anchors[link[0]]] == []
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
 
 
 def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:
