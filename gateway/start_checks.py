@@ -43,15 +43,14 @@ SKEW_MS_MAX = 5_000
 
 async def check_redis(client: Redis, settings: Settings) -> None:
     """Raise ``StartError`` unless Redis answers and is set up to keep balances."""
-    try:
-        server = await client.info(*SECTIONS)
-    except NoPermissionError as error:
-        raise StartError(
-            "Redis does not let this user run INFO, by which a lost or a wrong Redis is recognised:"
-            f" ACL SETUSER {_user(client)} +info"
-        ) from error
-    except (RedisError, OSError) as error:
-        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
+    with _reached(client):
+        try:
+            server = await client.info(*SECTIONS)
+        except NoPermissionError as error:
+            raise StartError(
+                "Redis does not let this user run INFO, by which a lost or a wrong Redis is "
+                f"recognised: ACL SETUSER {_user(client)} +info"
+            ) from error
     version = str(server.get("redis_version", "0"))
     if int(version.split(".", maxsplit=1)[0]) < REDIS_MAJOR_MIN:
         raise StartError(f"Redis {version} is too old; {REDIS_MAJOR_MIN} or newer is needed")
@@ -96,15 +95,12 @@ def warnings_of(server: Mapping[str, object], now_ms: int) -> Iterator[str]:
 
 async def _kept_partitions(client: Redis) -> bytes | str | None:
     """Return what Redis was set up with; one that was just started may have to read its file."""
-    waits = [LOADING_LOOK_SECONDS] * int(LOADING_SECONDS_MAX / LOADING_LOOK_SECONDS)
-    try:
-        for seconds in waits:
+    with _reached(client):
+        for _ in range(int(LOADING_SECONDS_MAX / LOADING_LOOK_SECONDS)):
             with contextlib.suppress(BusyLoadingError):
                 return await client.hget(INSTALLATION, "partitions")
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(LOADING_LOOK_SECONDS)
         return await client.hget(INSTALLATION, "partitions")
-    except (RedisError, OSError) as error:
-        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
 
 
 def _check_limits(settings: Settings) -> None:
@@ -120,13 +116,20 @@ def _check_limits(settings: Settings) -> None:
 
 async def check_pair(client: Redis, database: Database) -> None:
     """Raise ``StartError`` for a Redis that says it belongs to another installation than SQL."""
-    try:
+    with _reached(client):
         identity = (await read_label(client)).identity
-    except (RedisError, OSError) as error:
-        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
     past = await SqlInstallation(database, SystemClock()).past()
     if identity not in {None, past.identity}:
         raise StartError(foreign(str(identity), past))
+
+
+@contextlib.contextmanager
+def _reached(client: Redis) -> Iterator[None]:
+    """Raise what keeps Redis from answering as a ``StartError``."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
 
 
 def _user(client: Redis) -> str:
