@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -219,20 +220,8 @@ def _load_keys(connection: Connection) -> list[KeyRecord]:
 
 
 def _feature_values(feature: FeatureRecord) -> dict[str, Any]:
-    return {
-        "env": feature.env,
-        "id": feature.id,
-        "name": feature.name,
-        "type": feature.type,
-        "consumable": feature.consumable,
-        "precision": feature.precision,
-        "scale": 10**feature.precision,
-        "in_use": feature.in_use,
-        "archived": feature.archived,
-        "event_names": list(feature.event_names),
-        "document": feature.document,
-        "created_at": feature.created_at,
-    }
+    derived = {"scale": 10**feature.precision, "event_names": list(feature.event_names)}
+    return asdict(feature) | derived
 
 
 def _use_feature(env: str, feature_id: str, precision: int, connection: Connection) -> bool:
@@ -255,17 +244,8 @@ def _same_feature(env: str, feature_id: str, precision: int) -> list[ColumnEleme
 
 
 def _plan_values(plan: PlanRecord) -> dict[str, Any]:
-    return {
-        "env": plan.env,
-        "id": plan.id,
-        "version": plan.version,
-        "plan_group": plan.group,
-        "add_on": plan.add_on,
-        "auto_enable": plan.auto_enable,
-        "archived": plan.archived,
-        "document": plan.document,
-        "created_at": plan.created_at,
-    }
+    values = asdict(plan)
+    return values | {"plan_group": values.pop("group")}
 
 
 def _apply(change: CatalogChange, connection: Connection) -> bool:
