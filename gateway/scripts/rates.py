@@ -48,11 +48,6 @@ class Limits(NamedTuple):
     publishable_key: Limit | None = None
     customer: Limit | None = None
 
-    @property
-    def of_keys(self) -> bool:
-        """Whether calls are counted across customers."""
-        return not (self.key is None and self.publishable_key is None)
-
 
 class Terms(NamedTuple):
     """What one call is counted by: the places of the counters, and the limits in their order."""
