@@ -53,6 +53,8 @@ from zlib import crc32
 
 Key = NewType("Key", str)
 
+ENVIRONMENTS = ("sandbox", "live")
+
 INSTALLATION = Key("tg:installation")
 PULSE = Key("tg:pulse")
 

@@ -16,9 +16,8 @@ import msgspec
 
 from gateway.audit.comparison import compare, lacks_changes, lock_ids, stranger
 from gateway.audit.records import Drift, Kind, Scope
-from gateway.engine.locks import ENVIRONMENTS
 from gateway.errors import UnavailableError
-from gateway.keys import partition_of
+from gateway.keys import ENVIRONMENTS, partition_of
 from gateway.lifecycle.clock import SANDBOX
 from gateway.scripts import Status
 from gateway.scripts.residents import Name

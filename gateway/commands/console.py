@@ -12,11 +12,17 @@ from gateway import logs
 from gateway.config import Settings, environment, unknown_variables
 from gateway.databases import check_schema, make_database
 from gateway.errors import StartError
+from gateway.keys import ENVIRONMENTS
+from gateway.processes.running import run
 from persistence.database import Database
 from persistence.migrate import upgrade
 
 log = logging.getLogger(__name__)
 
+one_env = click.option("--env", type=click.Choice(ENVIRONMENTS), help="Of one environment only.")
+of_env = click.option(
+    "--env", type=click.Choice(ENVIRONMENTS), default=ENVIRONMENTS[0], show_default=True
+)
 redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
 database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
 data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
@@ -43,14 +49,19 @@ def bring_schema(settings: Settings) -> None:
     upgrade(settings.resolved_database_url)
 
 
-async def with_database(
-    settings: Settings, use: Callable[[Database], Coroutine[Any, Any, None]]
+def with_database(
+    given: dict[str, object], use: Callable[[Database], Coroutine[Any, Any, None]]
 ) -> None:
-    """Use SQL of this release's schema and close it. Raises ``StartError`` for another one.
+    """Use SQL of this release's schema, as the given options say, and close it. Raises
+    ``StartError`` for another schema.
 
     What an installation is, its partitions too, is fixed by who serves or writes, not here; so one
     who may only read can read.
     """
+    run(_use(read_settings(**given), use))
+
+
+async def _use(settings: Settings, use: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
     database = make_database(settings)
     try:
         await check_schema(settings)

@@ -11,12 +11,10 @@ from typing import Any
 
 import click
 
-from gateway.api_keys import PREFIXES, PUBLISHABLE_PREFIX, SCOPES, new_secret
-from gateway.commands.console import data_dir, database_url, read_settings, with_database
-from gateway.config import Settings
+from gateway.api_keys import PUBLISHABLE_PREFIX, SCOPES, new_secret
+from gateway.commands.console import data_dir, database_url, of_env, with_database
 from gateway.errors import InvalidInputsError, StartError
 from gateway.lifecycle.clock import DAY_MS, duration_ms
-from gateway.processes.running import run
 from gateway.wall import SystemClock
 from persistence.catalog import KeyInfo, SqlCatalog
 
@@ -30,7 +28,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--env", type=click.Choice(sorted(PREFIXES)), default="sandbox", show_default=True)
+@of_env
 @click.option("--name", default="", metavar="TEXT", help="What the key is for.")
 @click.option("--publishable", is_flag=True, help="For web pages: it reads, and changes nothing.")
 @click.option(
@@ -55,7 +53,7 @@ def create_key(
         key = await store.create_key(env, name, secret, scopes)
         click.echo(f"{key.id}  {secret}")
 
-    run(_with_store(read_settings(**given), create))
+    _with_store(given, create)
 
 
 @keys.command("list")
@@ -70,7 +68,7 @@ def list_keys(**given: object) -> None:
             state, scopes = _state(key, now_ms), key.scopes or "-"
             click.echo(f"{key.id}  {key.env:8}  {key.prefix}...  {state:8}  {scopes}  {key.name}")
 
-    run(_with_store(read_settings(**given), show))
+    _with_store(given, show)
 
 
 @keys.command("rotate")
@@ -100,7 +98,7 @@ def rotate_key(key_id: str, grace: str, **given: object) -> None:
         click.echo(f"{new.id}  {secret}")
         click.echo(f"{key_id} works until {_moment(expires_at)}")
 
-    run(_with_store(read_settings(**given), rotate))
+    _with_store(given, rotate)
 
 
 @keys.command("revoke")
@@ -115,7 +113,7 @@ def revoke_key(key_id: str, **given: object) -> None:
             raise _not_live(key_id)
         click.echo(f"{key_id} is revoked")
 
-    run(_with_store(read_settings(**given), revoke))
+    _with_store(given, revoke)
 
 
 def _grace_ms(grace: str) -> int:
@@ -144,7 +142,7 @@ def _not_live(key_id: str) -> StartError:
     return StartError(f"there is no valid key {key_id}")
 
 
-async def _with_store(
-    settings: Settings, use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
+def _with_store(
+    given: dict[str, object], use: Callable[[SqlCatalog], Coroutine[Any, Any, None]]
 ) -> None:
-    await with_database(settings, lambda database: use(SqlCatalog(database, SystemClock())))
+    with_database(given, lambda database: use(SqlCatalog(database, SystemClock())))

@@ -12,8 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.commands.console import data_dir, database_url, read_settings, with_database
-from gateway.processes.running import run
+from gateway.commands.console import data_dir, database_url, one_env, with_database
 from gateway.wall import SystemClock
 from persistence.database import Database
 from persistence.reports import REPORTS, ROWS_MAX, Filters, Kind, Report, read
@@ -34,7 +33,7 @@ def _listed() -> str:
 
 @click.command(epilog=_listed())
 @click.argument("name", type=click.Choice(list(REPORTS)), metavar="NAME")
-@click.option("--env", type=click.Choice(["sandbox", "live"]), help="Of one environment only.")
+@one_env
 @click.option("--customer", "customer_id", metavar="ID", help="Of one customer only.")
 @click.option("--entity", "entity_id", metavar="ID", help="Of one entity id only.")
 @click.option("--feature", "feature_id", metavar="ID", help="Of one feature only.")
@@ -86,7 +85,7 @@ def report(
         if len(rows) > wanted and not is_ranked:
             click.echo(f"there is more than --limit {wanted}", err=True)
 
-    run(with_database(read_settings(**given), show))
+    with_database(given, show)
 
 
 def check(chosen: Report, filters: Filters) -> None:

@@ -28,11 +28,10 @@ from gateway.audit.findings import (
 )
 from gateway.audit.records import Scope
 from gateway.background.upkeep import AuditParts
-from gateway.commands.console import data_dir, database_url, read_settings, redis_url
+from gateway.commands.console import data_dir, database_url, one_env, read_settings, redis_url
 from gateway.config import Settings
 from gateway.databases import check_sql
 from gateway.embedded.server import EmbeddedServer, running_url
-from gateway.engine.locks import ENVIRONMENTS
 from gateway.errors import GatewayError, StartError
 from gateway.processes.running import run
 from gateway.scripts import Status
@@ -57,12 +56,11 @@ class Outcome(IntEnum):
     UNKNOWN = 2
 
 
-_env = click.option("--env", type=click.Choice(ENVIRONMENTS), help="Of one environment only.")
 _customer = click.option("--customer", "customer_id", metavar="ID", help="Of one customer only.")
 
 
 @click.command()
-@_env
+@one_env
 @_customer
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @redis_url
@@ -80,7 +78,7 @@ def verify(*, env: str | None, customer_id: str | None, as_json: bool, **given: 
 
 
 @click.command()
-@_env
+@one_env
 @_customer
 @click.option("--yes", is_flag=True, help="Carry the plan out.")
 @redis_url

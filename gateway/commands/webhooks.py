@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
-from gateway.commands.console import data_dir, database_url, read_settings, with_database
+from gateway.commands.console import data_dir, database_url, of_env, with_database
 from gateway.errors import StartError
 from gateway.ids import new_id
-from gateway.processes.running import run
 from gateway.wall import SystemClock
 from gateway.webhooks.messages import headers, new_secret, ping
 from gateway.webhooks.records import ENDPOINTS_MAX, DeliveryState, Endpoint, EventType
@@ -34,7 +33,7 @@ def webhooks() -> None:
 
 @webhooks.command("add")
 @click.argument("url")
-@click.option("--env", type=click.Choice(["sandbox", "live"]), default="sandbox", show_default=True)
+@of_env
 @click.option(
     "--event",
     "events",
@@ -146,5 +145,4 @@ def _unknown(endpoint_id: str) -> StartError:
 def _with_store(
     given: dict[str, object], use: Callable[[SqlWebhooks], Coroutine[Any, Any, None]]
 ) -> None:
-    settings = read_settings(**given)
-    run(with_database(settings, lambda database: use(SqlWebhooks(database))))
+    with_database(given, lambda database: use(SqlWebhooks(database)))

@@ -22,7 +22,7 @@ from gateway.guard import streams
 from gateway.guard.judgement import Finding
 from gateway.ids import nameless_id
 from gateway.installation import Hold, Installation, Touched
-from gateway.keys import customer_keys, partition_of
+from gateway.keys import ENVIRONMENTS, customer_keys, partition_of
 from gateway.scripts import Scripts, Status
 from gateway.stream_ids import BEGINNING, place
 
@@ -31,8 +31,6 @@ PAGE = 1_000
 
 TOGETHER = 32
 """Scripts under way at a time."""
-
-ENVIRONMENTS = ("sandbox", "live")
 
 
 class _Name(NamedTuple):
