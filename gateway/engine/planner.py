@@ -180,11 +180,13 @@ class Planner:
         or of an earlier time.
         """
         lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
-        document = _encoder.encode(change.subscriptions).decode()
+        # As SQL lists them: a customer that is restored is the same as before.
+        subscriptions = sorted(change.subscriptions, key=lambda one: one.started_at)
+        document = _encoder.encode(subscriptions).decode()
         if reply.entity:
             entity = decode_entity(reply.entity)
             document = encode_document(
-                msgspec.structs.replace(entity.document, subscriptions=change.subscriptions)
+                msgspec.structs.replace(entity.document, subscriptions=subscriptions)
             )
             lines.append(join("N", subject.entity_id, entity.number, entity.feature_id, document))
         features = {

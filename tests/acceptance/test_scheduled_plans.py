@@ -145,3 +145,17 @@ def test_what_needs_money_is_refused_by_its_name(store: Store) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "not_supported")
         assert answer.json()["message"].startswith(name)
     assert store.held() == {}
+
+
+def test_plans_have_one_order_whoever_remembers_them(store: Store) -> None:
+    """A customer that comes back from SQL is the same as before."""
+    store.plan("pro", store.monthly(100))
+    store.plan("starter", store.monthly(10))
+    store.plan("addon", store.monthly(1, "words"), add_on=True)
+    store.take("pro")
+    store.take("starter")
+    store.take("addon")
+    assert list(store.held()) == ["pro", "addon", "starter"]
+    view = store.view()
+    store.forget()
+    assert store.view() == view
