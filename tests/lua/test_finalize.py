@@ -59,6 +59,17 @@ async def test_a_check_that_may_overdraw_is_confirmed_so(world: World) -> None:
     assert await world.used() == {"a": 17, "b": 5}
 
 
+async def test_what_a_row_that_ended_gave_goes_back_within_what_was_used_of_others(
+    world: World,
+) -> None:
+    """A hold that may overdraw is given back as any other: that is no use beyond what there is."""
+    await world.create(calls=[row("a", 10), row("b", 50)])
+    await world.use(Part("calls", 8), hold=HOLD._replace(of_check=True), mode="overflow")
+    await world.attach(calls=[row("b", 50)])
+    assert await end(world, "release") == (Status.DONE, "")
+    assert await world.used() == {"b": 0}
+
+
 @pytest.mark.parametrize("mode", ["cap", "overflow"])
 async def test_a_track_that_may_overdraw_is_confirmed_within_what_there_is(
     world: World, mode: str
