@@ -181,7 +181,7 @@ class Planner:
         """
         lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
         # As SQL lists them: a customer that is restored is the same as before.
-        subscriptions = sorted(change.subscriptions, key=lambda one: one.started_at)
+        subscriptions = sorted(change.subscriptions, key=lambda one: (one.started_at, one.id))
         document = _encoder.encode(subscriptions).decode()
         if reply.entity:
             entity = decode_entity(reply.entity)

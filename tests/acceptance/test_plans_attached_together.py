@@ -156,3 +156,12 @@ def test_items_and_units_are_asked_of_each_plan(plans: Store) -> None:
     own: Json = {"plan_id": "pro", "customize": {"items": [plans.monthly(750)]}}
     take(plans, own, bought)
     assert (plans.left(None), plans.state(feature="words")) == ([750], [300, 300, 0])
+
+
+def test_plans_stay_in_the_order_they_were_sent_in(plans: Store) -> None:
+    """A customer that comes back from SQL is the same as before."""
+    take(plans, "team", "addon", "pro")
+    view = plans.view()
+    assert list(plans.held()) == ["team", "addon", "pro"]
+    plans.forget()
+    assert plans.view() == view

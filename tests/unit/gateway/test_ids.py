@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+
+import pytest
 
 from gateway.api.resources.shapes import CUSTOMER_ID
 from gateway.ids import nameless_id, new_id, public_id
@@ -16,9 +19,16 @@ def test_ids_differ() -> None:
     assert len({new_id("cus") for _ in range(10_000)}) == 10_000
 
 
-def test_ids_sort_by_the_millisecond_they_were_made_in() -> None:
-    times = [new_id("cus")[4:14] for _ in range(1000)]
-    assert times == sorted(times)
+@pytest.mark.parametrize("after_ns", [1, 1_000_000])
+def test_ids_sort_by_the_nanosecond_they_were_made_in(
+    monkeypatch: pytest.MonkeyPatch, after_ns: int
+) -> None:
+    def made(now_ns: int) -> list[str]:
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+        return [new_id("cus") for _ in range(100)]
+
+    now_ns = 1_800_000_000_123_999_000
+    assert max(made(now_ns)) < min(made(now_ns + after_ns))
 
 
 def test_a_reserved_id_is_that_of_an_email_in_any_case_and_shown_to_nobody() -> None:
