@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from gateway.cycles import next_boundary
 from gateway.errors import NotSupportedError
 from gateway.ids import ROW_PREFIX
@@ -57,7 +59,7 @@ def carry(
     for feature, held in scope.held(old).items():
         heirs = [row for row in rows[feature] if row.document.subscription_id == new.id]
         for row in filter(_is_counted, held):
-            heir = heir_of(row, heirs)
+            heir = heir_of_use(row, heirs)
             is_exact = usages is not None and usages.covers(feature) and not is_bought_once(row)
             exact = [Carry(row.id, heir.id)] if is_exact and heir is not None else []
             if is_bought_once(row):
@@ -98,6 +100,14 @@ def pay_debts(scope: Scope, change: Change) -> Change:
 def _is_counted_free(row: Row) -> bool:
     is_one_number = row.kind is Kind.SHARED and not row.unlimited and not row.rollover
     return is_one_number and row.document.price is None
+
+
+def heir_of_use(row: Row, heirs: Sequence[Row]) -> Row | None:
+    """Return the new row that what was used of one is used of: where none is one for each entity,
+    what entities used is used of a row that all of them share.
+    """
+    shared = msgspec.structs.replace(row, kind=Kind.SHARED, entity_feature="")
+    return heir_of(row, heirs) or heir_of(shared, heirs)
 
 
 def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.cycles import next_boundary
 from gateway.errors import InvalidOptionsError, InvalidRequestError
-from gateway.lifecycle.carrying import heir_of, is_bought_once
+from gateway.lifecycle.carrying import heir_of, heir_of_use, is_bought_once
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
 from gateway.lifecycle.pools import is_pooled, pooled_grants
@@ -190,7 +190,7 @@ class _Replacement:
                 row for row in rows[feature] if row.document.subscription_id == self._changed.id
             ]
             for row in left:
-                heir = None if row.allocated or row.rollover else heir_of(row, heirs)
+                heir = None if row.allocated or row.rollover else heir_of_use(row, heirs)
                 if heir and row.kind is not Kind.FLAG and self._keeps_usage(feature):
                     carries.append(Carry(row.id, heir.id))
         kept = {row.id for row in self._kept.values()}

@@ -42,7 +42,7 @@ local function place_own(keys, state, static, dues, lines, carries)
     end
   end
   carry_usage(rows, carried)
-  move_carried(rows, ended, carries)
+  move_carried(rows, old, ended, carries)
   rows, static = adopt_rollovers(keys, state, rows, old, owner.id, lines)
   for _, row in ipairs(rows) do
     if not old[row.id] then

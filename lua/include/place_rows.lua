@@ -57,7 +57,7 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
   local entities = tonumber(string.match(band_count, ' (%d+)$'))
   if entities > 0 then carried = math.max(carried, entities * unit - counted) end
   carry_usage(rows, carried)
-  move_carried(rows, ended, carries)
+  move_carried(rows, old, ended, carries)
   rows, static = adopt_rollovers(keys, state, rows, old, '', lines)
 
   for _, row in ipairs(rows) do

@@ -150,3 +150,40 @@ async def test_rollovers_that_are_due_are_settled_first(world: World) -> None:
     changed = await world.attach(carries="calls\ta\tb\t", calls=[row("b", 5)])
     assert changed is Status.DUE
     assert await world.dump() == before
+
+
+@pytest.mark.parametrize("scope", ["", "zoe"])
+@pytest.mark.parametrize(
+    ("used", "rows", "carried"),
+    [
+        (120, [row("b", 50), row("d", 500)], [50, 70]),
+        (120, [row("b", 50), row("d", 30)], [90, 30]),
+        (120, [row("b", 50), row("d", 30, flags="o", floor=5)], [50, 70]),
+        (120, [row("b", 50, flags="o"), row("d", 30)], [90, 30]),
+        (120, [row("b", 0, flags="u"), row("d", 30)], [120, 0]),
+        (40, [row("b", 50), row("d", 500)], [40, 0]),
+    ],
+)
+async def test_what_the_heir_has_no_units_for_is_used_of_others_that_begin(
+    world: World, scope: str, used: int, rows: list[Row], carried: list[int]
+) -> None:
+    await world.create()
+    await world.seats("zoe")
+    stays = row("c", 90)
+    await world.attach(scope, calls=[row("a", 200), stays])
+    await world.track("calls", used, scope)
+    await world.attach(scope, carries="calls\ta\tb\t", calls=[*rows, stays])
+    left, right = carried
+    assert await world.used(scope) == {"b": left, "c": 0, "d": right}
+    await world.check_ledger()
+
+
+async def test_what_entities_used_is_used_of_a_row_they_share(world: World) -> None:
+    await world.create(calls=[per_entity("a", 50)])
+    await world.seats("zoe", "bob")
+    for name, units in (("zoe", 40), ("bob", 10)):
+        await world.track("calls", units, name)
+    await world.attach(carries="calls\ta\tb\t", calls=[row("b", 200)])
+    assert await world.used() == {"b": 50}
+    assert [await world.left("calls", name) for name in ("zoe", "")] == [150, 150]
+    await world.check_ledger()
