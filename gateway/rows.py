@@ -67,8 +67,8 @@ class Flag(StrEnum):
 
 
 class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What responses show of a row and scripts never read. ``included`` and ``prepaid`` are
-    units per slot.
+    """What responses show of a row, and scripts read where they have time. ``included`` and
+    ``prepaid`` are units per slot.
     """
 
     plan_id: str | None = None
@@ -84,6 +84,8 @@ class RowDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     max_purchase: int | None = None
     givers: int = 0
     """Of a pooled row: how many plans of entities give to it; it ends with the last one."""
+    apart: bool = False
+    """Whether an add-on or a one-off plan gives it: no part of what percentages are of."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

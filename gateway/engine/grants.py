@@ -290,8 +290,8 @@ class Grants(Creation):
     async def _rules_after(
         self, subject: Subject, reply: CustomerReply, feature_id: str, edits: Sequence[Edit]
     ) -> str:
-        """Return the rules of the scope once the edits are made: which features controls are about,
-        and what a percentage is one of, follows from the rows.
+        """Return the rules of the scope once the edits are made: which features controls are about
+        follows from the rows.
         """
         if not edits:
             return ""

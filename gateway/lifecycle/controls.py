@@ -9,8 +9,9 @@ metered feature and credit system the scope has rows of; beside it an entry of t
 names the feature is the one that counts, of alerts both do.
 
 Amounts of a stored document are turned into decimals by their text, exact to the 15 digits that
-any JSON number keeps, and rounded half up to units of the feature. A percentage of what plans
-include counts only rows the scope holds itself, of its main recurring plans.
+any JSON number keeps, and rounded half up to units of the feature. What a spend limit in percent is
+one of depends on the call: scripts add up what main recurring plans include of the rows it may
+spend from, so that an entity's limit counts the plans of its customer, and the other way round.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ from gateway.rows import Kind, Row
 
 MONDAY_MS = WEEK_MS * 4 // 7
 """The first Monday of Unix time, 5 January 1970: where weeks of the calendar are counted from."""
+
+_WHOLE = 1_000_000
+"""Millionths of a whole, in which a share is written."""
 
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 ARRAYS = ("auto_topups", "overage_allowed", "spend_limits", "usage_limits", "usage_alerts")
@@ -256,32 +260,28 @@ class _Chooser:
 
     def _spend_total(self, entry: JsonObject) -> tuple[bool, int]:
         cap = self._cap(entry)
-        return (True, 0) if cap is None else (False, sum(cap))
+        if cap is None:
+            return True, 0
+        included = self._included()
+        units = cap.amount * included // _WHOLE if cap.share else cap.amount
+        return cap.share and not included, units
 
     def _cap(self, entry: JsonObject) -> Spend | None:
         """Return what a spend limit allows; None when it limits nothing."""
         limit = entry.get("overage_limit")
         if limit is None or not _is_on_by_request(entry):
             return None
-        if not _is_percentage(entry):
-            return Spend(self._units(limit), 0)
-        shared, slot = self._included()
-        if not shared and not slot:
-            return None
-        share = Fraction(_decimal(limit)) / 100
-        return Spend(min(int(share * shared), UNITS_MAX), min(int(share * slot), UNITS_MAX))
+        if _is_percentage(entry):
+            return Spend(_round(_decimal(limit), 4), share=True)
+        return Spend(self._units(limit))
 
-    def _included(self) -> tuple[int, int]:
-        """Return what main recurring plans include: in shared rows, and per entity."""
+    def _included(self) -> int:
+        """Return what main recurring plans of the scope include, by which its plans' limits are
+        compared.
+        """
         main = {one.id for one in _main(self.scope)}
-        shared = slot = 0
-        for row in self.scope.rows.get(self.feature.id, ()):
-            if row.document.subscription_id in main:
-                if row.kind is Kind.PER_ENTITY:
-                    slot += row.planned
-                else:
-                    shared += row.planned
-        return shared, slot
+        rows = self.scope.rows.get(self.feature.id, ())
+        return sum(row.planned for row in rows if row.document.subscription_id in main)
 
     def _strictness(self, entry: JsonObject) -> tuple[bool, Fraction, bool]:
         rate = Fraction(_decimal(entry["limit"])) / _DAYS[entry["interval"]]

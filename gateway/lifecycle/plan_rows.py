@@ -100,6 +100,7 @@ class RowMaker(NamedTuple):
                 interval_count=item.reset_interval_count,
                 price=None if price is None else msgspec.json.encode(price_view(price)).decode(),
                 max_purchase=purchase,
+                apart=self.subscription.add_on or self.subscription.one_off,
             ),
         )
 

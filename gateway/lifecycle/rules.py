@@ -4,7 +4,8 @@ r"""The *rules text* of a feature: what billing controls come to, as scripts obe
 line per rule, columns separated by tabs::
 
     o 1|0                                  whether rows may go below zero, whatever their plan says
-    s shared slot                          spend limit: units below zero, slot once per entity
+    s amount 0|1                           spend limit: units below zero or, 1, millionths of what
+                                           main recurring plans include of what a call may spend
     w key limit unit every anchor filter   usage limit: units of one window of ``gateway.cycles``
     a kind threshold name                  usage alert
     c 1                                    windows count what leaves the rows, rollovers apart
@@ -36,15 +37,17 @@ CREDITS_LINE = "c\t1"
 
 
 class Spend(NamedTuple):
-    """A spend limit: units that rows may be below zero together."""
+    """A spend limit: units that rows may be below zero together, or millionths of what main
+    recurring plans include.
+    """
 
-    shared: int
-    slot: int
+    amount: int
+    share: bool = False
 
     @property
     def line(self) -> str:
         """The line of the rules text."""
-        return f"s\t{self.shared}\t{self.slot}"
+        return f"s\t{self.amount}\t{int(self.share)}"
 
 
 class Window(NamedTuple):
@@ -129,7 +132,7 @@ def decode_rules(text: str) -> Rules:
     for line in text.split("\n") if text else ():
         letter, *columns = line.split("\t")
         if letter == "s":
-            spend = Spend(int(columns[0]), int(columns[1]))
+            spend = Spend(int(columns[0]), columns[1] == "1")
         elif letter == "w":
             key, limit, unit, every, anchor, properties = columns
             windows.append(Window(key, int(limit), unit, int(every), int(anchor), properties))

@@ -11,6 +11,7 @@ still allowed, or nil), room (units its windows leave, or nil); decide counts co
 ]]
 --@include list_sources
 --@include read_rules
+--@include spend_limit
 --@include join_sources
 local function make_plan(states, ratios, now, properties)
   local plan = { pools = {}, sources = false, begun = false, noting = false, sunk = false, room = false, wanted = 0 }
@@ -26,13 +27,13 @@ local function make_plan(states, ratios, now, properties)
     local sources = list_sources(state, pool)
     if rules then
       pool.rules, pool.overage = rules, rules.overage
-      local copies, over, room = state.entity and 1 or 0, 0, nil
+      local over, room = 0, nil
       for _, source in ipairs(sources) do
         if string.find(source.row.flags, 'o', 1, true) then pool.native = true end
-        if source.kind == 'p' or source.kind == 's' then copies = math.max(copies, source.copies) end
         if source.kind ~= 'h' then over = over + source.over end
       end
-      if rules.spend then pool.spend = rules.spend.shared + rules.spend.slot * copies - over end
+      local limit = rules.spend and spend_limit(rules.spend, sources)
+      if limit then pool.spend = limit - over end
       for _, window in ipairs(rules.windows) do
         local free = math.max(0, window.limit - window.used)
         room = room and math.min(room, free) or free

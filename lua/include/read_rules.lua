@@ -5,7 +5,7 @@ one counter for all entities.
 
 read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter, whose text is also
 the number or the boolean it spells.
-Returns overage ('1', '0' or nil), spend ({shared, slot} or nil), alone (true when entities may not spend from the
+Returns overage ('1', '0' or nil), spend ({amount, share} or nil), alone (true when entities may not spend from the
 customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used};
 scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
 ]]
@@ -49,8 +49,8 @@ local function read_rules(state, now, properties)
       if letter == 'o' then
         rules.overage = rest
       elseif letter == 's' then
-        local shared, slot = string.match(rest, '^(%d+)\t(%d+)$')
-        rules.spend = { shared = tonumber(shared), slot = tonumber(slot) }
+        local amount, share = string.match(rest, '^(%d+)\t(%d+)$')
+        rules.spend = { amount = tonumber(amount), share = share == '1' }
       elseif letter == 'w' then
         window(rest, scope, extras)
       elseif letter == 'h' then

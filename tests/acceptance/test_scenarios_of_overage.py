@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.world import World
+from tests.fixtures.gateways import Json
 
 
 def test_h01_a_control_lets_a_free_balance_go_below_zero(world: World) -> None:
@@ -253,3 +254,50 @@ def test_i16_the_lowest_spend_limit_of_several_plans_counts(world: World) -> Non
     world.track(30)
     assert world.state() == [2200, 0, 2210]
     assert world.refused(1)
+
+
+def percentage(world: World, percent: float) -> Json:
+    return world.spend_limit(percent, limit_type="usage_percentage")
+
+
+@pytest.mark.parametrize(
+    ("limited", "items", "used"),
+    [
+        ("e1", {"each": 100}, 150),
+        ("e1", {"shared": 100}, 150),
+        ("e1", {"own": 100}, 150),
+        ("e1", {"each": 40, "shared": 100, "own": 60}, 300),
+        (None, {"each": 100}, 150),
+        (None, {"own": 100}, 150),
+        (None, {"shared": 60, "own": 100}, 240),
+    ],
+)
+def test_a_percentage_is_one_of_what_plans_include_wherever_they_are(
+    world: World, limited: str | None, items: dict[str, float], used: float
+) -> None:
+    world.entities("e1", "e2")
+    for kind, included in items.items():
+        more = world.each if kind == "each" else {}
+        entity = "e1" if kind == "own" else None
+        world.attach(world.pay_per_use(included, **more), entity=entity)
+    world.control(percentage(world, 50), limited)
+    included = sum(items.values())
+    assert world.allows(used, used + 1, entity="e1") == [True, False]
+    world.track(999, "e1")
+    assert world.state("e1") == [included, 0, used]
+    world.forget()
+    assert world.refused(1, "e1")
+    assert world.state("e1") == [included, 0, used]
+
+
+def test_a_percentage_follows_the_plans(world: World) -> None:
+    world.attach(world.pay_per_use(100), group="one")
+    world.attach(world.monthly(30), add_on=True)
+    world.entities("e1")
+    world.control(percentage(world, 10), "e1")
+    world.track(999, "e1")
+    assert world.state("e1") == [130, 0, 140]
+    world.attach(world.pay_per_use(300), group="one", price={"amount": 1, "interval": "month"})
+    assert world.state("e1") == [330, 300, 30]
+    world.track(999, "e1")
+    assert world.state("e1") == [330, 0, 360]

@@ -263,17 +263,20 @@ async def test_a_balance_of_an_entity_obeys_what_holds_for_every_feature_of_it(d
 
 async def test_a_percentage_is_one_of_what_plans_include(desk: Desk) -> None:
     limit = {**SPEND, "limit_type": "usage_percentage", "overage_limit": 10}
-    await desk.call(
-        "customers.update", customer_id="ada", billing_controls={"spend_limits": [limit]}
-    )
-    assert desk.rules() == "s\t1000\t0"
+    allowed = {"feature_id": "messages", "enabled": True}
+    controls = {"spend_limits": [limit], "overage_allowed": [allowed]}
+    await desk.call("customers.update", customer_id="ada", billing_controls=controls)
     named = {"customer_id": "ada", "feature_id": "messages"}
-    await desk.call("balances.update", **named, included_grant=50)
-    assert desk.rules() == "s\t1000\t0"
-    await desk.call("balances.create", **named, included_grant=900)
-    assert desk.rules() == "s\t1000\t0"
-    await desk.call("balances.update", **named, included_grant=0)
-    assert desk.rules() == "s\t1000\t0"
+    changes: list[tuple[str, float]] = [("update", 50), ("create", 900), ("update", 0)]
+    for operation, included in changes:
+        await desk.call(f"balances.{operation}", **named, included_grant=included)
+        assert desk.rules() == "o\t1\ns\t100000\t1"
+        left = (await desk.call("balances.check", **named))["balance"]["remaining"]
+        checks = [
+            await desk.call("balances.check", **named, required_balance=left + beyond)
+            for beyond in (10, 10.01)
+        ]
+        assert [one["allowed"] for one in checks] == [True, False]
 
 
 async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(

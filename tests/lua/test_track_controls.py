@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from gateway.amounts import UNITS_MAX
+from gateway.rows import RowDocument
 from gateway.scripts import Part, Pool, Status
 from tests.lua.world import World, per_entity, row, rules
 
@@ -110,11 +114,44 @@ async def test_each_entity_has_the_whole_limit_and_the_customer_what_they_left(
     assert (await world.track("calls", 900, "zoe")).applied == [825]
 
 
-async def test_a_limit_by_slot_counts_once_for_each_entity(world: World) -> None:
-    await world.create(rules=rules(calls="s\t5\t10"), calls=[per_entity("a", 100, flags="o")])
+def given(included: int, **more: Any) -> dict[str, RowDocument]:  # noqa: ANN401 - of a document
+    """Return the document of a row that a plan gives."""
+    return {"document": RowDocument(subscription_id="sub_1", included=included, **more)}
+
+
+async def test_a_share_of_what_is_included_counts_once_for_each_entity(world: World) -> None:
+    rows = [
+        row("a", 50, **given(50)),
+        row("b", 200, **given(60, planned=40, prepaid=140)),
+        row("c", 1, **given(1, apart=True)),
+        row("d", 1, document=RowDocument(included=1)),
+        per_entity("e", 100, flags="o", **given(100)),
+    ]
+    await world.create(rules=rules(calls="s\t100001\t1"), calls=rows)
     await world.seats("zoe", "bob", "eve")
-    assert (await world.track("calls", 200, "zoe")).applied == [115]
-    assert (await world.track("calls", 999)).applied == [200 + 35 - 15]
+    assert (await world.track("calls", 999, "zoe")).applied == [352 + 19]
+    assert (await world.track("calls", 999)).applied == [200 + 39 - 19]
+
+
+async def test_a_share_is_one_of_what_the_call_may_spend_from(world: World) -> None:
+    await world.create(rules=rules(calls="s\t500000\t1"), calls=[row("a", 60, **given(60))])
+    await world.seats("zoe", "bob")
+    await world.attach("zoe", calls=[row("b", 100, flags="o", **given(100))])
+    assert (await world.track("calls", 999, "zoe")).applied == [160 + 80]
+    await world.attach("bob", rules=rules(calls="s\t250000\t1"), calls=[row("c", 4, flags="o")])
+    assert (await world.track("calls", 999, "bob")).applied == [4 + 15]
+
+
+async def test_a_share_of_nothing_is_no_limit(world: World) -> None:
+    await world.create(rules=rules(calls="s\t500000\t1"), calls=[row("a", 60, flags="o")])
+    assert (await world.track("calls", 999)).applied == [999]
+
+
+async def test_a_share_of_very_much_is_exact(world: World) -> None:
+    most = UNITS_MAX // 3
+    rows = [row("a", most, flags="o", **given(most))]
+    await world.create(rules=rules(calls="s\t1100000\t1"), calls=rows)
+    assert (await world.track("calls", UNITS_MAX)).applied == [most + most * 11 // 10]
 
 
 async def test_of_credits_the_limit_counts_credits(world: World) -> None:

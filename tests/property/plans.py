@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
+from msgspec.structs import replace
 
 from gateway.cycles import next_boundary
 from gateway.lifecycle.order import arrange
@@ -51,6 +52,7 @@ class Draft(NamedTuple):
     rank: int
     roll: str
     planned: int | None
+    document: RowDocument
 
 
 # What rolls over or outlives a reset, by far not in every row.
@@ -89,6 +91,11 @@ drafts = st.builds(
     rank=st.integers(0, 9),
     roll=st.sampled_from(ROLLS),
     planned=st.none() | st.sampled_from((None, None, 0, 30, 70)),
+    document=st.builds(
+        RowDocument,
+        subscription_id=st.sampled_from((None, "sub_1")),
+        apart=st.sampled_from((False, False, True)),
+    ),
 )
 Plan = dict[str, list[Draft]]
 several = st.lists(drafts, min_size=2, max_size=4)
@@ -108,7 +115,9 @@ _windows = st.builds(
 controls = st.builds(
     RuleText,
     overage=st.sampled_from(("", "", "1", "0")),
-    spend=st.none() | st.builds(Spend, st.integers(0, 60), st.integers(0, 20)),
+    spend=st.none()
+    | st.builds(Spend, st.integers(0, 60))
+    | st.builds(Spend, st.integers(0, 2_500_000), st.just(True)),
     windows=st.lists(_windows, max_size=2, unique_by=lambda window: window.key),
 )
 
@@ -144,7 +153,9 @@ def make_row(draft: Draft, number: int, scope: str, now_ms: int) -> Row:
         rank=f"{draft.rank}{number:05d}",
         entity_feature=draft.entity_feature,
         roll=draft.roll if unit and not draft.lasts_ms and Flag.UNLIMITED not in flags else "",
-        document=RowDocument(included=grant, planned=draft.planned) if by_hand else RowDocument(),
+        document=replace(
+            draft.document, included=grant, planned=draft.planned if by_hand else None
+        ),
     )
 
 

@@ -120,8 +120,11 @@ class Ledger:
             rules = self.in_force(pool.feature, scope)
             pool.overage = rules.overage
             if rules.spend:
-                copies = 1 if scope else self._slots(pool.feature)
-                pool.spend_limit = rules.spend.shared + rules.spend.slot * copies
+                amount, is_share = rules.spend
+                included = self._included(pool.feature, scope)
+                pool.spend_limit = amount * included // 1_000_000 if is_share else amount
+                if is_share and not included:
+                    pool.spend_limit = None
             room = [
                 window.limit - self.counted(now_ms, pool.feature, window)
                 for window in rules.windows
@@ -139,10 +142,16 @@ class Ledger:
         counter = self.counters.get((feature, window.owner, window.key), Counter(0, 0))
         return counter.at(window.end_ms(now_ms))
 
-    def _slots(self, feature: str) -> int:
-        """Return how many entities per-entity rows of a feature have."""
-        each = [one.row for one in self.shared.get(feature, ()) if one.row.kind is Kind.PER_ENTITY]
-        return max((len(self.members(row.entity_feature)) for row in each), default=0)
+    def _included(self, feature: str, scope: str) -> int:
+        """Return what main recurring plans include of what a call may spend of a feature."""
+        groups = (self._of_entity if scope else self._of_customer)(feature, scope)
+        rows = [
+            place.balance.row
+            for source in (source for group in groups for source in group if not source.held)
+            for place in source.places
+        ]
+        documents = [(row.planned, row.document) for row in rows]
+        return sum(units for units, one in documents if one.subscription_id and not one.apart)
 
     def sources(self, features: Sequence[str], scope: str) -> list[Source]:
         """Return what a call may spend, in order (hot-path sections 3.1 and 3.2): by group, in

@@ -58,10 +58,10 @@ class Window:
 
 
 class Spend(NamedTuple):
-    """A spend limit: units below zero, ``slot`` more for each entity of per-entity rows."""
+    """A spend limit: units below zero, or millionths of what main plans include in sight."""
 
-    shared: int
-    slot: int
+    amount: int
+    share: bool = False
 
 
 class RuleText(NamedTuple):
@@ -74,7 +74,7 @@ class RuleText(NamedTuple):
     @property
     def text(self) -> str:
         lines = [f"o\t{self.overage}"] if self.overage else []
-        lines += [f"s\t{self.spend.shared}\t{self.spend.slot}"] if self.spend else []
+        lines += [f"s\t{self.spend.amount}\t{int(self.spend.share)}"] if self.spend else []
         return "\n".join([*lines, *(window.line() for window in self.windows)])
 
 

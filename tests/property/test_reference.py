@@ -107,7 +107,7 @@ def test_group_order_of_an_entity_and_of_the_customer() -> None:
 def test_a_spend_limit_replaces_the_cap_and_is_one_for_the_pool() -> None:
     rows = [row("ppu", 100, flags="o", floor=300), row("life", 1000)]
     of = ledger(calls=rows)
-    of.set_rules("calls", "", RuleText(spend=Spend(25, 0)))
+    of.set_rules("calls", "", RuleText(spend=Spend(25)))
     assert track(of, "calls", 1120) == 1120
     assert track(of, "calls", 10, "reject") == 0
     assert track(of, "calls", 10) == 5
@@ -116,7 +116,7 @@ def test_a_spend_limit_replaces_the_cap_and_is_one_for_the_pool() -> None:
 
 def test_a_spend_limit_binds_each_entity_call_alone_and_the_customer_over_all_slots() -> None:
     of = ledger("e0", "e1", calls=[slots("s", 800, flags="o")])
-    of.set_rules("calls", "", RuleText(spend=Spend(25, 0)))
+    of.set_rules("calls", "", RuleText(spend=Spend(25)))
     assert [track(of, "calls", 810, scope=name) for name in ("e0", "e1")] == [810, 810]
     assert track(of, "calls", 10) == 5
 
@@ -124,15 +124,15 @@ def test_a_spend_limit_binds_each_entity_call_alone_and_the_customer_over_all_sl
 def test_what_entities_overdraw_of_their_own_is_not_in_the_limit_of_the_customer() -> None:
     of = ledger("zoe", calls=[row("a", 10, flags="o")])
     of.entities["zoe"].own["calls"] = [Balance(row("own", 10, flags="o"), 0)]
-    of.set_rules("calls", "zoe", RuleText(spend=Spend(100, 0)))
-    of.set_rules("calls", "", RuleText(spend=Spend(25, 0)))
+    of.set_rules("calls", "zoe", RuleText(spend=Spend(100)))
+    of.set_rules("calls", "", RuleText(spend=Spend(25)))
     assert track(of, "calls", 70, scope="zoe") == 70
     assert track(of, "calls", 50) == 25
 
 
 def test_what_a_spend_limit_leaves_of_an_overflow_is_dropped() -> None:
     of = ledger(action1=[row("a", 0)], credits=[row("c", 0, flags="o")])
-    of.set_rules("action1", "", RuleText(spend=Spend(25, 0)))
+    of.set_rules("action1", "", RuleText(spend=Spend(25)))
     assert track(of, "action1", 40, "overflow") == 25
     assert (left(of, "action1"), left(of, "credits")) == ([-25], [0])
 

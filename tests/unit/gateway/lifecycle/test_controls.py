@@ -258,18 +258,20 @@ def test_of_plans_the_lowest_spend_limit_counts() -> None:
     assert text(None, plan(off)) == ""
 
 
-def test_a_percentage_is_of_what_main_recurring_plans_include() -> None:
-    controls = spend(120, limit_type="usage_percentage")
-    plans = [plan({}), plan({}, id="sub_2", add_on=True), plan({}, id="sub_3", one_off=True)]
-    rows = [
-        row(10_000),
-        row(50, "sub_2"),
-        row(50, "sub_3"),
-        row(333, kind=Kind.PER_ENTITY),
-        row(50, ""),
-    ]
-    assert text(controls, *plans, messages=rows) == "s\t12000\t399"
-    assert text(controls, *plans, messages=rows[1:3]) == ""
+def test_a_percentage_is_a_share_in_millionths() -> None:
+    for percent, share in ((120, 1_200_000), (0.00005, 1), (33.33333, 333_333), (0, 0)):
+        controls = spend(percent, limit_type="usage_percentage")
+        assert text(controls, messages=[row(1)]) == f"s\t{share}\t1"
+
+
+def test_percentages_of_plans_are_compared_by_what_main_recurring_plans_include() -> None:
+    half = spend(50, limit_type="usage_percentage")
+    others = [plan({}, id="sub_2", add_on=True), plan({}, id="sub_3", one_off=True)]
+    rows = [row(300, kind=Kind.PER_ENTITY), row(500), row(1, "sub_2"), row(1, "sub_3"), row(1, "")]
+    for limit, line in ((3.99, "s\t399\t0"), (4.01, "s\t500000\t1")):
+        of_plans = [plan(half), plan(spend(limit)), *others]
+        assert text(None, *of_plans, messages=rows) == line
+    assert text(None, plan(half), plan(spend(4)), messages=rows[2:]) == "s\t400\t0"
 
 
 def test_an_entry_without_a_feature_is_for_all_the_scope_has_rows_of() -> None:

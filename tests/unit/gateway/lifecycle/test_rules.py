@@ -19,20 +19,22 @@ from gateway.lifecycle.rules import (
 )
 
 WINDOW = Window("", 5, "f", DAY_MS, 0, "{}")
-TEXT = f"o\t0\ns\t10\t2\n{WINDOW.line}\na\tusage\t7\t\na\tremaining_percentage\t2000\t" + r'"a\tb"'
+TEXT = f"o\t0\ns\t10\t0\n{WINDOW.line}\na\tusage\t7\t\na\tremaining_percentage\t2000\t" + r'"a\tb"'
 
 
 def test_a_text_reads_back() -> None:
     assert decode_rules(TEXT) == Rules(
         overage=False,
-        spend=Spend(10, 2),
+        spend=Spend(10),
         windows=(WINDOW,),
         alerts=(Alert("usage", 7, ""), Alert("remaining_percentage", 2000, "a\tb")),
     )
     assert decode_rules("") == Rules()
 
 
-@pytest.mark.parametrize("rule", [Spend(1, 2), WINDOW, Alert("usage", 1, ""), Alert("a", 1, "\n")])
+@pytest.mark.parametrize(
+    "rule", [Spend(1), Spend(1, share=True), WINDOW, Alert("usage", 1, ""), Alert("a", 1, "\n")]
+)
 def test_a_rule_is_one_line_and_reads_back(rule: Spend | Window | Alert) -> None:
     assert "\n" not in rule.line
     read = decode_rules(rule.line)
