@@ -183,6 +183,8 @@ class _Texts(NamedTuple):
 
     rules: str
     extras: str
+    followed: Sequence[Row] = ()
+    """Rows of its customer that an entity sees."""
 
 
 class _Shown:
@@ -231,7 +233,7 @@ class _Shown:
         if feature is None or found is None:
             return Raw(b"0")
         key = filter_key(filter_text(entry))
-        units = window_usage(found.rules, found.extras, key, self.now_ms)
+        units = window_usage(found.rules, found.extras, key, self.now_ms, found.followed)
         return Raw(format_units(units, feature.precision).encode())
 
 
@@ -287,7 +289,16 @@ def shown_entity_controls(
     """Return the controls of an entity as they are answered: its own, those of its plans, then
     what holds for it because it holds for the customer and is counted there.
     """
-    own_texts = {one.feature: _Texts(one.own_rules, one.own_extras) for one in reply.descriptions}
+    entity_feature = reply.entity.split("\t", 3)[2]
+    own_texts = {
+        one.feature: _Texts(
+            one.own_rules,
+            one.own_extras,
+            [row for row in decode_rows(one.rows) if row.entity_feature in ("", entity_feature)],
+        )
+        for one in reply.descriptions
+        if one.own_rules
+    }
     texts = {one.feature: _Texts(one.rules, one.extras) for one in reply.descriptions}
     shown = _Shown(catalog, env, now_ms)
     shown.own(scope, own_texts)

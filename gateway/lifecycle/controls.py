@@ -17,7 +17,7 @@ spend from, so that an entity's limit counts the plans of its customer, and the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -27,13 +27,13 @@ from gateway.amounts import UNITS_MAX, to_units
 from gateway.cycles import WEEK_MS, span
 from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
-from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rules import (
     ALONE_LINE,
     CREDITS_LINE,
     Alert,
     Spend,
     Window,
+    cycle_anchor,
     filter_key,
     hiding_line,
     overage_line,
@@ -291,24 +291,23 @@ class _Chooser:
         if not _is_on(entry):
             return ""
         unit, every = span(entry["interval"], 1)
-        anchor = None if entry.get("anchor") == "utc" else self._cycle_anchor()
-        if anchor is None:
-            anchor = MONDAY_MS if entry["interval"] == "week" else 0
-        limit = self._units(entry["limit"])
-        return Window(filter_key(text), limit, unit, every, anchor, text).line
-
-    def _cycle_anchor(self) -> int | None:
-        """Return where cycles are counted from that a window goes along with: those of the balance
-        of the feature, one of a plan before one of none; else those of the main paid plan. None:
-        there are none (hot-path section 3.6, cold-path section 4.4).
-        """
-        main = {one.id for one in _main(self.scope)}
-        rows = self.scope.rows.get(self.feature.id, ())
-        lasting = [row for row in rows if row.unit and not row.expires_ms]
-        if lasting:  # of one that ends by itself nothing would tell the window
-            first = min(arrange(lasting), key=lambda row: _distance(row, main))
-            return first.anchor_ms
-        return next((one.anchor_ms for one in _main(self.scope) if one.cycle_unit), None)
+        # A window goes along with the cycles of the balance of the feature, else with those of the
+        # main paid plan (hot-path section 3.6, cold-path section 4.4).
+        of_calendar = MONDAY_MS if entry["interval"] == "week" else 0
+        goes_along = entry.get("anchor") != "utc"
+        own = cycle_anchor(self.scope.rows.get(self.feature.id, ())) if goes_along else None
+        anchor = own
+        if goes_along and own is None:
+            anchor = next((one.anchor_ms for one in _main(self.scope) if one.cycle_unit), None)
+        return Window(
+            filter_key(text),
+            self._units(entry["limit"]),
+            unit,
+            every,
+            of_calendar if anchor is None else anchor,
+            text,
+            follows=goes_along and own is None and self.scope.source is Source.ENTITY,
+        ).line
 
     def _alert_line(self, entry: JsonObject) -> str:
         if not _is_on(entry):
@@ -335,14 +334,6 @@ def _active(scope: ControlScope) -> list[Subscription]:
     """
     active = [one for one in scope.subscriptions if one.status == ACTIVE]
     return sorted(active, key=lambda one: (one.started_at, one.id))
-
-
-def _distance(row: Row, main: Collection[str]) -> int:
-    """Return how far a row is from the main plan: its own, of another plan, of none."""
-    subscription_id = row.document.subscription_id
-    if subscription_id in main:
-        return 0
-    return 1 if subscription_id or row.pooled else 2
 
 
 def _is_spendable(scope: ControlScope, feature_id: str) -> bool:

@@ -13,8 +13,9 @@ line per rule, columns separated by tabs::
     h s, or h w key                        an entity is free of a spend limit, or window, above it
 
 ``key`` is empty without a filter, else 8 digits of its hash; ``filter`` is ``{}`` or the properties
-as JSON. A threshold is in units, or in hundredths of a percent; ``name`` is JSON or empty. What
-rules have counted is the *extras* text beside them::
+as JSON. ``anchor`` has a c in front where an entity's window goes along with the balance of its
+customer, if that resets. A threshold is in units, or in hundredths of a percent; ``name`` is JSON
+or empty. What rules have counted is the *extras* text beside them::
 
     k held                                 units of open locks
     w key end used                         one window: it counts until ``end``
@@ -24,12 +25,15 @@ Amounts are units of the feature's precision, times are Unix milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha1
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.cycles import next_boundary
+from gateway.lifecycle.order import arrange
+from gateway.rows import Row
 
 ALONE_LINE = "d\t1"
 CREDITS_LINE = "c\t1"
@@ -59,11 +63,15 @@ class Window(NamedTuple):
     every: int
     anchor_ms: int
     filter: str
+    follows: bool = False
+    """Whether cycles are those of the customer's balance, if there is one that resets."""
 
     @property
     def line(self) -> str:
         """The line of the rules text."""
-        return "\t".join(("w", *map(str, self)))
+        *columns, anchor_ms, properties, follows = self
+        anchor = f"c{anchor_ms}" if follows else anchor_ms
+        return "\t".join(("w", *map(str, columns), str(anchor), properties))
 
 
 class Alert(NamedTuple):
@@ -135,7 +143,8 @@ def decode_rules(text: str) -> Rules:
             spend = Spend(int(columns[0]), columns[1] == "1")
         elif letter == "w":
             key, limit, unit, every, anchor, properties = columns
-            windows.append(Window(key, int(limit), unit, int(every), int(anchor), properties))
+            counted = (key, int(limit), unit, int(every), int(anchor.lstrip("c")), properties)
+            windows.append(Window(*counted, follows=anchor.startswith("c")))
         elif letter == "a":
             kind, threshold, name = columns
             alerts.append(Alert(kind, int(threshold), msgspec.json.decode(name) if name else ""))
@@ -156,13 +165,32 @@ def decode_extras(text: str) -> Extras:
     return Extras(held, windows)
 
 
-def window_usage(rules: str, extras: str, key: str, now_ms: int) -> int:
+def cycle_anchor(rows: Iterable[Row]) -> int | None:
+    """Return where the cycles of a balance are counted from: of one of a main plan before that of
+    another plan before one of none. None: no row resets, apart from those that end by themselves,
+    of which nothing would tell a window.
+    """
+    lasting = arrange([row for row in rows if row.unit and not row.expires_ms])
+    return min(lasting, key=_distance).anchor_ms if lasting else None
+
+
+def _distance(row: Row) -> int:
+    if row.document.subscription_id and not row.document.apart:
+        return 0
+    return 1 if row.document.subscription_id or row.pooled else 2
+
+
+def window_usage(
+    rules: str, extras: str, key: str, now_ms: int, followed: Iterable[Row] = ()
+) -> int:
     """Return the units counted in the current window of a usage limit; 0 when no rule counts them,
-    or none were since the window began.
+    or none were since the window began. ``followed`` are the customer's rows that an entity sees.
     """
     end, used = decode_extras(extras).windows.get(key, (0, 0))
     for window in decode_rules(rules).windows:
         if window.key == key:
-            current = next_boundary(window.anchor_ms, window.unit, window.every, now_ms)
+            cycle = cycle_anchor(followed) if window.follows else None
+            anchor_ms = window.anchor_ms if cycle is None else cycle
+            current = next_boundary(anchor_ms, window.unit, window.every, now_ms)
             return used if current == end else 0
     return 0

@@ -9,6 +9,7 @@ Returns overage ('1', '0' or nil), spend ({amount, share} or nil), alone (true w
 customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used};
 scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
 ]]
+--@include cycle_anchor
 --@include next_boundary
 local function read_rules(state, now, properties)
   local rules = { windows = {}, alerts = {} }
@@ -31,10 +32,11 @@ local function read_rules(state, now, properties)
   end
 
   local function window(rest, scope, extras)
-    local key, limit, unit, every, anchor, filter = string.match(
-      rest, '^(%x*)\t(%d+)\t(%a)\t(%d+)\t(%d+)\t(.*)$')
+    local key, limit, unit, every, follows, anchor, filter = string.match(
+      rest, '^(%x*)\t(%d+)\t(%a)\t(%d+)\t(c?)(%d+)\t(.*)$')
     if scope == '' and hidden[key] or not matches(filter) then return end
-    local stop, used = next_boundary(tonumber(anchor), unit, tonumber(every), now), 0
+    anchor = follows == 'c' and cycle_anchor(state.rows, state.entity.feature) or tonumber(anchor)
+    local stop, used = next_boundary(anchor, unit, tonumber(every), now), 0
     for of_key, at, units in string.gmatch(extras or '', 'w\t(%x*)\t(%d+)\t(%d+)') do
       if of_key == key and tonumber(at) == stop then used = tonumber(units) end
     end

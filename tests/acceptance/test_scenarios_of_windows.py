@@ -278,6 +278,42 @@ def test_a_window_ends_when_its_balance_resets(later: World) -> None:
     assert (later.counter(), later.state()) == (0, [100, 100, 0])
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_a_window_of_an_entity_ends_when_the_balance_it_spends_from_resets(
+    later: World, each: bool
+) -> None:
+    later.advance("10d")
+    later.attach(later.hourly(0), add_on=True)
+    later.attach(later.monthly(100, **(later.each if each else {})))
+    later.entities("e1")
+    later.control(later.usage_limit(5), "e1")
+    later.track(9, "e1")
+    assert (later.counter(entity="e1"), later.state("e1")) == (5, [100, 95, 5])
+    later.advance("25d")
+    later.forget()
+    assert (later.counter(entity="e1"), later.refused(1, "e1")) == (5, True)
+    later.advance("6d")
+    assert (later.counter(entity="e1"), later.state("e1")) == (0, [100, 100, 0])
+    later.track(9, "e1")
+    assert (later.counter(entity="e1"), later.state("e1")) == (5, [100, 95, 5])
+
+
+def test_a_window_of_an_entity_goes_along_with_another_plan(later: World) -> None:
+    """Cold-path section 4.4: what was counted in a cycle of another phase is not."""
+    later.attach(later.monthly(100), group="one")
+    later.entities("e1")
+    later.control(later.usage_limit(5), "e1")
+    later.advance("5d")
+    later.track(9, "e1")
+    paid = {"amount": 1, "interval": "month"}
+    later.attach(later.monthly(200), group="one", price=paid)
+    assert later.counter(entity="e1") == 0
+    later.track(9, "e1")
+    assert (later.counter(entity="e1"), later.state("e1")) == (5, [200, 195, 5])
+    later.advance("29d")
+    assert later.counter(entity="e1") == 5
+
+
 def test_a_customer_that_comes_back_has_used_its_cap(world: World) -> None:
     world.attach(world.item("messages", 100, reset={"interval": "quarter"}))
     world.attach(world.monthly(100))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.lifecycle.rules import Window, filter_key
 from gateway.outbox import WindowSet
+from gateway.rows import Row, RowDocument
 from gateway.scripts import Part, Pool, Status
 from tests.lua.world import HOUR_MS, NOW_MS, World, per_entity, row, rules
 
@@ -142,6 +145,38 @@ async def test_windows_of_the_customer_with_another_filter_bind_the_entity_too(
     reply = await world.use(Part("calls", 30), scope="zoe", properties=CHAT)
     assert reply.applied == [5]
     assert (await world.holding("x:calls\tzoe")).endswith("5")
+
+
+def cycle(anchor_ms: int, **document: Any) -> dict[str, Any]:  # noqa: ANN401 - of a document
+    """Return columns of a row that resets each hour."""
+    reset = {"unit": "f", "every": HOUR_MS, "anchor_ms": NOW_MS + anchor_ms}
+    return {**reset, "document": RowDocument(**document)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "after_ms"),
+    [
+        ([], 9),
+        ([row("a", **cycle(1)), row("b", **cycle(2, subscription_id="s"))], 2),
+        ([row("a", **cycle(1)), row("b", **cycle(2, givers=1))], 2),
+        ([row("a", **cycle(1, subscription_id="s", apart=True)), row("b", **cycle(2))], 1),
+        ([row("a", **cycle(1, subscription_id="s")), row("b", **cycle(2, subscription_id="s"))], 1),
+        ([row("a", **cycle(1), expires_ms=END_MS * 2), row("b")], 9),
+        ([per_entity("a", **cycle(3)), row("b", expires_ms=END_MS * 2)], 3),
+        ([row("b"), per_entity("a", **cycle(3) | {"entity_feature": "rooms"})], 9),
+    ],
+)
+async def test_a_window_of_an_entity_may_go_along_with_a_balance_of_its_customer(
+    world: World, rows: list[Row], after_ms: int
+) -> None:
+    await world.create(calls=rows)
+    window = Window("", 5, "f", HOUR_MS, NOW_MS + 9, "{}", follows=True)
+    await world.seat("zoe", rules=rules(calls=window.line))
+    await world.attach("zoe", calls=[row("own", 7)])
+    world.now_ms += 10
+    await world.entries()
+    assert (await world.track("calls", 30, "zoe")).applied == [5]
+    assert await counted(world) == [WindowSet("calls", "zoe", "", END_MS + after_ms, 5)]
 
 
 async def test_an_entity_may_be_free_of_a_window_of_the_customer(world: World) -> None:

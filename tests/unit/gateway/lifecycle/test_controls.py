@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.amounts import UNITS_MAX
 from gateway.cycles import DAY_MS, WEEK_MS
@@ -144,7 +145,8 @@ PAID = plan({}, id="paid", anchor_ms=3, cycle_unit="m")
 
 
 def monthly(subscription_id: str, anchor_ms: int, **columns: object) -> Row:
-    return row(9, subscription_id, unit="m", every=1, anchor_ms=anchor_ms, **columns)
+    made = row(9, subscription_id, unit="m", every=1, anchor_ms=anchor_ms, **columns)
+    return replace(made, document=replace(made.document, apart=subscription_id == "add_on"))
 
 
 def windows_of(
@@ -166,6 +168,15 @@ def test_windows_follow_the_balance_of_their_feature(rows: list[Row], anchor_ms:
     cap = usage(1, "month")
     (window,) = decode_rules(text(cap, FREE, ADD_ON, PAID, messages=rows)).windows
     assert window.anchor_ms == anchor_ms
+
+
+def test_a_window_of_an_entity_goes_along_with_its_own_balance_or_its_customers() -> None:
+    entity = scope(usage(1, "month"), PAID)._replace(source=Source.ENTITY)
+    held = entity._replace(rows={"messages": [monthly("free", 5)]})
+    calendar = scope(usage(1, "month", anchor="utc"))._replace(source=Source.ENTITY)
+    for of, found in ((entity, (3, True)), (held, (5, False)), (calendar, (0, False))):
+        (window,) = decode_rules(compile_rules(of, FEATURES)["messages"]).windows
+        assert (window.anchor_ms, window.follows) == found
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -17,6 +17,7 @@ from gateway.lifecycle.rules import (
     overage_control,
     window_usage,
 )
+from gateway.rows import Kind, Row, RowDocument
 
 WINDOW = Window("", 5, "f", DAY_MS, 0, "{}")
 TEXT = f"o\t0\ns\t10\t0\n{WINDOW.line}\na\tusage\t7\t\na\tremaining_percentage\t2000\t" + r'"a\tb"'
@@ -58,6 +59,15 @@ def test_a_window_of_another_phase_or_without_a_rule_counts_nothing() -> None:
     assert window_usage(TEXT, f"w\t\t{DAY_MS + 1}\t3", "", 5) == 0
     assert window_usage("o\t1", f"w\t\t{DAY_MS}\t3", "", 5) == 0
     assert window_usage(TEXT, "", "", 5) == 0
+
+
+def test_a_window_that_follows_rows_has_their_cycle() -> None:
+    rules, extras = WINDOW._replace(follows=True).line, f"w\t\t{DAY_MS + 1}\t3"
+    assert decode_rules(rules).windows == (WINDOW._replace(follows=True),)
+    document = RowDocument(subscription_id="sub_1")
+    of_plan = Row(id="a", kind=Kind.SHARED, unit="m", every=1, anchor_ms=1, document=document)
+    assert window_usage(rules, extras, "", 5, [of_plan]) == 3
+    assert window_usage(rules, extras, "", 5) == 0
 
 
 def test_the_first_text_with_a_say_decides_on_overage() -> None:
