@@ -98,7 +98,7 @@ end
 if dry or #parts > 1 then -- all of them can be applied, or none is
   local reply = { 1, {}, {}, {} }
   for _, part in ipairs(parts) do
-    obstacle = decide_part(part, mode, moment, properties) or obstacle
+    obstacle = decide_part(part, mode, moment, properties, of_check) or obstacle
     if obstacle == 9 then return 9 end
     preview_plan(part.plan, part.applied, dry and keys)
     add_answer(reply, part)
@@ -107,9 +107,8 @@ if dry or #parts > 1 then -- all of them can be applied, or none is
   if dry and not obstacle then return pack_reply(reply) end
   parts = read_parts(keys, ARGV, 7, entity, moment)
 else
-  obstacle = decide_part(parts[1], mode, moment, properties)
+  obstacle = decide_part(parts[1], mode, moment, properties, of_check)
   if obstacle == 9 then return 9 end
-  if of_check and parts[1].amount > 0 and not parts[1].plan.sources[1] then obstacle = 4 end -- of nothing, hold nothing
 end
 if obstacle == 4 then
   local reply = { 4, {}, {}, {} }

@@ -4,6 +4,7 @@ customer that is in Redis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
@@ -35,7 +36,7 @@ from gateway.messages.common import given, integer
 from gateway.scripts import CheckReply, Hold, Idempotency, Part, Status, TrackReply, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.engine.claims import Claim
     from gateway.engine.outage import StandIn
@@ -155,13 +156,7 @@ class Balances(Creation):
         self, subject: Subject, asked: Asked, request: CheckRequest, claim: Claim | None
     ) -> CheckResponse:
         self.backlog.admit()
-        found, now_ms = asked.features[0], self.clock.now_ms(subject.env)
-        if not found.in_use:
-            await self.scripts.admit(subject.keys.customer)
-        feature = await self.catalog.use_feature(found)
-        if feature is not found:
-            amount = request.required_balance
-            asked = self._asked(subject.env, feature, amount, "required_balance")
+        feature, env, now_ms = asked.features[0], subject.env, self.clock.now_ms(subject.env)
         if feature.type == "boolean":
             field = "send_event" if request.send_event else "lock"
             msg = f"{field}: feature {feature.id} is boolean, there is nothing to spend"
@@ -175,10 +170,11 @@ class Balances(Creation):
             hold=_hold(request.lock, [feature], now_ms, of_check=True),
             idempotency=_kept(subject, claim),
         )
-        reply = await self._spend(subject, use, [asked], claim)
+        amount = request.required_balance
+        ask = partial(self._ask, env, amount, "required_balance")
+        (asked,), reply = await self._use(subject, use, [asked], ask, claim)
         if reply.status is Status.REPLAYED:
-            amount = request.required_balance
-            (asked,), reply = self._as_it_was(subject.env, reply, amount, "required_balance")
+            (asked,), reply = self._as_it_was(env, reply, amount, "required_balance")
             now_ms = THEN_MS
         allowed = reply.status is not Status.DENIED
         answering = answering_of(subject, asked, reply, now_ms)
@@ -200,17 +196,15 @@ class Balances(Creation):
             named = (await self.catalog.feature(env, request.feature_id),)
         else:
             named = await self.catalog.features_by_event(env, request.event_name or "")
-        if not all(feature.in_use for feature in named):
-            await self.scripts.admit(self.subjects.subject(env, request.customer_id).keys.customer)
-        features = [await self.catalog.use_feature(feature) for feature in named]
-        asked = [self._asked(env, feature, request.value, "value") for feature in features]
-        counted = any(feature.type != "boolean" for feature in features)
+        ask = partial(self._ask, env, request.value, "value")
+        asked = ask(named)
+        counted = any(feature.type != "boolean" for feature in named)
         subject = self.subjects.subject(
             env,
             request.customer_id,
             entity_id=request.entity_id,
-            customer_data=request.customer_data,
-            entity_data=request.entity_data,
+            customer_data=None if request.dry_run else request.customer_data,
+            entity_data=None if request.dry_run else request.entity_data,
             request_id=request_id,
         )
         timestamp = integer(request.timestamp, field="timestamp")
@@ -222,12 +216,12 @@ class Balances(Creation):
             request.event_name or "",
             _properties(request.properties),
             dry=bool(request.dry_run),
-            hold=_hold(request.lock, features, now_ms),
+            hold=_hold(request.lock, named, now_ms),
             idempotency=None if request.dry_run else _kept(subject, claim),
         )
-        reply = await self._spend(subject, use, asked, claim)
+        asked, reply = await self._use(subject, use, asked, ask, claim)
         if reply.status is Status.DENIED:
-            feature = features[0]
+            feature = asked[0].features[0]
             if not use.dry:
                 self.denials.count(env, request.customer_id, feature.id, "track")
             wanted = format_units(asked[0].part.amount, feature.precision)
@@ -254,6 +248,11 @@ class Balances(Creation):
 
     def _subject_of(self, use: PlainUse) -> Subject:
         return self.subjects.subject(use.env, use.customer_id, entity_id=use.entity_id)
+
+    def _ask(
+        self, env: str, amount: Raw, field: str, features: Sequence[FeatureRecord]
+    ) -> list[Asked]:
+        return [self._asked(env, feature, amount, field) for feature in features]
 
     def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
         pools = self.catalog.pools(feature)
@@ -283,6 +282,28 @@ class Balances(Creation):
         if not asked:
             raise IdempotencyKeyError("The features of the first call have been deleted")
         return asked, reply._replace(descriptions=descriptions, moves=moves)
+
+    async def _use(
+        self,
+        subject: Subject,
+        use: Use,
+        asked: list[Asked],
+        ask: Callable[[Sequence[FeatureRecord]], list[Asked]],
+        claim: Claim | None,
+    ) -> tuple[list[Asked], TrackReply]:
+        """Carry out a use; return what was asked for, and what came of it.
+
+        Its features count as used from then on. What is refused must not make them so: of those
+        that nobody has used yet it is asked first, without writing anything.
+        """
+        features = [one.features[0] for one in asked]
+        if not (use.dry or all(feature.in_use for feature in features)):
+            reply = await self._spend(subject, use._replace(dry=True), asked, claim)
+            if reply.status is Status.DENIED:
+                return asked, reply
+            asked = ask([await self.catalog.use_feature(feature) for feature in features])
+            use = use._replace(parts=[one.part for one in asked])
+        return asked, await self._spend(subject, use, asked, claim)
 
     async def _spend(
         self, subject: Subject, use: Use, asked: Sequence[Asked], claim: Claim | None

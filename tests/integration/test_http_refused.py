@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from tests.fixtures.app import Api
-from tests.fixtures.shop import Json, done, refused, update
+from tests.fixtures.shop import CUSTOMER, Json, done, refused, update
 from tests.fixtures.shop import create as grant
 
 NOBODY = "bob"
@@ -93,6 +93,61 @@ async def test_a_refused_balance_leaves_its_feature_as_it_was(shop: Api) -> None
     for feature_id, consumable in (("mails", False), ("rooms", True)):
         named = {"feature_id": feature_id, "consumable": consumable}
         assert (await done(shop, "features.update", **named))["precision"] == 6
+
+
+HELD = {"lock_id": "l1", "enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "status"),
+    [
+        ("balances.track", {"customer_id": NOBODY}, 404),
+        ("balances.track", {"customer_id": NOBODY, "dry_run": True, "customer_data": {}}, 404),
+        ("balances.track", {"entity_id": "e1"}, 404),
+        ("balances.track", {"overage_behavior": "reject"}, 400),
+        ("balances.track", {"dry_run": True}, 200),
+        ("balances.track", {"lock": HELD | {"expires_at": 1}}, 400),
+        ("balances.track", {"customer_id": NOBODY, "event_name": "sent"}, 404),
+        ("balances.check", {"customer_id": NOBODY, "send_event": True}, 404),
+        ("balances.check", {"send_event": True}, 200),
+        ("balances.check", {"lock": HELD}, 200),
+        ("balances.check", {"lock": HELD | {"overage_behavior": "cap"}}, 200),
+        ("balances.check", {"lock": HELD | {"expires_at": 1}}, 400),
+    ],
+)
+async def test_a_refused_use_leaves_its_feature_as_it_was(
+    shop: Api, operation: str, request_: dict[str, object], status: int
+) -> None:
+    named = {} if "event_name" in request_ else {"feature_id": "mails"}
+    answer = await shop.call(operation, **{"customer_id": CUSTOMER, **named, **request_})
+    assert answer.status == status, answer.body
+    assert not answer.body.get("allowed")
+    # Nobody has any, so a grant that six places cannot hold still makes them fewer.
+    await grant(shop, "mails", included_grant=10**12)
+    assert (await done(shop, "features.get", feature_id="mails"))["precision"] < 6
+
+
+async def test_a_use_that_is_recorded_fixes_the_precision_of_its_feature(shop: Api) -> None:
+    await done(shop, "balances.track", customer_id=CUSTOMER, feature_id="mails", value=1)
+    large = {"customer_id": CUSTOMER, "feature_id": "mails", "included_grant": 10**12}
+    assert (await refused(shop, "balances.create", **large))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("about", "refusal"),
+    [
+        ({"customer_id": NOBODY, "customer_data": {}}, ABSENT),
+        ({"entity_id": "e1", "entity_data": {"feature_id": "seats"}}, (404, "Entity e1 not found")),
+    ],
+)
+async def test_a_dry_run_creates_nobody(
+    shop: Api, about: dict[str, object], refusal: tuple[int, str]
+) -> None:
+    dry = {"customer_id": CUSTOMER, "feature_id": "messages", "dry_run": True, **about}
+    assert await refused(shop, "balances.track", **dry) == refusal
+    named = {name: value for name, value in about.items() if not name.endswith("_data")}
+    again = {"customer_id": CUSTOMER, "feature_id": "messages", **named}
+    assert await refused(shop, "balances.check", **again) == refusal
 
 
 async def test_a_large_grant_of_an_unused_feature_still_lowers_its_precision(shop: Api) -> None:
