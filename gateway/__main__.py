@@ -51,7 +51,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except GatewayError as error:
-        click.echo(f"tallygate: {error.message}", err=True)
+        click.echo(f"tallygate: {error}", err=True)
         sys.exit(1)
     except OSError as error:
         # Of standard output, whose disk is full; whoever asks anything else tells what is wrong.

@@ -172,7 +172,7 @@ class Runtime:
         except RedisError as error:
             raise StartError(f"Redis refused at start: {error}") from error
         except (InvalidRequestError, UnavailableError) as error:
-            raise StartError(error.message) from error
+            raise StartError(str(error)) from error
         self.guard.start()
         for sweeper in self.sweepers:
             sweeper.start()

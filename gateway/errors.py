@@ -339,6 +339,14 @@ class UnavailableError(GatewayError):
 
     code = "service_unavailable"
 
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        """Keep the message, and as the text of the error what a log may say instead: a reason may
+        name servers and users, which no caller has to know.
+        """
+        super().__init__(message)
+        if reason:
+            self.args = (reason,)
+
 
 class RedisUnavailableError(UnavailableError):
     """Redis does not answer; nothing was changed. Try again."""

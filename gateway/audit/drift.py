@@ -75,7 +75,7 @@ class DriftWatch:
             try:
                 await self.walk()
             except GatewayError as error:
-                log.warning("comparing waits: %s", error.message)
+                log.warning("comparing waits: %s", error)
             await self._pause(WALK_SECONDS)
 
     def stop(self) -> None:
@@ -117,7 +117,7 @@ class DriftWatch:
             if self._failures >= FAILURES_MAX:
                 self._failures = 0
                 raise
-            log.warning("%s of %s is not compared: %s", name.customer_id, name.env, error.message)
+            log.warning("%s of %s is not compared: %s", name.customer_id, name.env, error)
         else:
             self._failures = 0
             if drifts is not None:

@@ -67,7 +67,7 @@ class Evictor:
             try:
                 count = await self.walk()
             except GatewayError as error:
-                log.warning("eviction waits: %s", error.message)
+                log.warning("eviction waits: %s", error)
             else:
                 if count:
                     log.info("%d idle customers left Redis", count)

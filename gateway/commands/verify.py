@@ -184,7 +184,7 @@ def _with_parts(given: dict[str, object], use: Callable[[AuditParts], Any]) -> O
         with _with_redis(read_settings(**given)) as settings:
             run(whole(settings))
     except GatewayError as error:
-        click.echo(f"tallygate: {error.message}", err=True)
+        click.echo(f"tallygate: {error}", err=True)
         return Outcome.UNKNOWN
     return outcomes[0]
 

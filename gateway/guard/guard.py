@@ -57,6 +57,8 @@ PAUSE_SECONDS_MAX = 1.0
 ATTEMPTS_MAX = 3
 """Comparisons in a row that another process may overtake."""
 
+_FENCED = "Redis is not trusted before it was compared with SQL; nothing was changed. Try again."
+
 _REDIS_FAULTS = (RedisError, OSError, TimeoutError)
 _NOT_YET = "it has not been compared with SQL yet"
 
@@ -168,8 +170,8 @@ class Guard:
                 if await self._compare():
                     return
         except _REDIS_FAULTS as error:
-            text = str(error) or type(error).__name__
-            raise UnavailableError(f"Redis cannot be compared with SQL: {text}") from error
+            reason = f"Redis cannot be compared with SQL: {str(error) or type(error).__name__}"
+            raise UnavailableError(_FENCED, reason=reason) from error
         finally:
             self._compared = ""
         raise UnavailableError("Redis cannot be compared with SQL: servers change too often")
@@ -318,7 +320,7 @@ class Guard:
         if self._watching is not None and reason != self.reason:
             log.error("Redis is fenced: %s", reason)
         self.reason = reason
-        raise UnavailableError(reason)
+        raise UnavailableError(_FENCED, reason=reason)
 
     async def _watch(self) -> None:
         pause = PAUSE_SECONDS
@@ -335,9 +337,9 @@ class Guard:
                     await self.verify()
                 pause = PAUSE_SECONDS
             except UnavailableError as error:
-                if self.reason != error.message:
-                    self.reason = error.message
-                    log.warning("Redis stays fenced: %s", error.message)
+                if self.reason != str(error):
+                    self.reason = str(error)
+                    log.warning("Redis stays fenced: %s", error)
                 # Connections that are refused wake this task; the pause holds all the same.
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PAUSE_SECONDS_MAX)

@@ -47,7 +47,7 @@ async def _work(end: socket.socket) -> None:
         try:
             await _Worker(channel, order).run()
         except GatewayError as error:
-            channel.tell(Failed(error.message))
+            channel.tell(Failed(str(error)))
     await channel.close()
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
 
     from gateway.keys import Key
     from gateway.scripts.pipe import Pipe, Receiver
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 1.0
+"""Between two lines of the log about faults; the metric counts all of them."""
 
 STEP = 16
 """Commands nobody waits for that are asked at once, however many partitions there are: in between
@@ -101,6 +108,7 @@ class Server:
         self._breaker = breaker or Breaker()
         self._loads = 0
         self._loading = asyncio.Lock()
+        self._tell_at = 0.0
         self.on_replica: Callable[[], None] = _nobody
         """Called when the server says that it takes no changes any more."""
 
@@ -283,7 +291,11 @@ class Server:
             raise RedisUnavailableError(msg)
 
     def _note(self, error: RedisError) -> None:
-        """Count a fault; one that says that nobody answers goes to the breaker."""
+        """Count and tell a fault; one that says that nobody answers goes to the breaker."""
+        now = time.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_SECONDS
+            log.warning("Redis did not carry out a call: %s: %s", type(error).__name__, error)
         if isinstance(error, ReadOnlyError):
             self.on_replica()
         if isinstance(error, _REFUSALS):
@@ -382,4 +394,5 @@ def unavailable(error: Exception) -> RedisUnavailableError:
             "Raise maxmemory, or see why the writer lags"
         )
         return RedisUnavailableError(msg)
-    return RedisUnavailableError(f"Redis does not answer: {str(error) or type(error).__name__}")
+    reason = f"Redis does not answer: {str(error) or type(error).__name__}"
+    return RedisUnavailableError(reason=reason)

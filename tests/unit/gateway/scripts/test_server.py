@@ -92,6 +92,33 @@ async def test_a_full_server_says_what_to_do() -> None:
         await change(Broken(OutOfMemoryError("command not allowed")))
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RedisConnectionError("Error 111 connecting to 10.0.0.7:6379"),
+        NoPermissionError("User tally has no permissions"),
+    ],
+)
+async def test_what_a_fault_says_of_the_server_is_for_the_log_alone(
+    failure: RedisError, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RedisUnavailableError) as caught:
+        await change(Broken(failure, failure))
+    assert str(failure) not in caught.value.message
+    assert str(caught.value) == f"Redis does not answer: {failure}"
+    assert caplog.messages == [
+        f"Redis did not carry out a call: {type(failure).__name__}: {failure}"
+    ]
+
+
+async def test_faults_get_one_line_of_the_log_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    scripts = Scripts(Broken(*[RedisTimeoutError("late")] * 3))
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            await scripts.check(KEYS, 1, "", Part("calls", 1))
+    assert caplog.messages == ["Redis did not carry out a call: TimeoutError: late"]
+
+
 async def test_after_some_faults_in_a_row_redis_is_not_even_asked() -> None:
     client = Broken(*[RedisTimeoutError("late")] * FAULTS_MAX)
     scripts = Scripts(client)
