@@ -152,7 +152,6 @@ class Runtime:
             SqlFleet(self.database),
             self.catalog,
             self.writer,
-            self.wall,
         )
         return HealthProbe(parts, partitions=self.settings.partitions)
 

@@ -31,7 +31,7 @@ from gateway.background.tasks import WriterTask
 from gateway.engine.catalog import Catalog
 from gateway.errors import GatewayError, UnavailableError
 from gateway.keys import outbox_key
-from gateway.ports import Reader, WallClock
+from gateway.ports import Reader
 from gateway.release import package_version
 from persistence.fleet import Fleet, SqlFleet
 
@@ -52,7 +52,6 @@ class HealthParts(NamedTuple):
     fleet: SqlFleet
     catalog: Catalog
     writer: WriterTask | None
-    wall: WallClock
 
 
 class HealthProbe:
@@ -63,19 +62,19 @@ class HealthProbe:
         self._partitions = partitions
         self._redis_version = _Question(self._ask_redis_version)
         self._fleet = _Question(self._ask_fleet)
-        self._oldest_waiting = _Question(self._ask_oldest_waiting)
+        self._waiting_ms = _Question(self._ask_waiting_ms)
 
     async def health(self) -> Health:
         """Return the state of every part."""
-        redis_version, fleet, oldest = await asyncio.gather(
-            self._redis_version.answer(), self._fleet.answer(), self._oldest_waiting.answer()
+        redis_version, fleet, waiting_ms = await asyncio.gather(
+            self._redis_version.answer(), self._fleet.answer(), self._waiting_ms.answer()
         )
         health = Health(
             status="ok",
             redis=_state(redis_version),
             sql=_state(fleet),
             catalog="ok" if self._parts.catalog.is_current else "unavailable",
-            writer=self._writer_health(oldest, fleet),
+            writer=self._writer_health(waiting_ms, fleet),
             versions=Versions(
                 gateway=package_version(),
                 redis=redis_version,
@@ -99,15 +98,15 @@ class HealthProbe:
             return await self._parts.fleet.read()
         return None
 
-    def _writer_health(self, oldest: list[int] | None, fleet: Fleet | None) -> WriterHealth:
+    def _writer_health(self, waiting_ms: list[int] | None, fleet: Fleet | None) -> WriterHealth:
         health = WriterHealth(state="apart", lag_seconds=None, partitions_behind=None)
         writer = self._parts.writer
         if writer is not None:
             task = writer.task
             health.state = "stopped" if task is None else "failed" if task.done() else "running"
-        if oldest is not None:
-            late_ms = max(0, self._parts.wall.now_ms() - min(oldest)) if oldest else 0
-            health.lag_seconds, health.partitions_behind = late_ms / 1000, len(oldest)
+        if waiting_ms is not None:
+            health.lag_seconds = max([0, *waiting_ms]) / 1000
+            health.partitions_behind = len(waiting_ms)
         if fleet is not None:
             health.partitions_owned = self._owned(fleet)
         return health
@@ -118,16 +117,20 @@ class HealthProbe:
         unwritten = fleet.owned.get("", 0) + unknown
         return fleet.owned | ({"": unwritten} if unwritten else {})
 
-    async def _ask_oldest_waiting(self) -> list[int] | None:
-        """Return the time of the first entry SQL has not got, for each partition that has one."""
+    async def _ask_waiting_ms(self) -> list[int] | None:
+        """Return how long the first entry SQL has not got waits, for each partition that has one:
+        by the clock that gave it its id, for this machine's may differ.
+        """
         with contextlib.suppress(RedisError, OSError, UnavailableError):
             cursors = await self._parts.reader.cursors(range(self._partitions))
             async with self._parts.redis.pipeline(transaction=False) as pipe:
+                pipe.execute_command("TIME")
                 for partition, cursor in cursors.items():
                     after = f"({cursor}"
                     pipe.execute_command("XRANGE", outbox_key(partition), after, "+", "COUNT", 1)
-                replies = await cast("Awaitable[list[Any]]", pipe.execute())
-            return [int(reply[0][0].partition(b"-")[0]) for reply in replies if reply]
+                (seconds, micros), *firsts = await cast("Awaitable[list[Any]]", pipe.execute())
+            now_ms = int(seconds) * 1000 + int(micros) // 1000
+            return [now_ms - int(first[0][0].partition(b"-")[0]) for first in firsts if first]
         return None
 
 

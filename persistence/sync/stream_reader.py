@@ -147,6 +147,11 @@ class StreamReader:
         times = [place(reply[0][0].decode())[0] for reply in replies if reply]
         return min(times, default=None)
 
+    async def now_ms(self) -> int:
+        """Return the time of the server, by which entries get their ids."""
+        seconds, microseconds = await self._client.execute_command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     async def trim(self, cursors: Mapping[int, str]) -> None:
         """Remove what lies below each cursor.
 

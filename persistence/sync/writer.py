@@ -309,7 +309,7 @@ class Writer:
         kept = sum(stream.first == cursors[at] for at, stream in streams.items() if stream.first)
         self._pending = sum(stream.length for stream in streams.values()) - kept
         oldest_ms = await self._reader.oldest_ms(cursors) if self._pending else None
-        late_ms = 0 if oldest_ms is None else max(0, self._clock.now_ms() - oldest_ms)
+        late_ms = 0 if oldest_ms is None else max(0, await self._reader.now_ms() - oldest_ms)
         self._tell(self._pending, late_ms / 1000)
 
     def _tell(self, pending: int, lag_seconds: float) -> None:

@@ -7,7 +7,10 @@ from sqlalchemy import text, update
 
 from gateway import metrics
 from gateway.app import Runtime
+from gateway.keys import outbox_key
+from gateway.outbox import FIELD
 from gateway.release import package_version
+from gateway.wall import SystemClock
 from persistence import migrate
 from persistence.database import write_transaction
 from persistence.models.fleet import Cursor
@@ -86,6 +89,23 @@ async def test_partitions_nobody_writes_degrade(live_runtime: Runtime, settled: 
 
     assert "unwritten" in str(shown["degraded"])
     assert (await settled.fetch("/ready")).status == 200
+
+
+async def test_lag_goes_by_the_clock_of_redis(
+    live_runtime: Runtime, settled: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert live_runtime.writer is not None
+    await live_runtime.writer.stop()
+    at_ms = await live_runtime.scripts.now_ms() - 4_000
+    await live_runtime.redis.execute_command("XADD", outbox_key(0), f"{at_ms}-0", FIELD, "x")  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(SystemClock, "now_ms", lambda _: at_ms + 3_600_000)
+
+    writer = (await live_runtime.probe.health()).writer
+
+    late_ms = await live_runtime.scripts.now_ms() - at_ms
+    assert writer.lag_seconds is not None
+    assert 4.0 <= writer.lag_seconds <= late_ms / 1000
+    assert writer.partitions_behind == 1
 
 
 async def test_sql_that_fails_is_told_and_not_ready(live_runtime: Runtime, settled: Api) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from gateway.stream_ids import BEGINNING, place
+from tests.unit.persistence.entries import BASE_MS
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -50,6 +51,10 @@ class MemoryStreams:
     def flush(self) -> None:
         """Lose everything."""
         self._streams.clear()
+
+    def _time(self) -> tuple[bytes, bytes]:
+        seconds, rest = divmod(asyncio.get_running_loop().time(), 1)
+        return _encoded(BASE_MS // 1000 + int(seconds)), _encoded(int(rest * 1_000_000))
 
     def _xadd(self, key: bytes, stream_id: bytes, field: bytes, value: bytes) -> bytes:
         stream = self._streams.get(key) or _Stream()

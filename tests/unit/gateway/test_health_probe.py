@@ -126,9 +126,7 @@ class HangingSql:
 
 
 def probe_of(parts: Any) -> HealthProbe:  # noqa: ANN401 - stands for all of them
-    named = HealthParts(
-        redis=parts, reader=parts, fleet=parts, catalog=parts, writer=None, wall=parts
-    )
+    named = HealthParts(redis=parts, reader=parts, fleet=parts, catalog=parts, writer=None)
     return HealthProbe(named, partitions=4)
 
 
