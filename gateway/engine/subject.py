@@ -120,6 +120,8 @@ class Subjects:
         self._restores_max = restores_max
         self._guard = guard
         self._turns = asyncio.Semaphore(RESTORES_TOGETHER)
+        self._faults = 0
+        """How often SQL did not answer who asked for a customer."""
         self.agenda = Agenda()
 
     def subject(
@@ -225,7 +227,11 @@ class Subjects:
     async def _bring(self, subject: Subject, creator: Creator) -> bool:
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
         while True:
+            faults = self._faults
             async with self._turns:  # not while it waits for the writer
+                if self._faults != faults:
+                    # One after the other, all who wait would wait as long again.
+                    raise UnavailableError("SQL did not answer whoever asked before; try again")
                 status, created = await self._load(subject, creator)
             if status is Status.FENCED and self._guard is not None:
                 await self._guard.verify()
@@ -238,7 +244,13 @@ class Subjects:
 
     async def _load(self, subject: Subject, creator: Creator) -> tuple[Status, bool]:
         """Look for the customer in SQL once; True beside the status when it was created."""
-        cursor, image = await self._reader.load(subject.env, subject.customer_id, subject.partition)
+        try:
+            cursor, image = await self._reader.load(
+                subject.env, subject.customer_id, subject.partition
+            )
+        except UnavailableError:
+            self._faults += 1
+            raise
         if image is not None:
             return await self._restore(subject, cursor, image, creator), False
         data = subject.customer_data

@@ -5,6 +5,8 @@ all of them, not for each. A process that starts with an empty Redis would other
 on statements, and its threads on waiting for each other between two of them.
 
 Cost: O(rows of the customers), in rounds of ``TOGETHER`` customers, one round at a time.
+
+Failure. A round that SQL does not answer fails whoever asked or waits; who comes after asks anew.
 """
 
 from __future__ import annotations
@@ -81,6 +83,8 @@ class Images:
         try:
             found = await self._database.run(partial(_load, [wanted for wanted, _ in together]))
         except BaseException as error:
+            # Who waited for this round while SQL hung would wait as long again for the next.
+            together, self._waiting = together + self._waiting, []
             for _, future in together:
                 if not future.done():
                     future.set_exception(error)

@@ -26,6 +26,7 @@ from tests.unit.persistence.entries import (
     subscription,
     window,
 )
+from tests.waiting import until
 
 STATEMENTS = 8
 """Cursors, customers, and the six lists of what those hold."""
@@ -122,6 +123,32 @@ async def test_a_fault_reaches_everybody_who_asked_and_nobody_after(
         asked = (loader.load(Wanted("sandbox", name, 7)) for name in NAMES)
         told = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in told] == [UnavailableError] * len(NAMES)
+    assert (await loader.load(Wanted("sandbox", NAMES[0], 7))).cursor == stocked
+
+
+async def test_who_waits_for_a_round_that_sql_does_not_answer_waits_for_no_other(
+    database: Database, stocked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ends = asyncio.Event(), asyncio.Event()
+    loader = Images(database)
+    rounds: list[object] = []
+
+    async def hanging(work: object) -> None:
+        rounds.append(work)
+        began.set()
+        await ends.wait()
+        raise UnavailableError("SQL did not answer in time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "run", hanging)
+        first = asyncio.create_task(loader.load(Wanted("sandbox", NAMES[0], 7)))
+        await began.wait()
+        late = [asyncio.create_task(loader.load(Wanted("sandbox", one, 7))) for one in NAMES]
+        await until(lambda: len(loader._waiting) == len(NAMES))  # noqa: SLF001 - no public way
+        ends.set()
+        told = await asyncio.gather(first, *late, return_exceptions=True)
+    assert [type(one) for one in told] == [UnavailableError] * (1 + len(NAMES))
+    assert len(rounds) == 1
     assert (await loader.load(Wanted("sandbox", NAMES[0], 7))).cursor == stocked
 
 

@@ -344,6 +344,33 @@ async def test_customers_on_their_way_from_sql_are_bounded(
         assert len(loading) == len(set(loading)) == 20
 
 
+async def test_who_waits_for_a_turn_while_sql_hangs_is_answered_with_those_who_had_one(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gives_up = asyncio.Event()
+    loading: list[str] = []
+
+    async def hanging(_env: str, customer_id: str, _partition: int) -> None:
+        loading.append(customer_id)
+        await gives_up.wait()
+        raise UnavailableError("SQL did not answer in time; try again")
+
+    async with shop(make_redis(), migrated_sqlite) as place:
+        with monkeypatch.context() as patched:
+            patched.setattr(place.runtime.reader, "load", hanging)
+            asked = [{"customer_id": f"c{at}", "feature_id": "open"} for at in range(30)]
+            calls = (place.api.call("balances.check", **one) for one in asked)
+            waiting = [asyncio.create_task(one) for one in calls]
+            on_their_way = metrics.restores_waiting._value.get  # noqa: SLF001 - no public way
+            await until(lambda: (len(loading), on_their_way()) == (8, 30))
+            gives_up.set()
+            answers = await asyncio.gather(*waiting)
+        assert {degraded(answer) for answer in answers} == {(202, True, "sql")}
+        assert len(loading) == 8
+        later = await place.api.call("balances.check", customer_id="c29", feature_id="open")
+        assert later.error == (404, "customer_not_found")
+
+
 async def test_a_policy_nobody_knows_is_refused(
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:
