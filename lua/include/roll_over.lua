@@ -39,8 +39,10 @@ local function roll_over(rows, now)
         local id = string.format('%s~%d%s', row.id, row.old_period, row.tail or '')
         local rank = string.format(
           '!%014d%014d%s', expires > 0 and expires or 10000000000000, row.old_due, row.rank)
+        local plan = string.match(row.line, '\t{("plan_id":"[^"]*")') or '' -- begins the document of a plan's row
         rolled[#rolled + 1] = {
-          line = string.format('%s\tc\t%d\tr\t\t0\t0\t%d\t\t%s\t\t%s\t{}', id, left, expires, rank, row.id),
+          line = string.format(
+            '%s\tc\t%d\tr\t\t0\t0\t%d\t\t%s\t\t%s\t{%s}', id, left, expires, rank, row.id, plan),
           id = id, kind = 'c', grant = left, flags = 'r', rank = rank, entity_feature = '', roll = row.id,
           used = 0, over = 0, credit = 0, period = 0, due = 0, first = 0, expires = expires, rolled = true,
           made = true,

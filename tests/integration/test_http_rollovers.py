@@ -73,3 +73,24 @@ async def test_a_plan_of_an_entity_leaves_what_its_slot_rolled_over_alone(shop: 
     for plan_id, units in (("own", 1_500), ("none", 1_000)):
         await done(shop, "billing.attach", plan_id=plan_id, **named)
         assert await numbers(shop, entity_id="e1") == (units, units, 0)
+
+
+async def test_what_rolled_over_names_the_plan_it_came_from(
+    shop: Api, live_runtime: Runtime
+) -> None:
+    await _plan(shop, "large", 1_000)
+    await seat(shop, "e1")
+    await attach(shop, "large")
+    await shop.call("clock.advance", by="32d")
+    named = {"customer_id": "ada", "feature_id": "messages", "entity_id": "e1"}
+    tracked = await done(shop, "balances.track", **named, value=600)
+    told = [(one["value"], one["plan_id"]) for one in tracked["deductions"]]
+    assert told == [(500, "large"), (100, "large")]
+    await live_runtime.engine.subjects.caught_up()
+    page = await done(shop, "events.list", customer_id="ada", feature_id="messages")
+    (event,) = page["list"]
+    kept = [(one["value"], one["plan_id"]) for one in event["deductions"]]
+    assert sorted(kept) == sorted(told)
+    await live_runtime.redis.flushdb()
+    again = await done(shop, "balances.track", **named, value=-600, overage_behavior="overflow")
+    assert {one["plan_id"] for one in again["deductions"]} == {"large"}
