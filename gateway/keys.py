@@ -24,6 +24,8 @@ tg:{pNN}:E:index:C      hash    the entities by number, and the sets of numbers 
                                 of an entity feature, those that differ from full, of each period
                                 (gateway/entity_index.py)
 tg:{pNN}:E:due:C        zset    ``F<tab>entity`` by when its entity-held rows next reset or expire
+tg:{pNN}:E:staged:N:C   hash    ``entities``, ``index`` or ``due`` (a zset) on their way from SQL;
+                                ``N`` names the restore, and they expire if it does not end
 tg:{pNN}:outbox         stream  every change of the partition, drained by ``persistence.sync``
 tg:{pNN}:locks          hash    receipts of the locks of the partition: ``E<tab>lock id``
 tg:{pNN}:E:holds        zset    ``E<tab>C<tab>lock id`` by when the lock expires or, once it has
@@ -124,6 +126,16 @@ def key_calls_key(key_id: str) -> Key:
 def denials_key(partition: int, process: str) -> Key:
     """Return where a partition keeps which counts of denials it has of a process."""
     return Key(f"tg:{{p{partition:02d}}}:denials:{process}")
+
+
+def staged_keys(customer: Key, restore: str) -> tuple[Key, Key, Key]:
+    """Return where entities, index and due wait that a restore brings to the customer whose hash a
+    key is.
+    """
+    entities, index, due = (
+        Key(customer.replace(":customer:", f":staged:{restore}-{slot}:", 1)) for slot in range(3)
+    )
+    return entities, index, due
 
 
 @cache

@@ -34,6 +34,7 @@ class Status(IntEnum):
     MISMATCH = 14
     FENCED = 15
     LIMITED = 16
+    UNSTAGED = 17
 
 
 class Description(NamedTuple):

@@ -15,7 +15,7 @@ from gateway.scripts.calls import (
     track_reply,
 )
 from gateway.scripts.rates import TICKET
-from gateway.scripts.server import Server
+from gateway.scripts.restores import Restores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,8 @@ if TYPE_CHECKING:
     )
 
 
-class Scripts(Server):
+class Scripts(Restores):
     """Every entry script, bound to one client."""
-
-    seal = ""
-    """Of the partitions that were compared with SQL; empty, nobody compares, and none is asked
-    for.
-    """
 
     async def are_sealed(self, seals: Sequence[Key]) -> bool:
         """Whether partitions have their seals, as far as anybody looks at them."""
@@ -335,19 +330,6 @@ class Scripts(Server):
             "adopt_customer",
             (keys.customer, keys.outbox, keys.seal),
             (*head, cursor, self.seal, internal_id, seq, document),
-        )
-
-    async def restore_customer(
-        self, context: Context, cursor: str, groups: Sequence[Sequence[str | int]]
-    ) -> Status:
-        """Run ``restore_customer`` with the flat field-value (or score-member) lists of the keys in
-        order, the outbox left out.
-        """
-        flat = [part for group in groups for part in group]
-        return await self._verdict(
-            "restore_customer",
-            (*context.keys, context.keys.seal),
-            (context.head, cursor, self.seal, *map(len, groups), *flat),
         )
 
     async def discard_customer(
