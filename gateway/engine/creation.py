@@ -251,7 +251,13 @@ class Creation:
         if document.billing_controls:
             await check_controls(self.catalog, subject.env, document.billing_controls)
             rules = await rules_of(self.catalog, subject.env, entity_scope(document, rows={}))
-        feature = await self.entity_feature(subject.env, feature_id)
+        feature = await self.countable_feature(subject.env, feature_id)
+        if not feature.in_use:  # where nothing is created, nobody has begun to use it
+            now_ms = self.clock.now_ms(subject.env)
+            seen = await self.scripts.read_customer(subject.keys, now_ms, subject.entity_id)
+            if seen.status is not Status.ENTITY_MISSING:
+                return Status.EXISTS if seen.status is Status.DONE else seen.status
+            feature = await self.catalog.use_feature(feature)
         context = self.subjects.context(subject)
         status = await self.scripts.create_entity(
             context,

@@ -172,7 +172,6 @@ class Grants(Creation):
         if feature.type == "boolean":
             msg = f"feature_id: feature {feature.id} is boolean, nothing of it is used"
             raise InvalidRequestError(msg)
-        feature = await self.catalog.use_feature(feature)
         amount = parse_units(bytes(request.value), feature.precision, field="value")
 
         def decide(holding: Holding) -> Decision:
@@ -188,6 +187,10 @@ class Grants(Creation):
             entity_data=request.entity_data,
             request_id=request_id,
         )
+        if not feature.in_use:  # a call that is refused must not fix its precision
+            decide(await self._held(subject, feature))
+            feature = await self.catalog.use_feature(feature)
+            amount = parse_units(bytes(request.value), feature.precision, field="value")
         _refuse_range(await self._adjust(subject, feature, decide), "value", feature)
 
     async def delete_balance(

@@ -108,6 +108,8 @@ HELD = {"lock_id": "l1", "enabled": True}
         ("balances.track", {"dry_run": True}, 200),
         ("balances.track", {"lock": HELD | {"expires_at": 1}}, 400),
         ("balances.track", {"customer_id": NOBODY, "event_name": "sent"}, 404),
+        ("usage", {"value": 1}, 404),
+        ("usage", {"value": "none"}, 400),
         ("balances.check", {"customer_id": NOBODY, "send_event": True}, 404),
         ("balances.check", {"send_event": True}, 200),
         ("balances.check", {"lock": HELD}, 200),
@@ -125,6 +127,17 @@ async def test_a_refused_use_leaves_its_feature_as_it_was(
     # Nobody has any, so a grant that six places cannot hold still makes them fewer.
     await grant(shop, "mails", included_grant=10**12)
     assert (await done(shop, "features.get", feature_id="mails"))["precision"] < 6
+
+
+async def test_an_entity_that_is_there_already_leaves_another_feature_as_it_was(shop: Api) -> None:
+    room = {"feature_id": "rooms", "name": "Rooms", "type": "metered", "consumable": False}
+    await done(shop, "features.create", **room)
+    entity = {"customer_id": CUSTOMER, "entity_id": "e1"}
+    await done(shop, "entities.create", **entity, feature_id="seats")
+    again = await refused(shop, "entities.create", **entity, feature_id="rooms")
+    assert again == (409, "Entity e1 already exists")
+    await done(shop, "features.update", feature_id="rooms", consumable=True)
+    assert (await refused(shop, "features.update", feature_id="seats", consumable=True))[0] == 400
 
 
 async def test_a_use_that_is_recorded_fixes_the_precision_of_its_feature(shop: Api) -> None:
