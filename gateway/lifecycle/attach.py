@@ -43,7 +43,7 @@ from gateway.lifecycle.used_up import make_room
 from gateway.messages.billing import SCHEDULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.lifecycle.plan_rows import Offer
     from gateway.messages.plans import PlanDocument, PlanItem
@@ -91,14 +91,16 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     check_quantities(document, terms.quantities)
     _check_dates(document, terms, now_ms)
     _check_trial(document, terms)
-    current, dropped = None, Change(list(scope.subscriptions), [])
+    current, ends_ms, dropped = None, None, Change(list(scope.subscriptions), [])
     if not document.add_on and not is_one_off(document):
         # By its id: the group of the plan may be another by now than when it was attached.
         if any(one.plan_id == offer.record.id for one in scope.active_mains()):
             msg = f"plan {offer.record.id} is already attached"
             raise PlanAttachedError(msg)
         current = scope.current(document.group)
-        dropped = leave(scope, scope.pending(document.group), now_ms)
+        pending = scope.pending(document.group)
+        ends_ms = _own_end(current, pending)
+        dropped = leave(scope, pending, now_ms)
         scope = after(scope, dropped)
     elif is_one_off(document):
         dropped = make_room(scope, offer, terms.ends_ms, make_id=making.make_id, now_ms=now_ms)
@@ -114,7 +116,8 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         return join(dropped, change)
     _check_scheduled(document, terms)
     # What cannot begin then is refused now.
-    begun = begin(scope, offer, subscription, current, at_ms=starts_ms, making=making)
+    replaced = current if ends_ms is None or ends_ms >= starts_ms else None
+    begun = begin(scope, offer, subscription, replaced, at_ms=starts_ms, making=making)
     anchor_ms = begun.touched[0].anchor_ms
     waiting = msgspec.structs.replace(
         subscription, status=SCHEDULED, started_at=starts_ms, anchor_ms=anchor_ms
@@ -122,7 +125,9 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     change = Change([*scope.subscriptions, waiting], [waiting])
     if current is not None:
         leaver = msgspec.structs.replace(
-            current, canceled_at=current.canceled_at or now_ms, expires_at=starts_ms
+            current,
+            canceled_at=current.canceled_at or now_ms,
+            expires_at=min(starts_ms, ends_ms or starts_ms),
         )
         change = swap(change, leaver)
     return join(dropped, change)
@@ -247,6 +252,15 @@ def _starts(
         )
         raise InvalidRequestError(msg)
     return ends_ms
+
+
+def _own_end(current: Subscription | None, pending: Sequence[Subscription]) -> int | None:
+    """Return when the current plan was to end, whatever comes after it. An end that is only the
+    beginning of another plan goes with that one; the free plan that enables itself follows an end.
+    """
+    if current is None or any(not one.auto_enable for one in pending):
+        return None
+    return current.expires_at
 
 
 def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:

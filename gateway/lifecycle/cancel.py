@@ -39,16 +39,21 @@ def cancel(
         return _drop(scope, target, making.now_ms)
     if action == _UNCANCEL:
         return _uncancel(scope, target, making.now_ms)
-    successor = default if default is not None and _needs(scope, target, default) else None
     if action == _IMMEDIATELY:
-        return _end(scope, target, successor, making)
-    return _end_later(scope, target, successor, making)
+        dropped = leave(scope, _with_it(scope, target), making.now_ms)
+        return join(dropped, expire(after(scope, dropped), target, default, making))
+    return _end_later(scope, target, _successor(scope, target, default), making)
 
 
 def expire(scope: Scope, target: Subscription, default: Offer | None, making: Making) -> Change:
-    """Return what changes when a plan comes to its end and none was scheduled in its place."""
-    successor = default if default is not None and _needs(scope, target, default) else None
-    return _end(scope, target, successor, making)
+    """Return what changes when a plan comes to its end and none takes its place then. What begins
+    later does so all the same.
+    """
+    successor = _successor(scope, target, default)
+    if successor is None:
+        return leave(scope, [target], making.now_ms)
+    subscription = new_subscription(successor, NO_TERMS, making)
+    return begin(scope, successor, subscription, target, at_ms=making.now_ms, making=making)
 
 
 def is_main(subscription: Subscription) -> bool:
@@ -56,17 +61,20 @@ def is_main(subscription: Subscription) -> bool:
     return not subscription.add_on and not subscription.one_off
 
 
-def _needs(scope: Scope, target: Subscription, default: Offer) -> bool:
-    """Whether the default plan comes back when the target ends: not where it is held already, or
-    another plan that has moved to the group is.
+def _successor(scope: Scope, target: Subscription, default: Offer | None) -> Offer | None:
+    """Return the default plan where it comes back when the target ends: not where it is held
+    already, or another plan that has moved to the group is.
     """
-    if not is_main(target) or scope.entity_id or default.record.id == target.plan_id:
-        return False
+    if default is None or not is_main(target) or scope.entity_id:
+        return None
+    if default.record.id == target.plan_id:
+        return None
     group = scope.group_of(target)
     others = (one for one in scope.active_mains() if one.id != target.id)
-    return not any(
+    is_held = any(
         default.record.id == one.plan_id or scope.group_of(one) == group for one in others
     )
+    return None if is_held else default
 
 
 def _pending(scope: Scope, target: Subscription) -> list[Subscription]:
@@ -90,18 +98,12 @@ def _uncancel(scope: Scope, target: Subscription, now_ms: int) -> Change:
     return swap(leave(scope, pending, now_ms), revived(target))
 
 
-def _end(scope: Scope, target: Subscription, successor: Offer | None, making: Making) -> Change:
-    gone = []
-    if is_main(target):
-        add_ons = [one for one in scope.subscriptions if one.status == SCHEDULED and one.add_on]
-        gone = [*_pending(scope, target), *add_ons]
-    dropped = leave(scope, gone, making.now_ms)
-    scope = after(scope, dropped)
-    if successor is None:
-        return join(dropped, leave(scope, [target], making.now_ms))
-    subscription = new_subscription(successor, NO_TERMS, making)
-    change = begin(scope, successor, subscription, target, at_ms=making.now_ms, making=making)
-    return join(dropped, change)
+def _with_it(scope: Scope, target: Subscription) -> list[Subscription]:
+    """Return what goes with a main plan that is canceled at once: all that has not begun."""
+    if not is_main(target):
+        return []
+    add_ons = [one for one in scope.subscriptions if one.status == SCHEDULED and one.add_on]
+    return [*_pending(scope, target), *add_ons]
 
 
 def _end_later(

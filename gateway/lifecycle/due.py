@@ -12,6 +12,7 @@ from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.lifecycle.attach import begin
 from gateway.lifecycle.cancel import expire, is_main
 from gateway.lifecycle.quantities import due_quantities, requantify
+from gateway.lifecycle.scope import after, leave
 
 if TYPE_CHECKING:
     from gateway.lifecycle.attach import Making
@@ -55,8 +56,9 @@ def foreseen(scope: Scope, one: Subscription, offer: Offer, making: Making) -> S
         row_id: live._replace(used=0) if 0 < live.due_ms <= at_ms else live
         for row_id, live in scope.lives.items()
     }
-    then = making._replace(now_ms=at_ms)
-    change = fall_due(scope._replace(lives=lives), one, offer, None, then)
+    over = [other for other in scope.subscriptions if other.expires_at and other.expires_at < at_ms]
+    left = after(scope, leave(scope, over, at_ms))._replace(lives=lives)
+    change = fall_due(left, one, offer, None, making._replace(now_ms=at_ms))
     return next(each for each in change.subscriptions if each.id == one.id)
 
 

@@ -48,6 +48,63 @@ def test_a_plan_that_ends_before_its_cycle_does_not_get_longer(store: Store, lea
     assert store.subscriptions()["pro"]["expires_at"] == ends
 
 
+@pytest.mark.parametrize("default", [False, True])
+def test_a_plan_that_begins_after_the_end_of_another_leaves_that_end(
+    store: Store, default: bool
+) -> None:
+    """The free plan that enables itself is held in between."""
+    if default:
+        store.plan("free", store.monthly(5), auto_enable=True)
+    store.plan("pro", store.monthly(100))
+    store.plan("premium", store.monthly(500))
+    store.take("pro", ends_at=store.now() + DAY_MS)
+    ends = store.subscriptions()["pro"]["expires_at"]
+    starts = store.now() + 3 * DAY_MS
+    foreseen = store.preview("premium", starts_at=starts)
+    assert [one["expires_at"] for one in foreseen["outgoing"]] == [ends]
+    store.take("premium", starts_at=starts)
+    held = store.subscriptions()
+    assert (held["pro"]["expires_at"], held["premium"]["started_at"]) == (ends, starts)
+    store.advance("25h")
+    between = {"free": "active"} if default else {}
+    assert store.held() == {**between, "premium": "scheduled"}
+    store.advance("48h")
+    assert store.held() == {"premium": "active"}
+    period = store.subscriptions()["premium"]["current_period_start"]
+    assert (period, store.left(None)) == (starts, [500])
+
+
+def test_a_plan_goes_on_until_the_other_one_that_comes_instead(store: Store) -> None:
+    """Its end was only that a plan followed, and that one is dropped."""
+    for name in ("starter", "pro", "premium"):
+        store.plan(name, store.monthly(100))
+    store.take("pro")
+    store.take("starter")
+    starts = store.now() + 60 * DAY_MS
+    store.take("premium", starts_at=starts)
+    assert store.held() == {"pro": "active", "premium": "scheduled"}
+    assert store.subscriptions()["pro"]["expires_at"] == starts
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_an_add_on_that_has_not_begun_stays_when_a_plan_comes_to_its_end(
+    store: Store, default: bool
+) -> None:
+    """Cold-path section 6.6; a cancel at once drops it (section 3.9)."""
+    if default:
+        store.plan("free", store.monthly(5), auto_enable=True)
+    store.plan("pro", store.monthly(100))
+    month = {"amount": 20, "interval": "month"}
+    store.plan("addon", store.monthly(200, "words"), add_on=True, price=month)
+    store.take("pro", ends_at=store.now() + DAY_MS)
+    store.take("addon", starts_at=store.now() + 3 * DAY_MS)
+    store.advance("25h")
+    left = {"free": "active"} if default else {}
+    assert store.held() == {**left, "addon": "scheduled"}
+    store.advance("48h")
+    assert store.held() == {**left, "addon": "active"}
+
+
 def test_cycles_can_be_counted_from_a_later_time(store: Store) -> None:
     """Cold-path section 6.1: a cycle does not begin before the plan does."""
     store.plan("pro", store.monthly(100))
