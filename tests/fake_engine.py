@@ -259,12 +259,8 @@ class FakeEngine:
 
     update_balance = delete_balance = set_usage = create_balance
 
-    async def update_balances(
-        self, env: str, requests: Sequence[BalanceUpdateRequest], request_id: str
-    ) -> None:
-        for request in requests:
-            await self.catalog.feature(env, request.feature_id)
-            await self.update_balance(env, request, request_id)
+    async def check_update(self, env: str, request: BalanceUpdateRequest) -> None:
+        await self.catalog.feature(env, request.feature_id)
 
     async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse:
         self._arrive(request, request.customer_id, request.entity_id)

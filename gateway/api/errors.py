@@ -8,6 +8,8 @@ sends may end as a 500: decoder errors are translated here, and what is left is 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -115,12 +117,18 @@ def status_of(error: type[GatewayError]) -> int:
     return next(STATUSES[kind] for kind in error.__mro__ if kind in STATUSES)
 
 
-def error_reply(error: GatewayError, env: str, *, repeatable: bool = False) -> Reply:
+def error_reply(
+    error: GatewayError,
+    env: str,
+    *,
+    repeatable: bool = False,
+    sent_as: Mapping[str, str] = MappingProxyType({}),
+) -> Reply:
     """Return the answer to a failed request; ``repeatable`` says that sending it again cannot count
-    twice, whatever became of it.
+    twice, whatever became of it, ``sent_as`` what its fields were called.
     """
     status = status_of(type(error))
-    message, code = error.message, error.code
+    message, code = _as_sent(error.message, sent_as), error.code
     if status == 500:
         # Faults of ours are told to the log, not to the caller.
         message, code = "Something went wrong inside the gateway", GatewayError.code
@@ -129,6 +137,14 @@ def error_reply(error: GatewayError, env: str, *, repeatable: bool = False) -> R
         _encode(ErrorBody(message=message, code=code, env=env)),
         _headers(error, repeatable=repeatable),
     )
+
+
+def _as_sent(message: str, names: Mapping[str, str]) -> str:
+    """Return a message with the field it begins with under the name it was sent by."""
+    place, colon, reason = message.partition(": ")
+    for ours, theirs in names.items():
+        place = re.sub(rf"(?<![^.]){re.escape(ours)}(?![^.])", theirs, place)
+    return place + colon + reason
 
 
 def _headers(error: GatewayError, *, repeatable: bool) -> Headers:

@@ -101,7 +101,13 @@ class Exchange:
         self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
     ) -> Reply:
         """Return the answer to one request; ``read_body`` is asked once it may be read."""
-        call = Call(request_id="", env=ENV_UNKNOWN, query=query, status=operation.status)
+        call = Call(
+            request_id="",
+            env=ENV_UNKNOWN,
+            query=query,
+            status=operation.status,
+            sent_as=operation.sent_as,
+        )
         REQUEST.set(call)
         try:
             operation = await self._admit(operation, call, method, headers)
@@ -109,7 +115,8 @@ class Exchange:
         except GatewayError as error:
             if type(error) is GatewayError:
                 log.exception("request %s: %s failed", call.request_id, operation.name)
-            reply = error_reply(error, call.env, repeatable=call.claim is not None)
+            is_claimed = call.claim is not None
+            reply = error_reply(error, call.env, repeatable=is_claimed, sent_as=call.sent_as)
             call.public = is_public(operation)
         except ClientGoneError:
             raise

@@ -6,7 +6,8 @@ page all come from the same record the router uses, so they cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -103,9 +104,7 @@ class Engine(Protocol):
         self, env: str, request: BalanceUpdateRequest, request_id: str
     ) -> None: ...
 
-    async def update_balances(
-        self, env: str, requests: Sequence[BalanceUpdateRequest], request_id: str
-    ) -> None: ...
+    async def check_update(self, env: str, request: BalanceUpdateRequest) -> None: ...
 
     async def delete_balance(
         self, env: str, request: BalanceDeleteRequest, request_id: str
@@ -187,6 +186,9 @@ class Services(NamedTuple):
     tokens: Tokens
 
 
+_NAMES_OF_TODAY: Mapping[str, str] = MappingProxyType({})
+
+
 class Call(msgspec.Struct, kw_only=True, gc=False):
     """One request on its way through the shared steps; ``status`` is what a success answers,
     ``key`` the caller's idempotency key, and ``claim`` what it stands for. ``level`` is what a
@@ -194,7 +196,8 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     ``restricted`` says that the key may not create customers, so that none is created on the way;
     ``public`` that the caller is a web page, which has to be allowed to read the answer. ``ticket``
     is what the request is counted by, where calls are limited. ``principal`` is who asks, and
-    ``customer_id`` the customer a token acts for, whatever the body says.
+    ``customer_id`` the customer a token acts for, whatever the body says. ``sent_as`` says what the
+    caller calls a field of the body, where that is not today's name.
     """
 
     request_id: str
@@ -212,6 +215,7 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
     ticket: Ticket | None = None
     principal: Principal = NOBODY
     customer_id: str = ""
+    sent_as: Mapping[str, str] = _NAMES_OF_TODAY
 
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
@@ -256,6 +260,8 @@ class Operation(NamedTuple):
     """Whether the script of a request takes its idempotency key along."""
     reads: Callable[[Any], bool] = lambda _: False
     """Whether a request changes nothing, so that an idempotency key means nothing to it."""
+    sent_as: Mapping[str, str] = _NAMES_OF_TODAY
+    """``sent_as`` of every call by this route."""
     hot: bool = False
     """Whether it stands in front of every request of somebody's backend: the fast lane takes it."""
 

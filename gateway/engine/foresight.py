@@ -68,6 +68,16 @@ class Foresight(Creation):
         refuse_paid_seats(base.rows, entity.feature_id)
         return Scope(subject.entity_id, [], {}, base=base.subscriptions)
 
+    async def would_hold(self, subject: Subject, feature_id: str) -> bool:
+        """Whether anything of a feature would be held by who is created for a call. Raises what
+        would refuse to create them.
+        """
+        now_ms = self.clock.now_ms(subject.env)
+        await self.scope_seen(subject, now_ms)
+        owner = await self.scope_seen(subject._replace(entity_id="", entity_data=None), now_ms)
+        of = ["", subject.entity_data.feature_id] if subject.entity_data else [""]
+        return any(row.entity_feature in of for row in owner.rows.get(feature_id, ()))
+
     async def _findable(self, subject: Subject) -> Subject:
         """Return the subject as nobody is created for it; where its customer is not there, that
         without an id which would become it.

@@ -13,13 +13,15 @@ import msgspec
 
 from gateway.amounts import parse_units
 from gateway.engine.controls import reply_scope, rules_of
-from gateway.engine.creation import Creation
+from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.engine.portraits import decode_entity
 from gateway.engine.views import held_of
 from gateway.errors import (
     BalanceExistsError,
     BalanceNotFoundError,
+    CustomerNotFoundError,
+    EntityNotFoundError,
     InvalidInputsError,
     InvalidRequestError,
 )
@@ -89,7 +91,7 @@ class _Outcome(NamedTuple):
     status: Status
 
 
-class Grants(Creation):
+class Grants(Foresight):
     """Balances that are granted, changed and ended on their own."""
 
     async def create_balance(
@@ -136,7 +138,7 @@ class Grants(Creation):
         """
         feature = await self.catalog.feature(env, request.feature_id)
         if not feature.in_use:  # a call that is refused must not fix its precision
-            await self._check_update(env, request, feature)
+            await self.check_update(env, request)
         if feature.type != "boolean":
             feature = await self.catalog.use_feature(feature)
         update = _update_of(request, feature)
@@ -144,22 +146,9 @@ class Grants(Creation):
         status = await self._adjust(subject, feature, update.decide)
         _refuse_range(status, update.field, feature)
 
-    async def update_balances(
-        self, env: str, requests: Sequence[BalanceUpdateRequest], request_id: str
-    ) -> None:
-        """Change balances one after the other, once each of them is known to be there; errors as
-        ``update_balance``.
-        """
-        for request in requests:
-            feature = await self.catalog.feature(env, request.feature_id)
-            await self._check_update(env, request, feature)
-        for index, request in enumerate(requests):
-            await self.update_balance(env, request, f"{request_id}-{index}")
-
-    async def _check_update(
-        self, env: str, request: BalanceUpdateRequest, feature: FeatureRecord
-    ) -> None:
+    async def check_update(self, env: str, request: BalanceUpdateRequest) -> None:
         """Raise what would refuse a change of balances now."""
+        feature = await self.catalog.feature(env, request.feature_id)
         subject = self._subject(env, request, "")
         _update_of(request, feature).decide(await self._held(subject, feature))
 
@@ -187,10 +176,15 @@ class Grants(Creation):
             entity_data=request.entity_data,
             request_id=request_id,
         )
-        if not feature.in_use:  # a call that is refused must not fix its precision
-            decide(await self._held(subject, feature))
-            feature = await self.catalog.use_feature(feature)
-            amount = parse_units(bytes(request.value), feature.precision, field="value")
+        # A call that is refused creates nobody, and fixes no precision.
+        known = subject._replace(customer_data=None, entity_data=None)
+        try:
+            decide(await self._held(known, feature))
+        except (CustomerNotFoundError, EntityNotFoundError) as error:
+            if not await self.would_hold(subject, feature.id):
+                raise _none_fits(feature) from error
+        feature = await self.catalog.use_feature(feature)
+        amount = parse_units(bytes(request.value), feature.precision, field="value")
         _refuse_range(await self._adjust(subject, feature, decide), "value", feature)
 
     async def delete_balance(

@@ -132,8 +132,23 @@ def packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
     return (wanted / pack).to_integral_value(ROUND_CEILING) * pack
 
 
-def check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) -> None:
-    """Refuse quantities of what is not prepaid in the plan, or that its price does not sell.
+def top_up(item: PlanItem, quantity: Decimal) -> Decimal:
+    """Return the units a quantity of a plan that is held buys: of what is bought once all of it, in
+    whole packs, beside what was bought before.
+    """
+    if item.price is None or not is_one_off_purchase(item):
+        return packs(item, quantity)
+    pack = Decimal(item.price.billing_units)
+    return (quantity / pack).to_integral_value(ROUND_CEILING) * pack
+
+
+def check_quantities(
+    document: PlanDocument,
+    quantities: Mapping[str, Decimal],
+    bought: Callable[[PlanItem, Decimal], Decimal] = packs,
+) -> None:
+    """Refuse quantities of what is not prepaid in the plan, or that its price does not sell at
+    once; ``bought`` says what a quantity buys.
 
     Raises ``InvalidRequestError``.
     """
@@ -146,10 +161,10 @@ def check_quantities(document: PlanDocument, quantities: Mapping[str, Decimal]) 
             msg = f"feature_quantities: the plan has no prepaid item of feature {feature}"
             raise InvalidRequestError(msg)
         most = item.price.max_purchase
-        if most is not None and packs(item, quantity) > Decimal(most):
+        if most is not None and bought(item, quantity) > Decimal(most):
             msg = (
-                f"feature_quantities: at most {most} units of {feature} can be bought beyond "
-                f"the {item.included} included ones"
+                f"feature_quantities: at most {most} units of {feature} can be bought at once, "
+                f"beyond the {item.included} included ones"
             )
             raise InvalidRequestError(msg)
 

@@ -6,7 +6,7 @@ back: then it counts from the next cycle on.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +21,7 @@ from gateway.lifecycle.plan_rows import (
     check_range,
     is_one_off_purchase,
     packs,
+    top_up,
 )
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
 from gateway.rows import Kind, Row
@@ -50,7 +51,7 @@ def buy(
     if target.one_off:
         msg = f"feature_quantities: plan {target.plan_id} was bought once and cannot change"
         raise InvalidRequestError(msg)
-    check_quantities(offer.document, quantities)
+    check_quantities(offer.document, quantities, top_up)
     items = {
         item.feature_id: item
         for item in offer.document.items
@@ -159,10 +160,8 @@ def _total(item: PlanItem, quantity: Decimal, before: Decimal) -> Decimal:
     """Return the units held with a quantity, in whole packs; what is bought once is added to what
     was bought before.
     """
-    if not is_one_off_purchase(item) or item.price is None:
-        return Decimal(item.included) + packs(item, quantity)
-    pack = Decimal(item.price.billing_units)
-    return before + (quantity / pack).to_integral_value(ROUND_CEILING) * pack
+    held = before if is_one_off_purchase(item) else Decimal(item.included)
+    return held + top_up(item, quantity)
 
 
 def _waits(item: PlanItem, quantity: Decimal, target: Subscription) -> bool:

@@ -1,4 +1,4 @@
-"""How many balances of one feature a scope may hold side by side. Pure."""
+"""How many subscriptions, and balances of one feature, a scope may hold side by side. Pure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from gateway.messages.plans import PlanDocument
     from gateway.rows import Row
 
+SUBSCRIPTIONS_MAX = 500
+"""Subscriptions and purchases of one scope up to which more may come: every change of them, and
+every answer that shows its customer, goes through all of them.
+"""
+
 ROWS_MAX = 200
 """Rows of one feature in one scope up to which more may come: every check and track of the feature
 reads all of them.
@@ -24,12 +29,16 @@ reads all of them.
 
 
 def check_room(scope: Scope, change: Change, offers: Sequence[Offer] = ()) -> None:
-    """Refuse a change that would leave more rows of a feature than may be side by side; ``offers``
-    are those of its new subscriptions. Add-ons that have not begun count: nothing refuses them
-    then. What rolled over does not.
+    """Refuse a change that would leave more subscriptions, or rows of a feature, than may be side
+    by side; ``offers`` are those of its new subscriptions. Of add-ons that have not begun the rows
+    count: nothing refuses them then. What rolled over does not.
 
     Raises ``InvalidRequestError``.
     """
+    held = len(change.subscriptions)
+    if held > SUBSCRIPTIONS_MAX and held > len(scope.subscriptions):
+        msg = f"plan_id: at most {SUBSCRIPTIONS_MAX} plans can be held side by side"
+        raise InvalidRequestError(msg)
     plans = {offer.record.id: offer.document for offer in offers}
     new = {one.id: plans[one.plan_id] for one in change.subscriptions if one.plan_id in plans}
     documents = {**new, **scope.documents}

@@ -105,6 +105,18 @@ def test_what_is_bought_once_never_waits_for_the_next_cycle(store: Store) -> Non
     assert bought(store) == [400]
 
 
+def test_a_top_up_buys_what_the_price_sells_at_once(store: Store) -> None:
+    """Again and again, and never with the included units on top, which were given before."""
+    once = store.prepaid_pack(included=100, interval="one_off")
+    once["price"]["max_purchase"] = 300
+    store.plan("pro", once)
+    store.take("pro", feature_quantities=store.quantities(messages=400))
+    too_much = {"feature_quantities": store.quantities(messages=400)}
+    assert store.not_changed("pro", **too_much) == (400, "invalid_request")
+    store.change("pro", feature_quantities=store.quantities(messages=300))
+    assert bought(store) == [600]
+
+
 def test_a_smaller_quantity_waits_for_the_end_of_the_cycle_it_is_paid_for(store: Store) -> None:
     """Not for that of the plan, which may be a year."""
     packs = store.prepaid_pack(proration={"on_decrease": "none"})

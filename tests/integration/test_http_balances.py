@@ -85,6 +85,25 @@ async def test_set_usage_creates_the_customer_with_its_default_plan(shop: Api) -
     assert status == 404
 
 
+@pytest.mark.parametrize(
+    "seat_of", [{}, {"entity_id": "e1", "entity_data": {"feature_id": "seats"}}]
+)
+async def test_nobody_is_created_for_usage_of_what_they_would_not_hold(
+    shop: Api, seat_of: dict[str, object]
+) -> None:
+    usage = {"feature_id": "messages", "value": 4, **seat_of}
+    assert (await refused(shop, "usage", customer_id="new", **usage))[0] == 404
+    assert (await refused(shop, "customers.get", customer_id="new"))[0] == 404
+
+
+async def test_usage_is_set_of_an_entity_that_is_created_for_it(shop: Api) -> None:
+    await attach(shop, "team")
+    created = {"entity_id": "e1", "entity_data": {"feature_id": "seats"}}
+    usage = {"customer_id": CUSTOMER, "feature_id": "messages", "value": 4}
+    await done(shop, "usage", **usage, **created)
+    assert await numbers(shop, entity_id="e1") == (100, 96, 4)
+
+
 async def test_a_grant_is_changed_with_what_is_left(shop: Api) -> None:
     await create(shop, included_grant=100)
     await track(shop, 30)

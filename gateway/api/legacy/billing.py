@@ -33,7 +33,8 @@ def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
         quantity = shapes.whole(product.quantity, f"products.{index}.quantity", 1, 1_000_000)
         if quantity not in (None, 1):
             raise NotSupportedError(f"products.{index}.quantity: a product is attached once")
-    for attachment in _attachments(request):
+    for index, attachment in enumerate(_attachments(request)):
+        call.sent_as = _names_in(request, index)
         billing_rules.attach(call, attachment)
 
 
@@ -47,7 +48,8 @@ async def attach(
     names = [
         (await services.catalog.plan(call.env, one.plan_id)).document.name for one in attachments
     ]
-    for attachment in attachments:
+    for index, attachment in enumerate(attachments):
+        call.sent_as = _names_in(request, index)
         await services.engine.attach(call.env, attachment)
     return wire.ProductAttached(
         customer_id=request.customer_id,
@@ -85,6 +87,14 @@ def _cancellation(request: wire.CancelRequest) -> SubscriptionUpdateRequest:
         cancel_action="cancel_immediately" if request.cancel_immediately else "cancel_end_of_cycle",
         proration_behavior="none" if request.prorate is False else None,
     )
+
+
+def _names_in(request: wire.ProductAttachRequest, index: int) -> dict[str, str]:
+    """Return what the fields of an attach are called, that of one product or of several."""
+    product = f"products.{index}.product_id" if request.products else f"product_ids.{index}"
+    if request.product_id is not None:
+        product = "product_id"
+    return {"plan_id": product, "feature_quantities": "options"}
 
 
 def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:

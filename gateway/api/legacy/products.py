@@ -24,6 +24,24 @@ from gateway.messages.plans import (
 )
 from gateway.ports import FeatureRecord
 
+_SENT_AS = {
+    "included": "included_usage",
+    "reset.interval": "interval",
+    "reset.interval_count": "interval_count",
+    "price.amount": "price",
+    "price.tiers": "tiers",
+    "price.interval": "interval",
+    "price.interval_count": "interval_count",
+    "price.billing_units": "billing_units",
+    "price.max_purchase": "usage_limit",
+    "rollover": "config.rollover",
+    "free_trial.duration_length": "free_trial.length",
+    "free_trial.duration_type": "free_trial.duration",
+    "add_on": "is_add_on",
+    "auto_enable": "is_default",
+}
+"""What 1.2 calls the fields of a plan."""
+
 
 async def get_feature(
     services: Services, call: Call, request: FeatureGetRequest
@@ -41,6 +59,7 @@ async def list_features(services: Services, call: Call, _: FeatureListRequest) -
 
 def create_rule(call: Call, request: wire.ProductCreateRequest) -> None:
     """Refuse a product whose items cannot be those of a plan."""
+    call.sent_as = {**call.sent_as, **_names_in(request)}
     rules.plan_create(call, _plan(request, {}))
     _check_items(request)
 
@@ -55,6 +74,7 @@ async def create(
 
 def update_rule(call: Call, request: wire.ProductUpdateRequest) -> None:
     """Refuse items that cannot be those of a plan."""
+    call.sent_as = {**call.sent_as, **_names_in(request)}
     billing_rules.plan_update(call, _changes(request, {}))
     _check_items(request)
 
@@ -126,6 +146,14 @@ def _feature(view: FeatureView) -> wire.FeatureShape:
         credit_schema=view.credit_schema or None,
         archived=view.archived,
     )
+
+
+def _names_in(request: wire.ProductCreateRequest) -> dict[str, str]:
+    """Return what the fields of a plan are called in a product, among whose items its price is."""
+    items = request.items or []
+    fixed = next((at for at, item in enumerate(items) if item.feature_id is None), len(items))
+    moved = {f"items.{at}": f"items.{at + 1}" for at in range(len(items) - 2, fixed - 1, -1)}
+    return {**_SENT_AS, **moved}
 
 
 def _check_items(request: wire.ProductCreateRequest) -> None:

@@ -110,7 +110,12 @@ _PRODUCT = "/v1/products/{plan_id}"
 
 
 def _today(method: str, path: str, name: str, **named: str) -> Route:
-    return Route(method, path, _TODAY[name], named)
+    return Route(method, path, _called(name, named), named)
+
+
+def _called(name: str, named: Mapping[str, str]) -> Operation:
+    """Return an operation whose errors name fields as its route does."""
+    return _TODAY[name]._replace(sent_as={ours: theirs for theirs, ours in named.items()})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -124,7 +129,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/customers",
-        _TODAY["customers.get_or_create"],
+        _called("customers.get_or_create", {"id": "customer_id"}),
         {"id": "customer_id"},
         nulls=("customer_id",),
     ),
@@ -138,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         _CUSTOMER + "/entities",
-        _TODAY["entities.create"],
+        _called("entities.create", {"id": "entity_id"}),
         {"id": "entity_id"},
         many="entities",
     ),

@@ -54,7 +54,8 @@ def create_rule(call: Call, request: old.EntitiesCreateRequest) -> None:
             raise InvalidInputsError("id: is required")
         if request.feature_id is None:
             raise InvalidInputsError("feature_id: is required")
-    for creation in _creations(request):
+    for index, creation in enumerate(_creations(request)):
+        call.sent_as = _names_in(request, index)
         rules.entity_create(call, creation)
     ids = [one.id for one in request.entities or ()]
     if len(set(ids)) < len(ids):
@@ -69,7 +70,8 @@ async def create_entities(
     if len(creations) > 1:
         await services.engine.check_entities(call.env, creations)
     made: list[old.Entity] = []
-    for creation in creations:
+    for index, creation in enumerate(creations):
+        call.sent_as = _names_in(request, index)
         try:
             view = await services.engine.create_entity(call.env, creation)
         except UnavailableError as error:
@@ -111,6 +113,15 @@ def get_rule(call: Call, request: old.EntityGetOf) -> None:
     """Refuse what names no entity."""
     rules.entity_named(call, request)
     shapes.length(request.expand, "expand")
+
+
+def _names_in(request: old.EntitiesCreateRequest, index: int) -> dict[str, str]:
+    """Return what the fields of an entity are called, alone or in a list."""
+    if request.entities is None:
+        return {"entity_id": "id"}
+    names = {"entity_id": "id", "feature_id": "feature_id", "name": "name"}
+    names["billing_controls"] = "billing_controls"
+    return {name: f"entities.{index}.{sent}" for name, sent in names.items()}
 
 
 def _creations(request: old.EntitiesCreateRequest) -> list[EntityCreateRequest]:

@@ -32,6 +32,7 @@ def check_rule(call: Call, request: old.CheckOf) -> None:
     if bool(request.feature_id) == (request.product_id is not None):
         raise InvalidInputsError("input: Either feature_id or product_id must be provided")
     if given(request.required_quantity) and not given(request.required_balance):
+        call.sent_as = {"required_balance": "required_quantity"}
         request.required_balance = request.required_quantity
     if request.product_id is None:
         rules.check(call, request)
@@ -96,7 +97,7 @@ def grant_rule(call: Call, request: old.GrantOf) -> None:
     if given(request.granted_balance):
         if given(request.included_grant):
             raise InvalidInputsError("granted_balance: excludes included_grant")
-        shapes.number(request.granted_balance, "granted_balance")
+        call.sent_as = {"included_grant": "granted_balance"}
         request.included_grant = request.granted_balance
     grant_rules.create(call, request)
 
@@ -110,6 +111,7 @@ def balances_rule(call: Call, request: old.BalancesRequest) -> None:
         return
     for index, one in enumerate(request.balances):
         shapes.number(one.balance, f"balances.{index}.balance", required=True)
+        call.sent_as = _names_in(index, one)
         grant_rules.update(call, _update(request, one))
 
 
@@ -122,8 +124,13 @@ async def set_balances(
         usage = _usage(request, request.feature_id or "")
         await engine.set_usage(call.env, usage, call.request_id)
         return ACKNOWLEDGED
-    updates = [_update(request, one) for one in request.balances]
-    await engine.update_balances(call.env, updates, call.request_id)
+    for index, one in enumerate(request.balances):
+        call.sent_as = _names_in(index, one)
+        await engine.check_update(call.env, _update(request, one))
+    for index, one in enumerate(request.balances):
+        call.sent_as = _names_in(index, one)
+        request_id = f"{call.request_id}-{index}"
+        await engine.update_balance(call.env, _update(request, one), request_id)
     return ACKNOWLEDGED
 
 
@@ -173,6 +180,13 @@ async def _held(
             call.env, CustomerCreateRequest(customer_id=request.customer_id, **data)
         )
     return [*customer.subscriptions, *customer.purchases]
+
+
+def _names_in(index: int, one: old.BalanceOf) -> dict[str, str]:
+    """Return what the fields of an update are called in a list of balances."""
+    place = f"balances.{index}"
+    names = {"remaining": f"{place}.balance", "feature_id": f"{place}.feature_id"}
+    return names if one.entity_id is None else {**names, "entity_id": f"{place}.entity_id"}
 
 
 def _usage(request: old.BalancesRequest, feature_id: str) -> UsageSetRequest:

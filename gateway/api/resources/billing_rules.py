@@ -201,8 +201,11 @@ def _anchor(request: _Request) -> None:
     if given(raw) and bytes(raw) != b'"now"':
         if bytes(raw)[:1] not in b"0123456789":
             raise InvalidInputsError('billing_cycle_anchor: must be "now" or Unix milliseconds')
-        if not 0 <= parse_decimal(bytes(raw), field="billing_cycle_anchor") <= TIME_MAX:
+        anchor_ms = parse_decimal(bytes(raw), field="billing_cycle_anchor")
+        if not 0 <= anchor_ms <= TIME_MAX:
             raise InvalidInputsError(f"billing_cycle_anchor: must be 0 to {TIME_MAX}")
+        if anchor_ms % 1:
+            raise InvalidInputsError("billing_cycle_anchor: must be an integer")
 
 
 def _carry_over(carry: wire.CarryOver | None, field: str) -> None:

@@ -69,7 +69,7 @@ def create(call: Call, request: BalanceCreateRequest) -> None:
 
 def update(call: Call, request: BalanceUpdateRequest) -> None:
     """``balances.update``."""
-    _take_older_names(request)
+    call.sent_as = {**call.sent_as, **_take_older_names(request)}
     _names(request)
     sent = [field for field in (*_TARGETS, "included_grant") if given(getattr(request, field))]
     for field in sent:
@@ -158,15 +158,20 @@ def _check_rollover(request: RolloverRequest) -> None:
         )
 
 
-def _take_older_names(request: BalanceUpdateRequest) -> None:
+def _take_older_names(request: BalanceUpdateRequest) -> dict[str, str]:
+    """Put what was sent by older names where it belongs; return these names."""
+    names: dict[str, str] = {}
     if given(request.current_balance):
         if given(request.remaining):
             raise InvalidInputsError("current_balance: excludes remaining, its newer name")
         request.remaining = request.current_balance
+        names["remaining"] = "current_balance"
     if request.customer_entitlement_id is not None:
         if request.balance_id is not None:
             raise InvalidInputsError("customer_entitlement_id: excludes balance_id, its newer name")
         request.balance_id = request.customer_entitlement_id
+        names["balance_id"] = "customer_entitlement_id"
+    return names
 
 
 def _times(call: Call, request: BalanceCreateRequest | BalanceUpdateRequest) -> None:

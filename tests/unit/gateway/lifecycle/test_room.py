@@ -1,12 +1,13 @@
-"""How many balances of one feature may be side by side."""
+"""How many subscriptions and balances of one feature may be side by side."""
 
 from __future__ import annotations
 
 import pytest
 
+from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.attach import Terms, attach
-from gateway.lifecycle.room import ROWS_MAX, check_room
+from gateway.lifecycle.room import ROWS_MAX, SUBSCRIPTIONS_MAX, check_room
 from gateway.lifecycle.scope import Change, Scope
 from gateway.rows import Kind, Row
 from tests.unit.gateway.lifecycle.test_attach import (
@@ -30,6 +31,19 @@ def test_a_plan_that_would_be_one_balance_too_many_is_refused() -> None:
     full = EMPTY._replace(rows={"messages": FULL})
     with pytest.raises(InvalidRequestError, match=r"^feature messages: at most 200 balances"):
         check_room(full, attach(full, PACK, Terms(), making()), [PACK])
+
+
+def test_a_plan_that_gives_nothing_is_not_held_without_end() -> None:
+    perk = offer("perk", 5, add_on=True, items=[])
+    held = [
+        Subscription(id=f"s{at}", plan_id="perk", version=1, add_on=True)
+        for at in range(SUBSCRIPTIONS_MAX)
+    ]
+    almost = EMPTY._replace(subscriptions=held[1:])
+    check_room(almost, attach(almost, perk, Terms(), making()), [perk])
+    full = EMPTY._replace(subscriptions=held)
+    with pytest.raises(InvalidRequestError, match=r"^plan_id: at most 500 plans"):
+        check_room(full, attach(full, perk, Terms(), making()), [perk])
 
 
 def test_what_takes_the_place_of_another_needs_no_room() -> None:
