@@ -67,6 +67,8 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     canceled_at: int | None = None
     expires_at: int | None = None
     trial_ends_at: int | None = None
+    """When its free trial ends, or has ended; None if it never had one."""
+    ends_with_trial: bool = False
     anchor_ms: int = 0
     """Where billing cycles are counted from; 0 for a plan without a recurring price."""
     cycle_unit: str = ""
@@ -85,13 +87,19 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What it gives to the customer of its entity while it is active."""
 
     @property
+    def ends_at(self) -> int | None:
+        """When it ends by itself."""
+        ends_at = self.trial_ends_at if self.ends_with_trial else None
+        return min(filter(None, (self.expires_at, ends_at)), default=None)
+
+    @property
     def due_at(self) -> int | None:
         """When something happens to it by itself: it begins, ends or gets other quantities."""
         if self.status == SCHEDULED:
             return self.started_at
         if self.status != ACTIVE:
             return None
-        return min(filter(None, (self.expires_at, self.pending_at)), default=None)
+        return min(filter(None, (self.ends_at, self.pending_at)), default=None)
 
 
 class EntityDocument(msgspec.Struct, kw_only=True, omit_defaults=True):

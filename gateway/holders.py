@@ -38,5 +38,8 @@ class HolderReader(Protocol):
     async def has_subscription(self, env: str, customer_id: str, subscription_id: str) -> bool:
         """Whether the customer has, or had, a subscription of this id."""
 
+    async def tried_plans(self, env: str, customer_id: str, entity_id: str) -> set[str]:
+        """Return the plans of which the customer, or its entity, has or had a trial."""
+
     async def entity_plans(self, env: str, customer_id: str, limit: int) -> list[Subscription]:
         """Return active plans of a customer's entities that may have a billing cycle."""

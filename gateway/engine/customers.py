@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 EXPANDED_MAX = 5_000
 """Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""
 
-_NONE_OF = ("invoices", "trials_used", "referrals")
+_NONE_OF = ("invoices", "referrals")
 """Lists a caller may ask for and walk through, and nobody has anything of."""
 
 
@@ -180,6 +180,11 @@ class Customers(Creation):
                 for _, entity_id in page.items
             )
             view.entities = [one for one in summaries if one is not None]
+        if "trials_used" in wanted:
+            await self.subjects.caught_up([subject.partition])
+            tried = await self.reader.tried_plans(subject.env, subject.customer_id, "")
+            whose = {"customer_id": view.id, "fingerprint": view.fingerprint}
+            view.trials_used = [{"plan_id": plan_id, **whose} for plan_id in sorted(tried)]
         for name in _NONE_OF:
             if name in wanted:
                 setattr(view, name, [])

@@ -33,6 +33,7 @@ from gateway.lifecycle.room import check_room
 from gateway.lifecycle.scope import Change
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.together import attach_together
+from gateway.lifecycle.trials import without_trial
 from gateway.messages.billing import (
     UNPRORATED,
     AttachPreview,
@@ -44,7 +45,7 @@ from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from decimal import Decimal
 
     from gateway.documents import Subscription
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
         MultiAttachRequest,
         SubscriptionUpdateRequest,
     )
-    from gateway.messages.plans import Eligibility, PlanListRequest
+    from gateway.messages.plans import Eligibility, PlanDocument, PlanListRequest
     from gateway.scripts import CustomerReply
 
     Decide = Callable[[Scope, Making], Awaitable[Change]]
@@ -158,7 +159,10 @@ class Attachments(Foresight):
         subject = self.subjects.subject(env, request.customer_id or "", entity_id=request.entity_id)
         reply = await self.read(subject)
         scope = await self.planner.scope(subject, reply, self.clock.now_ms(env))
-        return {plan.record.id: eligibility(scope, plan) for plan in self.catalog.plans(env)}
+        plans = [*self.catalog.plans(env)]
+        tried = await self._tried(subject, (plan.document for plan in plans))
+        now_ms = self.clock.now_ms(env)
+        return {plan.record.id: eligibility(scope, plan, now_ms, tried) for plan in plans}
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
         """Return the statuses of all subscriptions of a plan there ever were. Raises
@@ -188,15 +192,25 @@ class Attachments(Foresight):
             pays = any(billing_cycle(offer.document)[0] for offer, _ in seen)
             if pays and not is_preview:  # else they were asked for with the scope
                 scope = await self.beside_siblings(subject, scope)
-            change = decided(scope, seen, making)
-            check_room(scope, change, [offer for offer, _ in seen])
+            tried = await self._tried(subject, (offer.document for offer, _ in seen))
+            offers = [(_once(offer, tried), terms) for offer, terms in seen]
+            change = decided(scope, offers, making)
+            check_room(scope, change, [offer for offer, _ in offers])
             if is_preview:
                 return change
             # Nothing refuses it, so the features are used from now on.
-            used = [(await self._used(env, offer), terms) for offer, terms in seen]
+            used = [(await self._used(env, offer), terms) for offer, terms in offers]
             return decided(scope, used, making)
 
         return subject, decide
+
+    async def _tried(self, subject: Subject, documents: Iterable[PlanDocument]) -> set[str]:
+        """Return the plans of which the scope has had its trial, where one of some has a trial."""
+        if not any(document.free_trial for document in documents):
+            return set()
+        await self.subjects.known([subject.partition])
+        named = (subject.env, subject.customer_id, subject.entity_id)
+        return await self.reader.tried_plans(*named)
 
     async def _seen(self, env: str, request: AttachRequest) -> Offer:
         """Return the plan that is asked for, its features not used yet."""
@@ -206,6 +220,8 @@ class Attachments(Foresight):
             raise InvalidRequestError(msg)
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
+        if bytes(request.free_trial) == b"null":
+            document = without_trial(document)
         is_custom = request.customize is not None
         return await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
 
@@ -337,6 +353,13 @@ class Attachments(Foresight):
 def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:
     ((offer, terms),) = wanted
     return attach(scope, offer, terms, making)
+
+
+def _once(offer: Offer, tried: Collection[str]) -> Offer:
+    """Return a plan without its trial where that has been had (cold-path section 3.8)."""
+    if offer.record.id not in tried:
+        return offer
+    return offer._replace(document=without_trial(offer.document))
 
 
 def _ids(wanted: list[AttachRequest]) -> list[str]:

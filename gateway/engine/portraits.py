@@ -21,6 +21,7 @@ from gateway.holders import PlanFilter
 from gateway.ids import public_id
 from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.plan_rules import plan_view
+from gateway.lifecycle.trials import is_trialing
 from gateway.messages.common import integer
 from gateway.messages.customers import CustomerView, EntitySummary, PurchaseView, SubscriptionView
 from gateway.messages.entities import EntityView
@@ -206,7 +207,7 @@ async def _recurring(
         if one.one_off:
             continue
         cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
-        begun = one.status == ACTIVE
+        begun, tries = one.status == ACTIVE, is_trialing(one, now_ms)
         view = SubscriptionView(
             id=one.id,
             plan_id=one.plan_id,
@@ -216,13 +217,16 @@ async def _recurring(
             past_due=False,
             canceled_at=one.canceled_at,
             expires_at=one.expires_at,
-            trial_ends_at=one.trial_ends_at,
+            trial_ends_at=one.trial_ends_at if tries else None,
             started_at=one.started_at,
             current_period_start=_period_start(one, last_boundary(*cycle)) if begun else None,
             current_period_end=(begun and next_boundary(*cycle)) or None,
             quantity=one.quantity,
             scope=scope,
         )
+        if tries and one.cycle_unit:
+            view.current_period_start = one.started_at
+            view.current_period_end = one.trial_ends_at
         if "subscriptions.plan" in expand:
             view.plan = await _plan(catalog, subject.env, one)
         views.append(view)

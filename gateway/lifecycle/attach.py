@@ -39,6 +39,7 @@ from gateway.lifecycle.scope import (
     rows_without,
     swap,
 )
+from gateway.lifecycle.trials import check_end, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
 from gateway.messages.billing import SCHEDULES
 
@@ -108,11 +109,11 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     subscription = new_subscription(offer, terms, making)
     starts_ms = _starts(scope, offer, current, terms, now_ms)
     if starts_ms is None:
-        if terms.skips_charge and current is not None and not current.cycle_unit:
-            _check_charge(document)
-        change = begin(
-            scope, offer, subscription, current, terms=terms, making=making, at_ms=now_ms
-        )
+        if terms.skips_charge and current is not None:
+            _check_charge(document, current, now_ms)
+        check_end(document, current)
+        tried = on_trial(subscription, document, now_ms)
+        change = begin(scope, offer, tried, current, terms=terms, making=making, at_ms=now_ms)
         return join(dropped, change)
     _check_scheduled(document, terms)
     # What cannot begin then is refused now.
@@ -145,19 +146,8 @@ def begin(
 ) -> Change:
     """Return what changes when a subscription begins in place of another one, or beside all."""
     document = offer.document
-    paid = subscription.cycle_unit != ""
-    anchor_ms = at_ms
-    if terms.anchor_ms is not None:
-        anchor_ms = terms.anchor_ms
-    elif replaced is not None and (replaced.cycle_unit != "") == paid:
-        anchor_ms = replaced.anchor_ms
-    elif paid and (document.add_on or scope.entity_id):
-        # The plans of other entities were looked at when it was attached, if it had to wait.
-        joins = scope.entity_id and subscription.status == SCHEDULED
-        anchor_ms = _anchor_of_base(scope, subscription.anchor_ms if joins else at_ms)
-    subscription = msgspec.structs.replace(
-        subscription, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms
-    )
+    subscription = _in_phase(scope, subscription, replaced, terms, at_ms)
+    anchor_ms = subscription.anchor_ms
     leavers = [replaced] if replaced else []
     left = leave(scope, leavers, at_ms)
     quantities = {
@@ -224,11 +214,13 @@ def new_subscription(offer: Offer, terms: Terms, making: Making) -> Subscription
 
 
 def end_of_cycle(one: Subscription, now_ms: int) -> int:
-    """Return when the cycle of a subscription ends, or the subscription itself before that; 0 for
-    one without cycles.
+    """Return when the cycle of a subscription ends, its trial or the subscription itself before
+    that; 0 for one without any of them.
     """
     ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
-    return min(ends_ms, one.expires_at or ends_ms)
+    if is_trialing(one, now_ms):
+        ends_ms = one.trial_ends_at or ends_ms
+    return min(ends_ms, one.ends_at or ends_ms)
 
 
 def _starts(
@@ -260,7 +252,7 @@ def _own_end(current: Subscription | None, pending: Sequence[Subscription]) -> i
     """
     if current is None or any(not one.auto_enable for one in pending):
         return None
-    return current.expires_at
+    return current.ends_at
 
 
 def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:
@@ -291,9 +283,12 @@ def _check_trial(document: PlanDocument, terms: Terms) -> None:
             )
 
 
-def _check_charge(document: PlanDocument) -> None:
-    """Refuse that the first price after a free plan is skipped (cold-path section 3.14)."""
-    if billing_cycle(document)[0]:
+def _check_charge(document: PlanDocument, current: Subscription, now_ms: int) -> None:
+    """Refuse that the first price after a free plan, or a trial, is skipped (cold-path section
+    3.14).
+    """
+    was_free = not current.cycle_unit or is_trialing(current, now_ms)
+    if was_free and billing_cycle(document)[0] and document.free_trial is None:
         raise InvalidRequestError(
             "proration_behavior: none would skip what a paid plan costs after a free one"
         )
@@ -315,16 +310,40 @@ def _check_scheduled(document: PlanDocument, terms: Terms) -> None:
             )
 
 
-def _anchor_of_base(scope: Scope, without_ms: int) -> int:
-    """Return where the cycles of the paid main plan are counted from: an add-on, or the plan of an
-    entity, joins them. Without one they are counted from ``without_ms``.
-    """
-    anchors = (
-        one.anchor_ms
+def _in_phase(
+    scope: Scope,
+    one: Subscription,
+    replaced: Subscription | None,
+    terms: Terms,
+    at_ms: int,
+) -> Subscription:
+    """Return a subscription as it begins, with where its cycles are counted from."""
+    paid = one.cycle_unit != ""
+    anchor_ms = at_ms
+    if one.trial_ends_at is not None:
+        anchor_ms = one.trial_ends_at
+    elif terms.anchor_ms is not None:
+        anchor_ms = terms.anchor_ms
+    elif replaced is not None and (replaced.cycle_unit != "") == paid:
+        anchor_ms = at_ms if is_trialing(replaced, at_ms) else replaced.anchor_ms
+    elif paid and (one.add_on or scope.entity_id):
+        base = _base_of(scope)
+        if base is not None:
+            one, anchor_ms = joined(one, base, at_ms), base.anchor_ms
+        elif scope.entity_id and one.status == SCHEDULED:
+            # The plans of other entities were looked at when it was attached.
+            anchor_ms = one.anchor_ms
+    return msgspec.structs.replace(one, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms)
+
+
+def _base_of(scope: Scope) -> Subscription | None:
+    """Return the paid main plan: an add-on, or the plan of an entity, joins its cycles."""
+    bases = (
+        one
         for one in (*scope.subscriptions, *scope.base)
         if one.status == ACTIVE and one.cycle_unit and not one.add_on and not one.one_off
     )
-    return next(anchors, without_ms)
+    return next(bases, None)
 
 
 def _quantity(

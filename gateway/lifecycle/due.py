@@ -1,6 +1,6 @@
 """What happens to the plans of one scope by itself when its time has come: a scheduled plan begins,
-a plan ends, a smaller quantity counts. Pure; ``at_ms`` is when it was to happen, which may be long
-past.
+a plan or its trial ends, a smaller quantity counts. Pure; ``at_ms`` is when it was to happen, which
+may be long past.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def fall_due(
             subscriptions=[other for other in scope.subscriptions if other.id != one.id]
         )
         return begin(left, offer, one, replaced, at_ms=at_ms, making=making)
-    if one.expires_at == at_ms:
+    if one.ends_at == at_ms:
         return expire(scope, one, default, making)
     quantities = due_quantities(one, offer.document, at_ms)
     return requantify(scope, one, offer, quantities, making)
@@ -56,7 +56,7 @@ def foreseen(scope: Scope, one: Subscription, offer: Offer, making: Making) -> S
         row_id: live._replace(used=0) if 0 < live.due_ms <= at_ms else live
         for row_id, live in scope.lives.items()
     }
-    over = [other for other in scope.subscriptions if other.expires_at and other.expires_at < at_ms]
+    over = [other for other in scope.subscriptions if other.ends_at and other.ends_at < at_ms]
     left = after(scope, leave(scope, over, at_ms))._replace(lives=lives)
     change = fall_due(left, one, offer, None, making._replace(now_ms=at_ms))
     return next(each for each in change.subscriptions if each.id == one.id)

@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING
 
 from gateway.documents import ACTIVE
 from gateway.lifecycle.prices import is_one_off, is_upgrade
+from gateway.lifecycle.trials import is_trialing
 from gateway.messages.plans import Eligibility
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from gateway.lifecycle.catalog import StoredPlan
     from gateway.lifecycle.scope import Scope
 
 
-def eligibility(scope: Scope, plan: StoredPlan) -> Eligibility:
-    """Return what attaching a plan would be in a scope."""
+def eligibility(
+    scope: Scope, plan: StoredPlan, now_ms: int, tried: Collection[str] = ()
+) -> Eligibility:
+    """Return what attaching a plan would be in a scope, of whose plans some were ``tried``."""
     record, document = plan
     held = [one for one in scope.subscriptions if one.plan_id == record.id]
     found = Eligibility(attach_action="activate", canceling=False)
+    found.trialing = any(is_trialing(one, now_ms) for one in held)
+    found.trial_available = document.free_trial is not None and record.id not in tried
     if held:
         one = min(held, key=lambda each: each.status != ACTIVE)
         found.status = one.status

@@ -210,6 +210,10 @@ def _check_default(plan_id: str, document: PlanDocument, catalog: CatalogView) -
         return
     if is_one_off(document):
         raise InvalidRequestError("auto_enable: a one-off plan cannot be enabled by itself")
+    if document.free_trial is not None and document.free_trial.on_end == "revert":
+        raise InvalidRequestError(
+            "free_trial.on_end: a plan that is enabled by itself has none before to revert to"
+        )
     is_trial = is_default_trial(document)
     if is_paid(document) and not is_trial:
         raise InvalidRequestError(

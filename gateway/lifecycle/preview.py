@@ -12,6 +12,7 @@ from gateway.cycles import next_boundary, span
 from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of, use_of
+from gateway.lifecycle.trials import is_trialing
 from gateway.messages import billing as wire
 from gateway.messages.plans import IN_NEXT_CYCLE, raw
 from gateway.rows import Kind
@@ -71,8 +72,8 @@ def preview(
     for one in change.touched:
         known = before.get(one.id)
         if known is None or _terms(known) != _terms(one):
-            old = _due(known, scope.documents)
-            new = _due(one, documents)
+            old = _due(known, scope.documents, now_ms)
+            new = _due(one, documents, now_ms)
             stays = known is not None and known.anchor_ms == one.anchor_ms
             left, kept = (new, old) if stays else ((), ())
             due = [
@@ -127,7 +128,7 @@ def _deferrals(
 
 def _terms(one: Subscription) -> tuple[object, ...]:
     """Return what the price of a subscription depends on."""
-    return one.status, one.version, one.custom, one.quantities
+    return one.status, one.version, one.custom, one.quantities, one.trial_ends_at
 
 
 def _becomes_another(known: Subscription, one: Subscription) -> bool:
@@ -149,11 +150,17 @@ def _plan(one: Subscription, effective_at: int | None) -> wire.PreviewPlan:
     )
 
 
-def _due(one: Subscription | None, documents: Mapping[str, PlanDocument]) -> list[Charge]:
-    """Return the charges of a subscription that is there and active."""
+def _due(
+    one: Subscription | None, documents: Mapping[str, PlanDocument], now_ms: int
+) -> list[Charge]:
+    """Return the charges of a subscription that is there and active: in its trial only what is
+    bought once.
+    """
     if one is None or one.status != ACTIVE or one.id not in documents:
         return []
-    return list(charges(documents[one.id], one.quantities))
+    is_free = is_trialing(one, now_ms)
+    due = charges(documents[one.id], one.quantities)
+    return [charge for charge in due if not (is_free and charge.unit)]
 
 
 def _lines(
@@ -167,7 +174,7 @@ def _lines(
     """Yield what a subscription costs from now on, or gives back of what was not used, ``without``
     the charges that go on as they are.
     """
-    for charge in _due(one, documents):
+    for charge in _due(one, documents, now_ms):
         if one is None or charge in without:
             continue
         part = rest_of(charge, one.anchor_ms, now_ms)
@@ -255,7 +262,7 @@ def _next_cycle(
     lines = list(deferred)
     for one in change.subscriptions:
         document = documents.get(one.id)
-        is_over = one.expires_at is not None and one.expires_at <= starts_ms
+        is_over = one.ends_at is not None and one.ends_at <= starts_ms
         if document is None or is_over or one.started_at > starts_ms:
             continue
         lines += _beginning(begun.get(one.id, one), document, starts_ms)
@@ -285,8 +292,10 @@ def _moments(
             yield one.started_at
             continue
         cycles = {(one.cycle_unit, one.cycle_every)}
-        cycles |= {(charge.unit, charge.every) for charge in _due(one, documents)}
+        cycles |= {(charge.unit, charge.every) for charge in _due(one, documents, now_ms)}
         for unit, every in cycles:
             ends_ms = next_boundary(one.anchor_ms, unit, every, now_ms)
-            if unit and (one.expires_at is None or one.expires_at > ends_ms):
+            if is_trialing(one, now_ms):
+                ends_ms = one.trial_ends_at or ends_ms
+            if unit and (one.ends_at is None or one.ends_at > ends_ms):
                 yield ends_ms

@@ -18,6 +18,7 @@ from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off
 from gateway.lifecycle.quantities import counts_from
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
+from gateway.lifecycle.trials import trial_over
 from gateway.rows import Kind, Row
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def revise(
         quantities={},
         pending=_pending(document, target, quantities) if unit else {},
     )
+    if offer.is_custom and document.free_trial is None and before and before.free_trial:
+        changed = trial_over(changed, making.now_ms)
     changed.pending_at = counts_from(changed, document, making.now_ms)
     maker = RowMaker(offer, changed, scope.entity_id, making.make_id, making.keeps_overage)
     changed.pooled = pooled_grants(maker, document)

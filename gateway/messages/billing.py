@@ -70,7 +70,7 @@ class Customize(msgspec.Struct, kw_only=True):
 
 class _Charging(msgspec.Struct, kw_only=True):
     """What every change of plans has in common; those of type anything need a payment provider and
-    are refused.
+    are refused, but for a null ``free_trial``, which leaves the trial of a plan out.
     """
 
     customer_id: str
@@ -169,6 +169,7 @@ class MultiAttachRequest(_Charging, kw_only=True):
                 billing_cycle_anchor=self.billing_cycle_anchor,
                 proration_behavior=self.proration_behavior,
                 no_billing_changes=self.no_billing_changes,
+                free_trial=self.free_trial,
                 customer_data=self.customer_data,
                 entity_data=self.entity_data,
             )

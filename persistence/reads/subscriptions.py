@@ -46,6 +46,11 @@ class Holders:
         asked = partial(_has_subscription, env, customer_id, subscription_id)
         return await self._database.run(asked)
 
+    async def tried_plans(self, env: str, customer_id: str, entity_id: str) -> set[str]:
+        """Return the plans of which the customer, or its entity, has or had a trial."""
+        asked = partial(_tried_plans, env, customer_id, entity_id)
+        return await self._database.run(asked)
+
     async def entity_plans(
         self, env: str, customer_id: str, limit: int
     ) -> list[documents.Subscription]:
@@ -104,6 +109,22 @@ def _has_subscription(env: str, customer_id: str, subscription_id: str, engine: 
     )
     with read_transaction(engine) as connection:
         return bool(connection.scalars(select(named)).one())
+
+
+def _tried_plans(env: str, customer_id: str, entity_id: str, engine: Engine) -> set[str]:
+    """Return the plans of such subscriptions; that there was a trial stands in the text, mostly."""
+    statement = (
+        select(Subscription.plan_id, Subscription.document)
+        .join(Customer, Customer.internal_id == Subscription.internal_id)
+        .where(
+            *live_customer(env, customer_id),
+            Subscription.entity_id == entity_id,
+            Subscription.document.contains('"trial_ends_at":', autoescape=True),
+        )
+    )
+    with read_transaction(engine) as connection:
+        found = connection.execute(statement).all()
+    return {plan_id for plan_id, text in found if _decode(text).trial_ends_at is not None}
 
 
 def _entity_plans(env: str, customer_id: str, limit: int, engine: Engine) -> list[str]:

@@ -9,10 +9,8 @@ KEPT_SEATS = (
     "the invoices, and paid seats that are kept for whoever comes next (on_decrease: none), which"
     " no seat of version 2 can have"
 )
-UNCOUNTED = "the end of the trial and what it makes free: trials are kept and shown, not counted"
 
 LEFT_OUT = {
-    "s71": "it is about the end of a trial, and trials are kept and shown, not counted",
     "s77": "a new entity begins with its own balance; in the reference with that of a deleted one"
     " whose paid seat is kept (on_decrease: none), which no seat of version 2 can have",
     "s82": LICENSE,
@@ -29,9 +27,6 @@ NOT_ALL_OF = {
     "p01": INVOICES,
     "p02": KEPT_SEATS,
     "p04": KEPT_SEATS,
-    "s14": UNCOUNTED,
-    "s68": UNCOUNTED,
-    "s70": UNCOUNTED,
     "s73": KEPT_SEATS,
     "s74": KEPT_SEATS,
     "s76": KEPT_SEATS,

@@ -6,7 +6,6 @@ Each test carries the ids it plays.
 from __future__ import annotations
 
 from tests.acceptance.store import Store
-from tests.fixtures.gateways import Json
 
 
 def test_s01_a_feature_from_its_beginning_to_its_end(store: Store) -> None:
@@ -253,42 +252,6 @@ def test_s19_controls_of_a_plan_are_shown_with_those_of_the_customer(store: Stor
         "usage_limits": [own["usage_limits"][0] | {"usage": 0}],
         "usage_alerts": own["usage_alerts"],
     }
-
-
-def trial(days: int, **more: object) -> Json:
-    """Return the part of a plan that gives it a trial: it is kept and shown, and not counted."""
-    return {"free_trial": {"duration_length": days, "duration_type": "day", **more}}
-
-
-def test_s14_a_default_with_a_trial_beats_the_free_one(store: Store) -> None:
-    store.plan("free", store.monthly(100), auto_enable=True)
-    price = {"amount": 20, "interval": "month"}
-    terms = trial(7, card_required=False) | {"price": price, "auto_enable": True}
-    store.plan("trial_pro", store.monthly(1000), **terms)
-    store.join()
-    assert store.held() == {"trial_pro": "active"}
-    assert store.state() == [1000, 1000, 0]
-
-
-def test_s68_a_plan_with_a_trial_gives_its_balance_at_once(store: Store) -> None:
-    plan_id = store.plan("pro", store.monthly(500), **trial(7))
-    store.take("pro")
-    assert store.held() == {"pro": "active"}
-    assert store.state() == [500, 500, 0]
-    shown = store.gateway.call("plans.get", plan_id=plan_id)["free_trial"]
-    assert (shown["duration_length"], shown["duration_type"]) == (7, "day")
-
-
-def test_s70_a_step_between_plans_with_trials(store: Store) -> None:
-    store.plan("pro", store.monthly(500), **trial(7))
-    store.plan("premium", store.monthly(1000), **trial(14))
-    store.take("pro")
-    store.take("premium")
-    assert (store.held(), store.state()) == ({"premium": "active"}, [1000, 1000, 0])
-    store.take("pro")
-    assert store.held() == {"premium": "active", "pro": "scheduled"}
-    assert store.subscriptions()["pro"]["trial_ends_at"] is None
-    assert store.state() == [1000, 1000, 0]
 
 
 def test_a20_two_checks_at_once_create_one_customer(store: Store) -> None:

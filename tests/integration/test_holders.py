@@ -89,6 +89,18 @@ async def test_holders_are_known_for_good(engine: Engine, reader: Reader) -> Non
     assert not await reader.has_subscription("sandbox", "ann", "b")
 
 
+async def test_trials_are_known_for_good(engine: Engine, reader: Reader) -> None:
+    history = History()
+    history.add(customer(), entity("seat_1", 1), **ANN)
+    history.add(subscription("a", "pro", status="expired", trial_ends_at=20), **ANN)
+    history.add(subscription("b", "free"), **ANN)
+    history.add(subscription("c", "team", entity="seat_1", trial_ends_at=20), **ANN)
+    _carry(engine, history)
+    assert await reader.tried_plans("sandbox", "ann", "") == {"pro"}
+    assert await reader.tried_plans("sandbox", "ann", "seat_1") == {"team"}
+    assert await reader.tried_plans("live", "ann", "") == set()
+
+
 async def test_plans_of_entities_with_a_cycle_are_known(engine: Engine, reader: Reader) -> None:
     history = History()
     history.add(customer(), entity("seat_1", 1), entity("seat_2", 2), **ANN)

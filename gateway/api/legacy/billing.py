@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from gateway.api.legacy import product_messages as wire
 from gateway.api.operation import Call, Services
 from gateway.api.resources import billing_rules, shapes
@@ -13,8 +15,8 @@ from gateway.messages.subjects import CustomerData
 ATTACHED = "new_product_attached"
 """The code of an attach that is done."""
 
-NO_ANSWER = (b"", b"null", b"false")
-"""What a switch that is off looks like."""
+_NO_TRIAL = Raw(b"null")
+"""How today's API says that the trial of a plan is left out; 1.2 says false."""
 
 
 def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
@@ -100,6 +102,10 @@ def _names_in(request: wire.ProductAttachRequest, index: int) -> dict[str, str]:
 def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
     chosen = request.product_ids or [one.product_id for one in request.products or ()]
     trial = request.free_trial
+    if not given(trial):
+        trial = ABSENT
+    elif bytes(trial) == b"false":
+        trial = _NO_TRIAL
     return [
         AttachRequest(
             customer_id=request.customer_id,
@@ -107,7 +113,7 @@ def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
             entity_id=request.entity_id,
             version=request.version,
             feature_quantities=request.options,
-            free_trial=ABSENT if bytes(trial) in NO_ANSWER else trial,
+            free_trial=trial,
             customer_data=request.customer_data,
             entity_data=request.entity_data,
         )

@@ -231,6 +231,7 @@ def subscription(
     ended_at: int | None = None,
     started_at: int = 0,
     expires_at: int | None = None,
+    trial_ends_at: int | None = None,
     anchor_ms: int = 0,
 ) -> str:
     """Return the line of a subscription; its cycles are months where they have an anchor."""
@@ -245,6 +246,7 @@ def subscription(
         started_at=started_at,
         ended_at=ended_at,
         expires_at=expires_at,
+        trial_ends_at=trial_ends_at,
     )
     return join("S", entity, msgspec.json.encode(document).decode())
 
