@@ -14,13 +14,15 @@ from gateway.engine.creation import Creation, refuse_paid_seats
 from gateway.errors import (
     CustomerNotFoundError,
     EntityNotFoundError,
+    FeatureNotFoundError,
     InvalidRequestError,
     PlanNotFoundError,
     UnavailableError,
 )
 from gateway.ids import nameless_id
+from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.due import foreseen
-from gateway.lifecycle.preview import preview
+from gateway.lifecycle.preview import named, preview
 from gateway.lifecycle.scope import Scope, after
 
 if TYPE_CHECKING:
@@ -151,9 +153,17 @@ class Foresight(Creation):
             if one.status == SCHEDULED and one.id in offers:
                 with contextlib.suppress(InvalidRequestError):  # it will not be able to begin
                     begun[one.id] = foreseen(left, one, offers[one.id], making)
-        return preview(
+        seen = preview(
             scope, change, documents, now_ms, prorates=prorates, precisions=precisions, begun=begun
         )
+        plans = (*scope.documents.values(), *documents.values())
+        sold = {item.feature_id for plan in plans for item in plan.items if item.price}
+        names: dict[str, str] = {}
+        for feature_id in sold:
+            with contextlib.suppress(FeatureNotFoundError):  # of a plan of the customer's own
+                feature = await self.catalog.feature(subject.env, feature_id)
+                names[feature_id] = feature_view(feature).name
+        return named(seen, names)
 
 
 def _has_cycle(one: Subscription) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.cycles import next_boundary, span
+from gateway.cycles import last_boundary, next_boundary, span
 from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of, use_of
@@ -102,6 +102,17 @@ def preview(
     total = _total(lines)
     following = _next_cycle(change, documents, begun, deferred, now_ms)
     return Preview(lines, total, following, incoming, outgoing)
+
+
+def named(seen: Preview, names: Mapping[str, str]) -> Preview:
+    """Return a preview whose lines about a feature have its name instead of that of the plan."""
+    following = seen.next_cycle
+    lines: list[wire.PreviewLine | wire.UsageLine] = [*seen.line_items]
+    if following is not None:
+        lines += [*following.line_items, *following.usage_line_items]
+    for line in lines:
+        line.display_name = names.get(line.feature_id or "", line.display_name)
+    return seen
 
 
 def _deferrals(
@@ -268,8 +279,39 @@ def _next_cycle(
         lines += _beginning(begun.get(one.id, one), document, starts_ms)
     total = raw(plain(_total(lines)))
     return wire.NextCycle(
-        starts_at=starts_ms, subtotal=total, total=total, line_items=lines, usage_line_items=[]
+        starts_at=starts_ms,
+        subtotal=total,
+        total=total,
+        line_items=lines,
+        usage_line_items=[
+            line
+            for one in change.subscriptions
+            for line in _usage_of(one, documents, starts_ms, now_ms)
+        ],
     )
+
+
+def _usage_of(
+    one: Subscription, documents: Mapping[str, PlanDocument], at_ms: int, now_ms: int
+) -> Iterator[wire.UsageLine]:
+    """Yield the features of a subscription whose use is paid for at a time: with each of its
+    cycles, and when it ends.
+    """
+    document, ends_ms = documents.get(one.id), one.ends_at or at_ms
+    if document is None or one.status != ACTIVE or ends_ms < at_ms or is_trialing(one, now_ms):
+        return
+    for item in document.items:
+        if item.price is None or item.price.prepaid:
+            continue
+        cycle = (one.anchor_ms, *span(item.price.interval, item.price.interval_count))
+        if one.ends_at == at_ms or last_boundary(*cycle, at_ms) == at_ms:
+            start_ms = max(last_boundary(*cycle, at_ms - 1), one.started_at)
+            yield wire.UsageLine(
+                display_name=document.name,
+                plan_id=one.plan_id,
+                feature_id=item.feature_id,
+                period=wire.Period(start=start_ms, end=at_ms),
+            )
 
 
 def _beginning(one: Subscription, document: PlanDocument, at_ms: int) -> Iterator[wire.PreviewLine]:

@@ -150,6 +150,8 @@ class MultiAttachRequest(_Charging, kw_only=True):
 
     plans: Annotated[list[PlanToAttach], Meta(min_length=1)]
     starts_at: Integer | None = None
+    billing_behavior: Annotated[str, choice(PRORATIONS)] | None = None
+    """What published clients call ``proration_behavior`` here."""
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
 
@@ -231,14 +233,25 @@ class PreviewLine(msgspec.Struct, kw_only=True):
     quantity: Number
 
 
+class UsageLine(msgspec.Struct, kw_only=True):
+    """A feature whose use in a period is paid for at its end; how much that is, is not known."""
+
+    display_name: str
+    plan_id: str
+    feature_id: str
+    period: Period
+
+
 class NextCycle(msgspec.Struct, kw_only=True):
-    """What the plans that are held then cost in the cycle after this one."""
+    """What the plans that are held then cost in the cycle after this one, and of which features the
+    use until then is paid for with it.
+    """
 
     starts_at: int
     subtotal: Number
     total: Number
     line_items: list[PreviewLine]
-    usage_line_items: list[PreviewLine]
+    usage_line_items: list[UsageLine]
 
 
 class _Preview(msgspec.Struct, kw_only=True):

@@ -165,3 +165,24 @@ def test_plans_stay_in_the_order_they_were_sent_in(plans: Store) -> None:
     assert list(plans.held()) == ["team", "addon", "pro"]
     plans.forget()
     assert plans.view() == view
+
+
+def test_published_clients_have_another_name_for_the_proration(store: Store) -> None:
+    store.plan("free", store.monthly(100))
+    store.plan("pro", store.monthly(500))
+    month = {"amount": 5, "interval": "month"}
+    store.plan("addon", store.monthly(10, "words"), add_on=True, price=month)
+    store.take("pro")
+    preview = "billing.preview_multi_attach"
+    for said, total in (("prorate_immediately", 5), ("none", 0)):
+        body = store.several("addon", billing_behavior=said)
+        assert store.gateway.call(preview, **body)["total"] == total
+    for wrong in (
+        {"billing_behavior": "half"},
+        {"billing_behavior": "none", "proration_behavior": "none"},
+    ):
+        assert store.gateway.refusal(preview, **store.several("addon", **wrong))[0] == 400
+    store.join()
+    store.take("free")
+    answer = store.gateway.post(preview, store.several("pro", billing_behavior="none")).json()
+    assert answer["message"].startswith("billing_behavior: ")

@@ -290,6 +290,25 @@ def test_what_ends_before_its_next_cycle_has_none(store: Store) -> None:
     assert "next_cycle" not in store.gateway.call("billing.preview_update", **named_pro)
 
 
+def test_what_is_paid_by_use_is_named_with_the_cycle_it_is_paid_with(store: Store) -> None:
+    """How much that will be nobody knows yet, so its lines have no amount."""
+    store.plan("pro", store.payg(100), store.prepaid_pack("words"))
+    seen = store.preview("pro", feature_quantities=store.quantities(words=100))
+    assert [one["display_name"] for one in seen["line_items"]] == ["pro", "words"]
+    cycle = seen["next_cycle"]
+    (line,) = cycle["usage_line_items"]
+    assert (line["display_name"], line["plan_id"]) == ("messages", store.name("pro"))
+    assert (line["feature_id"], line["period"]["end"]) == (
+        store.name("messages"),
+        cycle["starts_at"],
+    )
+    store.take("pro")
+    store.plan("starter")
+    started = store.subscriptions()["pro"]["started_at"]
+    (line,) = store.preview("starter")["next_cycle"]["usage_line_items"]
+    assert (line["plan_id"], line["period"]["start"]) == (store.name("pro"), started)
+
+
 def test_the_next_cycle_is_that_of_the_price_that_is_due_next(store: Store) -> None:
     price = {"amount": 200, "interval": "year"}
     store.plan("pro", store.prepaid_pack(), price=price)

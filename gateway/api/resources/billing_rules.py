@@ -77,10 +77,15 @@ def attach(_: Call, request: wire.AttachRequest) -> None:
     subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
-def multi_attach(_: Call, request: wire.MultiAttachRequest) -> None:
+def multi_attach(call: Call, request: wire.MultiAttachRequest) -> None:
     """``billing.multi_attach`` and ``billing.preview_multi_attach``. Leaves the one entity that all
     plans are for in the request.
     """
+    if request.billing_behavior is not None:
+        if request.proration_behavior is not None:
+            raise InvalidInputsError("billing_behavior: excludes proration_behavior")
+        call.sent_as = {**call.sent_as, "proration_behavior": "billing_behavior"}
+        request.proration_behavior = request.billing_behavior
     _charging(request)
     request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
     shapes.length(request.plans, "plans")
