@@ -213,3 +213,18 @@ async def test_a_cancel_that_has_nothing_to_wait_for_says_so_in_the_words_of_1_2
     status, answer = await old.send("POST", "/cancel", body)
     assert (status, answer["code"]) == (400, "invalid_request")
     assert answer["message"].startswith("cancel_immediately: ")
+
+
+async def test_a_trial_can_be_left_out(old: Old) -> None:
+    item = {"feature_id": "meeting_summaries", "included_usage": 10}
+    trial = {"length": 7, "duration": "day"}
+    await old.post("/products", id="tried", items=[item], free_trial=trial)
+
+    async def status(customer_id: str, **wish: object) -> str:
+        await old.post("/attach", customer_id=customer_id, product_id="tried", **wish)
+        customer = await old.get(f"/customers/{customer_id}")
+        return str(customer["products"][0]["status"])
+
+    assert await status("ada") == "trialing"
+    assert await status("eve", free_trial=True) == "trialing"
+    assert await status("bob", free_trial=False) == "active"

@@ -16,7 +16,7 @@ ATTACHED = "new_product_attached"
 """The code of an attach that is done."""
 
 _NO_TRIAL = Raw(b"null")
-"""How today's API says that the trial of a plan is left out; 1.2 says false."""
+"""How today's API says that the trial of a plan is left out; 1.2 says false, and true for one."""
 
 
 def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
@@ -102,7 +102,7 @@ def _names_in(request: wire.ProductAttachRequest, index: int) -> dict[str, str]:
 def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
     chosen = request.product_ids or [one.product_id for one in request.products or ()]
     trial = request.free_trial
-    if not given(trial):
+    if not given(trial) or bytes(trial) == b"true":
         trial = ABSENT
     elif bytes(trial) == b"false":
         trial = _NO_TRIAL
