@@ -26,6 +26,10 @@ COMMANDS = {
     "report": Place(
         "gateway.commands.report", "Print a report of what the writer has carried to SQL."
     ),
+    "rescale": Place(
+        "gateway.commands.rescale",
+        "Change the precision of a feature in use; stop every gateway and writer first.",
+    ),
     "serve": Place(
         "gateway.commands.serve",
         "Serve the HTTP API; without a Redis, start one in the data folder.",

@@ -66,8 +66,12 @@ SCAN_ALL = "tg:{p*}:*"
 CUSTOMERS = "tg:{p*}:*:customer:*"
 """A pattern for SCAN that finds every customer, and a few other keys: ``customer_of`` tells."""
 
+REPLIES = "tg:{p*}:*:reply:*"
+"""A pattern for SCAN that finds every kept reply, and a few other keys: ``env_of_reply`` tells."""
+
 _PARTITION = re.compile(rb"tg:\{p(\d+)\}:")
 _CUSTOMER = re.compile(rb"tg:\{p\d+\}:(sandbox|live):customer:(.+)", re.DOTALL)
+_REPLY = re.compile(rb"tg:\{p\d+\}:(sandbox|live):reply:")
 
 
 class CustomerKeys(NamedTuple):
@@ -111,6 +115,12 @@ def reply_key(env: str, customer_id: str, partition: int, claim: str) -> Key:
     """
     digest = sha256(claim.encode()).hexdigest()[:32]
     return Key(f"tg:{{p{partition:02d}}}:{env}:reply:{digest}:{customer_id}")
+
+
+def env_of_reply(key: bytes) -> str | None:
+    """Return the environment of a kept reply; None for any other key."""
+    found = _REPLY.match(key)
+    return found[1].decode() if found else None
 
 
 def calls_key(customer: Key) -> Key:

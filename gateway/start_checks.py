@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
@@ -33,6 +34,9 @@ LOADING_SECONDS_MAX = 60.0
 """How long a start waits for a Redis that reads its file, after which it is refused."""
 
 LOADING_LOOK_SECONDS = 0.1
+
+ALONE_LOOKS = 10
+ALONE_LOOK_SECONDS = 0.1
 
 TOLD = ("server", "persistence")
 """Sections of INFO with what is told of, but forbids nothing."""
@@ -130,6 +134,40 @@ def _reached(client: Redis) -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise StartError(f"Redis cannot be reached at {_address(client)}: {error}") from error
+
+
+async def check_alone(client: Redis, name: str) -> None:
+    """Raise ``StartError`` while anybody else may use Redis: a client of another ``name`` that does
+    not say what it is, as connections of gateways and writers do not.
+
+    One that ends may still be listed for a moment, and one of ours that begins has no name yet.
+    """
+    with _reached(client):
+        others = await _others(client, name)
+    if others:
+        raise StartError(f"Redis is in use from {others[0]}: stop every gateway and writer first")
+
+
+async def _others(client: Redis, name: str) -> list[str]:
+    others: list[str] = []
+    for _ in range(ALONE_LOOKS):
+        try:
+            clients = cast("Sequence[dict[str, str]]", await client.client_list(_type="normal"))
+        except NoPermissionError as error:
+            raise StartError(
+                "Redis does not let this user run CLIENT LIST, by which a gateway that runs is "
+                f"seen: ACL SETUSER {_user(client)} +client|list"
+            ) from error
+        others = [one["addr"] for one in clients if one["name"] != name and _may_be_ours(one)]
+        if not others:
+            break
+        await asyncio.sleep(ALONE_LOOK_SECONDS)
+    return others
+
+
+def _may_be_ours(client: Mapping[str, str]) -> bool:
+    told = client.get("lib-name") or client["name"]
+    return not told or told.startswith("redis-py")
 
 
 def _user(client: Redis) -> str:

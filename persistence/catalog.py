@@ -165,14 +165,23 @@ def _commit(change: Callable[[Connection], bool], revision: int | None, engine: 
     A change that answers False leaves no trace. The revision comes first, so that writers queue at
     its row and never lock other rows against each other.
     """
-    raised = update(CatalogRevision).values(revision=CatalogRevision.revision + 1)
-    if revision is not None:
-        raised = raised.where(CatalogRevision.revision == revision)
     with write_transaction(engine) as connection:
-        done = _touched(connection.execute(raised)) and change(connection)
+        done = _raise_revision(connection, revision) and change(connection)
         if not done:
             connection.rollback()
         return done
+
+
+def apply_within(connection: Connection, change: CatalogChange) -> bool:
+    """Write a change as a part of a transaction; the caller rolls it back when this is False."""
+    return _raise_revision(connection, change.revision) and _apply(change, connection)
+
+
+def _raise_revision(connection: Connection, expected: int | None) -> bool:
+    raised = update(CatalogRevision).values(revision=CatalogRevision.revision + 1)
+    if expected is not None:
+        raised = raised.where(CatalogRevision.revision == expected)
+    return _touched(connection.execute(raised))
 
 
 def _touched(result: CursorResult[Any]) -> bool:

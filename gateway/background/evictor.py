@@ -51,13 +51,17 @@ class Evictor:
         auditor: Auditor,
         *,
         idle_seconds: int,
+        step_seconds: float = STEP_SECONDS,
     ) -> None:
-        """Keep the parts; ``idle_seconds`` is how long a customer must not have been used."""
+        """Keep the parts; ``idle_seconds`` is how long a customer must not have been used, and
+        ``step_seconds`` the pause between two steps of a walk.
+        """
         self._scripts = scripts
         self._residents = residents
         self._ledger = ledger
         self._auditor = auditor
         self._idle_seconds = idle_seconds
+        self._step_seconds = step_seconds
         self._pause_seconds = min(max(WALK_SECONDS_MIN, idle_seconds / 10), WALK_SECONDS_MAX)
         self._stopping = asyncio.Event()
 
@@ -90,10 +94,10 @@ class Evictor:
             ]
             for at in range(0, len(idle), EVICTED_MAX):
                 count += await self._evict(idle[at : at + EVICTED_MAX])
-                await self._pause(STEP_SECONDS)
+                await self._pause(self._step_seconds)
             if cursor == 0:
                 break
-            await self._pause(STEP_SECONDS)
+            await self._pause(self._step_seconds)
         return count
 
     async def _evict(self, names: list[Name]) -> int:

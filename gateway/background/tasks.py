@@ -12,8 +12,11 @@ from gateway.background.upkeep import UpkeepTask
 from gateway.clients import make_redis
 from gateway.config import Settings
 from gateway.databases import make_database
+from gateway.errors import StartError
 from gateway.guard import Guard
+from gateway.guard.streams import read_streams
 from gateway.ports import WallClock
+from gateway.stream_ids import place
 from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
 from gateway.webhooks.sender import Sender
 from persistence.sync.writer import Writer
@@ -25,8 +28,83 @@ WRITER_TIMEOUT_SECONDS = 30.0
 WRITER_STATEMENT_MS = 60_000
 """Of one statement over a whole batch; a batch that times out would time out for ever."""
 
+
+PATIENCE_SECONDS = 10.0
+LOOK_SECONDS = 0.05
+"""How long everything may stand still that is to be carried, and between two looks at it."""
+
 WRITER_CACHE_MIB = 64
 """Of SQLite: a batch of thousands of customers changes as many pages of several tables."""
+
+
+class WriterParts:
+    """A writer on clients of its own."""
+
+    def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None) -> None:
+        self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
+        # The second thread beats while the first is in a long batch.
+        self._database = make_database(
+            settings,
+            threads=2,
+            statement_ms=WRITER_STATEMENT_MS,
+            cache_mib=WRITER_CACHE_MIB,
+            pings=False,
+        )
+        self.writer = Writer(
+            self._client,
+            self._database,
+            partitions=range(settings.partitions),
+            clock=clock,
+            batch_max=settings.writer_batch_max,
+            linger_ms=settings.writer_linger_ms,
+            drain_ms=settings.drain_seconds * 1000,
+            lease_seconds=settings.writer_lease_seconds,
+            guard=guard,
+        )
+
+    async def close(self) -> None:
+        """Close the clients."""
+        await self._client.aclose()
+        await self._database.close()
+
+
+async def carry_everything(settings: Settings, clock: WallClock, guard: Guard) -> None:
+    """Bring SQL up to the end of every stream, as the only writer there is, and leave. Raises
+    ``StartError`` when it does not get there.
+    """
+    parts = WriterParts(settings, clock, guard)
+    writer = parts.writer
+    running = asyncio.create_task(writer.run(), name="writer")
+    try:
+        await _carried(writer, running, guard, settings)
+    finally:
+        await writer.stop()
+        await asyncio.gather(running, return_exceptions=True)
+        await parts.close()
+
+
+async def _carried(
+    writer: Writer, running: asyncio.Task[None], guard: Guard, settings: Settings
+) -> None:
+    loop = asyncio.get_running_loop()
+    # One that died is taken for dead after a lease, and what is taken over is looked at after that.
+    patience = 3 * settings.writer_lease_seconds + PATIENCE_SECONDS
+    before, until = None, loop.time() + patience
+    streams = await read_streams(guard.client, range(settings.partitions))
+    while True:
+        cursors = dict(writer.state.cursors)
+        if all(
+            at in cursors and place(cursors[at]) >= place(stream.last)
+            for at, stream in streams.items()
+        ):
+            return
+        if running.done() or loop.time() > until:
+            fault = writer.state.last_error
+            told = f": {fault}" if fault else "; stop every gateway and writer first"
+            raise StartError(f"the outbox cannot be carried to SQL{told}")
+        if cursors != before:
+            before, until = cursors, loop.time() + patience
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 class WebhookTask:
@@ -58,26 +136,7 @@ class WriterTask:
     """
 
     def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None = None) -> None:
-        self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
-        # The second thread beats while the first is in a long batch.
-        self._database = make_database(
-            settings,
-            threads=2,
-            statement_ms=WRITER_STATEMENT_MS,
-            cache_mib=WRITER_CACHE_MIB,
-            pings=False,
-        )
-        self._writer = Writer(
-            self._client,
-            self._database,
-            partitions=range(settings.partitions),
-            clock=clock,
-            batch_max=settings.writer_batch_max,
-            linger_ms=settings.writer_linger_ms,
-            drain_ms=settings.drain_seconds * 1000,
-            lease_seconds=settings.writer_lease_seconds,
-            guard=guard,
-        )
+        self._parts = WriterParts(settings, clock, guard)
         self._webhooks = WebhookTask(settings, clock)
         self._upkeep = UpkeepTask(settings, clock, guard)
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +148,7 @@ class WriterTask:
 
     def start(self) -> None:
         """Begin to carry entries."""
-        self._task = asyncio.create_task(self._writer.run(), name="writer")
+        self._task = asyncio.create_task(self._parts.writer.run(), name="writer")
         self._webhooks.start()
         self._upkeep.start()
 
@@ -98,8 +157,7 @@ class WriterTask:
         await self._upkeep.stop()
         await self._webhooks.stop()
         if self._task is not None:
-            await self._writer.stop()
+            await self._parts.writer.stop()
             # What ended it was logged when it did, and stays visible in /health until now.
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._client.aclose()
-        await self._database.close()
+        await self._parts.close()

@@ -31,7 +31,7 @@ from gateway.background.upkeep import AuditParts
 from gateway.commands.console import data_dir, database_url, one_env, read_settings, redis_url
 from gateway.config import Settings
 from gateway.databases import check_sql
-from gateway.embedded.server import EmbeddedServer, running_url
+from gateway.embedded.server import own_server, running_url
 from gateway.errors import GatewayError, StartError
 from gateway.processes.running import run
 from gateway.scripts import Status
@@ -199,11 +199,5 @@ def _with_redis(settings: Settings) -> Iterator[Settings]:
     if url is not None:
         yield msgspec.structs.replace(settings, redis_url=url)
         return
-    if not settings.data_path.is_dir():
-        # To start one there would make the folder, as of a new installation.
-        raise StartError(f"there is no data folder {settings.data_path}")
-    server = EmbeddedServer(settings.data_path, settings.appendfsync)
-    try:
-        yield msgspec.structs.replace(settings, redis_url=server.start())
-    finally:
-        server.stop()
+    with own_server(settings.data_path, settings.appendfsync) as url:
+        yield msgspec.structs.replace(settings, redis_url=url)

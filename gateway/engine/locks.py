@@ -23,7 +23,7 @@ from gateway.errors import (
     LockAmbiguousError,
     LockEndedError,
 )
-from gateway.keys import holds_key, locks_key, partition_of
+from gateway.keys import ENVIRONMENTS, holds_key, locks_key, partition_of
 from gateway.messages.balances import FinalizeResponse
 from gateway.messages.common import given
 from gateway.scripts import Ending, Part, Status
@@ -50,8 +50,6 @@ SWEEP_MAX = 100
 
 LOOKS_SECONDS = 2.0
 """How long a sweep may look again without a pause, where more were due than one look shows."""
-
-ENVIRONMENTS = ("sandbox", "live")
 
 
 class Lock(NamedTuple):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from gateway.engine.agenda import HORIZON_MS
 from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
-from gateway.engine.locks import ENVIRONMENTS
 from gateway.engine.sweeper import Reminder
 from gateway.errors import CustomerNotFoundError, GatewayError
+from gateway.keys import ENVIRONMENTS
 
 if TYPE_CHECKING:
     from gateway.engine.creation import Parts

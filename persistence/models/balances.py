@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from persistence.models.base import Base, Field, column, conditional
+from persistence.models.base import Base, Field, Units, UnitsText, column, conditional
 
 _CURRENT = text("ended_at IS NULL")
 
@@ -29,14 +29,14 @@ class Balance(Base):
     subscription_id: Field[str | None]
     interval: Field[str | None]
     interval_count: Field[int]
-    granted: Field[int]
-    used: Field[int]
+    granted: Field[Units]
+    used: Field[Units]
     unlimited: Field[bool]
     period: Field[int]
     due_ms: Field[int]
     expires_ms: Field[int]
     entity_feature: Field[str]
-    line: Field[str]
+    line: Field[UnitsText]
     created_at: Field[int]
     ended_at: Field[int | None]
     seq: Field[int]
@@ -62,7 +62,7 @@ class Slot(Base):
     balance_id: Field[str] = column(primary_key=True)
     feature_id: Field[str]
     period: Field[int]
-    used: Field[int]
+    used: Field[Units]
     seq: Field[int]
 
 
@@ -76,7 +76,7 @@ class UsageWindow(Base):
     entity_id: Field[str] = column(primary_key=True)
     key: Field[str] = column(primary_key=True)
     ends_at: Field[int]
-    used: Field[int]
+    used: Field[Units]
     seq: Field[int]
 
 
@@ -93,8 +93,8 @@ class Lock(Base):
     feature_id: Field[str]
     entity_id: Field[str]
     state: Field[str]
-    units: Field[int]
-    receipt: Field[str]
+    units: Field[Units]
+    receipt: Field[UnitsText]
     expires_at: Field[int]
     ended_at: Field[int | None]
     created_at: Field[int]

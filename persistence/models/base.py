@@ -1,16 +1,17 @@
 """What all tables share: names of constraints, and the SQL type of each Python type.
 
-A table is written as a class with an annotation for each column, which mypy reads too. It is made
-of SQLAlchemy's core alone: nothing here keeps objects in step with rows, and the mapper that would
-is a sixth of what a process costs to start.
+A table is written as a class with an annotation for each column, which mypy reads too; it says also
+whether the column holds amounts. A table is made of SQLAlchemy's core alone: nothing here keeps
+objects in step with rows, and the mapper that would is a sixth of what a process costs to start.
 """
 
 from __future__ import annotations
 
 import inspect
 from datetime import date
+from enum import Enum
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
 
 from sqlalchemy import (
     JSON,
@@ -31,6 +32,25 @@ from sqlalchemy.types import TypeEngine
 
 Field = ColumnClause
 """What annotates a column. It is a ``Column``, which is typed as one in a table alone."""
+
+
+class Amounts(Enum):
+    """Which amounts a column holds. They are units of a feature and change with its precision."""
+
+    ONE = 1
+    """One, of the feature that ``feature_id`` of the row names."""
+    PART = 2
+    """A part of the sum of several (``persistence.models.reports``), of that feature too."""
+    INSIDE = 3
+    """Any number, somewhere in a text, of whichever features that names."""
+
+
+Units = Annotated[int, Amounts.ONE]
+UnitsPart = Annotated[int, Amounts.PART]
+UnitsText = Annotated[str, Amounts.INSIDE]
+
+AMOUNTS = "amounts"
+"""Where ``info`` of a column has its ``Amounts``, if it has any."""
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -130,4 +150,6 @@ def _column(name: str, annotation: Any, more: _More) -> Column[Any]:  # noqa: AN
     found = next(one for one in kinds if one is not type(None))
     is_key = bool(more.options.get("primary_key"))
     nullable = len(kinds) > 1 and not is_key
-    return Column(name, _TYPES[found], *more.items, nullable=nullable, **more.options)
+    plain, mark = get_args(found) if get_origin(found) is Annotated else (found, None)
+    info = {AMOUNTS: mark} if mark else {}
+    return Column(name, _TYPES[plain], *more.items, nullable=nullable, info=info, **more.options)

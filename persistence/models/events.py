@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, PrimaryKeyConstraint, text
 
-from persistence.models.base import Base, Field, column, conditional
+from persistence.models.base import Base, Field, Units, UnitsText, column, conditional
 
 _NEW = text("dispatched_at IS NULL")
 
@@ -24,8 +24,8 @@ class Event(Base):
     feature_id: Field[str]
     event_name: Field[str]
     kind: Field[str]
-    value: Field[int]
-    applied: Field[int]
+    value: Field[Units]
+    applied: Field[Units]
     properties: Field[str]
     timestamp_ms: Field[int]
     recorded_at_ms: Field[int]
@@ -55,9 +55,9 @@ class Deduction(Base):
     entity_id: Field[str]
     feature_id: Field[str]
     period: Field[int]
-    delta: Field[int]
-    used: Field[int]
-    total: Field[int]
+    delta: Field[Units]
+    used: Field[Units]
+    total: Field[Units]
     resets_at: Field[int | None]
     at_ms: Field[int]
 
@@ -79,7 +79,7 @@ class Alert(Base):
     feature_id: Field[str]
     entity_id: Field[str]
     kind: Field[str]
-    body: Field[str]
+    body: Field[UnitsText]
     created_at: Field[int]
     dispatched_at: Field[int | None]
 

@@ -11,7 +11,7 @@ from datetime import date
 
 from sqlalchemy import Index
 
-from persistence.models.base import Base, Field, column
+from persistence.models.base import Base, Field, UnitsPart, column
 
 PART = 1_000_000_000
 """Where a sum is cut in two; a power of ten, so that SQL can put the digits together again."""
@@ -32,10 +32,10 @@ class DailyUsage(Base):
     entity_id: Field[str] = column(primary_key=True)
     internal_id: Field[str] = column(primary_key=True)
     events: Field[int]
-    requested_high: Field[int]
-    requested_low: Field[int]
-    applied_high: Field[int]
-    applied_low: Field[int]
+    requested_high: Field[UnitsPart]
+    requested_low: Field[UnitsPart]
+    applied_high: Field[UnitsPart]
+    applied_low: Field[UnitsPart]
 
 
 class DailyTotal(Base):
@@ -49,10 +49,10 @@ class DailyTotal(Base):
     feature_id: Field[str] = column(primary_key=True)
     internal_id: Field[str] = column(primary_key=True)
     events: Field[int]
-    requested_high: Field[int]
-    requested_low: Field[int]
-    applied_high: Field[int]
-    applied_low: Field[int]
+    requested_high: Field[UnitsPart]
+    requested_low: Field[UnitsPart]
+    applied_high: Field[UnitsPart]
+    applied_low: Field[UnitsPart]
 
     __table_args__ = (Index("ix_usage_daily_totals_day", "day", "feature_id", "env"),)
 

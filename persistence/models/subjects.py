@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from persistence.models.base import Base, Field, column, conditional
+from persistence.models.base import Base, Field, UnitsText, column, conditional
 
 _LIVE = text("deleted_at IS NULL")
 _DUE = text("due_at IS NOT NULL")
@@ -31,7 +31,7 @@ class Customer(Base):
     id: Field[str]
     name: Field[str | None]
     email: Field[str | None]
-    document: Field[str]
+    document: Field[UnitsText]
     created_at: Field[int]
     deleted_at: Field[int | None]
     seq: Field[int]
@@ -65,7 +65,7 @@ class Entity(Base):
     entity_id: Field[str]
     feature_id: Field[str]
     name: Field[str | None]
-    document: Field[str]
+    document: Field[UnitsText]
     created_at: Field[int]
     deleted_at: Field[int | None]
     seq: Field[int]
@@ -98,7 +98,7 @@ class Subscription(Base):
     plan_id: Field[str]
     version: Field[int]
     status: Field[str]
-    document: Field[str]
+    document: Field[UnitsText]
     started_at: Field[int]
     ended_at: Field[int | None]
     due_at: Field[int | None]

@@ -1,0 +1,158 @@
+"""``tallygate rescale``: another precision for a feature that is in use, while nothing runs.
+
+First the writer brings SQL up to the end of every stream; then the customers leave Redis, with
+whatever else it has of the feature in units; then one transaction rescales all of it in SQL, and
+the catalog with it. Until that is committed everything is as it was, and from then on all of it is
+as it will be: customers come back to Redis from SQL, whichever that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import click
+import msgspec
+
+from gateway.amounts import PRECISION_MAX
+from gateway.background.evictor import Evictor
+from gateway.background.tasks import carry_everything
+from gateway.background.upkeep import AuditParts
+from gateway.commands.console import data_dir, database_url, of_env, read_settings, redis_url
+from gateway.config import Settings
+from gateway.embedded.server import own_server
+from gateway.engine.snapshot import take_snapshot
+from gateway.errors import StartError
+from gateway.guard import Guard
+from gateway.guard.streams import read_streams
+from gateway.ids import new_id
+from gateway.lifecycle.catalog import CatalogView
+from gateway.lifecycle.precision import with_precision
+from gateway.ports import CatalogChange
+from gateway.processes.ground import guarded
+from gateway.processes.running import run
+from gateway.rescaling import Place, Rescaling
+from gateway.scripts.clearance import Clearance
+from gateway.start_checks import check_alone
+from gateway.wall import SystemClock
+from persistence.catalog import SqlCatalog
+from persistence.rescaling import rescale as rescale_in_sql
+
+STATEMENT_MS = 24 * 3_600_000
+"""Of one statement: it may rewrite every event there is."""
+
+
+@click.command()
+@click.argument("feature_id", metavar="FEATURE")
+@click.option("--precision", type=click.IntRange(0, PRECISION_MAX), required=True)
+@of_env
+@redis_url
+@database_url
+@data_dir
+def rescale(feature_id: str, precision: int, env: str, **given: object) -> None:
+    """Change the precision of a feature in use; stop every gateway and writer first."""
+    with _with_redis(read_settings(**given)) as settings:
+        run(_rescale(settings, env, feature_id, precision))
+
+
+@contextlib.contextmanager
+def _with_redis(settings: Settings) -> Iterator[Settings]:
+    """Use the Redis that is set, or the embedded server, which no gateway may have then; under a
+    name by which our connections are told from those of others.
+    """
+    name = f"client_name={new_id('rescale')}"
+    with contextlib.ExitStack() as stack:
+        url = settings.redis_url
+        if settings.is_embedded:
+            url = stack.enter_context(own_server(settings.data_path, settings.appendfsync))
+        named = f"{url}{'&' if '?' in url else '?'}{name}"
+        yield msgspec.structs.replace(settings, redis_url=named)
+
+
+async def _rescale(settings: Settings, env: str, feature_id: str, precision: int) -> None:
+    clock = SystemClock()
+    async with guarded(settings, clock) as ground:
+        parts = AuditParts(settings, clock, ground.guard, statement_ms=STATEMENT_MS)
+        try:
+            await _Rescale(settings, ground.guard, parts, env, feature_id).run(precision)
+        finally:
+            await parts.close()
+
+
+class _Rescale:
+    """The steps, each of which may be the last one of a process that is killed."""
+
+    def __init__(
+        self, settings: Settings, guard: Guard, parts: AuditParts, env: str, feature_id: str
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._parts = parts
+        self._env = env
+        self._feature_id = feature_id
+
+    async def run(self, precision: int) -> None:
+        env, feature_id = self._env, self._feature_id
+        await self._check_alone()
+        image = await SqlCatalog(self._parts.database, SystemClock()).load()
+        view = take_snapshot(image).views.get(env, CatalogView({}, {}))
+        new = with_precision(feature_id, precision, view)
+        old = view.features[feature_id].precision
+        if old == precision:
+            click.echo(f"feature {feature_id} ({env}) has precision {precision} already")
+            return
+        rescaling = Rescaling(feature_id, old, precision)
+        for plan in view.versions:
+            rescaling.place = Place(f"plan {plan.record.id}", "")
+            rescaling.plan(plan.record.document)
+
+        _tell("SQL gets what is in the outbox ...")
+        await carry_everything(self._settings, SystemClock(), self._guard)
+        _tell("customers leave Redis ...")
+        await self._clear()
+        _tell("SQL is rescaled ...")
+        change = CatalogChange(image.revision, features=((feature_id, new),))
+        loop = asyncio.get_running_loop()
+
+        def ends() -> Mapping[int, str]:
+            return asyncio.run_coroutine_threadsafe(self._ends(), loop).result()
+
+        await self._parts.database.run(
+            lambda engine: rescale_in_sql(engine, change, rescaling, ends, _tell)
+        )
+        click.echo(f"feature {feature_id} ({env}) has precision {precision} now, it had {old}")
+
+    async def _check_alone(self) -> None:
+        arguments = self._guard.client.connection_pool.connection_kwargs
+        await check_alone(self._guard.client, str(arguments["client_name"]))
+
+    async def _clear(self) -> None:
+        parts = self._parts
+        evictor = Evictor(
+            parts.scripts,
+            parts.residents,
+            parts.ledger,
+            parts.auditor,
+            idle_seconds=0,
+            step_seconds=0,
+        )
+        await evictor.walk()
+        clearance = Clearance(parts.client, parts.residents, self._env, self._feature_id)
+        if left := await clearance.resident():
+            raise StartError(
+                f"customer {left.customer_id} cannot leave Redis, which has changes of it that SQL "
+                "lacks: see tallygate verify and the dead letters; nothing was changed"
+            )
+        await clearance.forget_receipts(self._settings.partitions)
+        await clearance.forget_replies()
+
+    async def _ends(self) -> Mapping[int, str]:
+        """Return where the streams end, if nobody else is there and no customer has come back."""
+        await self._check_alone()
+        streams = await read_streams(self._guard.client, range(self._settings.partitions))
+        return {at: stream.last for at, stream in streams.items()}
+
+
+def _tell(step: str) -> None:
+    click.echo(step, err=True)

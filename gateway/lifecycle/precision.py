@@ -1,0 +1,61 @@
+"""Another precision for a feature that may be in use: what the catalog has to say to it. Pure.
+
+That what customers hold fits too is for whoever rescales that (``gateway.rescaling``).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from gateway import amounts
+from gateway.errors import FeatureNotFoundError, InvalidFeatureError, InvalidInputsError
+from gateway.lifecycle.catalog import RATIO_MAX, CatalogView, credit_ratio, item_total, plain
+from gateway.lifecycle.controls import check_amounts
+from gateway.messages.features import decode_feature_document, encode_feature_document
+from gateway.ports import FeatureRecord
+
+
+def with_precision(feature_id: str, precision: int, catalog: CatalogView) -> FeatureRecord:
+    """Return a feature with another precision, which its plans and credit systems allow.
+
+    Raises ``FeatureNotFoundError``, ``InvalidFeatureError`` and ``InvalidInputsError``.
+    """
+    feature = catalog.features.get(feature_id)
+    if feature is None:
+        raise FeatureNotFoundError(f"Feature {feature_id} not found")
+    if feature.type == "boolean":
+        raise InvalidFeatureError(f"feature {feature_id} is boolean: it has no amounts")
+    document = decode_feature_document(feature.document)
+    document.precision_chosen = True
+    new = msgspec.structs.replace(
+        feature, precision=precision, document=encode_feature_document(document)
+    )
+    changed = catalog._replace(features={**catalog.features, feature_id: new})
+    for plan in changed.versions:
+        items = [item for item in plan.document.items if item.feature_id == feature_id]
+        total = sum((item_total(item, amounts.ENTITIES_SURE) for item in items), Decimal(0))
+        if not amounts.fits(total, precision):
+            raise InvalidInputsError(
+                f"precision {precision} does not hold the {plain(total)} units of {feature_id} "
+                f"that plan {plan.record.id} grants in sum, {amounts.ENTITIES_SURE:,} entities "
+                "counted"
+            )
+        check_amounts(plan.document.billing_controls, changed.features, f"plan {plan.record.id}")
+    for system in changed.features.values():
+        _check_costs(system, changed)
+    return new
+
+
+def _check_costs(system: FeatureRecord, catalog: CatalogView) -> None:
+    for cost in decode_feature_document(system.document).credit_schema:
+        member = catalog.features.get(cost.metered_feature_id)
+        if member is None:
+            continue
+        num, den = credit_ratio(cost.credit_cost, member.precision, system.precision)
+        if 2 * num * den >= RATIO_MAX:
+            raise InvalidInputsError(
+                f"the cost of {member.id} in credit system {system.id} has too many digits to "
+                "convert every amount exactly"
+            )
