@@ -95,7 +95,8 @@ def _out_of_range(field: str, precision: int) -> InvalidInputsError:
     largest = format_units(UNITS_MAX, precision)
     return InvalidInputsError(
         f"{field}: outside the range ±{largest} of precision {precision}; "
-        "a feature with a lower precision holds larger amounts",
+        "a feature with a lower precision holds larger amounts, and tallygate rescale changes that "
+        "of one in use",
     )
 
 

@@ -274,7 +274,7 @@ class Creation:
         if status is Status.OUT_OF_RANGE:
             msg = (
                 f"feature {feature.id}: what is given to each of its entities would leave the "
-                "exact range with one more"
+                "exact range with one more; tallygate rescale makes that range larger"
             )
             raise FeatureLimitError(msg)
         if status is Status.DONE:

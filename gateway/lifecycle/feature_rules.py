@@ -35,6 +35,7 @@ from gateway.lifecycle.catalog import (
     resolve_reset,
 )
 from gateway.lifecycle.controls import features_of, renamed
+from gateway.lifecycle.precision import way_to
 from gateway.messages.common import integer
 from gateway.messages.features import (
     POLICIES,
@@ -319,7 +320,7 @@ def _check_precision(record: FeatureRecord, precision: int, need: Need) -> None:
     if record.in_use and precision != record.precision:
         raise InvalidFeatureError(
             f"precision: cannot change because feature {record.id} is in use "
-            f"with precision {record.precision}"
+            f"with precision {record.precision}; {way_to(record, precision)}"
         )
     if not amounts.fits(need.total, precision) or need.places > precision:
         raise InvalidInputsError(

@@ -24,9 +24,10 @@ from gateway.errors import (
     InvalidInputsError,
     InvalidRequestError,
 )
-from gateway.lifecycle.catalog import decimal_places
+from gateway.lifecycle.catalog import decimal_places, plain
 from gateway.lifecycle.order import rank, rerank
 from gateway.lifecycle.plan_items import number, rollover_rule
+from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.rollover import roll_of
 from gateway.lifecycle.room import ROWS_MAX
 from gateway.messages.common import given
@@ -128,8 +129,14 @@ def lowered_precision(amount: Decimal, feature: FeatureRecord) -> int | None:
     if fits(amount, feature.precision):
         return None
     fitting = fit_precision(amount, feature.precision)
+    if feature.in_use and fitting is not None:
+        raise InvalidInputsError(
+            f"included_grant: outside the range of precision {feature.precision}, with which "
+            f"feature {feature.id} is in use, and {plain(amount)} needs precision {fitting}; "
+            f"{way_to(feature, fitting)}"
+        )
     chosen = decode_feature_document(feature.document).precision_chosen
-    if fitting is None or feature.in_use or chosen or decimal_places(amount) > fitting:
+    if fitting is None or chosen or decimal_places(amount) > fitting:
         to_units(amount, feature.precision, field="included_grant")  # says what the range is
     return fitting
 

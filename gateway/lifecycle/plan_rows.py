@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.amounts import ENTITIES_SURE, UNITS_MAX, format_units, to_units
+from gateway.amounts import ENTITIES_SURE, UNITS_MAX, fit_precision, format_units, to_units
 from gateway.cycles import span
 from gateway.errors import InvalidRequestError
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import rank
+from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.rollover import roll_of
 from gateway.messages.prices import price_view
 from gateway.rows import Flag, Kind, Row, RowDocument
@@ -177,10 +178,12 @@ def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, Featur
         copies = ENTITIES_SURE if row.kind is Kind.PER_ENTITY else 1
         if row.grant * copies > UNITS_MAX:
             precision = features[feature].precision
+            total = format_units(row.grant * copies, precision)
+            fitting = fit_precision(Decimal(total), precision)
+            way = "grant less" if fitting is None else way_to(features[feature], fitting)
             msg = (
-                f"feature {feature}: a grant of {format_units(row.grant * copies, precision)} is "
-                f"outside the range of precision {precision}; "
-                "a feature with a lower precision holds larger amounts"
+                f"feature {feature}: a grant of {total} is outside the range of precision "
+                f"{precision}; {way}"
             )
             raise InvalidRequestError(msg)
 

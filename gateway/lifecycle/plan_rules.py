@@ -32,6 +32,7 @@ from gateway.lifecycle.catalog import (
 )
 from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
+from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.prices import is_one_off, is_paid
 from gateway.messages import plans as wire
 from gateway.messages.controls import shown_controls
@@ -269,7 +270,8 @@ def _check_lowering(
     if feature.in_use:
         raise InvalidInputsError(
             f"{asked}, but feature {feature.id} is in use with precision {feature.precision}; "
-            f"grant less, or define another feature with precision {fitting}"
+            f"grant less, or define another feature with precision {fitting}; or, "
+            f"{way_to(feature, fitting)}"
         )
     if decode_feature_document(feature.document).precision_chosen:
         raise InvalidInputsError(

@@ -17,6 +17,12 @@ from gateway.messages.features import decode_feature_document, encode_feature_do
 from gateway.ports import FeatureRecord
 
 
+def way_to(feature: FeatureRecord, precision: int) -> str:
+    """Return how a feature that is in use gets another precision, for whoever is refused for it."""
+    command = f"tallygate rescale {feature.id} --precision {precision} --env {feature.env}"
+    return f"while no gateway runs, {command} brings it there"
+
+
 def with_precision(feature_id: str, precision: int, catalog: CatalogView) -> FeatureRecord:
     """Return a feature with another precision, which its plans and credit systems allow.
 

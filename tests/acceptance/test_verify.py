@@ -114,7 +114,7 @@ def test_a_random_history_verifies_clean(clock_gateway: Gateway) -> None:
     world.control(world.usage_limit(80), "user_2")
     dice = random.Random(11)
     for turn in range(6):
-        operations = [_operation(dice, world, names) for _ in range(120)]
+        operations = [operation(dice, world, names) for _ in range(120)]
         answers = asyncio.run(send_all(clock_gateway, operations))
         assert {one.status_code for one in answers} <= {200, 400, 404, 409}
         if turn % 2:
@@ -301,7 +301,7 @@ def test_what_cannot_be_checked_is_exit_code_2(spent: World) -> None:
     assert run(spent.gateway, "verify", "--env", "elsewhere").code == 2
 
 
-def _operation(dice: random.Random, world: World, names: list[str]) -> tuple[str, Json]:
+def operation(dice: random.Random, world: World, names: list[str]) -> tuple[str, Json]:
     scope = dice.choice([None, *names])
     feature = dice.choice(["messages"] * 4 + ["action1", "workflows", "credits"])
     choice = dice.random()

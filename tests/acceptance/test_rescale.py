@@ -1,0 +1,340 @@
+"""``tallygate rescale``: a feature in use gets another precision, and nobody's decimals change."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests import commands
+from tests.acceptance.test_concurrency import send_all
+from tests.acceptance.test_verify import operation
+from tests.acceptance.world import MONTHLY, World
+from tests.fixtures.gateways import Gateway, Json
+from tests.fixtures.redis_processes import MakeRedis
+
+ROLLOVER = {"max": 60, "expiry_duration_type": "month", "expiry_duration_length": 3}
+VIEWS = ("report_balances", "report_usage", "report_top_consumers", "report_locks")
+
+
+class Site:
+    """A gateway that is stopped now and then, and the commands on what it leaves."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.options = (*options, "--data-dir", str(folder / "data"))
+        self.gateway = Gateway(folder / "data", *options)
+        given = dict(zip(options[::2], options[1::2], strict=True))
+        file = f"sqlite:///{self.gateway.folder / 'tallygate.db'}"
+        self.database_url = given.get("--database-url", file)
+
+    @contextmanager
+    def serving(self) -> Iterator[Gateway]:
+        try:
+            yield self.gateway.start()
+        finally:
+            assert self.gateway.stop() == 0
+
+    def rescale(
+        self, feature: str, precision: int, *more: str, apart: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        run = commands.run_process if apart else commands.run
+        return run("rescale", feature, "--precision", precision, *more, *self.options)
+
+    def done(self, feature: str, precision: int, *, apart: bool = False) -> None:
+        ran = self.rescale(feature, precision, apart=apart)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+        assert f"has precision {precision} now" in ran.stdout
+
+    def refused(self, feature: str, precision: int, *more: str) -> str:
+        ran = self.rescale(feature, precision, *more)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        return ran.stderr.strip().splitlines()[-1]
+
+    def verify(self) -> None:
+        ran = commands.run("verify", *self.options)
+        assert (ran.returncode, ran.stdout[:8]) == (0, "no drift"), ran.stdout + ran.stderr
+
+    def rows(self, table: str) -> list[Json]:
+        """Return all rows of a table or view."""
+        engine = create_engine(self.database_url)
+        try:
+            with engine.connect() as connection:
+                found = connection.execute(text(f"SELECT * FROM {table}"))  # noqa: S608
+                return [dict(row) for row in found.mappings()]
+        finally:
+            engine.dispose()
+
+    def precision(self, feature: str) -> int:
+        (found,) = [one["precision"] for one in self.rows("features") if one["id"] == feature]
+        return int(found)
+
+    def shown_in_sql(self) -> list[list[str]]:
+        """Return what the views show, but for columns that are in units."""
+        return [
+            sorted(
+                str({name: value for name, value in row.items() if not name.endswith("_units")})
+                for row in self.rows(view)
+            )
+            for view in VIEWS
+        ]
+
+
+@pytest.fixture(params=["embedded", "servers"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """The embedded default, and Redis with PostgreSQL."""
+    if request.param == "embedded":
+        return Site(tmp_path)
+    make_redis: MakeRedis = request.getfixturevalue("make_redis")
+    url = request.getfixturevalue("migrated_postgres")
+    return Site(tmp_path, "--redis-url", make_redis(appendonly="yes").url, "--database-url", url)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def live(*worlds: World) -> None:
+    """Have something of each kind that is kept in units, in each world the same."""
+    for world in worlds:
+        begin(world)
+    worlds[0].advance()
+    for world in worlds:
+        use(world)
+
+
+def begin(world: World) -> None:
+    world.actions()
+    seats = {"price": {"amount": 1, "interval": "month", "billing_method": "usage_based"}}
+    pooled = {"pooled": True, "reset": MONTHLY}
+    world.attach(
+        world.monthly(100, rollover=ROLLOVER),
+        world.monthly(10.5, **world.each),
+        world.item("users", 1, **seats),
+        world.monthly(50, "credits", rollover=ROLLOVER),
+    )
+    world.attach(world.pay_per_use(3, 40.25), add_on=True)
+    world.entities("ann", "ben")
+    world.attach(world.item("messages", 7.25, **pooled), world.monthly(2), entity="ann")
+    world.track(3.5)
+    world.track(2.25, "ann")
+    world.track(30.75)
+    world.track(2.5, feature="action1")
+
+
+def use(world: World) -> None:
+    controls = world.usage_limit(500.5) | world.spend_limit(20.25)
+    alert = {"threshold": 12.5, "threshold_type": "usage", "feature_id": world.name("messages")}
+    world.control(controls | {"usage_alerts": [alert]})
+    world.control(world.usage_limit(80.75), "ben")
+    world.grant(20.5, balance_id=world.name("gift"), reset=MONTHLY, rollover=ROLLOVER)
+    world.grant(5.25, "ben")
+    world.update(included_grant=130.25)
+    world.track(21.25)
+    world.track(1.25, "ben")
+    world.track(-0.75)
+    world.track(4.5, feature="action1")
+    assert world.lock("hold", 12.25)
+    assert world.lock("seat", 3.5, "ann")
+    assert world.lock("paid", 6.5, feature="action1")
+    assert world.lock("ended", 2.5)
+    world.confirm("ended", 1.25)
+
+
+def go_on(world: World) -> None:
+    """Use what was there before."""
+    world.confirm("hold", 5.75)
+    world.release("seat")
+    world.confirm("paid", 2.25)
+    world.track(7.75)
+    world.track(1.5, "ann")
+    world.track(3.5, feature="action1")
+
+
+def portrait(world: World) -> Json:
+    """Return everything the API tells of a customer in amounts."""
+    call, scope = world.gateway.call, {"customer_id": world.customer}
+    listed = call("balances.list", **scope, limit=200)
+    told: list[Json] = [
+        call("customers.get", **scope),
+        *(call("entities.get", **scope, entity_id=one) for one in ("ann", "ben")),
+        listed,
+        call("events.list", **scope, limit=1000),
+        call("events.aggregate", **scope, feature_id=world.name("messages"), range="90d"),
+        call("events.aggregate", **scope, feature_id=world.name("credits"), range="90d"),
+    ]
+    for feature in ("messages", "action1", "credits"):
+        told += [call("balances.check", **world.body(None, feature, explain=True))]
+        told += [call("balances.check", **world.body("ann", feature, explain=True))]
+    return told
+
+
+def test_decimals_stay_and_life_goes_on(site: Site) -> None:
+    with site.serving() as gateway:
+        world, twin = World(gateway), World(gateway)
+        live(world, twin)
+        key = {"Idempotency-Key": "once"}
+        first = gateway.post("balances.track", world.body(None, "messages", value=2.5), **key)
+        twin.track(2.5)
+    with site.serving():
+        before = portrait(world)
+    shown = site.shown_in_sql()
+    assert all(shown[:2])
+
+    names = [world.name(one) for one in ("messages", "credits", "action1", "users")]
+    for name, places in zip(names, (2, 3, 2, 0), strict=True):
+        site.done(name, places, apart=name == names[0])
+    site.verify()
+    with site.serving() as gateway:
+        assert portrait(world) == before
+        assert site.shown_in_sql() == shown
+        again = gateway.post("balances.track", world.body(None, "messages", value=2.5), **key)
+        assert (first.status_code, again.status_code) == (200, 409)
+        assert portrait(world) == before
+        for one in (world, twin):
+            go_on(one)
+        assert world.state() == twin.state()
+        repeated = {"lock_id": world.name("hold"), "action": "confirm", "override_value": 5.75}
+        assert gateway.call("balances.finalize", **repeated) == {"success": True}
+    site.done(names[0], 5)
+    site.verify()
+    with site.serving():
+        world.advance()
+        for one in (world, twin):
+            one.track(9.25)
+            one.track(1.25, "ben")
+        for scope in (None, "ann", "ben"):
+            assert world.state(scope) == twin.state(scope)
+            assert world.breakdown() == twin.breakdown()
+            assert world.rollovers(scope) == twin.rollovers(scope)
+            assert world.counter(entity=scope) == twin.counter(entity=scope)
+        assert world.state(feature="credits") == twin.state(feature="credits")
+    site.verify()
+
+
+def test_a_random_history_looks_the_same_before_and_after(embedded: Site) -> None:
+    dice = random.Random(5)
+    with embedded.serving() as gateway:
+        world = World(gateway)
+        world.actions()
+        world.attach(
+            world.monthly(100, rollover=ROLLOVER),
+            world.pay_per_use(3, feature="users"),
+            world.monthly(10, "messages", **world.each),
+            world.monthly(50, "credits"),
+            world.lifetime(20, "action1"),
+        )
+        names = ["ann", "ben", "cid"]
+        world.entities(*names)
+        world.control(world.usage_limit(500.5) | world.overage(enabled=True))
+        for turn in range(4):
+            tried = [operation(dice, world, names) for _ in range(100)]
+            kept = [one for one in tried if one[0] != "entities.delete"]
+            answers = asyncio.run(send_all(gateway, kept))
+            assert {one.status_code for one in answers} <= {200, 400, 404, 409}
+            if turn % 2:
+                world.advance("20d")
+    with embedded.serving():
+        before = portrait(world)
+    shown = embedded.shown_in_sql()
+    for name, places in (("messages", 2), ("credits", 3), ("action1", 9), ("messages", 9)):
+        embedded.done(world.name(name), places)
+        embedded.verify()
+        with embedded.serving():
+            assert portrait(world) == before
+        assert embedded.shown_in_sql() == shown
+
+
+def test_what_must_be_rounded_is_refused_and_nothing_changes(site: Site) -> None:
+    with site.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        world.track(3)
+        world.track(0.125)
+        name = world.name("messages")
+        before = world.state()
+    line = site.refused(name, 2)
+    assert "precision 2 does not hold all its amounts, 3 does" in line
+    assert f"of customer {world.customer}" in line
+    assert site.precision(name) == 6
+    assert "feature missing" in site.refused("missing", 2).lower()
+    with site.serving():
+        assert world.state() == before
+    site.done(name, 3)
+    assert "precision 9 leaves the exact range" in _beyond(site, world)
+
+
+def _beyond(site: Site, world: World) -> str:
+    """Return why a precision is refused that is too fine for what is held."""
+    with site.serving():
+        world.grant(5_000_000_000)
+    return site.refused(world.name("messages"), 9)
+
+
+def test_a_larger_grant_is_refused_with_the_command_that_makes_it_possible(embedded: Site) -> None:
+    with embedded.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        world.track(3.5)
+        name = world.name("messages")
+        items = [world.monthly(10_000_000_000)]
+        body = {"plan_id": "large", "name": "Large", "items": items}
+        refused = gateway.post("plans.create", body)
+        assert refused.status_code == 400
+        assert f"tallygate rescale {name} --precision 5 --env sandbox" in refused.json()["message"]
+        by_hand = gateway.post(
+            "balances.create", world.body(None, "messages", included_grant=10**10)
+        )
+        assert by_hand.status_code == 400
+        assert "tallygate rescale" in by_hand.json()["message"]
+    embedded.done(name, 5)
+    with embedded.serving() as gateway:
+        gateway.call("plans.create", **body)
+        world.grant(10**10)
+        assert world.state() == [10_000_000_100, 10_000_000_096.5, 3.5]
+
+
+def test_it_is_refused_while_a_gateway_runs(site: Site) -> None:
+    with site.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        line = site.refused(world.name("messages"), 3)
+        assert "in use" in line
+        assert gateway.call("features.get", feature_id=world.name("messages"))["precision"] == 6
+    apart = commands.run("rescale", "messages", "--precision", 3, "--data-dir", "nowhere")
+    assert "there is no data folder" in apart.stderr
+
+
+@pytest.mark.parametrize("step", ["SQL gets", "customers leave", "subscriptions"])
+def test_killed_between_two_steps_it_has_done_all_or_nothing(site: Site, step: str) -> None:
+    with site.serving() as gateway:
+        world = World(gateway)
+        live(world)
+    with site.serving():
+        before = portrait(world)
+    name = world.name("messages")
+    arguments = ("rescale", name, "--precision", "2", *site.options)
+    command = [sys.executable, "-m", "gateway", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if line.startswith(step))
+        process.kill()
+    assert told
+    assert site.precision(name) == 6
+    site.verify()
+    with site.serving():
+        assert portrait(world) == before
+        assert site.precision(name) == 6
+    site.done(name, 2)
+    with site.serving():
+        assert portrait(world) == before
+        go_on(world)
+    site.verify()
