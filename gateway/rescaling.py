@@ -92,12 +92,12 @@ class Rescaling:
         if self._inexact is not None:
             raise StartError(
                 f"feature {self.feature_id}: precision {self.new} does not hold all its amounts, "
-                f"{self.places} does; the first that would be rounded is "
+                f"{self.places} does; the first that would be rounded is in "
                 f"{_tell(self._inexact, name_of)}; nothing was changed"
             )
         if self._beyond is not None:
             raise StartError(
-                f"feature {self.feature_id}: precision {self.new} leaves the exact range with "
+                f"feature {self.feature_id}: precision {self.new} leaves the exact range in "
                 f"{_tell(self._beyond, name_of)}; nothing was changed"
             )
 
@@ -190,7 +190,7 @@ class Rescaling:
                 self.note_decimal(Decimal(quantities[self.feature_id]))
         if subscription.custom:
             self._look_at_controls(subscription.custom.get("billing_controls") or {})
-            self.look_at_items(subscription.custom.get("items") or ())
+            self._look_at_items(subscription.custom.get("items") or ())
         is_given = any(grant.feature_id == self.feature_id for grant in subscription.pooled)
         subscription.pooled = [
             msgspec.structs.replace(grant, units=self.scaled(grant.units))
@@ -204,11 +204,10 @@ class Rescaling:
         """Look at the document of a plan."""
         document: JsonObject = msgspec.json.decode(text)
         self._look_at_controls(document.get("billing_controls") or {})
-        self.look_at_items(document.get("items") or ())
+        self._look_at_items(document.get("items") or ())
         return text
 
-    def look_at_items(self, items: Iterable[JsonObject]) -> None:
-        """Look at items of a plan as they are stored."""
+    def _look_at_items(self, items: Iterable[JsonObject]) -> None:
         for item in items:
             if item["feature_id"] == self.feature_id:
                 for part in (item, item.get("price") or {}, item.get("rollover") or {}):
@@ -236,5 +235,5 @@ def places_of(units: int, precision: int) -> int:
 
 def _tell(place: Place, name_of: Callable[[str], str]) -> str:
     if not place.internal_id:
-        return f"in {place.table}"
-    return f"in {place.table} of customer {name_of(place.internal_id)}"
+        return place.table
+    return f"{place.table} of customer {name_of(place.internal_id)}"

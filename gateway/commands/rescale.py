@@ -61,13 +61,18 @@ def _with_redis(settings: Settings) -> Iterator[Settings]:
     """Use the Redis that is set, or the embedded server, which no gateway may have then; under a
     name by which our connections are told from those of others.
     """
-    name = f"client_name={new_id('rescale')}"
     with contextlib.ExitStack() as stack:
         url = settings.redis_url
         if settings.is_embedded:
             url = stack.enter_context(own_server(settings.data_path, settings.appendfsync))
-        named = f"{url}{'&' if '?' in url else '?'}{name}"
-        yield msgspec.structs.replace(settings, redis_url=named)
+        yield msgspec.structs.replace(settings, redis_url=_named(url))
+
+
+def _named(url: str) -> str:
+    """Return a URL whose connections have a name that nobody else's have."""
+    base, _, query = url.partition("?")
+    options = [one for one in query.split("&") if one and not one.startswith("client_name=")]
+    return f"{base}?{'&'.join([*options, 'client_name=' + new_id('rescale')])}"
 
 
 async def _rescale(settings: Settings, env: str, feature_id: str, precision: int) -> None:

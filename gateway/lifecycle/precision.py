@@ -39,25 +39,25 @@ def with_precision(feature_id: str, precision: int, catalog: CatalogView) -> Fea
         feature, precision=precision, document=encode_feature_document(document)
     )
     changed = catalog._replace(features={**catalog.features, feature_id: new})
+    entities = amounts.ENTITIES_SURE if feature.in_use else amounts.ENTITIES_MAX
     for plan in changed.versions:
         items = [item for item in plan.document.items if item.feature_id == feature_id]
-        total = sum((item_total(item, amounts.ENTITIES_SURE) for item in items), Decimal(0))
+        total = sum((item_total(item, entities) for item in items), Decimal(0))
         if not amounts.fits(total, precision):
             raise InvalidInputsError(
                 f"precision {precision} does not hold the {plain(total)} units of {feature_id} "
-                f"that plan {plan.record.id} grants in sum, {amounts.ENTITIES_SURE:,} entities "
-                "counted"
+                f"that plan {plan.record.id} grants in sum, {entities:,} entities counted"
             )
         check_amounts(plan.document.billing_controls, changed.features, f"plan {plan.record.id}")
     for system in changed.features.values():
-        _check_costs(system, changed)
+        _check_costs(system, feature_id, changed)
     return new
 
 
-def _check_costs(system: FeatureRecord, catalog: CatalogView) -> None:
+def _check_costs(system: FeatureRecord, feature_id: str, catalog: CatalogView) -> None:
     for cost in decode_feature_document(system.document).credit_schema:
         member = catalog.features.get(cost.metered_feature_id)
-        if member is None:
+        if member is None or feature_id not in {system.id, member.id}:
             continue
         num, den = credit_ratio(cost.credit_cost, member.precision, system.precision)
         if 2 * num * den >= RATIO_MAX:
