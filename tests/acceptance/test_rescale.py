@@ -7,8 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,15 @@ from sqlalchemy import create_engine, text
 
 from tests import commands
 from tests.acceptance.test_concurrency import send_all
-from tests.acceptance.test_verify import operation
+from tests.acceptance.test_verify import key_of, operation
 from tests.acceptance.world import MONTHLY, World
 from tests.fixtures.gateways import Gateway, Json
 from tests.fixtures.redis_processes import MakeRedis
 
 ROLLOVER = {"max": 60, "expiry_duration_type": "month", "expiry_duration_length": 3}
 VIEWS = ("report_balances", "report_usage", "report_top_consumers", "report_locks")
+
+MakeSite = Callable[[str], "Site"]
 
 
 class Site:
@@ -87,19 +89,28 @@ class Site:
         ]
 
 
+@pytest.fixture
+def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> MakeSite:
+    """The embedded default, or ``servers``: Redis with PostgreSQL."""
+
+    def make(kind: str) -> Site:
+        if kind == "embedded":
+            return Site(tmp_path)
+        make_redis: MakeRedis = request.getfixturevalue("make_redis")
+        redis, sql = make_redis(appendonly="yes").url, request.getfixturevalue("migrated_postgres")
+        return Site(tmp_path, "--redis-url", redis, "--database-url", sql)
+
+    return make
+
+
 @pytest.fixture(params=["embedded", "servers"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    """The embedded default, and Redis with PostgreSQL."""
-    if request.param == "embedded":
-        return Site(tmp_path)
-    make_redis: MakeRedis = request.getfixturevalue("make_redis")
-    url = request.getfixturevalue("migrated_postgres")
-    return Site(tmp_path, "--redis-url", make_redis(appendonly="yes").url, "--database-url", url)
+def site(request: pytest.FixtureRequest, make_site: MakeSite) -> Site:
+    return make_site(request.param)
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def embedded(make_site: MakeSite) -> Site:
+    return make_site("embedded")
 
 
 def live(*worlds: World) -> None:
@@ -313,8 +324,48 @@ def test_it_is_refused_while_a_gateway_runs(site: Site) -> None:
     assert "there is no data folder" in apart.stderr
 
 
-@pytest.mark.parametrize("step", ["SQL gets", "customers leave", "subscriptions"])
-def test_killed_between_two_steps_it_has_done_all_or_nothing(site: Site, step: str) -> None:
+def test_what_a_killed_gateway_left_is_carried_first(embedded: Site) -> None:
+    gateway = embedded.gateway.start()
+    world = World(gateway)
+    world.attach(world.monthly(100))
+    asyncio.run(
+        send_all(gateway, [("balances.track", world.body(None, "messages", value=0.5))] * 40)
+    )
+    gateway.kill()
+    embedded.done(world.name("messages"), 1)
+    embedded.verify()
+    with embedded.serving():
+        assert world.state() == [100, 80, 20]
+        assert world.event_values() == [0.5] * 40
+
+
+def test_a_customer_of_whom_sql_lacks_something_stays_and_refuses_it(embedded: Site) -> None:
+    with embedded.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        gateway.wait_for_writer()
+        with closing(gateway.redis()) as client:
+            client.hincrby(key_of(world), "seq", 1)
+    line = embedded.refused(world.name("messages"), 1)
+    assert f"customer {world.customer} cannot leave Redis" in line
+    assert embedded.precision(world.name("messages")) == 6
+    # One that has none of the feature does not stand in the way.
+    embedded.done(world.name("workflows"), 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("embedded", "SQL gets"),
+        ("embedded", "customers leave"),
+        ("embedded", "subscriptions"),
+        ("servers", "subscriptions"),
+    ],
+)
+def test_killed_between_two_steps_it_has_done_all_or_nothing(
+    make_site: MakeSite, kind: str, step: str
+) -> None:
+    site = make_site(kind)
     with site.serving() as gateway:
         world = World(gateway)
         live(world)

@@ -6,13 +6,19 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway import start_checks
 from gateway.config import Settings
 from gateway.errors import StartError
-from gateway.start_checks import SKEW_MS_MAX, check_redis, tell_of_redis, warnings_of
+from gateway.start_checks import (
+    SKEW_MS_MAX,
+    check_alone,
+    check_redis,
+    tell_of_redis,
+    warnings_of,
+)
 
 FACTS = {
     "redis_version": "8.0.0",
@@ -48,6 +54,7 @@ class Starting:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start_checks, "LOADING_LOOK_SECONDS", 0.001)
     monkeypatch.setattr(start_checks, "LOADING_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(start_checks, "ALONE_LOOK_SECONDS", 0.001)
 
 
 async def check(starting: Starting) -> None:
@@ -102,3 +109,58 @@ async def test_each_fault_that_forbids_nothing_is_one_line(
     monkeypatch.setitem(FACTS, "aof_enabled", "0")
     await tell_of_redis(cast("Redis", Starting(b"64")))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+class Serving:
+    """Tells who is connected to it: each time the next of the lists, the last one for good."""
+
+    connection_pool = Pool({"path": "redis.sock"})
+
+    def __init__(self, *looks: list[dict[str, str]] | RedisError) -> None:
+        self.looks = list(looks)
+
+    async def client_list(self, **_: str) -> list[dict[str, str]]:
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(look, RedisError):
+            raise look
+        return look
+
+
+async def alone(*looks: list[dict[str, str]] | RedisError) -> None:
+    await check_alone(cast("Redis", Serving(*looks)), "mine")
+
+
+MINE = {"addr": "a:1", "name": "mine", "lib-name": "redis-py"}
+GATEWAY = {"addr": "a:2", "name": "", "lib-name": "redis-py"}
+
+
+async def test_who_says_that_it_is_no_gateway_may_be_connected() -> None:
+    exporter = {"addr": "a:3", "name": "exporter", "lib-name": ""}
+    sentinel = {"addr": "a:4", "name": "sentinel-1-cmd"}
+    go = {"addr": "a:5", "name": "", "lib-name": "go-redis"}
+    await alone([MINE, exporter, sentinel, go])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        GATEWAY,
+        GATEWAY | {"name": "named in its URL"},
+        {"addr": "a:2", "name": "", "lib-name": ""},
+        {"addr": "a:2", "name": ""},  # of a server that knows no libraries
+    ],
+)
+async def test_nobody_may_be_connected_who_may_be_a_gateway(other: dict[str, str]) -> None:
+    with pytest.raises(StartError, match="in use from a:2: stop every gateway and writer"):
+        await alone([MINE, other])
+
+
+async def test_a_connection_that_is_about_to_end_is_waited_for() -> None:
+    await alone([MINE, GATEWAY], [MINE, GATEWAY], [MINE])
+
+
+async def test_without_the_right_to_ask_nobody_is_alone() -> None:
+    with pytest.raises(StartError, match=r"ACL SETUSER default \+client\|list"):
+        await alone(NoPermissionError("no"))
+    with pytest.raises(StartError, match=r"cannot be reached at redis\.sock: gone"):
+        await alone(RedisConnectionError("gone"))
