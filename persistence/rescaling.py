@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     Column,
@@ -77,6 +77,20 @@ class _Text(NamedTuple):
         return self.column.table
 
 
+class Redis(Protocol):
+    """What is asked of Redis on the way."""
+
+    def ends(self) -> Mapping[int, str]:
+        """Return where the streams end, once nobody can begin any more. Raises unless this process
+        alone uses Redis and the customers have left.
+        """
+
+    def clear(self) -> None:
+        """Remove what else is there in units, now that nothing but a crash can keep them as they
+        are.
+        """
+
+
 def _of_feature(table: Table) -> Callable[[str], _Condition]:
     return lambda feature_id: table.c.feature_id == feature_id
 
@@ -122,18 +136,17 @@ def rescale(
     engine: Engine,
     change: CatalogChange,
     rescaling: Rescaling,
-    ends: Callable[[], Mapping[int, str]],
+    redis: Redis,
     tell: Callable[[str], None],
 ) -> None:
     """Carry out a change of the catalog by which a feature gets another precision.
 
-    ``ends`` is asked once nobody can begin any more: it has to raise unless this process alone uses
-    Redis, and returns where the streams end. Raises ``StartError``; nothing was changed then.
+    Raises ``StartError``; nothing was changed then.
     """
     ((env, feature_id),) = {(one.env, one.id) for _, one in change.features}
     with write_transaction(engine) as connection:
         _keep_others_out(connection)
-        _check_carried(connection, ends())
+        _check_carried(connection, redis.ends())
         if not apply_within(connection, change):
             raise StartError("the catalog is being changed; try again")
         if rescaling.factor > 1:
@@ -145,6 +158,7 @@ def rescale(
                 work.rewrite(text)
             work.look_at_sums()
             rescaling.check(work.name_of)
+            redis.clear()
             for table in Base.metadata.sorted_tables:
                 work.multiply(table)
 

@@ -1,9 +1,9 @@
 """``tallygate rescale``: another precision for a feature that is in use, while nothing runs.
 
-First the writer brings SQL up to the end of every stream; then the customers leave Redis, with
-whatever else it has of the feature in units; then one transaction rescales all of it in SQL, and
-the catalog with it. Until that is committed everything is as it was, and from then on all of it is
-as it will be: customers come back to Redis from SQL, whichever that is.
+First the writer brings SQL up to the end of every stream; then the customers leave Redis; then one
+transaction rescales everything in SQL, the catalog too, and while it is open whatever else Redis
+has of the feature in units goes. Until that is committed everything is as it was, and from then on
+all of it is as it will be: customers come back to Redis from SQL, whichever that is.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class _Rescale:
         self._parts = parts
         self._env = env
         self._feature_id = feature_id
+        self._clearance = Clearance(parts.client, parts.residents, env, feature_id)
 
     async def run(self, precision: int) -> None:
         env, feature_id = self._env, self._feature_id
@@ -115,16 +116,12 @@ class _Rescale:
         _tell("SQL gets what is in the outbox ...")
         await carry_everything(self._settings, SystemClock(), self._guard)
         _tell("customers leave Redis ...")
-        await self._clear()
+        await self._evict()
         _tell("SQL is rescaled ...")
         change = CatalogChange(image.revision, features=((feature_id, new),))
-        loop = asyncio.get_running_loop()
-
-        def ends() -> Mapping[int, str]:
-            return asyncio.run_coroutine_threadsafe(self._ends(), loop).result()
-
+        redis = _FromThread(self, asyncio.get_running_loop())
         await self._parts.database.run(
-            lambda engine: rescale_in_sql(engine, change, rescaling, ends, _tell)
+            lambda engine: rescale_in_sql(engine, change, rescaling, redis, _tell)
         )
         click.echo(f"feature {feature_id} ({env}) has precision {precision} now, it had {old}")
 
@@ -132,7 +129,7 @@ class _Rescale:
         arguments = self._guard.client.connection_pool.connection_kwargs
         await check_alone(self._guard.client, str(arguments["client_name"]))
 
-    async def _clear(self) -> None:
+    async def _evict(self) -> None:
         parts = self._parts
         evictor = Evictor(
             parts.scripts,
@@ -143,20 +140,38 @@ class _Rescale:
             step_seconds=0,
         )
         await evictor.walk()
-        clearance = Clearance(parts.client, parts.residents, self._env, self._feature_id)
-        if left := await clearance.resident():
+        if left := await self._clearance.resident():
             raise StartError(
                 f"customer {left.customer_id} cannot leave Redis, which has changes of it that SQL "
                 "lacks: see tallygate verify and the dead letters; nothing was changed"
             )
-        await clearance.forget_receipts(self._settings.partitions)
-        await clearance.forget_replies()
 
-    async def _ends(self) -> Mapping[int, str]:
-        """Return where the streams end, if nobody else is there and no customer has come back."""
+    async def ends(self) -> Mapping[int, str]:
+        """Return where the streams end, if nobody is there and no customer has come back."""
         await self._check_alone()
+        if await self._clearance.resident():
+            raise StartError("a gateway ran meanwhile; try again")
         streams = await read_streams(self._guard.client, range(self._settings.partitions))
         return {at: stream.last for at, stream in streams.items()}
+
+    async def clear(self) -> None:
+        """Remove receipts and replies."""
+        await self._clearance.forget_receipts(self._settings.partitions)
+        await self._clearance.forget_replies()
+
+
+class _FromThread:
+    """``persistence.rescaling.Redis`` for the thread of SQL: the loop does the work."""
+
+    def __init__(self, steps: _Rescale, loop: asyncio.AbstractEventLoop) -> None:
+        self._steps = steps
+        self._loop = loop
+
+    def ends(self) -> Mapping[int, str]:
+        return asyncio.run_coroutine_threadsafe(self._steps.ends(), self._loop).result()
+
+    def clear(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._steps.clear(), self._loop).result()
 
 
 def _tell(step: str) -> None:

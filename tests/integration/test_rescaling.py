@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
-from gateway.errors import StartError
+from gateway.errors import StartError, UnavailableError
 from gateway.ports import CatalogChange, FeatureRecord
 from gateway.rescaling import Rescaling
 from gateway.rows import Kind
 from gateway.stream_ids import BEGINNING
 from persistence.catalog import apply_within
-from persistence.database import write_transaction
+from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import (
     Base,
     CatalogRevision,
@@ -48,6 +48,7 @@ from tests.unit.persistence.entries import (
 )
 
 PARTITION = 7
+PARTITIONS = 64
 RECEIPT = f"acme\tmessages\t\t3000\t{BASE_MS}\t2\tcus_1\t{{}}\nmessages\tbal_1\t\t1\t3000\t3000"
 
 
@@ -110,12 +111,24 @@ def features() -> list[FeatureRecord]:
     return [feature_of(env, one) for env in ("sandbox", "live") for one in ("messages", "other")]
 
 
+class Cleared:
+    """A Redis whose streams end as told."""
+
+    def __init__(self, ends: Callable[[], Mapping[int, str]]) -> None:
+        self.ends = ends
+        self.is_cleared = False
+
+    def clear(self) -> None:
+        self.is_cleared = True
+
+
 class Place:
     """What SQL has, and where the streams end."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.end = BEGINNING
+        self.is_cleared = False
 
     def fill(self) -> None:
         history = lives()
@@ -144,8 +157,11 @@ class Place:
         at = self.revision() if revision is None else revision
         change = CatalogChange(at, features=(("messages", record),))
         rescaling = Rescaling("messages", old, new)
-        ends = ends or (lambda: {PARTITION: self.end})
-        rescale(self.engine, change, rescaling, ends, told.append)
+        redis = Cleared(ends or (lambda: {PARTITION: self.end}))
+        try:
+            rescale(self.engine, change, rescaling, redis, told.append)
+        finally:
+            self.is_cleared = redis.is_cleared
         return told
 
     def amounts(self) -> dict[str, list[Any]]:
@@ -171,6 +187,7 @@ def place(engine: Engine) -> Place:
 def test_all_of_the_feature_and_nothing_else_gets_the_precision(place: Place) -> None:
     before, revision = place.amounts(), place.revision()
     assert place.rescale(3)
+    assert place.is_cleared
     assert place.revision() > revision
     after = place.amounts()
     for name, rows in before.items():
@@ -209,6 +226,7 @@ def test_a_place_too_many_is_told_and_nothing_is_changed(place: Place) -> None:
     with pytest.raises(StartError, match=r"precision 2 does not hold .*, 3 does") as refused:
         place.rescale(2)
     assert "of customer acme; nothing was changed" in refused.value.message
+    assert not place.is_cleared
     assert contents(place.engine) == before
 
 
@@ -244,6 +262,22 @@ def test_it_is_refused_while_something_is_on_its_way_or_has_moved(place: Place) 
         with pytest.raises(StartError, match=fault):
             place.rescale(3, **options)
         assert contents(place.engine) == before
+
+
+def test_no_process_can_begin_meanwhile(place: Place) -> None:
+    """Each claims the installation before it reads the catalog."""
+    url = place.engine.url.render_as_string(hide_password=False)
+    other = make_engine(url, EngineOptions(lock_timeout_ms=100))
+    store.claim_installation(other, PARTITIONS)
+
+    def begin() -> Mapping[int, str]:
+        with pytest.raises(UnavailableError):
+            store.claim_installation(other, PARTITIONS)
+        return {PARTITION: place.end}
+
+    place.rescale(3, ends=begin)
+    store.claim_installation(other, PARTITIONS)
+    other.dispose()
 
 
 def test_a_batch_that_was_on_its_way_is_refused_afterwards(place: Place) -> None:
