@@ -10,7 +10,6 @@ Failure: a crash or SQL gone leaves everything as it was.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -18,11 +17,13 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Double,
     Engine,
     Row,
     Table,
     bindparam,
     case,
+    cast,
     func,
     literal,
     or_,
@@ -252,31 +253,40 @@ class _Work:
         return {f"key_{at}": value for at, value in enumerate(values)} | {"changed": after}
 
     def look_at_sums(self) -> None:
-        """Note what a customer holds together: scripts add up what its entities have."""
+        """Note a customer that holds too much together: scripts add up what its entities have."""
         if not self._rescaling.raises:
             return
-        entities: Counter[tuple[str, str]] = Counter()
-        counted = (
-            select(Entity.internal_id, Entity.feature_id, func.count())
+        entities = (
+            select(Entity.internal_id, Entity.feature_id, func.count().label("number"))
             .where(Entity.env == self._env, Entity.deleted_at.is_(None))
             .group_by(Entity.internal_id, Entity.feature_id)
+            .subquery()
         )
-        for internal_id, of, count in self._connection.execute(counted):
-            entities[internal_id, of] = count
-        granted: Counter[str] = Counter()
-        used: Counter[str] = Counter()
-        columns = (Balance.internal_id, Balance.kind, Balance.entity_feature)
-        rows = select(*columns, Balance.granted, Balance.used).where(
-            *self._rows_of(_BALANCES), Balance.ended_at.is_(None)
+        its_own = (entities.c.internal_id == Balance.internal_id) & (
+            entities.c.feature_id == Balance.entity_feature
         )
-        for internal_id, kind, of, grant, usage in self._connection.execute(rows):
-            is_each = kind == Kind.PER_ENTITY.value
-            copies = max(ENTITIES_SURE, entities[internal_id, of]) if is_each else 1
-            granted[internal_id] += grant * copies
-            used[internal_id] += abs(usage)
-        for internal_id in sorted(granted):
+        is_each = Balance.kind == Kind.PER_ENTITY.value
+        copies = case(
+            (is_each & (entities.c.number > ENTITIES_SURE), entities.c.number),
+            (is_each, ENTITIES_SURE),
+            else_=1,
+        )
+        # Floats count exactly as far as this range goes, and no further is asked.
+        granted = func.sum(cast(Balance.granted, Double) * copies)
+        used = func.sum(cast(func.abs(Balance.used), Double))
+        most = UNITS_MAX // self._rescaling.factor
+        beyond = (
+            select(Balance.internal_id)
+            .outerjoin(entities, its_own)
+            .where(*self._rows_of(_BALANCES), Balance.ended_at.is_(None))
+            .group_by(Balance.internal_id)
+            .having(or_(granted > most, used > most))
+            .order_by(Balance.internal_id)
+            .limit(1)
+        )
+        for internal_id in self._connection.scalars(beyond):
             self._rescaling.place = Place("the sum of the balances", internal_id)
-            self._rescaling.note(0, max(granted[internal_id], used[internal_id]))
+            self._rescaling.note(0, UNITS_MAX)
 
     def multiply(self, table: Table) -> None:
         """Rescale the numbers of a table."""

@@ -247,6 +247,25 @@ def test_what_leaves_the_range_is_told_and_nothing_is_changed(place: Place, chan
     assert contents(place.engine) == before
 
 
+def test_entities_count_in_what_a_customer_holds_together(place: Place) -> None:
+    balances, entities = Base.metadata.tables["balances"], Base.metadata.tables["entities"]
+    mine = balances.c.internal_id == "cus_1", balances.c.feature_id == "messages"
+    with write_transaction(place.engine) as connection:
+        each = update(balances).where(*mine, balances.c.kind == "p")
+        connection.execute(each.values(granted=6_100_000_000))
+        (first,) = connection.execute(
+            select(entities).where(entities.c.internal_id == "cus_1").limit(1)
+        ).mappings()
+        more = [dict(first) | {"number": at, "entity_id": f"s{at}"} for at in range(10, 1_510)]
+        connection.execute(insert(entities), more)
+    with pytest.raises(StartError, match="the sum of the balances of customer acme"):
+        place.rescale(9)
+    with write_transaction(place.engine) as connection:
+        gone = update(entities).where(entities.c.number >= 1_000)
+        connection.execute(gone.values(deleted_at=BASE_MS))
+    place.rescale(9)
+
+
 def test_it_is_refused_while_something_is_on_its_way_or_has_moved(place: Place) -> None:
     before = contents(place.engine)
 
