@@ -10,8 +10,6 @@ from sqlalchemy import Engine, insert
 from persistence.database import write_transaction
 from persistence.models import Feature
 from persistence.reports import REPORTS, Filters, read
-from persistence.sync import store
-from persistence.sync.fold import fold
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,
@@ -57,14 +55,6 @@ def define(engine: Engine, **precisions: int) -> None:
                     created_at=0,
                 )
             )
-
-
-def carry(engine: Engine, *histories: History) -> None:
-    """Apply histories, each in one batch that follows the cursor SQL has."""
-    for history in histories:
-        at = history.partition
-        cursor = store.open_cursors(engine, [at])[at]
-        store.apply(engine, fold(history.entries), expected={at: cursor}, now_ms=BASE_MS)
 
 
 def shown(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,8 +16,7 @@ from gateway.ports import DrawCell, Reader, UsageCell, UsageQuery
 from gateway.rows import RowDocument
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.reads.reader import SqlReader
-from persistence.sync import store
-from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
@@ -31,18 +30,6 @@ from tests.unit.persistence.entries import (
 DAY = BASE_MS - BASE_MS % DAY_MS
 CELLS_MAX = 1_000
 ODD_NAME = 'the "näme" of/a \\ thing'
-
-
-@pytest.fixture
-async def reader(engine: Engine) -> AsyncIterator[Reader]:
-    database = Database(engine, threads=1, answer_ms=5_000)
-    yield SqlReader(database)
-    await database.close()
-
-
-def carry(engine: Engine, history: History) -> None:
-    expected = store.open_cursors(engine, [history.partition])
-    store.apply(engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
 
 
 def query(**fields: Any) -> UsageQuery:  # noqa: ANN401 - fields of the query

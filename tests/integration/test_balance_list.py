@@ -13,8 +13,7 @@ from gateway.rows import Kind, RowDocument
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.reads.balance_list import BalanceLists, page_of
 from persistence.reads.pages import BalanceKey
-from persistence.sync import store
-from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,
@@ -33,11 +32,6 @@ async def lists(engine: Engine) -> AsyncIterator[BalanceLists]:
     database = Database(engine, threads=2, answer_ms=5_000)
     yield BalanceLists(database)
     await database.close()
-
-
-def _carry(engine: Engine, history: History) -> None:
-    expected = store.open_cursors(engine, [history.partition])
-    store.apply(engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
 
 
 def _query(**changes: object) -> BalanceQuery:
@@ -60,7 +54,7 @@ async def test_a_per_entity_balance_is_one_row_or_one_slot(
     )
     history.add(deduct("slots", 130, 130, total=130, entity="seat_1"))
     history.add(ended("slots"), subscription("sub_1", "team", status="expired"))
-    _carry(engine, history)
+    carry(engine, history)
     assert (await lists.list_balances(_query())).items == []
     (one,) = (await lists.list_balances(_query(statuses=(EXPIRED,)))).items
     assert (one.entity_id, one.copies, one.used, one.over) == ("", 2, 130, 30)
@@ -82,7 +76,7 @@ async def test_an_entity_has_nothing_of_an_earlier_one_with_its_id(
     )
     history.add(deleted_entity("seat_1"))
     history.add(entity("seat_1", 2, created_at=BASE_MS + 3), row("new", entity="seat_1"))
-    _carry(engine, history)
+    carry(engine, history)
     both = (ACTIVE, EXPIRED)
     ids = [one.line.partition("\t")[0] for one in (await lists.list_balances(_query())).items]
     assert ids == ["new"]
@@ -100,7 +94,7 @@ async def test_environments_are_apart_and_pages_join(engine: Engine, lists: Bala
         created = customer(created_at=BASE_MS + number % 2)
         history.add(created, row("b"), row("a"), internal_id=owner, customer_id=owner)
     history.add(customer(), row("c"), env="live", customer_id="other", internal_id="cus_9")
-    _carry(engine, history)
+    carry(engine, history)
     found: list[tuple[str, str]] = []
     cursor: str | None = ""
     while cursor is not None:

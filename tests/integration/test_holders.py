@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine
 
 from gateway.holders import PlanDue, PlanFilter
 from gateway.ports import ListQuery, Reader
-from persistence.database import Database
-from persistence.reads.reader import SqlReader
-from persistence.sync import store
-from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import (
-    BASE_MS,
     DELETED,
     History,
     customer,
@@ -26,18 +20,6 @@ from tests.unit.persistence.entries import (
 
 ANN: dict[str, Any] = {"customer_id": "ann", "internal_id": "cus_ann"}
 BOB: dict[str, Any] = {"customer_id": "bob", "internal_id": "cus_bob"}
-
-
-@pytest.fixture
-async def reader(engine: Engine) -> AsyncIterator[Reader]:
-    database = Database(engine, threads=2, answer_ms=5_000)
-    yield SqlReader(database)
-    await database.close()
-
-
-def _carry(engine: Engine, history: History) -> None:
-    expected = store.open_cursors(engine, [history.partition])
-    store.apply(engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
 
 
 async def test_what_is_due_comes_with_the_earliest_first(engine: Engine, reader: Reader) -> None:
@@ -52,7 +34,7 @@ async def test_what_is_due_comes_with_the_earliest_first(engine: Engine, reader:
         **ANN,
     )
     history.add(customer(), subscription("e", status="scheduled", started_at=25), **BOB)
-    _carry(engine, history)
+    carry(engine, history)
     found = await reader.plans_due({"sandbox": 30, "live": 99}, 9)
     assert found == [
         PlanDue("sandbox", "ann", "seat_1", 20),
@@ -69,12 +51,12 @@ async def test_nothing_is_due_of_who_is_gone(engine: Engine, reader: Reader) -> 
     history.add(customer(), entity("seat_1", 1), **ANN)
     history.add(subscription("a", entity="seat_1", status="scheduled", started_at=20), **ANN)
     history.add(customer(), subscription("b", status="scheduled", started_at=20), **BOB)
-    _carry(engine, history)
+    carry(engine, history)
     assert len(await reader.plans_due({"sandbox": 30}, 9)) == 2
     history.entries.clear()
     history.add(deleted_entity("seat_1"), **ANN)
     history.add(DELETED, **BOB)
-    _carry(engine, history)
+    carry(engine, history)
     assert await reader.plans_due({"sandbox": 30}, 9) == []
 
 
@@ -82,7 +64,7 @@ async def test_holders_are_known_for_good(engine: Engine, reader: Reader) -> Non
     history = History()
     history.add(customer(), subscription("a", "pro"), **ANN)
     history.add(customer(), subscription("b", "pro", status="expired"), **BOB)
-    _carry(engine, history)
+    carry(engine, history)
     assert await reader.plan_holders("sandbox", "pro") == {"active", "expired"}
     assert await reader.plan_holders("live", "pro") == set()
     assert await reader.has_subscription("sandbox", "bob", "b")
@@ -109,7 +91,7 @@ async def test_plans_of_entities_with_a_cycle_are_known(engine: Engine, reader: 
     for number in (1, 2):
         line = subscription(f"c{number}", "pro", entity=f"seat_{number}", anchor_ms=number)
         history.add(line, **ANN)
-    _carry(engine, history)
+    carry(engine, history)
 
     async def anchors(limit: int = 9) -> list[int]:
         return [one.anchor_ms for one in await reader.entity_plans("sandbox", "ann", limit)]
@@ -118,7 +100,7 @@ async def test_plans_of_entities_with_a_cycle_are_known(engine: Engine, reader: 
     assert await reader.entity_plans("live", "ann", 9) == []
     history.entries.clear()
     history.add(deleted_entity("seat_1"), **ANN)
-    _carry(engine, history)
+    carry(engine, history)
     assert await anchors() == [2]
 
 
@@ -128,7 +110,7 @@ async def test_customers_are_listed_by_version_and_by_status(
     history = History()
     history.add(customer(), subscription("a", "pro"), **ANN)
     history.add(customer(), subscription("b", "pro", status="scheduled", started_at=9), **BOB)
-    _carry(engine, history)
+    carry(engine, history)
 
     async def listed(*plans: PlanFilter, status: str | None = None) -> list[str]:
         query = ListQuery(env="sandbox", limit=9, plans=plans, status=status)

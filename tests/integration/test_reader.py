@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import Engine
 
@@ -14,8 +12,7 @@ from gateway.rows import Kind, RowDocument, decode_row
 from gateway.stream_ids import BEGINNING
 from persistence.database import Database, EngineOptions, make_engine
 from persistence.reads.reader import SqlReader
-from persistence.sync import store
-from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
@@ -34,24 +31,10 @@ from tests.unit.persistence.entries import (
 )
 
 
-@pytest.fixture
-async def reader(engine: Engine) -> AsyncIterator[Reader]:
-    database = Database(engine, threads=2, answer_ms=5_000)
-    yield SqlReader(database)
-    await database.close()
-
-
-def _carry(engine: Engine, history: History) -> str:
-    expected = store.open_cursors(engine, [history.partition])
-    batch = fold(history.entries)
-    store.apply(engine, batch, expected=expected, now_ms=BASE_MS)
-    return batch.cursors[0].stream_id
-
-
 async def test_unknown_customer_still_has_a_cursor(engine: Engine, reader: Reader) -> None:
     history = History()
     history.add(customer())
-    cursor = _carry(engine, history)
+    cursor = carry(engine, history)
     assert await reader.load("sandbox", "nobody", 7) == (cursor, None)
     assert await reader.load("live", "acme", 7) == (cursor, None)
     assert await reader.load("sandbox", "acme", 8) != (cursor, None)
@@ -75,7 +58,7 @@ async def test_load_returns_what_is_live(engine: Engine, reader: Reader) -> None
     history.add(deduct("slots", used=5, total=8, entity="seat_1", period=2))
     history.add(deduct("slots", used=3, total=8, entity="seat_2", period=2))
     history.add(ended("gone"), deleted_entity("seat_2"))
-    cursor = _carry(engine, history)
+    cursor = carry(engine, history)
     result = await reader.load("sandbox", "acme", 7)
     image = result.customer
     assert image is not None
@@ -102,7 +85,7 @@ async def test_load_returns_usage_windows_and_open_locks(engine: Engine, reader:
     history.add(lock("b", at_ms=700, entity="seat_1", receipt="acme\tmessages\nline"), lock("a"))
     history.add(lock("c"), customer_id="other", internal_id="cus_2")
     history.add(lock("a", "released"), kind="lock")
-    _carry(engine, history)
+    carry(engine, history)
     image = (await reader.load("sandbox", "acme", 7)).customer
     assert image is not None
     assert image.windows == [
@@ -117,7 +100,7 @@ async def test_slot_of_an_older_period_stays_behind(engine: Engine, reader: Read
     history.add(customer(), row("p", kind=Kind.PER_ENTITY, period=1), entity())
     history.add(deduct("p", entity="seat_1", period=1))
     history.add(reset("p", period=2))
-    _carry(engine, history)
+    carry(engine, history)
     image = (await reader.load("sandbox", "acme", 7)).customer
     assert image is not None
     assert image.slots == []
@@ -127,7 +110,7 @@ async def test_deleted_customer_is_nowhere(engine: Engine, reader: Reader) -> No
     history = History()
     history.add(customer(), entity())
     history.add(DELETED)
-    _carry(engine, history)
+    carry(engine, history)
     assert (await reader.load("sandbox", "acme", 7)).customer is None
     assert await reader.find_entity("sandbox", "seat_1") == []
     assert (await reader.list_customers(ListQuery(env="sandbox", limit=9))).total == 0
@@ -139,7 +122,7 @@ async def test_find_entity_shows_at_most_two(engine: Engine, reader: Reader) -> 
     for name in ("a", "b", "c"):
         history.add(customer(), entity(), customer_id=name, internal_id=f"cus_{name}")
     history.add(deleted_entity(), customer_id="a", internal_id="cus_a")
-    _carry(engine, history)
+    carry(engine, history)
     found = await reader.find_entity("sandbox", "seat_1")
     assert found == [EntityRef("b", "seat_1"), EntityRef("c", "seat_1")]
     assert await reader.find_entity("live", "seat_1") == []
@@ -163,7 +146,7 @@ def _crowd() -> History:
 
 
 async def test_customers_page_newest_first(engine: Engine, reader: Reader) -> None:
-    _carry(engine, _crowd())
+    carry(engine, _crowd())
     first = await reader.list_customers(ListQuery(env="sandbox", limit=2))
     assert [name for name, _ in first.items] == ["cy", "bob"]
     assert first.total == 3
@@ -190,7 +173,7 @@ async def test_customers_page_newest_first(engine: Engine, reader: Reader) -> No
 async def test_search_looks_at_id_name_and_email(
     engine: Engine, reader: Reader, search: str, found: list[str]
 ) -> None:
-    _carry(engine, _crowd())
+    carry(engine, _crowd())
     page = await reader.list_customers(ListQuery(env="sandbox", limit=9, search=search))
     assert [name for name, _ in page.items] == found
 
@@ -200,7 +183,7 @@ async def test_plans_filter_by_active_subscription(engine: Engine, reader: Reade
     history.add(
         subscription(plan_id="free", status="expired"), customer_id="ann", internal_id="cus_ann"
     )
-    _carry(engine, history)
+    carry(engine, history)
     query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("pro"), PlanFilter("free")))
     assert [name for name, _ in (await reader.list_customers(query)).items] == ["cy", "bob"]
     query = ListQuery(env="sandbox", limit=9, plans=(PlanFilter("team"),), customer_id="bob")
@@ -210,7 +193,7 @@ async def test_plans_filter_by_active_subscription(engine: Engine, reader: Reade
 
 
 async def test_entities_page_newest_first(engine: Engine, reader: Reader) -> None:
-    _carry(engine, _crowd())
+    carry(engine, _crowd())
     items: list[tuple[str, str]] = []
     cursor = ""
     for _ in range(3):
@@ -233,7 +216,7 @@ async def test_events_page_newest_first_with_their_deductions(
     history.add(event(value=5, timestamp_ms=BASE_MS, properties='{"a":1}'), *paid)
     history.add(event("", name="sent", timestamp_ms=BASE_MS + 2))
     history.add(event("seats", entity="seat_1", timestamp_ms=BASE_MS + 1), kind="entity")
-    _carry(engine, history)
+    carry(engine, history)
     page = await reader.list_events(EventQuery(env="sandbox", limit=2))
     assert [item.feature_id for item in page.items] == ["sent", "seats"]
     assert page.total == 3
@@ -260,7 +243,7 @@ async def test_event_filters(engine: Engine, reader: Reader) -> None:
                 properties=f'{{"number": {number}, "name": "{feature}"}}',
             )
         )
-    _carry(engine, history)
+    carry(engine, history)
 
     async def features(query: EventQuery) -> list[str]:
         return [item.feature_id for item in (await reader.list_events(query)).items]
@@ -282,7 +265,7 @@ async def test_new_owner_of_an_id_sees_no_older_events(engine: Engine, reader: R
     history.add(customer(), event("old"), internal_id="cus_1")
     history.add(DELETED, internal_id="cus_1")
     history.add(customer(), event("new"), internal_id="cus_2")
-    _carry(engine, history)
+    carry(engine, history)
     page = await reader.list_events(EventQuery(env="sandbox", limit=9, customer_id="acme"))
     assert [item.feature_id for item in page.items] == ["new"]
 
@@ -297,7 +280,7 @@ async def test_foreign_cursor_is_refused(reader: Reader) -> None:
 async def test_cursors_of_all_partitions(engine: Engine, reader: Reader) -> None:
     history = History()
     history.add(customer())
-    cursor = _carry(engine, history)
+    cursor = carry(engine, history)
     assert await reader.cursors([6, 7]) == {6: BEGINNING, 7: cursor}
 
 

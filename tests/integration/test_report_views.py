@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from persistence import migrate
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.reports import REPORTS, Filters, statement_of
-from tests.integration.report_data import FUTURE_MS, TODAY, UNIT, carry, define, shown, story
+from tests.integration.carrying import carry
+from tests.integration.report_data import FUTURE_MS, TODAY, UNIT, define, shown, story
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,

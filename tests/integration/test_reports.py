@@ -18,12 +18,12 @@ from persistence.models import DailyTotal, DailyUsage, Incident
 from persistence.models import reports as report_models
 from persistence.sync import store
 from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.integration.report_data import (
     DAY_MS,
     FUTURE_MS,
     TODAY,
     UNIT,
-    carry,
     day,
     define,
     shown,

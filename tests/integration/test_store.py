@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from sqlalchemy import Engine, select
 
@@ -16,6 +14,7 @@ from persistence.sync import store
 from persistence.sync.batch import DeadLetterRow
 from persistence.sync.fold import fold
 from persistence.sync.store import BatchRefusedError, CursorMovedError
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import (
     BASE_MS,
     DELETED,
@@ -35,17 +34,6 @@ from tests.unit.persistence.entries import (
     updated,
     window,
 )
-
-
-def carry(engine: Engine, history: History, *cuts: int) -> str:
-    """Apply a history in the batches the cuts make; return the last cursor."""
-    cursor = store.open_cursors(engine, [history.partition])[history.partition]
-    edges = [0, *cuts, len(history.entries)]
-    for start, end in pairwise(edges):
-        batch = fold(history.entries[start:end])
-        store.apply(engine, batch, expected={history.partition: cursor}, now_ms=BASE_MS)
-        cursor = batch.cursors[0].stream_id
-    return cursor
 
 
 def eventful() -> History:
@@ -74,7 +62,7 @@ def test_engines_end_the_same(migrated_sqlite: str, migrated_postgres: str) -> N
     found = []
     for url in (migrated_sqlite, migrated_postgres):
         engine = make_engine(url, EngineOptions())
-        carry(engine, eventful(), 1, 3, 5)
+        carry(engine, eventful(), cuts=[1, 3, 5])
         found.append(contents(engine))
         engine.dispose()
     assert found[0] == found[1]
@@ -96,7 +84,7 @@ def test_smaller_seq_never_wins(engine: Engine) -> None:
     history.add(customer("new"), row(used=5), entity(name="new"), seq=9)
     history.add(customer("old"), row(used=1), entity(name="old"), seq=8)
     history.add(deduct(used=2), seq=7)
-    carry(engine, history, 1, 2)
+    carry(engine, history, cuts=[1, 2])
     with engine.connect() as connection:
         assert connection.scalars(select(Customer.name)).all() == ["new"]
         assert connection.scalars(select(Balance.used)).all() == [5]
@@ -117,7 +105,7 @@ def test_one_moved_cursor_keeps_every_partition_back(engine: Engine) -> None:
 
 def test_cursor_counts_what_it_passed(engine: Engine) -> None:
     history = eventful()
-    last = carry(engine, history, 2)
+    last = carry(engine, history, cuts=[2])
     with engine.connect() as connection:
         (found,) = connection.execute(
             select(Cursor.stream_id, Cursor.applied, Cursor.updated_at_ms)
@@ -132,7 +120,7 @@ def test_however_many_rows_travel_together_each_is_there_once(engine: Engine, tr
     for at in range(1, tracks + 1):
         slot = deduct("p", used=1, total=at, entity=f"seat_{at}")
         history.add(event(), deduct(used=at, delta=1), slot)
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     found = contents(engine)
     moved = [one[0] for one in found["deductions"]]
     assert [one[0] for one in found["events"]] == sorted({*moved}) == sorted(moved[::2])
@@ -151,7 +139,7 @@ def test_customer_that_returns_takes_the_id_within_one_batch(engine: Engine) -> 
     history.add(customer("first"), internal_id="cus_1")
     history.add(DELETED, internal_id="cus_1")
     history.add(customer("second"), internal_id="cus_2")
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     with engine.connect() as connection:
         live = select(Customer.name).where(Customer.deleted_at.is_(None))
         assert connection.scalars(live).all() == ["second"]
@@ -161,7 +149,7 @@ def test_resets_at_comes_from_the_period_of_the_move(engine: Engine) -> None:
     history = History()
     history.add(row(period=1, due_ms=50))
     history.add(deduct(period=1), reset(period=2, due_ms=0), deduct(period=2))
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     with engine.connect() as connection:
         found = connection.scalars(select(Deduction.resets_at).order_by(Deduction.position))
         assert found.all() == [50, None]
@@ -171,7 +159,7 @@ def test_entity_of_an_entity_held_row_is_no_slot(engine: Engine) -> None:
     history = History()
     history.add(row(entity="seat_1"), row("p", kind=Kind.PER_ENTITY))
     history.add(deduct(entity="seat_1"), deduct("p", entity="seat_1"))
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     with engine.connect() as connection:
         assert connection.scalars(select(Slot.balance_id)).all() == ["p"]
 
@@ -182,7 +170,7 @@ def test_moves_of_a_balance_add_up_to_its_used(engine: Engine) -> None:
     for used in (3, 5, 4):
         history.add(deduct(used=used, delta=used - {3: 0, 5: 3, 4: 5}[used], period=1))
     history.add(reset(period=2), deduct(used=7, delta=7, period=2))
-    carry(engine, history, 2, 4)
+    carry(engine, history, cuts=[2, 4])
     with engine.connect() as connection:
         used, period = connection.execute(select(Balance.used, Balance.period)).one()
         deltas = connection.scalars(select(Deduction.delta).where(Deduction.period == period))
@@ -238,7 +226,7 @@ def test_usage_a_row_brings_along_is_explained(engine: Engine) -> None:
     history.add(deduct(used=4, delta=4))
     history.add(row(used=9))
     history.add(row("carried", used=-3, period=2))
-    carry(engine, history, 1, 2, 3)
+    carry(engine, history, cuts=[1, 2, 3])
     with engine.connect() as connection:
         moves = select(Deduction.balance_id, Deduction.delta).order_by(Deduction.event_id)
         found = [tuple(move) for move in connection.execute(moves)]
@@ -251,7 +239,7 @@ def test_new_text_of_a_row_reaches_its_columns_and_leaves_its_numbers(engine: En
     history.add(customer(), row(used=4, period=1, due_ms=50, document=document))
     history.add(updated(grant=7, flags="u", due_ms=60), kind="balance")
     history.add(deduct(used=5))
-    carry(engine, history, 1, 2)
+    carry(engine, history, cuts=[1, 2])
     with engine.connect() as connection:
         found = connection.execute(select(Balance)).one()
         moves = connection.scalars(select(Deduction.resets_at).order_by(Deduction.event_id)).all()
@@ -266,7 +254,7 @@ def test_change_without_a_text_keeps_every_column_of_it(engine: Engine) -> None:
     history = History()
     history.add(customer(), row(document=RowDocument(plan_id="pro"), flags="u"))
     history.add(deduct())
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     with engine.connect() as connection:
         found = connection.execute(select(Balance)).one()
     assert (found.plan_id, found.unlimited, found.granted) == ("pro", True, 100)
@@ -278,7 +266,7 @@ def test_usage_window_has_its_last_count_and_ends_with_its_entity(engine: Engine
     history.add(window(4, BASE_MS + 9), window(2, key="0a1b2c3d"))
     history.add(window(9), seq=1)
     history.add(deleted_entity(), seq=4)
-    carry(engine, history, 1, 2, 3)
+    carry(engine, history, cuts=[1, 2, 3])
     with engine.connect() as connection:
         columns = (UsageWindow.entity_id, UsageWindow.key, UsageWindow.ends_at, UsageWindow.used)
         found = [tuple(one) for one in connection.execute(select(*columns).order_by(*columns))]
@@ -290,7 +278,7 @@ def test_lock_that_ends_in_a_later_batch_keeps_when_it_began(engine: Engine) -> 
     history.add(customer(), lock(at_ms=900, entity="seat_1"))
     history.add(lock(state="confirmed", units=2, at_ms=700, receipt=""), kind="lock")
     history.add(lock(state="expired", at_ms=900), seq=2)
-    carry(engine, history, 1, 2)
+    carry(engine, history, cuts=[1, 2])
     with engine.connect() as connection:
         found = connection.execute(select(Lock)).one()
     assert (found.state, found.units, found.receipt) == ("confirmed", 2, "receipt")
@@ -310,7 +298,7 @@ def test_customer_that_ends_leaves_no_window_and_no_open_lock(engine: Engine) ->
     history.add(customer(), window(3), lock(), lock("done"))
     history.add(lock("done", "confirmed", at_ms=5), kind="lock")
     history.add(DELETED)
-    carry(engine, history, 1)
+    carry(engine, history, cuts=[1])
     with engine.connect() as connection:
         states = select(Lock.state, Lock.ended_at).order_by(Lock.lock_id)
         found = [tuple(one) for one in connection.execute(states)]

@@ -14,7 +14,8 @@ from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.sync import merge, store
 from persistence.sync.fold import fold
 from persistence.sync.store import CursorMovedError
-from tests.integration.test_store import carry, eventful
+from tests.integration.carrying import carry
+from tests.integration.test_store import eventful
 from tests.unit.persistence.entries import BASE_MS, contents
 
 
@@ -27,10 +28,10 @@ def _rewind(engine: Engine) -> None:
 @pytest.mark.parametrize("cuts", [(), (2, 4), (1, 2, 3, 4, 5, 6, 7, 8)])
 def test_replay_from_an_old_cursor_changes_nothing(engine: Engine, cuts: tuple[int, ...]) -> None:
     history = eventful()
-    carry(engine, history, 3)
+    carry(engine, history, cuts=[3])
     before = contents(engine)
     _rewind(engine)
-    carry(engine, history, *cuts)
+    carry(engine, history, cuts=cuts)
     assert contents(engine) == before
 
 

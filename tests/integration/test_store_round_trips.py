@@ -15,7 +15,8 @@ from persistence.database import EngineOptions, make_engine
 from persistence.sync import merge, store
 from persistence.sync.fold import fold
 from persistence.sync.store import CursorMovedError
-from tests.integration.test_store import carry, eventful
+from tests.integration.carrying import carry
+from tests.integration.test_store import eventful
 from tests.unit.persistence.entries import BASE_MS, History, customer, deduct, event, row
 
 WAITED_FOR = {"Query", "Sync", "CopyDone"}

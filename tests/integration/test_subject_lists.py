@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,10 +11,7 @@ from sqlalchemy import event as hooks
 
 from gateway.errors import InvalidCursorError
 from gateway.ports import ListQuery, Reader
-from persistence.database import Database
-from persistence.reads.reader import SqlReader
-from persistence.sync import store
-from persistence.sync.fold import fold
+from tests.integration.carrying import carry
 from tests.unit.persistence.entries import BASE_MS, History, customer, entity
 
 NAMES = ["ann", "bob", "cy", "dot", "eve"]
@@ -23,18 +19,15 @@ NAMES = ["ann", "bob", "cy", "dot", "eve"]
 
 
 @pytest.fixture
-async def reader(engine: Engine) -> AsyncIterator[Reader]:
+def reader(engine: Engine, reader: Reader) -> Reader:
     history = History()
     for number, name in enumerate(NAMES):
         created = BASE_MS + number // 2
         history.add(
             customer(created_at=created), entity(), customer_id=name, internal_id=f"cus_{name}"
         )
-    expected = store.open_cursors(engine, [history.partition])
-    store.apply(engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
-    database = Database(engine, threads=2, answer_ms=5_000)
-    yield SqlReader(database)
-    await database.close()
+    carry(engine, history)
+    return reader
 
 
 async def _listed(reader: Reader, **asked: Any) -> list[str]:  # noqa: ANN401 - fields of a query

@@ -23,12 +23,11 @@ from gateway.webhooks.records import ENDPOINTS_MAX, Claim, Endpoint, EventType, 
 from gateway.webhooks.sender import ANSWER_BYTES_MAX
 from persistence.catalog import SqlCatalog
 from persistence.database import Database
-from persistence.sync import store
-from persistence.sync.fold import fold
 from persistence.webhooks import SqlWebhooks
 from tests.fixtures.receivers import Received, Receiver
+from tests.integration.carrying import carry
 from tests.integration.webhooks import World, make_sender
-from tests.unit.persistence.entries import BASE_MS, History
+from tests.unit.persistence.entries import History
 from tests.waiting import until
 
 
@@ -84,9 +83,7 @@ async def test_what_a_script_wrote_arrives_in_decimals(world: World, receiver: R
     line = join("A", "usage_alert_triggered", "messages", "seat_1", body)
     limit = join("A", "limit_reached", "messages", "", '{"limit_type":"spend_limit"}')
     history.add(line, limit, env="live")
-    store.open_cursors(world.engine, [history.partition])
-    expected = {history.partition: "0-0"}
-    store.apply(world.engine, fold(history.entries), expected=expected, now_ms=BASE_MS)
+    carry(world.engine, history)
 
     await world.round()
 
