@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_links_within_the_documents_lead_somewhere() -> None:
 
 def _anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
+
+
+def test_a_package_that_names_its_modules_names_each() -> None:
+    for package in [*ROOT.glob("gateway/**/__init__.py"), *ROOT.glob("persistence/**/__init__.py")]:
+        said = ast.get_docstring(ast.parse(package.read_text())) or ""
+        modules = {path.stem for path in package.parent.glob("*.py")} - {package.stem}
+        named = {name for name in modules if f"``{name}``" in said}
+        # A command, and a resource of the API, is a module of its own name.
+        if named and package.parent.name not in {"commands", "resources"}:
+            assert named == modules, package
 
 
 def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:

@@ -1,5 +1,9 @@
 """The Lua scripts as typed coroutines: what they are asked (``calls``), how they come to the server
 (``composition``, ``server``), and one coroutine for each (``scripts``).
+
+Beside them: the connection checks and tracks share (``pipe``, with its ``faults`` and the commands
+``packed`` for it), the ``breaker``, what is counted (``rates``), what is waited for (``barrier``),
+and the customers there are (``residents``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""From the outbox to SQL, exactly once: follow the streams (``writer``, ``stream_reader``), share
-the partitions (``leases``), read a batch (``intake``), fold it (``fold``), and merge it in one
-transaction (``store``).
+"""From the outbox to SQL, exactly once: follow the streams (``writer``, ``stream_reader``, and
+``lingering`` between two reads), share the partitions (``leases``), read a batch (``intake``,
+``tracks``), fold it (``fold``, ``fold_state``) into rows (``batch``), and merge it in one
+transaction (``store``, ``merge``, ``staging``).
 """

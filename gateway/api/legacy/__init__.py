@@ -1,8 +1,9 @@
 """The API as version 1.2 knows it: other words and other shapes for the same operations; and as 2.1
 does, whose answers leave no key out (``complete``).
 
-``views`` and ``products`` turn answers into the old shapes, the other modules turn old requests
-into those of today and hand them to the same engine; ``OLDER`` in ``operations`` names which
-operation has which shape. ``rest`` is about paths alone: it turns the REST routes into operations,
-whatever the version. Nothing outside knows of this folder but the router.
+``messages`` and ``product_messages`` are the old shapes. ``views`` and ``items`` turn answers into
+them; ``subjects``, ``usage``, ``products`` and ``billing`` turn old requests into those of today
+and hand them to the same engine; ``OLDER`` in ``operations`` names which operation has which shape.
+``rest`` is about paths alone: it turns the REST routes into operations, whatever the version.
+Nothing outside knows of this folder but the router.
 """
