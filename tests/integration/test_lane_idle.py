@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,13 +10,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.api.operations import OPERATIONS
 from gateway.api.protocol import flow
-from gateway.api.protocol.gathering import Gathering
 from gateway.api.protocol.intake import Intake
-from gateway.api.protocol.lane import make_lane
-from gateway.app import Runtime, build_app, make_answers, make_plain
+from gateway.app import Runtime
 from tests.fixtures.app import KEY
+from tests.fixtures.fronts import running_tier
 from tests.waiting import until
 
 BODY = b'{"customer_id":"ada","feature_id":"calls"}'
@@ -38,27 +35,8 @@ COLD = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"
 async def server(
     request: pytest.FixtureRequest, live_runtime: Runtime
 ) -> AsyncIterator[uvicorn.Server]:
-    longer = make_answers(live_runtime)
-    plain = make_plain(live_runtime, longer)
-    lane: Any = make_lane(longer, OPERATIONS, body_bytes_max=1024, plain=plain)
-    app: Any = build_app(live_runtime, plain)
-    made = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            port=0,
-            http=lane if request.param == "lane" else Gathering,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            timeout_keep_alive=1,
-        )
-    )
-    made.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    serving = asyncio.create_task(made.serve())
-    await until(lambda: made.started)
-    yield made
-    made.should_exit = True
-    await serving
+    async with running_tier(live_runtime, request.param, timeout_keep_alive=1) as made:
+        yield made
 
 
 async def connect(server: uvicorn.Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

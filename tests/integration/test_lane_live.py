@@ -10,37 +10,24 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from redis.asyncio import Redis
 
-from gateway.api.operations import OPERATIONS
-from gateway.api.protocol.lane import FastLane, make_lane
-from gateway.app import Runtime, build_app, make_answers, make_plain
+from gateway.api.protocol.lane import FastLane
+from gateway.app import Runtime
 from tests.fixtures.app import KEY
+from tests.fixtures.fronts import serving
 from tests.waiting import until
 from tests.wire import Line, request
 
 
 @pytest.fixture
 async def lane(live_runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
-    longer = make_answers(live_runtime)
-    plain = make_plain(live_runtime, longer)
-    http: Any = make_lane(longer, OPERATIONS, body_bytes_max=64 * 1024, plain=plain)
-    app: Any = build_app(live_runtime, plain)
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http=http, ws="none", lifespan="off", log_config=None)
-    )
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
     headers = {"authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=60
-    ) as client:
+    async with (
+        serving(live_runtime, "lane") as url,
+        httpx.AsyncClient(base_url=f"{url}/v1", headers=headers, timeout=60) as client,
+    ):
         yield client
-    server.should_exit = True
-    await serving
 
 
 async def call(client: httpx.AsyncClient, name: str, /, **body: Any) -> Any:  # noqa: ANN401 - JSON
