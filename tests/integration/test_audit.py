@@ -4,12 +4,10 @@ that was changed by hand goes untold.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import delete, select, update
 
 from gateway.audit.auditor import Auditor
 from gateway.audit.findings import plan
@@ -21,12 +19,11 @@ from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.scripts import Status
 from gateway.scripts.residents import Name, Residents
-from persistence.database import Database
 from persistence.incidents import SqlInstallation
 from persistence.models import Balance, Deduction, Slot
 from persistence.sync.batch import DeadLetterRow
 from persistence.sync.fold import fold
-from tests.integration.auditing import ACME, EVERYTHING, PARTITION, PARTITIONS, RECEIPT, Site
+from tests.fixtures.auditing import ACME, EVERYTHING, PARTITION, PARTITIONS, RECEIPT, Site
 from tests.unit.persistence.entries import (
     BASE_MS,
     History,
@@ -38,15 +35,6 @@ from tests.unit.persistence.entries import (
 )
 
 pytestmark = pytest.mark.redis_kinds("embedded")
-
-
-@pytest.fixture
-async def site(redis_client: Redis, engine: Engine) -> AsyncIterator[Site]:
-    database = Database(engine, threads=1, answer_ms=None)
-    made = Site(redis_client, database)
-    await made.begin()
-    yield made
-    await database.close()
 
 
 async def test_what_agrees_has_no_drift(site: Site) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Engine,
     and_,
     delete,
     insert,
@@ -23,22 +20,13 @@ from gateway.audit.findings import Plan, plan
 from gateway.audit.records import Kind, Scope, Trail
 from gateway.ports import CatalogChange, FeatureRecord
 from persistence.catalog import SqlCatalog
-from persistence.database import Database, EngineOptions, make_engine, write_transaction
+from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.lost_events import without_deductions, without_event
 from persistence.models import Balance, Deduction, Event
-from tests.integration.auditing import ACME, Site
+from tests.fixtures.auditing import ACME, Site
 from tests.unit.persistence.entries import StillClock
 
 pytestmark = pytest.mark.redis_kinds("embedded")
-
-
-@pytest.fixture
-async def site(redis_client: Redis, engine: Engine) -> AsyncIterator[Site]:
-    database = Database(engine, threads=1, answer_ms=None)
-    made = Site(redis_client, database)
-    await made.begin()
-    yield made
-    await database.close()
 
 
 async def test_an_event_that_is_not_there_is_named_by_its_deductions(site: Site) -> None:
