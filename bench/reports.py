@@ -45,7 +45,6 @@ EVENTS_EACH = 1_000
 """Events of a customer, on average."""
 
 SEATS = 20
-DAYS = 90
 ROUNDS = 5
 SAMPLE = 10
 TODAY = date(2026, 11, 20)
