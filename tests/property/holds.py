@@ -36,6 +36,8 @@ class Lock:
     properties: Properties
     parts: list[Part] = field(default_factory=list)
     pools: Sequence[Pool] = ()
+    mode: str = "cap"
+    """How more than it holds is used."""
     orphan: bool = False
     """Whether its entity is gone; another one of that name has nothing to do with it."""
     windows: list[tuple[int, Window, int]] = field(default_factory=list)
@@ -53,15 +55,21 @@ class Holds:
         self,
         now_ms: int,
         lock_id: str,
-        use: tuple[str, str, str, int],
+        use: tuple[str, str, str, int, bool],
         expires_ms: int,
         properties: Properties,
     ) -> Outcome:
-        """Take units of (scope, mode, feature, amount) and keep where they came from."""
-        scope, mode, feature, amount = use
+        """Take units of (scope, mode, feature, amount, whether a check asks) and keep where they
+        came from. A check holds nothing of nothing; one that may overdraw is confirmed so.
+        """
+        scope, mode, feature, amount, of_check = use
         if lock_id in self.open:
             return Outcome(Status.LOCK_EXISTS, [], [])
         ledger = self.ledger
+        ledger.arrive(now_ms)
+        pools = [feature, *(system for system, *_ in ledger.credit.get(feature, ()))]
+        if of_check and amount > 0 and not ledger.sources(pools, scope):
+            return Outcome(Status.DENIED, [], [])
         outcome = ledger.track(now_ms, scope, mode, [(feature, amount)], properties)
         spending = ledger.last
         if outcome.status is not Status.DONE or spending is None:
@@ -83,6 +91,7 @@ class Holds:
         ]
         lock = Lock(feature, scope, spending.applied, expires_ms, properties, parts)
         lock.pools, lock.windows = spending.pools, windows
+        lock.mode = mode if of_check and mode == "overflow" else "cap"
         self.open[lock_id] = lock
         return outcome
 
@@ -121,7 +130,8 @@ class Holds:
         scope = "" if lock.orphan else lock.scope
         amount = more - lost
         if amount:
-            self.ledger.track(now_ms, scope, "cap", [(lock.feature, amount)], properties)
+            mode = lock.mode if more else "cap"
+            self.ledger.track(now_ms, scope, mode, [(lock.feature, amount)], properties)
         return Status.DONE
 
     def _unwind(self, now_ms: int, lock: Lock, kept: int) -> int:

@@ -24,14 +24,23 @@ class Locking(Lives):
     @precondition(lambda self: self.ledger is not None)
     @rule(
         scope=scopes,
-        mode=st.sampled_from(("cap", "reject")),
+        mode=st.sampled_from(("cap", "reject", "overflow")),
+        of_check=st.booleans(),
         feature=held_features,
         amount=signed_amounts.filter(bool),
         about=properties,
         again=st.integers(0, 9),
     )
     def lock(
-        self, *, scope: str, mode: str, feature: str, amount: int, about: Properties, again: int
+        self,
+        *,
+        scope: str,
+        mode: str,
+        of_check: bool,
+        feature: str,
+        amount: int,
+        about: Properties,
+        again: int,
     ) -> None:
         scope = self.named(scope)
         known = sorted(self.holds.open)
@@ -43,13 +52,13 @@ class Locking(Lives):
             timestamp_ms=self.now_ms,
             mode=mode,
             properties=json.dumps(about),
-            hold=Hold(lock_id, expires_ms),
+            hold=Hold(lock_id, expires_ms, of_check),
         )
         reply = self.settled(lambda: self.scripts.track(self.context, use))
         if self.missing(scope):
             self.expect(reply.status, self.missing(scope))
             return
-        wanted = (scope, mode, feature, amount)
+        wanted = (scope, mode, feature, amount, of_check)
         outcome = self.holds.lock(self.now_ms, lock_id, wanted, expires_ms, about)
         if self.expect(reply.status, outcome.status):
             assert reply.applied == outcome.applied

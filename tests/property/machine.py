@@ -166,7 +166,7 @@ class Stage(RuleBasedStateMachine):
 
     def expect(self, status: Status, expected: Status | None) -> bool:
         """Compare a status; what was not done must have written nothing. True when it was done."""
-        assert status is (expected or Status.DONE)
+        assert status is (expected or Status.DONE), status
         if status is not Status.DONE:
             self.assert_nothing_written()
             return False

@@ -15,9 +15,9 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from gateway.engine.images import restore_groups
 from gateway.scripts import Status, Use
+from tests.property.adjusting import Adjusting
 from tests.property.direct import direct_client
 from tests.property.lives import scopes
-from tests.property.locking import Locking
 from tests.property.machine import KEYS, part_of
 from tests.property.plans import DAY_MS, HOUR_MS, properties, signed_amounts, used_features
 from tests.property.readings import normal
@@ -29,7 +29,7 @@ uses = st.lists(
 )
 
 
-class Machine(Locking):
+class Machine(Adjusting):
     """Uses, time and losses on top of the lifecycle."""
 
     @rule(scope=scopes, mode=modes, feature=used_features, amount=signed_amounts, about=properties)
@@ -86,12 +86,15 @@ class Machine(Locking):
         self.settle_some(limit)
 
     @precondition(lambda self: self.ledger is not None)
-    @rule()
-    def lose_and_restore(self) -> None:
+    @rule(evicted=st.booleans())
+    def lose_and_restore(self, *, evicted: bool) -> None:
         assert self.ledger is not None
         scopes = ("", *self.ledger.entities)
         before = [normal(self.read(scope), self.now_ms) for scope in scopes]
-        self.run(self.client.delete(*KEYS[:4]))
+        if evicted:
+            self.evict()
+        else:
+            self.run(self.client.delete(*KEYS[:4]))
         rules = {key: one.text for key, one in self.ledger.rules.items() if one.text}
         groups = restore_groups(
             self.history.image(),
@@ -102,6 +105,15 @@ class Machine(Locking):
         assert self.run(restore(self.context, self.seen, groups)) is Status.DONE
         assert [normal(self.read(scope), self.now_ms) for scope in scopes] == before
         assert self.run(restore(self.context, self.seen, groups)) is Status.EXISTS
+
+    def evict(self) -> None:
+        """Let the customer go, which SQL has to have whole."""
+        known, evict = self.history, self.scripts.evict_customer
+        for seq, expected in ((known.seq - 1, Status.STALE), (known.seq, Status.DONE)):
+            head = self.context.head
+            assert self.run(evict(KEYS, head, "", known.internal_id, seq)) is expected
+            if expected is Status.STALE:
+                self.assert_nothing_written()
 
 
 @pytest.mark.redis_kinds("embedded")
