@@ -13,6 +13,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from gateway.config import Settings
 from gateway.errors import StartError
@@ -27,6 +28,10 @@ _NUMBER = re.compile(r"/?[0-9]*")
 
 _DRIVER = DriverInfo(lib_version=redis.__version__)
 """Told to the server; redis-py would read it from its package's metadata for each connection."""
+
+_NO_NOTICES = MaintNotificationsConfig(enabled=False)
+"""With notices of maintenance redis-py does not look whether a server has closed a connection while
+it was not used, and the next call would be lost on it."""
 
 GUARD_CONNECTIONS = 8
 """Of the guard alone; it needs them only while it repairs."""
@@ -80,6 +85,7 @@ def _client(
             decode_responses=False,
             redis_connect_func=greeting,
             driver_info=_DRIVER,
+            maint_notifications_config=_NO_NOTICES,
         )
         pool.connection_class(**pool.connection_kwargs)  # which alone knows its options
     except (TypeError, ValueError) as error:

@@ -1,0 +1,27 @@
+"""Clients of Redis: what becomes of their connections while nobody uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.clients import make_redis as make_client
+from gateway.config import Settings
+from tests.fixtures.redis_processes import MakeRedis, free_port
+from tests.waiting import until
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["tcp", "unix"])
+async def test_a_connection_the_server_has_closed_is_not_used_again(
+    make_redis: MakeRedis, *, listens: bool
+) -> None:
+    server = make_redis(port=free_port() if listens else 0)
+    client = make_client(Settings(redis_url=server.url), timeout_seconds=5)
+    pool: Any = client.connection_pool
+    async with client:
+        assert await client.ping()
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        (idle,) = pool._available_connections  # noqa: SLF001 - no public way to see that it knows
+        await until(idle._reader.at_eof)  # noqa: SLF001 - as above
+        assert await client.ping()
