@@ -26,7 +26,7 @@ from gateway.lifecycle.preview import named, preview
 from gateway.lifecycle.scope import Scope, after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gateway.documents import Subscription
     from gateway.engine.subject import Subject
@@ -123,6 +123,17 @@ class Foresight(Creation):
             plans = await self.reader.entity_plans(*asked)
         sibling = next(filter(_has_cycle, plans), None)
         return scope if sibling is None else scope._replace(base=[*scope.base, sibling])
+
+    async def tried(self, subject: Subject, documents: Iterable[PlanDocument]) -> set[str]:
+        """Return the plans of which the scope has had its trial, where one of some has a trial.
+
+        Raises ``UnavailableError`` while SQL may not know of all.
+        """
+        if not any(document.free_trial for document in documents):
+            return set()
+        await self.subjects.known([subject.partition])
+        named = (subject.env, subject.customer_id, subject.entity_id)
+        return await self.reader.tried_plans(*named)
 
     async def previewed(
         self,

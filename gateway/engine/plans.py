@@ -5,6 +5,7 @@ A preview decides in the same way and applies nothing.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.errors import (
     InvalidRequestError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
+    UnavailableError,
 )
 from gateway.lifecycle.attach import Terms, attach
 from gateway.lifecycle.cancel import cancel
@@ -45,7 +47,7 @@ from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from decimal import Decimal
 
     from gateway.documents import Subscription
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
         MultiAttachRequest,
         SubscriptionUpdateRequest,
     )
-    from gateway.messages.plans import Eligibility, PlanDocument, PlanListRequest
+    from gateway.messages.plans import Eligibility, PlanListRequest
     from gateway.scripts import CustomerReply
 
     Decide = Callable[[Scope, Making], Awaitable[Change]]
@@ -160,7 +162,9 @@ class Attachments(Foresight):
         reply = await self.read(subject)
         scope = await self.planner.scope(subject, reply, self.clock.now_ms(env))
         plans = [*self.catalog.plans(env)]
-        tried = await self._tried(subject, (plan.document for plan in plans))
+        tried = {plan.record.id for plan in plans}
+        with contextlib.suppress(UnavailableError):  # else no trial is promised
+            tried = await self.tried(subject, (plan.document for plan in plans))
         now_ms = self.clock.now_ms(env)
         return {plan.record.id: eligibility(scope, plan, now_ms, tried) for plan in plans}
 
@@ -192,7 +196,7 @@ class Attachments(Foresight):
             pays = any(billing_cycle(offer.document)[0] for offer, _ in seen)
             if pays and not is_preview:  # else they were asked for with the scope
                 scope = await self.beside_siblings(subject, scope)
-            tried = await self._tried(subject, (offer.document for offer, _ in seen))
+            tried = await self.tried(subject, (offer.document for offer, _ in seen))
             offers = [(_once(offer, tried), terms) for offer, terms in seen]
             change = decided(scope, offers, making)
             check_room(scope, change, [offer for offer, _ in offers])
@@ -203,14 +207,6 @@ class Attachments(Foresight):
             return decided(scope, used, making)
 
         return subject, decide
-
-    async def _tried(self, subject: Subject, documents: Iterable[PlanDocument]) -> set[str]:
-        """Return the plans of which the scope has had its trial, where one of some has a trial."""
-        if not any(document.free_trial for document in documents):
-            return set()
-        await self.subjects.known([subject.partition])
-        named = (subject.env, subject.customer_id, subject.entity_id)
-        return await self.reader.tried_plans(*named)
 
     async def _seen(self, env: str, request: AttachRequest) -> Offer:
         """Return the plan that is asked for, its features not used yet."""

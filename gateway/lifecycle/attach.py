@@ -214,11 +214,11 @@ def new_subscription(offer: Offer, terms: Terms, making: Making) -> Subscription
 
 
 def end_of_cycle(one: Subscription, now_ms: int) -> int:
-    """Return when the cycle of a subscription ends, its trial or the subscription itself before
-    that; 0 for one without any of them.
+    """Return when the cycle or the trial of a subscription ends, or the subscription itself before
+    that; 0 for one without cycles.
     """
     ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
-    if is_trialing(one, now_ms):
+    if one.cycle_unit and is_trialing(one, now_ms):
         ends_ms = one.trial_ends_at or ends_ms
     return min(ends_ms, one.ends_at or ends_ms)
 

@@ -87,6 +87,8 @@ def test_s71_a_trial_without_a_price_ends_and_the_free_plan_is_back(store: Store
     store.join()
     store.take("tried")
     assert (store.held(), ends(store, "tried")) == ({"tried": "active"}, 3)
+    free = store.not_changed("tried", cancel_action="cancel_end_of_cycle")
+    assert free == (400, "invalid_request")
     store.advance("73h")
     assert (store.held(), store.state()) == ({"free": "active"}, [100, 100, 0])
 

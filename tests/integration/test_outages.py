@@ -278,6 +278,31 @@ async def test_without_sql_a_cold_customer_is_answered_by_policy_and_a_resident_
         assert (await place.api.call("customers.get", **cold)).error[0] == 503
 
 
+async def test_without_sql_no_trial_is_promised_nor_given_twice(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had one stands in SQL alone (cold-path section 3.8)."""
+
+    async def gone(*_: object) -> None:
+        raise UnavailableError("SQL is unavailable; try again")
+
+    async with shop(make_redis(), migrated_sqlite) as place:
+        call = place.api.call
+        trial = {"duration_length": 7, "duration_type": "day"}
+        await call("plans.create", plan_id="tried", name="Tried", free_trial=trial)
+        assert (await place.track("memory")).status == 200
+        whose = {"customer_id": CUSTOMER}
+        known = await call("plans.list", **whose)
+        monkeypatch.setattr(place.runtime.reader, "tried_plans", gone)
+        unknown = await call("plans.list", **whose)
+        offered = [
+            one.body["list"][-1]["customer_eligibility"]["trial_available"]
+            for one in (known, unknown)
+        ]
+        assert offered == [True, False]
+        assert (await call("billing.attach", **whose, plan_id="tried")).error[0] == 503
+
+
 async def test_while_sql_is_too_far_behind_changes_are_refused_and_checks_go_on(
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:
