@@ -71,7 +71,9 @@ OPERATIONS = (
             "main plan takes the place of the one of the same group: a step up at once, a step "
             "down at the end of the billing cycle, unless `plan_schedule` or `starts_at` says "
             "otherwise. An add-on or a one-off plan is added. Usage of non-consumable features "
-            "carries over, that of others with `carry_over_usages` or `carry_over_balances`."
+            "carries over, that of others with `carry_over_usages` or `carry_over_balances`. A "
+            "plan with a `free_trial` begins with it, unless the customer or the entity has had "
+            "it; a null `free_trial` leaves it out."
         ),
         request=AttachRequest,
         response=AttachResponse,
