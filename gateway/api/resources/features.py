@@ -95,7 +95,8 @@ OPERATIONS = (
         description=(
             "Name, display, event names, credit costs, `on_outage` and `archived` can always "
             "change; id, type, "
-            "`consumable` and `precision` only while no customer has the feature. A new id is "
+            "`consumable` and `precision` only while no customer has the feature (after that, "
+            "`tallygate rescale` changes its precision). A new id is "
             "carried into the plans and credit systems that name it."
         ),
         request=FeatureUpdateRequest,
