@@ -77,7 +77,7 @@ async def test_trials_are_known_for_good(engine: Engine, reader: Reader) -> None
     history.add(subscription("a", "pro", status="expired", trial_ends_at=20), **ANN)
     history.add(subscription("b", "free"), **ANN)
     history.add(subscription("c", "team", entity="seat_1", trial_ends_at=20), **ANN)
-    _carry(engine, history)
+    carry(engine, history)
     assert await reader.tried_plans("sandbox", "ann", "") == {"pro"}
     assert await reader.tried_plans("sandbox", "ann", "seat_1") == {"team"}
     assert await reader.tried_plans("live", "ann", "") == set()
