@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Collection
+from hashlib import sha256
 from typing import NamedTuple
 
 PUBLISHABLE_PREFIX = "am_pk_"
@@ -66,6 +67,11 @@ def allows(scopes: Collection[str], scope: str) -> bool:
     """Whether some scopes are enough for what needs one."""
     name, _, right = scope.partition(":")
     return ADMIN in scopes or scope in scopes or (right == "read" and f"{name}:write" in scopes)
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a key."""
+    return sha256(secret.encode()).hexdigest()
 
 
 def new_secret(env: str, *, publishable: bool = False) -> str:

@@ -8,7 +8,6 @@ and never read back.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.api_keys import KeyRecord
+from gateway.api_keys import KeyRecord, digest_of
 from gateway.errors import FeatureExistsError, InvalidRequestError, PlanExistsError
 from gateway.ids import new_id
 from gateway.ports import (
@@ -118,7 +117,7 @@ class SqlCatalog:
             created_at=self._clock.now_ms(),
             scopes=" ".join(scopes),
         )
-        await self._write(partial(_create_key, key, _digest(secret)))
+        await self._write(partial(_create_key, key, digest_of(secret)))
         return key
 
     async def find_key(self, key_id: str) -> KeyInfo | None:
@@ -137,7 +136,7 @@ class SqlCatalog:
             created_at=self._clock.now_ms(),
             expires_at=None,
         )
-        done = await self._write(partial(_rotate_key, old, expires_at, new, _digest(secret)))
+        done = await self._write(partial(_rotate_key, old, expires_at, new, digest_of(secret)))
         return new if done else None
 
     async def list_keys(self) -> list[KeyInfo]:
@@ -343,10 +342,6 @@ def _rotate_key(
     )
     ended = connection.execute(live.values(expires_at=expires_at))
     return _touched(ended) and _create_key(new, digest, connection)
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _list_keys(engine: Engine) -> list[KeyInfo]:

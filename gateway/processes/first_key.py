@@ -5,10 +5,9 @@ One that was revoked stays so, and the gateway starts all the same: there are ot
 
 from __future__ import annotations
 
-import hashlib
 import logging
 
-from gateway.api_keys import PREFIXES, new_secret
+from gateway.api_keys import PREFIXES, digest_of, new_secret
 from gateway.config import Settings
 from gateway.errors import InvalidRequestError
 from persistence.catalog import SqlCatalog
@@ -20,7 +19,7 @@ async def make_first_key(store: SqlCatalog, settings: Settings) -> str | None:
     """Make sure that some key works; return it if it was made just now and nobody knows it."""
     preset = settings.bootstrap_key
     if preset:
-        digest = hashlib.sha256(preset.encode()).hexdigest()
+        digest = digest_of(preset)
         if not await _is_known(store, digest):
             env = "live" if preset.startswith(PREFIXES["live"]) else "sandbox"
             try:
