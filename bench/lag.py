@@ -15,7 +15,7 @@ from bench.lateness import SELDOM_SECONDS, events_in_sql, lateness
 from bench.load import Tally, put_on
 from bench.measure import Effort
 from bench.results import RATE, Bar, Figure, Outcome
-from bench.stage import Api, gateway, http_plan, request, stage, writer
+from bench.stage import Api, call_of, gateway, http_plan, request, stage, with_calls, writer
 
 CUSTOMERS, SMOKE_CUSTOMERS = 200, 8
 CONNECTIONS = 64
@@ -34,8 +34,8 @@ async def run(effort: Effort) -> Outcome:
         answers = ""
         for name, place in places.items():
             served = await enter(gateway(place))
-            answers = await _prepare(await enter(Api(served.base)), customers)
-            requests = [[request("balances.track", _body(at))] for at in range(customers)]
+            answers = await with_calls(await enter(Api(served.base)), customers)
+            requests = [[request("balances.track", call_of(at))] for at in range(customers)]
             plans[name] = msgspec.structs.replace(
                 http_plan(served, requests, CONNECTIONS),
                 seconds=effort.seconds,
@@ -75,16 +75,3 @@ async def run(effort: Effort) -> Outcome:
             Bar(f"late p99 in ms at {rate:,}/s", steady.quantile_ms(0.99), 150, 75),
         ],
     )
-
-
-def _body(at: int) -> dict[str, object]:
-    return {"customer_id": f"cus_{at}", "feature_id": "calls"}
-
-
-async def _prepare(api: Api, customers: int) -> str:
-    await api.feature("calls")
-    for at in range(customers):
-        await api.call("customers.get_or_create", customer_id=f"cus_{at}")
-        grant = {"feature_id": "calls", "included_grant": 1_000_000_000}
-        await api.call("balances.create", customer_id=f"cus_{at}", **grant)
-    return await api.digest("balances.track", map(_body, range(customers)))

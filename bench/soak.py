@@ -17,7 +17,17 @@ from bench.lateness import SELDOM_SECONDS, events_in_sql, lateness
 from bench.load import Plan, Tally, put_on
 from bench.measure import Effort
 from bench.results import RATE, Figure, Outcome
-from bench.stage import Api, gateway, http_plan, memory_mib, request, stage, writer
+from bench.stage import (
+    Api,
+    call_of,
+    gateway,
+    http_plan,
+    memory_mib,
+    request,
+    stage,
+    with_calls,
+    writer,
+)
 
 CUSTOMERS, SMOKE_CUSTOMERS = 200, 8
 CONNECTIONS = 32
@@ -40,7 +50,7 @@ async def run(effort: Effort, *, minutes: float = MINUTES) -> Outcome:
         carrier = await enter(writer(place))
         late = await enter(lateness(place, SELDOM_SECONDS))
         api = await enter(Api(gateways[0].base))
-        answers = await _prepare(api, customers)
+        answers = await with_calls(api, customers)
         plans = [
             msgspec.structs.replace(
                 http_plan(served, _requests(half, customers), CONNECTIONS), seconds=seconds
@@ -96,23 +106,10 @@ def _growth(found: list[float]) -> float:
     return max(found[-fifth:]) - max(found[fifth : 2 * fifth] or found)
 
 
-def _body(at: int) -> dict[str, object]:
-    return {"customer_id": f"cus_{at}", "feature_id": "calls"}
-
-
 def _requests(half: int, customers: int) -> list[list[bytes]]:
-    return [[request("balances.track", _body(at))] for at in range(half, customers, 2)]
+    return [[request("balances.track", call_of(at))] for at in range(half, customers, 2)]
 
 
 async def _usage(api: Api, at: int) -> int:
-    answer = await api.call("balances.check", **_body(at))
+    answer = await api.call("balances.check", **call_of(at))
     return int(answer["balance"]["usage"])
-
-
-async def _prepare(api: Api, customers: int) -> str:
-    await api.feature("calls")
-    for at in range(customers):
-        await api.call("customers.get_or_create", customer_id=f"cus_{at}")
-        grant = {"feature_id": "calls", "included_grant": 1_000_000_000}
-        await api.call("balances.create", customer_id=f"cus_{at}", **grant)
-    return await api.digest("balances.track", map(_body, range(customers)))

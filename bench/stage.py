@@ -226,6 +226,20 @@ class Api:
         return hashed.hexdigest()[:12]
 
 
+def call_of(at: int) -> dict[str, object]:
+    """Return what is asked of a customer ``with_calls`` has made."""
+    return {"customer_id": f"cus_{at}", "feature_id": "calls"}
+
+
+async def with_calls(api: Api, customers: int) -> str:
+    """Make customers who may call as often as they like; return the hash of a first track each."""
+    await api.feature("calls")
+    for at in range(customers):
+        await api.call("customers.get_or_create", customer_id=f"cus_{at}")
+        await api.call("balances.create", **call_of(at), included_grant=1_000_000_000)
+    return await api.digest("balances.track", map(call_of, range(customers)))
+
+
 def request(
     operation: str, body: object, *, host: str = "bench", path: str = "", key: str = KEY
 ) -> bytes:
