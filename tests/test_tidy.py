@@ -76,10 +76,10 @@ BANS = [
     Ban(
         "time.sleep",
         ("tests",),
-        ("tests/fixtures/servers.py", "tests/waiting.py"),
+        (WAITING,),
         "wait for the condition",
     ),
-    Ban("asyncio.sleep", ("tests",), ("tests/waiting.py",), "wait for the condition"),
+    Ban("asyncio.sleep", ("tests",), (WAITING,), "wait for the condition"),
     Ban("pytest.skip", ("tests",), (), "fail: a test that needs a server must have it"),
     Ban("pytest.importorskip", ("tests",), (), "name the package in the dev extra"),
     Ban("pytest.mark.skip", ("tests",), (), "xfail with its reason, or no test"),

@@ -16,11 +16,7 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
     """One gateway for tests that keep to customers and features of their own. It ends with the last
     of them here: one that idles takes a thirtieth of a core.
     """
-    started = Gateway(tmp_path_factory.mktemp("gateway") / "data")
-    try:
-        yield started.start()
-    finally:
-        started.stop()
+    yield from _started(tmp_path_factory)
 
 
 @pytest.fixture
@@ -31,6 +27,10 @@ def world(shared_gateway: Gateway) -> World:
 @pytest.fixture(scope="module")
 def clock_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway for tests that move its clock; its time is ahead by what others moved it."""
+    yield from _started(tmp_path_factory)
+
+
+def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     started = Gateway(tmp_path_factory.mktemp("gateway") / "data")
     try:
         yield started.start()

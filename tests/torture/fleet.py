@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -20,6 +19,7 @@ import redis
 
 from gateway.embedded.server import find_binary
 from persistence import migrate
+from tests.fixtures.servers import free_ports
 from tests.torture.processes import KEY, ROOT, STOP_SECONDS, Exit, Part, Postgres, Warden
 from tests.waiting import wait_until
 
@@ -66,7 +66,7 @@ class Fleet:
             "TALLYGATE_REDIS_URL": self.redis_url,
             "TALLYGATE_DATABASE_URL": self.postgres.url,
         }
-        ports = _free_ports(gateways)
+        ports = free_ports(gateways)
         self.urls = [f"http://127.0.0.1:{port}" for port in ports]
         served = [
             self._own(f"gateway-{at}", "serve", "--no-writer", "--port", str(port), says="API page")
@@ -223,11 +223,3 @@ def _redis_command(folder: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
     }
     return [str(find_binary()), *(x for name, text in options.items() for x in (f"--{name}", text))]
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
