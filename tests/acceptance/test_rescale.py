@@ -14,16 +14,15 @@ from pathlib import Path
 import pytest
 
 from tests import commands
-from tests.acceptance.site import Site
+from tests.acceptance.rescaling import ROLLOVER, Site, catch_up, go_on, live, portrait
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.test_verify import key_of, operation
-from tests.acceptance.world import MONTHLY, World
+from tests.acceptance.world import World
 from tests.fixtures.gateways import Gateway, Json
 from tests.fixtures.redis_processes import MakeRedis
 from tests.waiting import wait_until
 
-ROLLOVER = {"max": 60, "expiry_duration_type": "month", "expiry_duration_length": 3}
-MakeSite = Callable[[str], Site]
+MakeSite = Callable[[str], "Site"]
 
 
 @pytest.fixture
@@ -48,88 +47,6 @@ def site(request: pytest.FixtureRequest, make_site: MakeSite) -> Site:
 @pytest.fixture
 def embedded(make_site: MakeSite) -> Site:
     return make_site("embedded")
-
-
-def live(*worlds: World) -> None:
-    """Have something of each kind that is kept in units, in each world the same."""
-    for world in worlds:
-        begin(world)
-    worlds[0].advance()
-    for world in worlds:
-        use(world)
-
-
-def begin(world: World) -> None:
-    world.actions()
-    seats = {"price": {"amount": 1, "interval": "month", "billing_method": "usage_based"}}
-    pooled = {"pooled": True, "reset": MONTHLY}
-    world.attach(
-        world.monthly(100, rollover=ROLLOVER),
-        world.monthly(10.5, **world.each),
-        world.item("users", 1, **seats),
-        world.monthly(50, "credits", rollover=ROLLOVER),
-    )
-    world.attach(world.pay_per_use(3, 40.25), add_on=True)
-    world.entities("ann", "ben")
-    world.attach(world.item("messages", 7.25, **pooled), world.monthly(2), entity="ann")
-    world.track(3.5)
-    world.track(2.25, "ann")
-    world.track(30.75)
-    world.track(2.5, feature="action1")
-
-
-def use(world: World) -> None:
-    controls = world.usage_limit(500.5) | world.spend_limit(20.25)
-    alert = {"threshold": 12.5, "threshold_type": "usage", "feature_id": world.name("messages")}
-    world.control(controls | {"usage_alerts": [alert]})
-    world.control(world.usage_limit(80.75), "ben")
-    world.grant(20.5, balance_id=world.name("gift"), reset=MONTHLY, rollover=ROLLOVER)
-    world.grant(5.25, "ben")
-    world.update(included_grant=130.25)
-    world.track(21.25)
-    world.track(1.25, "ben")
-    world.track(-0.75)
-    world.track(4.5, feature="action1")
-    assert world.lock("hold", 12.25)
-    assert world.lock("seat", 3.5, "ann")
-    assert world.lock("paid", 6.5, feature="action1")
-    assert world.lock("ended", 2.5)
-    world.confirm("ended", 1.25)
-
-
-def go_on(world: World) -> None:
-    """Use what was there before."""
-    world.confirm("hold", 5.75)
-    world.release("seat")
-    world.confirm("paid", 2.25)
-    world.track(7.75)
-    world.track(1.5, "ann")
-    world.track(3.5, feature="action1")
-
-
-def catch_up(world: World) -> None:
-    """Return when SQL has everything of a customer."""
-    body = world.body(None, "messages", value=0.25)
-    response = world.gateway.post("balances.track", body, **{"x-durability": "sql"})
-    assert response.status_code == 200, response.text
-
-
-def portrait(world: World) -> Json:
-    """Return everything the API tells of a customer in amounts."""
-    call, scope = world.gateway.call, {"customer_id": world.customer}
-    listed = call("balances.list", **scope, limit=200)
-    told: list[Json] = [
-        call("customers.get", **scope),
-        *(call("entities.get", **scope, entity_id=one) for one in ("ann", "ben")),
-        listed,
-        call("events.list", **scope, limit=1000),
-        call("events.aggregate", **scope, feature_id=world.name("messages"), range="90d"),
-        call("events.aggregate", **scope, feature_id=world.name("credits"), range="90d"),
-    ]
-    for feature in ("messages", "action1", "credits"):
-        told += [call("balances.check", **world.body(None, feature, explain=True))]
-        told += [call("balances.check", **world.body("ann", feature, explain=True))]
-    return told
 
 
 def test_decimals_stay_and_life_goes_on(site: Site) -> None:
