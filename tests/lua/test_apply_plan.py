@@ -68,6 +68,13 @@ async def test_continuous_use_fills_the_new_rows_in_order_and_the_rest_is_on_the
     assert (world.history.total("d"), world.history.total("e")) == (600, 100)
 
 
+async def test_of_rows_that_have_no_room_the_first_takes_all_continuous_use(world: World) -> None:
+    await world.create(seats=[row("a", 10, flags="a")])
+    await world.track("seats", 7)
+    await world.attach(seats=[row("b", 0, flags="a"), row("c", 0, flags="a")])
+    assert await world.used() == {"b": 7, "c": 0}
+
+
 async def test_continuous_use_moves_on_to_a_row_that_stays(world: World) -> None:
     await world.create(seats=[row("a", 5, flags="a"), row("b", 5, flags="a")])
     await world.track("seats", 2)

@@ -238,3 +238,21 @@ async def test_the_entity_itself_need_not_wait_for_settling(world: World) -> Non
         Deduction("calls", "b", "zoe", 4, 4, 4, 4),
     ]
     assert await world.left("calls") == 6
+
+
+@pytest.mark.parametrize("used", [0, 3])
+async def test_what_an_entity_holds_begins_anew_with_whatever_is_used_of_it(
+    world: World, used: int
+) -> None:
+    await world.create()
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[hourly("a", 10), row("b", 5)])
+    await world.track("calls", 12, "zoe")
+    await world.entries()
+    world.now_ms += HOUR_MS
+    assert (await world.track("calls", used, "zoe")).status is Status.DONE
+    await world.entries()
+    assert (world.history.total("a"), world.history.total("b")) == (used, 2)
+    assert await world.settle() == (Status.DONE, 0)
+    assert (await world.left("calls"), await world.left("calls", "zoe")) == (13 - used, 13 - used)
+    await world.check_ledger()
