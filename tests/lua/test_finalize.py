@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.lifecycle.rules import Window
 from gateway.outbox import Event, LockSet, LockState
 from gateway.scripts import Ending, Hold, Part, Pool, Status
 from tests.lua.world import (
@@ -20,6 +21,7 @@ from tests.lua.world import (
     hourly,
     per_entity,
     row,
+    rules,
 )
 
 HOLD = Hold("lock_1", NOW_MS + HOUR_MS)
@@ -57,6 +59,18 @@ async def test_a_check_that_may_overdraw_is_confirmed_so(world: World) -> None:
     assert (await world.use(part, hold=hold, mode="overflow")).applied == [20]
     assert await end(world, "confirm", 22) == (Status.DONE, "")
     assert await world.used() == {"a": 17, "b": 5}
+
+
+@pytest.mark.parametrize(("final", "counted"), [(None, 7), (3, 5), (0, 2)])
+async def test_windows_a_lock_fills_get_their_room_back(
+    world: World, final: int | None, counted: int
+) -> None:
+    limit = Window("", 10, "f", HOUR_MS, NOW_MS, "{}").line
+    await world.create(rules=rules(calls=limit), calls=[row("a", 50)])
+    await world.track("calls", 2)
+    await lock(world, 5)
+    assert await end(world, "confirm", final) == (Status.DONE, "")
+    assert (await world.state()).customer["x:calls"] == f"w\t\t{NOW_MS + HOUR_MS}\t{counted}"
 
 
 async def test_what_a_row_that_ended_gave_goes_back_within_what_was_used_of_others(
