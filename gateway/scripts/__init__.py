@@ -3,7 +3,8 @@
 
 Beside them: the connection checks and tracks share (``pipe``, with its ``faults`` and the commands
 ``packed`` for it), the ``breaker``, what is counted (``rates``), what is waited for (``barrier``),
-and the customers there are (``residents``).
+the customers there are (``residents``) and those who come from SQL (``restores``), and what Redis
+is cleared of before a feature is rescaled (``clearance``).
 """
 
 from __future__ import annotations
