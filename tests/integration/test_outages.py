@@ -174,10 +174,14 @@ async def test_an_entity_that_was_created_before_redis_went_is_not_said_to_be_un
     wanted = {"customer_id": CUSTOMER, "entity_id": "e1", "feature_id": "seats"}
     async with shop(make_redis(), migrated_sqlite) as place:
         await done(place.api, "features.create", **SEATS)
-        grant = {"customer_id": CUSTOMER, "feature_id": "seats", "included_grant": 10}
-        await done(place.api, "balances.create", **grant)  # in use, so nothing is read before
+        create = place.runtime.scripts.create_entity
         with monkeypatch.context() as patch:
-            patch.setattr(place.runtime.scripts, "read_customer", went)
+
+            async def went_after_it(*words: Any) -> Any:  # noqa: ANN401 - as it is
+                patch.setattr(place.runtime.scripts, "read_customer", went)
+                return await create(*words)
+
+            patch.setattr(place.runtime.scripts, "create_entity", went_after_it)
             answer = await place.api.call("entities.create", **wanted)
         assert answer.error == (503, "outcome_unknown")
         found = await done(place.api, "entities.list", customer_id=CUSTOMER)
