@@ -62,7 +62,10 @@ async def check_redis(client: Redis, settings: Settings) -> None:
     if facts.fault:
         raise StartError(facts.fault)
     if "cluster" in {server.get("redis_mode"), server.get("server_mode")}:  # Redis, Valkey
-        _check_limits(settings)
+        raise StartError(
+            "Redis is a Cluster, which this gateway does not follow yet: use one server with its "
+            "replicas"
+        )
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
     found = int(await _kept_partitions(client) or settings.partitions)
@@ -105,17 +108,6 @@ async def _kept_partitions(client: Redis) -> bytes | str | None:
                 return await client.hget(INSTALLATION, "partitions")
             await asyncio.sleep(LOADING_LOOK_SECONDS)
         return await client.hget(INSTALLATION, "partitions")
-
-
-def _check_limits(settings: Settings) -> None:
-    # The counter of an API key would have to share the slot of every customer it asks about.
-    for name in ("rate_limit_key", "rate_limit_publishable_key"):
-        if getattr(settings, name):
-            raise StartError(
-                f"TALLYGATE_{name.upper()} cannot be counted on a Redis Cluster, where a key's "
-                "calls and a customer are not in one place: leave it empty, or use one server; "
-                "TALLYGATE_RATE_LIMIT_CUSTOMER works on both"
-            )
 
 
 async def check_pair(client: Redis, database: Database) -> None:

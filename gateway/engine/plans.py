@@ -25,7 +25,7 @@ from gateway.lifecycle.attach import Terms, attach
 from gateway.lifecycle.cancel import cancel
 from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.catalog import plain
-from gateway.lifecycle.customize import customized
+from gateway.lifecycle.customize import customized, with_trial
 from gateway.lifecycle.eligibility import eligibility
 from gateway.lifecycle.preview import CURRENCY, Preview, intent_of
 from gateway.lifecycle.prices import billing_cycle
@@ -197,7 +197,10 @@ class Attachments(Foresight):
             if pays and not is_preview:  # else they were asked for with the scope
                 scope = await self.beside_siblings(subject, scope)
             tried = await self.tried(subject, (offer.document for offer, _ in seen))
-            offers = [(_once(offer, tried), terms) for offer, terms in seen]
+            offers = [
+                (offer if one.trial else _once(offer, tried), terms)
+                for one, (offer, terms) in zip(wanted, seen, strict=True)
+            ]
             change = decided(scope, offers, making)
             check_room(scope, change, [offer for offer, _ in offers])
             if is_preview:
@@ -216,8 +219,7 @@ class Attachments(Foresight):
             raise InvalidRequestError(msg)
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
-        if bytes(request.free_trial) == b"null":
-            document = without_trial(document)
+        document = with_trial(document, request)
         is_custom = request.customize is not None
         return await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
 
@@ -277,7 +279,7 @@ class Attachments(Foresight):
             if target.status == SCHEDULED:
                 msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"
                 raise InvalidRequestError(msg)
-            if request.version is not None or request.customize is not None:
+            if request.version or request.customize or request.trial is None:
                 offer = await self._revised(env, target, request, is_preview=is_preview)
                 change = revise(scope, target, offer, quantities, making, usages=usages)
                 check_room(scope, change)
@@ -306,6 +308,8 @@ class Attachments(Foresight):
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
             is_custom = True
+        if request.trial is None:
+            document, is_custom = without_trial(document), True
         return await self.planner.offer(
             env, record, document, is_custom=is_custom, is_preview=is_preview
         )

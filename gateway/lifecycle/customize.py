@@ -13,12 +13,18 @@ from msgspec import UNSET
 from gateway.amounts import parse_decimal
 from gateway.errors import InvalidInputsError, InvalidRequestError
 from gateway.lifecycle.controls import check_amounts
-from gateway.lifecycle.plan_rules import base_price, check_prices, check_repeats, plan_items
+from gateway.lifecycle.plan_rules import (
+    base_price,
+    check_prices,
+    check_repeats,
+    free_trial,
+    plan_items,
+)
 from gateway.messages.common import given
 
 if TYPE_CHECKING:
     from gateway.lifecycle.catalog import CatalogView
-    from gateway.messages.billing import Customize, ItemSelector
+    from gateway.messages.billing import AttachRequest, Customize, ItemSelector
     from gateway.messages.plans import PlanDocument, PlanItem
 
 _FIELD = "customize"
@@ -40,13 +46,23 @@ def customized(document: PlanDocument, request: Customize, catalog: CatalogView)
     if request.billing_controls is not None:
         check_amounts(request.billing_controls, catalog.features, f"{_FIELD}.billing_controls")
         changes["billing_controls"] = document.billing_controls | request.billing_controls
-    if bytes(request.free_trial) == b"null":
-        changes["free_trial"] = None
-    if not changes:
+    if not changes and request.free_trial is UNSET:
         raise InvalidInputsError(
             f"{_FIELD}: needs price, items, add_items, remove_items, free_trial or billing_controls"
         )
     changed = msgspec.structs.replace(document, **changes)
+    check_prices(changed)
+    return changed
+
+
+def with_trial(document: PlanDocument, request: AttachRequest) -> PlanDocument:
+    """Return a plan with the trial that an attach brings along, or with none for null."""
+    trial = request.trial
+    if trial is UNSET:
+        return document
+    field = "free_trial" if trial is request.free_trial else f"{_FIELD}.free_trial"
+    stored = None if trial is None else free_trial(trial, field)
+    changed = msgspec.structs.replace(document, free_trial=stored)
     check_prices(changed)
     return changed
 

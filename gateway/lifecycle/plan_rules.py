@@ -157,14 +157,14 @@ def base_price(request: wire.BasePriceRequest) -> BasePrice:
     )
 
 
-def free_trial(request: wire.FreeTrialRequest) -> FreeTrial:
-    """Return the free trial as it is stored."""
+def free_trial(request: wire.FreeTrialRequest, field: str = "free_trial") -> FreeTrial:
+    """Return the free trial of a field as it is stored."""
     unit = request.duration_type or "month"
-    one_of(unit, wire.TRIAL_UNITS, "free_trial.duration_type")
+    one_of(unit, wire.TRIAL_UNITS, f"{field}.duration_type")
     on_end = request.on_end or "bill"
-    one_of(on_end, wire.TRIAL_ENDS, "free_trial.on_end")
+    one_of(on_end, wire.TRIAL_ENDS, f"{field}.on_end")
     return FreeTrial(
-        duration_length=count(request.duration_length, "free_trial.duration_length"),
+        duration_length=count(request.duration_length, f"{field}.duration_length"),
         duration_type=unit,
         card_required=request.card_required is not False,
         on_end=on_end,

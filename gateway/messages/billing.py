@@ -14,6 +14,7 @@ from gateway.messages.plans import (
     ITEMS_MAX,
     BasePriceRequest,
     BillingMethod,
+    FreeTrialRequest,
     PlanItemRequest,
     ResetInterval,
     choice,
@@ -62,7 +63,7 @@ class Customize(msgspec.Struct, kw_only=True):
     items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
     add_items: Annotated[list[PlanItemRequest], Meta(max_length=ITEMS_MAX)] | None = None
     remove_items: Annotated[list[ItemSelector], Meta(max_length=ITEMS_MAX)] | None = None
-    free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
+    free_trial: FreeTrialRequest | UnsetType | None = UNSET
     billing_controls: JsonObject | None = None
     upsert_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
     remove_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
@@ -70,7 +71,7 @@ class Customize(msgspec.Struct, kw_only=True):
 
 class _Charging(msgspec.Struct, kw_only=True):
     """What every change of plans has in common; those of type anything need a payment provider and
-    are refused, but for a null ``free_trial``, which leaves the trial of a plan out.
+    are refused. ``free_trial`` is short for that of ``customize``, which takes precedence.
     """
 
     customer_id: str
@@ -87,7 +88,7 @@ class _Charging(msgspec.Struct, kw_only=True):
     success_url: str | None = None
     enable_plan_immediately: bool | None = None
     metadata: JsonObject | None = None
-    free_trial: Anything = msgspec.field(default_factory=msgspec.Raw)
+    free_trial: FreeTrialRequest | UnsetType | None = UNSET
     invoice_mode: Anything = msgspec.field(default_factory=msgspec.Raw)
     discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
     checkout_session_params: Anything = msgspec.field(default_factory=msgspec.Raw)
@@ -112,6 +113,12 @@ class _Billing(_Charging, kw_only=True):
     subscription_id: str | None = None
     carry_over_usages: CarryOver | None = None
     license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
+
+    @property
+    def trial(self) -> FreeTrialRequest | UnsetType | None:
+        """The trial it brings along, null for none; not set for that of the plan."""
+        own = UNSET if self.customize is None else self.customize.free_trial
+        return self.free_trial if own is UNSET else own
 
 
 class AttachRequest(_Billing, kw_only=True):

@@ -16,15 +16,14 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.stream_ids import BEGINNING, place
 from persistence.sync.intake import Received
 
-REDIS_FAULTS = (RedisError, RedisClusterException, OSError)
+REDIS_FAULTS = (RedisError, OSError)
 
 _PIECE_ENTRIES = 256
 """Entries of one reply; an entry is at most as large as the largest request body."""
@@ -59,19 +58,12 @@ class StreamInfo(NamedTuple):
 class StreamReader:
     """The outbox streams behind one client.
 
-    The client's replies are bytes, and its socket timeout is above the longest block. On a cluster
-    (``clustered``) streams are read one by one, since no call may span slots.
+    The client's replies are bytes, and its socket timeout is above the longest block.
     """
 
-    def __init__(self, client: Redis | RedisCluster, *, clustered: bool = False) -> None:
-        self._client = client
-        self._clustered = clustered
+    def __init__(self, client: Redis) -> None:
+        self._client: Any = client
         self._piece_max = _PIECE_ENTRIES
-
-    @property
-    def can_block(self) -> bool:
-        """Whether a read waits for its first entry, as it is asked to."""
-        return not self._clustered
 
     async def read(
         self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
@@ -107,22 +99,13 @@ class StreamReader:
         self, places: Mapping[int, str], count: int, block_ms: int
     ) -> dict[int, list[Received]]:
         keys = {_key(at): at for at in places}
-        if self._clustered:
-            async with self._client.pipeline(transaction=False) as pipe:
-                for key, at in keys.items():
-                    pipe.execute_command("XREAD", "COUNT", count, "STREAMS", key, places[at])
-                replies = await pipe.execute()
-        else:
-            block = ("BLOCK", block_ms) if block_ms else ()
-            asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
-            replies = [await self._client.execute_command(_UNPARSED_XREAD, *asked)]
+        block = ("BLOCK", block_ms) if block_ms else ()
+        asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
+        reply = await self._client.execute_command(_UNPARSED_XREAD, *asked)
         received: dict[int, list[Received]] = {}
-        for reply in replies:
-            for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
-                at = keys[key]
-                given = received.setdefault(at, [])
-                after = given[-1].stream_id if given else places[at]
-                given += _rising(at, _flat(entries), after)
+        for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
+            at = keys[key]
+            received[at] = _rising(at, _flat(entries), places[at])
         return received
 
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:

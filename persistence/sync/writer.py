@@ -26,7 +26,6 @@ from functools import partial
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 
 from gateway import metrics
 from gateway.errors import UnavailableError
@@ -84,7 +83,7 @@ class Writer:
 
     def __init__(
         self,
-        client: Redis | RedisCluster,
+        client: Redis,
         database: Database,
         *,
         partitions: Sequence[int],
@@ -94,11 +93,10 @@ class Writer:
         drain_ms: int = 5_000,
         lease_seconds: float = 3.0,
         beat_seconds: float = 1.0,
-        clustered: bool = False,
         intake: Intake | None = None,
         guard: Guard | None = None,
     ) -> None:
-        self._reader = StreamReader(client, clustered=clustered)
+        self._reader = StreamReader(client)
         self._database = database
         self._partitions = tuple(partitions)
         self._clock = clock
@@ -350,14 +348,12 @@ class Writer:
             await self._pause(left)
         block_ms = self._block_ms() if is_patient and not self._stopping.is_set() else 0
         received = await self._read(block_ms)
-        if not received and block_ms and not self._reader.can_block:
-            await self._pause(block_ms / 1000)
         self._lingering.note(len(received), loop.time())
         return received
 
     def _block_ms(self) -> int:
         """Return how long a read may wait, at the longest until the next beat."""
-        if self._carried or not self._reader.can_block:
+        if self._carried:
             return _BLOCK_MS
         return min(max(_BLOCK_MS, int(self._until_due() * 1000)), _BLOCK_MAX_MS)
 

@@ -144,10 +144,60 @@ def test_a_trial_is_left_out(store: Store, terms: Json) -> None:
     assert ends(store, "pro") is None
 
 
-def test_a_trial_is_ended_for_one_customer(store: Store) -> None:
+SHORT = trial(3)
+
+
+@pytest.mark.parametrize(
+    ("terms", "days"), [(SHORT, 3), ({"customize": SHORT}, 3), (trial(9) | {"customize": SHORT}, 3)]
+)
+def test_a_trial_that_comes_with_the_attach_begins_whatever_was_had(
+    store: Store, terms: Json, days: int
+) -> None:
+    store.plan("pro", store.monthly(500), **trial(7))
+    store.take("pro")
+    store.change("pro", cancel_action="cancel_immediately")
+    assert (store.preview("pro")["total"], store.preview("pro", **terms)["total"]) == (20, 0)
+    store.take("pro", **terms)
+    assert ends(store, "pro") == days
+    due = store.subscriptions()["pro"]["trial_ends_at"]
+    assert (store.state(), store.balance()["next_reset_at"]) == ([500, 500, 0], due)
+
+
+def test_several_plans_begin_with_the_trial_they_are_given(store: Store) -> None:
+    store.plan("pro", store.monthly(500))
+    month = {"amount": 5, "interval": "month"}
+    store.plan("team", store.monthly(10, "words"), group=store.name("other"), price=month)
+    body = {**store.scope(None), **SHORT}
+    plans = [{"plan_id": store.name(one)} for one in ("pro", "team")]
+    assert store.gateway.call("billing.preview_multi_attach", **body, plans=plans)["total"] == 0
+    store.gateway.call("billing.multi_attach", **body, plans=plans)
+    assert (ends(store, "pro"), ends(store, "team")) == (3, 3)
+
+
+@pytest.mark.parametrize("length", [0, -1, 1.5, "seven", None])
+def test_a_trial_without_a_right_length_is_refused_by_its_name(
+    store: Store, length: object
+) -> None:
+    store.plan("pro", store.monthly(500))
+    asked = {"plan_id": store.name("pro"), **store.scope(None)}
+    wrong = {"free_trial": {"duration_length": length}}
+    for field, terms in (("free_trial", wrong), ("customize.free_trial", {"customize": wrong})):
+        answer = store.gateway.post("billing.attach", asked | terms)
+        assert answer.status_code == 400
+        assert answer.json()["message"].startswith(f"{field}.duration_length: ")
+    assert store.held() == {}
+
+
+def test_a_purchase_has_no_trial(store: Store) -> None:
+    store.plan("once", store.item("messages", 5), price={"amount": 5, "interval": "one_off"})
+    assert store.not_taken("once", **SHORT) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("terms", [SKIPPED, {"customize": SKIPPED}])
+def test_a_trial_is_ended_for_one_customer(store: Store, terms: Json) -> None:
     store.plan("pro", store.monthly(500), **trial(7, card_required=False))
     store.take("pro")
-    store.change("pro", customize=SKIPPED)
+    store.change("pro", **terms)
     assert ends(store, "pro") is None
     store.advance("169h")
     assert store.held() == {"pro": "active"}

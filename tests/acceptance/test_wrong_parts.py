@@ -157,6 +157,13 @@ def test_a_replica_is_refused(
     assert "not a master" in line
 
 
+def test_a_cluster_is_refused(tmp_path: Path, valkey_cluster: str) -> None:
+    line = refused(
+        "serve", "--redis-url", valkey_cluster, TALLYGATE_DATA_DIR=str(tmp_path / "data")
+    )
+    assert "Redis is a Cluster" in line
+
+
 def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:
     with own_redis.client() as client:
         client.config_set("maxmemory-policy", "volatile-ttl")

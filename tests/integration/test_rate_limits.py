@@ -15,8 +15,6 @@ import redis
 from gateway import metrics
 from gateway.app import Runtime, started
 from gateway.config import Settings
-from gateway.errors import StartError
-from gateway.start_checks import check_redis
 from tests.fixtures.app import KEY, NOW_MS, ManualClock
 from tests.fixtures.fronts import serving
 
@@ -351,18 +349,3 @@ async def test_calls_at_once_in_two_processes_share_a_limit(open_place: Open) ->
         assert left == list(range(20))
         assert metrics.refused.labels("customer_rate")._value.get() == before + 40  # noqa: SLF001 - as above
         assert await two.statuses(11, "plans.list") == [200] * 10 + [429]
-
-
-@pytest.mark.redis_kinds("cluster")
-async def test_a_cluster_refuses_limits_of_keys_at_start(redis_server_url: str) -> None:
-    async with redis.asyncio.Redis.from_url(redis_server_url) as client:
-        await client.config_set("maxmemory-policy", "noeviction")
-        for limits in (
-            Settings(redis_url=redis_server_url, rate_limit_key="1/second"),
-            Settings(redis_url=redis_server_url, rate_limit_publishable_key="1/second"),
-        ):
-            with pytest.raises(StartError, match=r"_KEY cannot be counted on a Redis Cluster"):
-                await check_redis(client, limits)
-        await check_redis(client, Settings(redis_url=redis_server_url))
-        by_customer = Settings(redis_url=redis_server_url, rate_limit_customer="1/second")
-        await check_redis(client, by_customer)

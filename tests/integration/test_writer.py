@@ -260,20 +260,6 @@ async def test_commit_whose_answer_was_lost_is_not_repeated(
     assert await lengths(redis_client) == [0, 1, 0, 0]
 
 
-async def test_cluster_streams_are_read_one_by_one(
-    valkey_cluster: str, database: Database, engine: Engine
-) -> None:
-    async with Redis.from_url(valkey_cluster) as client:
-        await client.flushall()
-        for partition in PARTITIONS:
-            await add_events(client, 2, partition, start=10 * partition)
-        writer = make_writer(client, database, clustered=True)
-        async with running(writer):
-            await until(lambda: writer.state.applied == 8)
-        assert await lengths(client) == [1, 1, 1, 1]
-    assert len(event_values(engine)) == 8
-
-
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("legacy", [True, False])
 async def test_every_reply_form_is_understood(

@@ -26,7 +26,6 @@ PARTITIONS = range(4)
 class WriterOptions(TypedDict, total=False):
     batch_max: int
     drain_ms: int
-    clustered: bool
     intake: Intake
     lease_seconds: float
     beat_seconds: float

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from msgspec import Raw
+from msgspec import UNSET, UnsetType
 
 from gateway.api.legacy import product_messages as wire
+from gateway.api.legacy.products import free_trial
 from gateway.api.operation import Call, Services
 from gateway.api.resources import billing_rules, shapes
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
-from gateway.messages.common import ABSENT, given
+from gateway.messages.common import given
+from gateway.messages.plans import FreeTrialRequest
 from gateway.messages.subjects import CustomerData
 
 ATTACHED = "new_product_attached"
 """The code of an attach that is done."""
-
-_NO_TRIAL = Raw(b"null")
-"""How today's API says that the trial of a plan is left out; 1.2 says false, and true for one."""
 
 
 def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
@@ -96,16 +95,21 @@ def _names_in(request: wire.ProductAttachRequest, index: int) -> dict[str, str]:
     product = f"products.{index}.product_id" if request.products else f"product_ids.{index}"
     if request.product_id is not None:
         product = "product_id"
-    return {"plan_id": product, "feature_quantities": "options"}
+    return {
+        "plan_id": product,
+        "feature_quantities": "options",
+        "free_trial.duration_length": "free_trial.length",
+        "free_trial.duration_type": "free_trial.duration",
+    }
 
 
 def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
     chosen = request.product_ids or [one.product_id for one in request.products or ()]
-    trial = request.free_trial
-    if not given(trial) or bytes(trial) == b"true":
-        trial = ABSENT
-    elif bytes(trial) == b"false":
-        trial = _NO_TRIAL
+    trial: FreeTrialRequest | UnsetType | None = UNSET
+    if isinstance(request.free_trial, wire.Trial):
+        trial = free_trial(request.free_trial)
+    elif request.free_trial is False:
+        trial = None
     return [
         AttachRequest(
             customer_id=request.customer_id,

@@ -169,7 +169,7 @@ class ProductAttachRequest(msgspec.Struct, kw_only=True):
     version: Integer | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
-    free_trial: Json = msgspec.field(default_factory=msgspec.Raw)
+    free_trial: Trial | bool | UnsetType | None = UNSET
     force_checkout: bool | None = None
     invoice: bool | None = None
     reward: Json = msgspec.field(default_factory=msgspec.Raw)

@@ -195,7 +195,6 @@ def _plan(
     prices = [index for index, item in enumerate(items) if item.feature_id is None]
     if len(prices) > 1:
         raise NotSupportedError(f"items.{prices[1]}: a product has one fixed price")
-    trial = request.free_trial or None
     return PlanCreateRequest(
         plan_id=request.plan_id,
         name=request.name or request.plan_id,
@@ -208,11 +207,14 @@ def _plan(
             for index, item in enumerate(items)
             if item.feature_id is not None
         ],
-        free_trial=None
-        if trial is None
-        else FreeTrialRequest(
-            duration_length=trial.length,
-            duration_type=trial.duration,
-            card_required=trial.card_required,
-        ),
+        free_trial=free_trial(request.free_trial) if request.free_trial else None,
+    )
+
+
+def free_trial(trial: wire.Trial) -> FreeTrialRequest:
+    """Return a free trial as today's API takes it."""
+    return FreeTrialRequest(
+        duration_length=trial.length,
+        duration_type=trial.duration,
+        card_required=trial.card_required,
     )

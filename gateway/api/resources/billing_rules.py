@@ -5,6 +5,7 @@ provider is refused by name, never passed over.
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
 from gateway.api.operation import Call
@@ -18,7 +19,6 @@ from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
 from gateway.messages.plans import BILLING_METHODS
 
 UNPAID = (
-    "free_trial",
     "invoice_mode",
     "discounts",
     "license_quantities",
@@ -47,7 +47,7 @@ TIME_MAX = 7_258_118_400_000
 it.
 """
 
-_OF_PROVIDERS = ("free_trial", "upsert_licenses", "remove_licenses")
+_OF_PROVIDERS = ("upsert_licenses", "remove_licenses")
 """What ``customize`` may not say."""
 
 _CHANGES = (
@@ -128,13 +128,21 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
         raise NotSupportedError(
             "billing_cycle_anchor: the cycle of a plan that is held cannot be moved"
         )
-    if all(getattr(request, name) is None for name in _CHANGES):
+    if request.trial:
+        own = request.customize is not None and request.customize.free_trial
+        raise NotSupportedError(
+            f"{'customize.' if own else ''}free_trial: a plan that is held begins no trial; null "
+            "ends the one it is in"
+        )
+    if request.free_trial is UNSET and all(getattr(request, name) is None for name in _CHANGES):
         raise InvalidInputsError(f"input: at least one of {', '.join(_CHANGES)} is required")
     if request.cancel_action is not None:
         shapes.one_of(request.cancel_action, wire.CANCEL_ACTIONS, "cancel_action")
         for name in _NOT_WITH_CANCEL:
             if getattr(request, name) is not None:
                 raise InvalidInputsError(f"cancel_action: excludes {name}")
+        if request.free_trial is not UNSET:
+            raise InvalidInputsError("cancel_action: excludes free_trial")
     revises = request.customize is not None or request.version is not None
     if request.carry_over_usages is not None and not revises:
         raise InvalidInputsError("carry_over_usages: needs version or customize")

@@ -100,11 +100,17 @@ def test_an_update_has_something_to_do() -> None:
         refused(InvalidInputsError, "cancel_action", update, cancel_action="uncancel", **more)
 
 
+def test_a_plan_that_is_held_begins_no_trial() -> None:
+    trial = {"free_trial": {"duration_length": 7}}
+    refused(NotSupportedError, "free_trial", update, **trial)
+    refused(NotSupportedError, "customize.free_trial", update, customize=trial)
+    update(free_trial=None)
+    refused(InvalidInputsError, "cancel_action", update, cancel_action="uncancel", free_trial=None)
+
+
 def test_items_are_replaced_or_patched() -> None:
     both = {"items": [], "remove_items": [{"feature_id": "f"}]}
     refused(InvalidInputsError, "customize.items", attach, customize=both)
-    trial = {"free_trial": {"duration_length": 7}}
-    refused(NotSupportedError, "customize.free_trial", attach, customize=trial)
     for field in ("upsert_licenses", "remove_licenses"):
         licenses = {field: [{"license_plan_id": "seat"}]}
         refused(NotSupportedError, f"customize.{field}", attach, customize=licenses)
@@ -169,13 +175,8 @@ def test_one_of_several_plans_is_refused_by_its_place(field: str, value: object)
 
 
 def test_what_needs_a_provider_is_refused_of_several_plans_too() -> None:
-    trial = {"duration_length": 7}
-    refused(NotSupportedError, "free_trial", multi_attach, free_trial=trial)
-    multi_attach(free_trial=None)
     licensed = {"plan_id": "pro", "license_quantities": [1]}
     refused(NotSupportedError, "plans.0.license_quantities", multi_attach, plans=[licensed])
-    tried = {"plan_id": "pro", "customize": {"free_trial": trial}}
-    refused(NotSupportedError, "plans.0.customize.free_trial", multi_attach, plans=[tried])
 
 
 def test_several_plans_are_for_one_scope() -> None:
