@@ -73,21 +73,22 @@ def parse_version(header: bytes | None) -> Version:
         return NEWEST
     known = _known.get(header)
     if known is None:
-        text = header.decode("latin-1").strip()
-        known = _parse(text)
-        if known < _UNCHANGED:
-            raise OlderVersionError(known, text)
+        known = _parse(_text(header))
         if len(_known) >= _KNOWN_MAX:
             _known.clear()
         _known[header] = known
+    if known < _UNCHANGED:
+        raise OlderVersionError(known, _text(header))
     return known
 
 
-def is_known(header: bytes | None) -> bool:
-    """Whether a header asks for a version of today's shapes that was served before; one left out
-    does.
-    """
-    return header is None or header in _known
+def known_version(header: bytes | None) -> Version | None:
+    """Return the version a header asks for, None for a header that was not read before."""
+    return NEWEST if header is None else _known.get(header)
+
+
+def _text(header: bytes) -> str:
+    return header.decode("latin-1").strip()
 
 
 def _parse(text: str) -> Version:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,94 +12,11 @@ from msgspec import structs
 from gateway import metrics
 from gateway.api.errors import Reply
 from gateway.api.operation import Operation
-from gateway.api.operations import OPERATIONS
 from gateway.api.plain import calls as plain
 from gateway.api.plain import uses
-from gateway.api.plain.calls import PlainCalls, usual
 from gateway.api.plain.uses import Asking
-from gateway.app import Runtime, make_answers, make_plain
-from gateway.stepping import drive
-from tests.fixtures.app import KEY
-
-BY_NAME = {operation.name: operation for operation in OPERATIONS}
-Header = tuple[bytes, bytes]
-AUTHORIZED: Header = (b"authorization", f"Bearer {KEY}".encode())
-
-
-class Way(NamedTuple):
-    """What a call was answered, and whether it went the short way."""
-
-    reply: Reply
-    is_plain: bool
-
-
-class Caller:
-    """Takes what comes, whichever way."""
-
-    def __init__(self, came: asyncio.Future[Way], longer: Callable[[], Any]) -> None:
-        self._came = came
-        self._longer = longer
-
-    def take(self, request_id: bytes, body: bytes) -> None:
-        self.end(usual(request_id, body))
-
-    def end(self, reply: Reply) -> None:
-        self._came.set_result(Way(reply, is_plain=True))
-
-    def go_longer(self) -> None:
-        drive(self._longer(), self._end_longer)
-
-    def _end_longer(self, reply: Reply | None, error: BaseException | None) -> None:
-        assert reply is not None, error
-        self._came.set_result(Way(reply, is_plain=False))
-
-
-class Calls:
-    """Both ways, on the same parts."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.longer = make_answers(runtime)
-        made = make_plain(runtime, self.longer)
-        assert made is not None
-        self.plain: PlainCalls = made
-        self.heads: dict[tuple[str, tuple[Header, ...]], Asking | None] = {}
-
-    async def ask(self, name: str, *headers: Header, body: bytes) -> Way:
-        """Ask as the fast lane does, for which a head is the same each time."""
-        operation, told = BY_NAME[name], [AUTHORIZED, *headers]
-        came: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
-        caller = Caller(came, partial(self._longer, operation, told, body))
-        asking = self.heads.get((name, headers)) or self.plain.asking(operation, told)
-        self.heads[name, headers] = asking
-        if asking is None:
-            caller.go_longer()
-        else:
-            self.plain.ask(asking, body, caller)
-        async with asyncio.timeout(20):
-            return await came
-
-    async def ask_longer(self, name: str, *headers: Header, body: bytes) -> Reply:
-        return await self._longer(BY_NAME[name], [AUTHORIZED, *headers], body)
-
-    async def _longer(self, operation: Operation, headers: list[Header], body: bytes) -> Reply:
-        async def read_body() -> bytes:
-            return body
-
-        return await self.longer.answer(operation, "POST", b"", headers, read_body)
-
-    async def answer(self, name: str, *headers: Header, body: bytes) -> Reply:
-        """Ask as ASGI does."""
-
-        async def read_body() -> bytes:
-            return body
-
-        told = [AUTHORIZED, *headers]
-        return await self.plain.answer(BY_NAME[name], "POST", b"", told, read_body)
-
-    async def make(self, operation: str, /, **body: object) -> None:
-        reply = await self.ask_longer(operation, body=json.dumps(body).encode())
-        assert reply.status == 200, reply.body
+from gateway.app import Runtime
+from tests.integration.both_ways import Calls
 
 
 @pytest.fixture
@@ -198,13 +112,36 @@ def told(reply: Reply) -> tuple[int, Any, list[bytes]]:
     return reply.status, shown, [name for name, _ in reply.headers]
 
 
-async def test_a_plain_call_goes_the_short_way_to_the_same_answer(calls: Calls) -> None:
+@pytest.mark.parametrize("version", [None, b"2.1", b"2.2", b"2.4.0"])
+async def test_a_plain_call_goes_the_short_way_to_the_same_answer(
+    calls: Calls, version: bytes | None
+) -> None:
+    asked = [] if version is None else [(b"x-api-version", version)]
+    await calls.ask_longer("balances.check", *asked, body=body_of())
     for name, body in cases(PLAIN):
-        way = await calls.ask(name, body=body)
-        longer = await calls.ask_longer(name, body=body.replace(b'"ada"', b'"bob"'))
+        way = await calls.ask(name, *asked, body=body)
+        longer = await calls.ask_longer(name, *asked, body=body.replace(b'"ada"', b'"bob"'))
         assert way.is_plain, body
         status, shown, headers = told(way.reply)
         assert (status, shown | {"customer_id": "bob"}, headers) == told(longer), body
+        assert [*json.loads(way.reply.body)] == [*json.loads(longer.body)], "keys in their order"
+        assert ("preview" in shown or "balances" in shown) is (version == b"2.1")
+
+
+@pytest.mark.parametrize("version", [b"1.2", b"2.1"])
+async def test_versions_with_shapes_of_their_own_are_answered_in_them(
+    calls: Calls, version: bytes
+) -> None:
+    """None is taken for another because its bodies were remembered."""
+    header = (b"x-api-version", version)
+    for name in PLAIN:
+        keys = [*json.loads((await calls.ask(name, body=body_of())).reply.body)]
+        longer = await calls.ask_longer(name, header, body=body_of())
+        way = await calls.ask(name, header, body=body_of())
+        assert way.is_plain is (version == b"2.1")
+        assert [*json.loads(way.reply.body)] == [*json.loads(longer.body)] != keys
+        again = await calls.ask(name, body=body_of())
+        assert (again.is_plain, [*json.loads(again.reply.body)]) == (True, keys)
 
 
 async def test_a_body_that_was_asked_before_is_answered_as_before(calls: Calls) -> None:
@@ -320,12 +257,6 @@ async def test_headers_that_ask_for_more_make_a_call_go_the_longer_way(calls: Ca
         (b"authorization", b"Bearer am_sk_test_nobody"),
     ):
         assert not (await calls.ask("balances.check", header, body=body_of())).is_plain, header
-
-
-async def test_a_version_that_was_served_before_is_plain(calls: Calls) -> None:
-    version = (b"x-api-version", b"2.4.0")
-    await calls.ask_longer("balances.check", version, body=body_of())
-    assert (await calls.ask("balances.check", version, body=body_of())).is_plain
 
 
 async def test_the_request_id_of_the_caller_comes_back(calls: Calls) -> None:

@@ -10,7 +10,7 @@ from gateway import metrics
 from gateway.api.plain import calls as plain
 from gateway.api.plain.calls import PlainCalls
 from gateway.app import Runtime
-from tests.integration.test_plain import Calls
+from tests.integration.both_ways import Calls
 
 BODY = json.dumps({"customer_id": "eve", "feature_id": "calls"}).encode()
 NAMES = ("balances.check", "balances.track")

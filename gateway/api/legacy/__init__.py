@@ -5,5 +5,5 @@ does, whose answers leave no key out (``complete``).
 them; ``subjects``, ``usage``, ``products`` and ``billing`` turn old requests into those of today
 and hand them to the same engine; ``OLDER`` in ``operations`` names which operation has which shape.
 ``rest`` is about paths alone: it turns the REST routes into operations, whatever the version.
-Nothing outside knows of this folder but the router.
+Nothing outside knows of this folder but the router and, of ``complete``, the forms of plain calls.
 """

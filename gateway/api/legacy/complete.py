@@ -42,6 +42,12 @@ class Shape(NamedTuple):
                     del value[key]
                 self.each.complete(list(value.values()))
 
+    def completed(self, text: bytes) -> bytes:
+        """Return JSON with what is missing of it."""
+        value = _decode(text)
+        self.complete(value)
+        return _encode(value)
+
 
 _FEATURE = Shape(("event_names", "credit_schema", "display"))
 _RESET = Shape(("interval_count",))
@@ -62,9 +68,9 @@ _PLAN = Shape(
         "customer_eligibility": Shape(("status",)),
     },
 )
-_BREAKDOWN = Shape((), {"reset": _RESET, "price": Shape(_PRICE)})
-_BALANCE = Shape(
-    ("feature", "breakdown", "rollovers"), {"feature": _FEATURE, "breakdown": _BREAKDOWN}
+BREAKDOWN = Shape((), {"reset": _RESET, "price": Shape(_PRICE)})
+BALANCE = Shape(
+    ("feature", "breakdown", "rollovers"), {"feature": _FEATURE, "breakdown": BREAKDOWN}
 )
 _FLAG = Shape(("feature",), {"feature": _FEATURE})
 _HELD = Shape(("plan",), {"plan": _PLAN})
@@ -78,7 +84,7 @@ _CONTROLS = Shape(
 _HOLDINGS = {
     "subscriptions": _HELD,
     "purchases": _HELD,
-    "balances": Shape(each=_BALANCE),
+    "balances": Shape(each=BALANCE),
     "flags": Shape(each=_FLAG),
     "billing_controls": _CONTROLS,
 }
@@ -102,12 +108,14 @@ def _listed(shape: Shape) -> Shape:
     return Shape((), {"list": shape})
 
 
+CHECK = Shape(("required_balance", "preview"), {"balance": BALANCE, "flag": _FLAG})
+TRACK = Shape(
+    ("entity_id", "event_name", "balances"),
+    {"balance": BALANCE, "balances": Shape(each=BALANCE)},
+)
 _SHAPES = {
-    "balances.check": Shape(("required_balance", "preview"), {"balance": _BALANCE, "flag": _FLAG}),
-    "balances.track": Shape(
-        ("entity_id", "event_name", "balances"),
-        {"balance": _BALANCE, "balances": Shape(each=_BALANCE)},
-    ),
+    "balances.check": CHECK,
+    "balances.track": TRACK,
     "customers.get_or_create": _CUSTOMER,
     "customers.get": _CUSTOMER,
     "customers.update": _CUSTOMER,
@@ -141,8 +149,7 @@ def completed(operation: Operation) -> Operation:
         return operation
 
     async def handle(services: Services, call: Call, request: Any) -> Any:  # noqa: ANN401 - as the operation's
-        value = _decode(msgspec.json.encode(await operation.handle(services, call, request)))
-        shape.complete(value)
-        return msgspec.Raw(_encode(value))
+        answer = await operation.handle(services, call, request)
+        return msgspec.Raw(shape.completed(msgspec.json.encode(answer)))
 
     return operation._replace(name=f"{operation.name}@2.1", handle=handle)

@@ -17,15 +17,14 @@ from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
 from gateway.api.access import Noted
 from gateway.api.errors import JSON, Reply, error_reply
 from gateway.api.exchange import DEGRADED, Headers, ReadBody, given_id, new_request_id
 from gateway.api.operation import Operation
+from gateway.api.plain.forms import FORMS, Forms
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.api.plain.uses import Asking, Use, Uses
-from gateway.api.versions import is_known
+from gateway.api.versions import known_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.engine import Engine
@@ -91,7 +90,6 @@ class PlainCalls:
         self._longer = longer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._askings: dict[tuple[str, bytes | None, bytes | None], Asking] = {}
-        self._encode = msgspec.json.Encoder().encode
 
     async def answer(
         self, operation: Operation, method: str, query: bytes, headers: Headers, read_body: ReadBody
@@ -154,7 +152,9 @@ class PlainCalls:
                 request_id = value
             elif name in _LONGER:
                 return None
-        if authorization is None or not is_known(version):
+        served = known_version(version)
+        forms = None if served is None else FORMS.get(served)
+        if authorization is None or forms is None:
             return None
         return Asking(
             name=operation.name,
@@ -162,6 +162,7 @@ class PlainCalls:
             authorization=authorization,
             request_id=given_id(request_id),
             note=self._longer.noting(operation.name),
+            forms=forms,
         )
 
     def ask(self, asking: Asking, body: bytes, caller: Caller) -> None:
@@ -229,8 +230,9 @@ class PlainCalls:
 
     def _checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
         """Return the body of the usual answer, or another answer; None for the longer way."""
+        forms = use.pieces.forms
         if isinstance(reply, Exception):
-            return self._failed_check(use.plain, reply)
+            return self._failed_check(use.plain, reply, forms)
         self._scripts.heard()
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
@@ -243,9 +245,9 @@ class PlainCalls:
             use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
         if answer is not None:
             return answer.body
-        return self._encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
+        return forms.encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
 
-    def _failed_check(self, plain: PlainUse, fault: Exception) -> Reply | None:
+    def _failed_check(self, plain: PlainUse, fault: Exception, forms: Forms) -> Reply | None:
         error = self._scripts.outcome(fault, changes=False)
         if error is None:
             return None
@@ -254,7 +256,7 @@ class PlainCalls:
         stand_in = self._engine.stand_in(plain, error)
         status = 202 if stand_in.policy is Policy.OPEN else 200
         headers = (JSON, (DEGRADED, stand_in.missing.encode()))
-        return Reply(status, self._encode(stand_in.response), headers)
+        return Reply(status, forms.encode(stand_in.response), headers)
 
     def _tracked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
         if isinstance(reply, Exception):
@@ -266,7 +268,8 @@ class PlainCalls:
         told, units = reply.split(b"\x01"), use.plain.units
         answer = use.pieces.tracked(use.scope, units, told, now_ms)
         if answer is None:
-            return self._encode(self._engine.shown_track(use.plain, track_reply(reply), now_ms))
+            shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
+            return use.pieces.forms.encode(shown)
         if answer.lone is not None:
             use.repeat = repeat_of_track(use.pieces, use.scope, units, told, answer.lone)
         return answer.body

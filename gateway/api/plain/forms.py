@@ -1,17 +1,21 @@
 """Forms: the JSON of answers whose changing values are left open, made by the encoder itself.
 
 A form is a format string with one ``%b`` for each value left open. While one is made those stand
-as NUL bytes, which JSON has none of.
+as NUL bytes, which JSON has none of, or, where it is decoded once more, as a string that is one,
+which no name may be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.messages.balances import CheckResponse, TrackResponse
+from gateway.api.legacy.complete import BALANCE, BREAKDOWN, CHECK, TRACK, Shape
+from gateway.api.versions import Version
+from gateway.messages.balances import Balance, Breakdown, CheckResponse, TrackResponse
 
 HOLE = b"\x00"
 """A value left open."""
@@ -19,12 +23,9 @@ HOLE = b"\x00"
 OPEN: Any = msgspec.Raw(HOLE)
 """The same, to be encoded."""
 
+_NAMELESS = b'"\\u0000"'
+
 _encode = msgspec.json.Encoder().encode
-
-
-def form_of(answer: msgspec.Struct) -> bytes:
-    """Return the form of an answer."""
-    return _encode(answer).replace(b"%", b"%%").replace(HOLE, b"%b")
 
 
 class Scope(NamedTuple):
@@ -34,38 +35,63 @@ class Scope(NamedTuple):
     entity: bytes = b""
 
 
-def check_answer(scope: Scope, verdict: bytes, required: bytes, balance: bytes) -> bytes:
-    """Return the answer to a check, all of its values as JSON."""
-    if scope.entity:
-        return _CHECK_ENTITY % (verdict, *scope, required, balance)
-    return _CHECK % (verdict, scope.customer, required, balance)
+class Forms:
+    """How answers of a version are written; ``shapes`` says what they have more than today's."""
+
+    def __init__(self, shapes: Mapping[type[msgspec.Struct], Shape] | None = None) -> None:
+        """Make the forms of whole answers."""
+        self._shapes = shapes or {}
+        self._check, self._track = self._of_answers(UNSET)
+        self._check_entity, self._track_entity = self._of_answers(OPEN)
+
+    def encode(self, answer: msgspec.Struct) -> bytes:
+        """Return an answer with nothing left open."""
+        shape, text = self._shapes.get(type(answer)), _encode(answer)
+        return text if shape is None else shape.completed(text)
+
+    def form_of(self, part: msgspec.Struct) -> bytes:
+        """Return the form of an answer, or of a part of one."""
+        shape, text = self._shapes.get(type(part)), _encode(part)
+        if shape is not None:
+            text = shape.completed(text.replace(HOLE, _NAMELESS)).replace(_NAMELESS, HOLE)
+        return text.replace(b"%", b"%%").replace(HOLE, b"%b")
+
+    def check_answer(self, scope: Scope, verdict: bytes, required: bytes, balance: bytes) -> bytes:
+        """Return the answer to a check, all of its values as JSON."""
+        if scope.entity:
+            return self._check_entity % (verdict, *scope, required, balance)
+        return self._check % (verdict, scope.customer, required, balance)
+
+    def track_answer(self, scope: Scope, used: bytes, balance: bytes, deductions: bytes) -> bytes:
+        """Return the answer to a track, all of its values as JSON, deductions without brackets."""
+        if scope.entity:
+            return self._track_entity % (*scope, used, balance, deductions)
+        return self._track % (scope.customer, used, balance, deductions)
+
+    def _of_answers(self, entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - open or unset
+        check = CheckResponse(
+            allowed=OPEN,
+            customer_id=OPEN,
+            entity_id=entity_id,
+            required_balance=OPEN,
+            balance=OPEN,
+            flag=None,
+        )
+        track = TrackResponse(
+            customer_id=OPEN,
+            entity_id=entity_id,
+            value=OPEN,
+            balance=OPEN,
+            deductions=[OPEN],
+        )
+        return self.form_of(check), self.form_of(track)
 
 
-def track_answer(scope: Scope, used: bytes, balance: bytes, deductions: bytes) -> bytes:
-    """Return the answer to a track, all of its values as JSON, deductions without brackets."""
-    if scope.entity:
-        return _TRACK_ENTITY % (*scope, used, balance, deductions)
-    return _TRACK % (scope.customer, used, balance, deductions)
+TODAY = Forms()
+COMPLETE = Forms(
+    {CheckResponse: CHECK, TrackResponse: TRACK, Balance: BALANCE, Breakdown: BREAKDOWN}
+)
+"""Those of version 2.1, which leaves no key out."""
 
-
-def _forms_of_answers(entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - open or unset
-    check = CheckResponse(
-        allowed=OPEN,
-        customer_id=OPEN,
-        entity_id=entity_id,
-        required_balance=OPEN,
-        balance=OPEN,
-        flag=None,
-    )
-    track = TrackResponse(
-        customer_id=OPEN,
-        entity_id=entity_id,
-        value=OPEN,
-        balance=OPEN,
-        deductions=[OPEN],
-    )
-    return form_of(check), form_of(track)
-
-
-_CHECK, _TRACK = _forms_of_answers(UNSET)
-_CHECK_ENTITY, _TRACK_ENTITY = _forms_of_answers(OPEN)
+FORMS = {Version.V2_1: COMPLETE, Version.V2_2: TODAY, Version.V2_3: TODAY}
+"""Those of each version that plain calls answer."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.amounts import format_units
-from gateway.api.plain.forms import OPEN, Scope, check_answer, form_of, track_answer
+from gateway.api.plain.forms import OPEN, Forms, Scope
 from gateway.api.plain.sources import (
     NOTHING,
     Shown,
@@ -110,14 +110,15 @@ class Memory:
 class Pieces:
     """Forms for one feature; ``memory`` is shared with all others."""
 
-    def __init__(self, feature_id: str, precision: int, memory: Memory) -> None:
+    def __init__(self, feature_id: str, precision: int, memory: Memory, forms: Forms) -> None:
+        self.forms = forms
         self.feature_id = feature_id
         self.precision = precision
         self._scale = 10**precision
         self._memory = memory
         self._known: dict[bytes, Rows | None] = memory.shelf()
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
-        self._balance = form_of(
+        self._balance = forms.form_of(
             self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
         )
 
@@ -152,7 +153,7 @@ class Pieces:
         """Return the answer to a check that shows a balance."""
         _, allowed, _, required, _, _ = reply
         verdict = b"true" if allowed == b"1" else b"false"
-        return check_answer(scope, verdict, self.number(int(required)), balance)
+        return self.forms.check_answer(scope, verdict, self.number(int(required)), balance)
 
     def tracked(
         self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
@@ -179,7 +180,7 @@ class Pieces:
             value = used if int(delta) == units else self.number(int(delta))
             more = (_time(int(due)), value) if source.resets else value
             deductions.append(source.deduction % more)
-        return track_answer(scope, used, balance, b",".join(deductions))
+        return self.forms.track_answer(scope, used, balance, b",".join(deductions))
 
     def _balance_of(self, described: bytes, now_ms: int, *, entity_level: bool) -> Answer | None:
         """Return the balance a description shows; None where it is not plain, or none is there."""
@@ -298,7 +299,7 @@ class Pieces:
             max_purchase=None,
             breakdown=[self._item(rows[0], 1)],
         )
-        return Rows(sources, has_slots, alone=form_of(alone), resets=sources[0].resets)
+        return Rows(sources, has_slots, alone=self.forms.form_of(alone), resets=sources[0].resets)
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document
@@ -320,8 +321,8 @@ class Pieces:
             is_priced=document.price is not None,
             cap=None if cap is None else cap * copies,
             resets=item.reset is not None,
-            item=form_of(item),
-            deduction=form_of(deduction),
+            item=self.forms.form_of(item),
+            deduction=self.forms.form_of(deduction),
         )
 
     def _item(self, row: Row, copies: int) -> Breakdown:

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.amounts import UNITS_MAX, parse_units
 from gateway.api.access import Note
-from gateway.api.plain.forms import Scope
+from gateway.api.plain.forms import Forms, Scope
 from gateway.api.plain.pieces import Memory, Pieces
 from gateway.api.plain.repeats import Repeat
 from gateway.api.resources import shapes
@@ -107,6 +107,8 @@ class Asking(msgspec.Struct, kw_only=True):
     """The caller's own; empty, each call gets a new one."""
     note: Note
     """Notes an answer."""
+    forms: Forms
+    """Of the version asked for."""
     principal: Principal | None = None
     """Whose key it was at the last call."""
     uses: dict[bytes, Use] = {}
@@ -121,11 +123,11 @@ class Uses:
         self._engine = engine
         self._catalog = catalog
         self._packer = packer
-        self._features: dict[tuple[str, str], Feature | None] = {}
+        self._features: dict[tuple[str, str, Forms], Feature | None] = {}
         self._memory = Memory()
         self._known: dict[tuple[str, str, str, str | None], Whom] = {}
         self._snapshot: Snapshot | None = None
-        self._uses: dict[tuple[bool, str, str], dict[bytes, Use]] = {}
+        self._uses: dict[tuple[bool, Forms, str, str], dict[bytes, Use]] = {}
         self._count = 0
         self._encode = msgspec.json.Encoder().encode
         self._decode_check = msgspec.json.Decoder(PlainCheck).decode
@@ -137,7 +139,7 @@ class Uses:
             self._snapshot, self._features = self._catalog.snapshot, {}
             self._memory = Memory()
             self._forget()
-        whose = (asking.is_check, principal.env, self._key_id(principal))
+        whose = (asking.is_check, asking.forms, principal.env, self._key_id(principal))
         asking.principal, asking.uses = principal, self._uses.setdefault(whose, {})
 
     def read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
@@ -164,10 +166,12 @@ class Uses:
     def _read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
         if asking.is_check:
             check = self._decode_check(body)
-            return self._use(principal, check, check.required_balance, None)
+            return self._use(principal, check, check.required_balance, None, asking.forms)
         track = self._decode_track(body)
         properties = _properties(track.properties)
-        return None if properties is None else self._use(principal, track, track.value, properties)
+        if properties is None:
+            return None
+        return self._use(principal, track, track.value, properties, asking.forms)
 
     def _use(
         self,
@@ -175,10 +179,11 @@ class Uses:
         asked: PlainCheck | PlainTrack,
         amount: msgspec.Raw,
         properties: bytes | None,
+        forms: Forms,
     ) -> Use | None:
         """Return what a body asks for; a check has no properties."""
         env = principal.env
-        feature = self._feature(env, asked.feature_id)
+        feature = self._feature(env, asked.feature_id, forms)
         if feature is None:
             return None
         key = (env, self._key_id(principal), asked.customer_id, asked.entity_id)
@@ -207,17 +212,17 @@ class Uses:
         self._known[env, key_id, customer_id, entity_id] = whom
         return whom
 
-    def _feature(self, env: str, feature_id: str) -> Feature | None:
+    def _feature(self, env: str, feature_id: str, forms: Forms) -> Feature | None:
         try:
-            return self._features[env, feature_id]
+            return self._features[env, feature_id, forms]
         except KeyError:
             record = self._catalog.find_feature(env, feature_id)
         if record is None:
             return None
-        made = self._features[env, feature_id] = self._made(record)
+        made = self._features[env, feature_id, forms] = self._made(record, forms)
         return made
 
-    def _made(self, record: FeatureRecord) -> Feature | None:
+    def _made(self, record: FeatureRecord, forms: Forms) -> Feature | None:
         if (
             record.type == "boolean"
             or not record.in_use
@@ -225,7 +230,7 @@ class Uses:
             or self._engine.policy_of(record) is Policy.LAST_KNOWN  # whose answers are remembered
         ):
             return None
-        pieces = Pieces(record.id, record.precision, self._memory)
+        pieces = Pieces(record.id, record.precision, self._memory, forms)
         return Feature(record, record.id.encode(), 10**record.precision, pieces)
 
 

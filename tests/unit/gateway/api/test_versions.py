@@ -12,7 +12,7 @@ from gateway.api.versions import (
     NEWEST,
     OlderVersionError,
     Version,
-    is_known,
+    known_version,
     parse_version,
 )
 from gateway.errors import InvalidVersionError
@@ -80,5 +80,14 @@ def test_however_many_versions_were_served_the_next_is_known_then() -> None:
     for number in range(3_000):
         header = b"3.%d" % number
         parse_version(header)
-        assert is_known(header)
-    assert not is_known(b"3.0")
+        assert known_version(header) is NEWEST
+    assert known_version(b"3.0") is None
+
+
+def test_a_version_with_shapes_of_its_own_is_known_once_it_was_asked_for() -> None:
+    header = b"2.1.77"
+    assert known_version(header) is None
+    for _ in range(2):
+        with pytest.raises(OlderVersionError):
+            parse_version(header)
+        assert known_version(header) is Version.V2_1
