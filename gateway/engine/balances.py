@@ -234,20 +234,23 @@ class Balances(Creation):
 
     def stand_in(self, use: PlainUse, error: UnavailableError) -> StandIn:
         """Return what is answered to a plain check that could not be decided."""
-        return self._undecided(self._subject_of(use), _asked_of(use), error, spends=False)
+        return self._undecided(self._subject_of(use), self._asked_of(use), error, spends=False)
 
     def shown_check(self, use: PlainUse, reply: CheckReply, now_ms: int) -> CheckResponse:
         """Return the answer to a plain check."""
-        return checked(self._subject_of(use), _asked_of(use), reply, now_ms)
+        return checked(self._subject_of(use), self._asked_of(use), reply, now_ms)
 
     def shown_track(self, use: PlainUse, reply: TrackReply, now_ms: int) -> TrackResponse:
         """Return the answer to a plain track."""
-        asked = _asked_of(use)
+        asked = self._asked_of(use)
         sent = Use(use.entity_id, [asked.part], now_ms)
         return tracked(self._subject_of(use), sent, [asked], reply, now_ms)
 
     def _subject_of(self, use: PlainUse) -> Subject:
         return self.subjects.subject(use.env, use.customer_id, entity_id=use.entity_id)
+
+    def _asked_of(self, use: PlainUse) -> Asked:
+        return self._with_systems(use.env, use.feature, Part(use.feature.id, use.units, use.pools))
 
     def _ask(
         self, env: str, amount: Raw, field: str, features: Sequence[FeatureRecord]
@@ -256,8 +259,11 @@ class Balances(Creation):
 
     def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
         pools = self.catalog.pools(feature)
-        systems = (self.catalog.find_feature(env, pool.feature) for pool in pools)
         part = Part(feature.id, _units(amount, feature, field), pools)
+        return self._with_systems(env, feature, part)
+
+    def _with_systems(self, env: str, feature: FeatureRecord, part: Part) -> Asked:
+        systems = (self.catalog.find_feature(env, pool.feature) for pool in part.pools)
         return Asked([feature, *filter(None, systems)], part)
 
     def _as_it_was(
@@ -327,10 +333,6 @@ class Balances(Creation):
             if not claim.replayed:
                 raise IdempotencyKeyError
         return reply
-
-
-def _asked_of(use: PlainUse) -> Asked:
-    return Asked([use.feature], Part(use.feature.id, use.units))
 
 
 def _units(raw: Raw, feature: FeatureRecord, field: str) -> int:

@@ -60,6 +60,7 @@ class PlainUse(NamedTuple):
     entity_id: str
     feature: FeatureRecord
     units: int
+    pools: Sequence[Pool] = ()
 
 
 def checked(

@@ -1,4 +1,5 @@
-"""A plain check or track as the bytes of its command: one feature, nothing asked but its units.
+"""A plain check or track as the bytes of its command: one feature, nothing asked but its units, and
+the credit systems that pay for it.
 
 A general packer spends more on the arguments of a track than its reply takes to read. What
 does not change between two calls for a customer, the function and the keys, is packed by hiredis
@@ -10,6 +11,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import hiredis
 import msgspec
 
 from gateway.keys import customer_keys
+from gateway.scripts.calls import Part, Pool
 from gateway.scripts.rates import Limit, Limits, terms_of
 
 CUSTOMERS_MAX = 20_000
@@ -95,16 +98,28 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     terms: bytes
 
 
-def check_of(head: Head, entity: bytes, feature: bytes, units: int) -> Command:
+def check_of(head: Head, entity: bytes, part: Part) -> Command:
     """Return the parts of a check of so many units."""
-    after = (entity, b"{}", b"", feature, b"%d" % units, b"0")
-    return Command(head.check, b"".join(map(_argument, after)), head.terms)
+    after = (entity, b"{}", b"", *_words(part))
+    return Command(_before(head.check, part), b"".join(map(_argument, after)), head.terms)
 
 
-def track_of(head: Head, entity: bytes, properties: bytes, feature: bytes, units: int) -> Command:
+def track_of(head: Head, entity: bytes, properties: bytes, part: Part) -> Command:
     """Return the parts of a track of so many units, used now, in mode cap."""
-    after = (entity, properties, b"", feature, b"%d" % units, b"0")
-    return Command(head.track, b"".join(map(_argument, after)), head.terms)
+    after = (entity, properties, b"", *_words(part))
+    return Command(_before(head.track, part), b"".join(map(_argument, after)), head.terms)
+
+
+def _words(part: Part) -> Iterable[bytes]:
+    return (str(value).encode() for value in part.values)
+
+
+def _before(begun: bytes, part: Part) -> bytes:
+    """Return the beginning of a command, which counts its words, for one with credit systems."""
+    if not part.pools:
+        return begun
+    count, _, rest = begun.partition(b"\r\n")
+    return b"*%d\r\n%b" % (int(count[1:]) + len(part.pools) * len(Pool._fields), rest)
 
 
 def check_command(command: Command, now_ms: int) -> bytes:

@@ -51,6 +51,8 @@ PLAIN = {
         body_of(required_balance=-1),
         body_of(required_balance=None, entity_id=None),
         body_of(required_balance=1e3),
+        body_of(send_event=False, with_preview=False),
+        body_of(send_event=None),
         b' { "feature_id" : "calls" , "customer_id" : "ada" } ',
     ],
     "balances.track": [
@@ -68,7 +70,6 @@ LONGER = {
     "balances.check": [
         body_of(with_preview=True),
         body_of(explain=True),
-        body_of(send_event=False),
         body_of(feature_id="flag"),
         body_of(feature_id="other"),  # nobody has a balance of it yet
         body_of(feature_id="nothing"),

@@ -4,7 +4,7 @@ That is what stands in front of every request of somebody's backend, so it goes 
 that makes nothing it can do without: no coroutine, no decoded rows, no answer that is encoded
 again. It decides nothing: the scripts are the same, and the bytes of an answer are those the
 exchange would have given. Whatever is not plain, in the request (a lock, an idempotency key, a
-durability level), in the catalog (credit systems, a feature nobody has used yet), in the agenda (a
+durability level), in the catalog (a feature nobody has used yet), in the agenda (a
 plan whose time has come) or in the reply (a customer that has to be brought first), goes the longer
 way, before anything was changed.
 """
@@ -22,6 +22,7 @@ from gateway.api.errors import JSON, Reply, error_reply
 from gateway.api.exchange import DEGRADED, Headers, ReadBody, given_id, new_request_id
 from gateway.api.operation import Operation
 from gateway.api.plain.forms import FORMS, Forms
+from gateway.api.plain.pieces import Answer
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.api.plain.uses import Asking, Use, Uses
 from gateway.api.versions import known_version
@@ -202,7 +203,7 @@ class PlainCalls:
             elif use.repeat is not None:
                 answer = repeated(use.repeat, reply)
                 if asking.is_check and answer is not None:
-                    use.reply, use.answer = reply, answer
+                    use.keep(reply, answer)
             if answer is not None:
                 self._scripts.heard()
             else:
@@ -237,15 +238,20 @@ class PlainCalls:
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
         told = reply.split(b"\x01")
-        answer = use.pieces.checked(use.scope, told, now_ms)
-        if told[1] != b"1":
-            env, customer_id, _, feature, _ = use.plain
+        answer = use.pieces.checked(use.scope, told, now_ms) if use.is_single else None
+        allowed = told[1] == b"1"
+        if answer is None:
+            shown = self._engine.shown_check(use.plain, check_reply(reply), now_ms)
+            answer, allowed = Answer(forms.encode(shown)), shown.allowed
+        if not allowed:
+            env, customer_id, _, feature, *_ = use.plain
             self._engine.denials.count(env, customer_id, feature.id, "check")
-        elif answer is not None and answer.lone is not None:
-            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
-        if answer is not None:
             return answer.body
-        return forms.encode(self._engine.shown_check(use.plain, check_reply(reply), now_ms))
+        if answer.lone is not None:
+            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
+        if use.pieces.is_timeless(told[4]):
+            use.keep(reply, answer.body)
+        return answer.body
 
     def _failed_check(self, plain: PlainUse, fault: Exception, forms: Forms) -> Reply | None:
         error = self._scripts.outcome(fault, changes=False)
@@ -266,7 +272,7 @@ class PlainCalls:
         if isinstance(reply, int):
             return None
         told, units = reply.split(b"\x01"), use.plain.units
-        answer = use.pieces.tracked(use.scope, units, told, now_ms)
+        answer = use.pieces.tracked(use.scope, units, told, now_ms) if use.is_single else None
         if answer is None:
             shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
             return use.pieces.forms.encode(shown)

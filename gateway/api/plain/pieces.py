@@ -118,6 +118,7 @@ class Pieces:
         self._memory = memory
         self._known: dict[bytes, Rows | None] = memory.shelf()
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
+        self._expiring: dict[bytes, bool] = memory.shelf()
         self._balance = forms.form_of(
             self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
         )
@@ -154,6 +155,24 @@ class Pieces:
         _, allowed, _, required, _, _ = reply
         verdict = b"true" if allowed == b"1" else b"false"
         return self.forms.check_answer(scope, verdict, self.number(int(required)), balance)
+
+    def is_timeless(self, described: bytes) -> bool:
+        """Whether what is described looks the same at any time: no row of it expires."""
+        for one in described.split(b"\x02"):
+            texts = one.split(b"\x04")
+            for text in (texts[1], texts[5]):
+                if text and self._expires(text):
+                    return False
+        return True
+
+    def _expires(self, text: bytes) -> bool:
+        try:
+            return self._expiring[text]
+        except KeyError:
+            rows = decode_rows(text.decode())
+        self._memory.make_room(len(rows))
+        self._expiring[text] = any(row.expires_ms for row in rows)
+        return self._expiring[text]
 
     def tracked(
         self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int

@@ -26,6 +26,7 @@ from gateway.engine.verdicts import PlainUse
 from gateway.errors import InvalidInputsError
 from gateway.messages.common import ABSENT, Json, Number, given
 from gateway.ports import FeatureRecord
+from gateway.scripts import Part, Pool
 from gateway.scripts.packed import Command, Head, Packer, check_of, track_of
 
 WHOM_MAX = 20_000
@@ -33,8 +34,9 @@ WHOM_MAX = 20_000
 
 USES_MAX = 20_000
 BODY_BYTES_MAX = 256
-"""Bodies remembered, 2 to 2.5 KiB each with what their answers have in common, and how long one
-may be; beyond the first as above.
+ANSWER_BYTES_MAX = 2_048
+"""Bodies remembered, 2 to 4.5 KiB each with what their answers have in common, and how long one
+may be, and a reply with its answer; beyond the first as above.
 """
 
 _DIGITS_MAX = len(str(UNITS_MAX))
@@ -42,12 +44,16 @@ _NULL = b"\\u0000"
 
 
 class PlainCheck(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A ``CheckRequest`` with any other field is not plain."""
+    """A ``CheckRequest`` with any other field, or that asks for one of the last two, is not
+    plain.
+    """
 
     customer_id: str
     feature_id: str
     entity_id: str | None = None
     required_balance: Number = ABSENT
+    send_event: bool | None = None
+    with_preview: bool | None = None
 
 
 class PlainTrack(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -64,10 +70,16 @@ class Feature(NamedTuple):
     """A feature that plain calls may ask for."""
 
     record: FeatureRecord
-    name: bytes
     one: int
     """Units of the amount 1."""
     pieces: Pieces
+    pools: tuple[Pool, ...]
+    """Credit systems that pay for it."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether an answer shows one balance, which pieces know to write."""
+        return not self.pools and self.record.type != "boolean"
 
 
 class Whom(NamedTuple):
@@ -88,12 +100,21 @@ class Use(msgspec.Struct, gc=False):
     command: Command
     pieces: Pieces
     scope: Scope
+    is_single: bool
+    """Whether the feature is."""
     repeat: Repeat | None = None
     """What its last answer has in common with the next one, where that is known."""
     reply: bytes | None = None
-    """The last reply to a check that was told so; as long as nothing is used it comes again."""
+    """The last reply to a check whose answer holds at any time; as long as nothing is used it comes
+    again.
+    """
     answer: bytes = b""
     """What that reply was answered with; empty before the first."""
+
+    def keep(self, reply: bytes, answer: bytes) -> None:
+        """Remember an answer that a check is given whenever the reply is this one."""
+        if len(reply) + len(answer) <= ANSWER_BYTES_MAX:
+            self.reply, self.answer = reply, answer
 
 
 class Asking(msgspec.Struct, kw_only=True):
@@ -166,6 +187,8 @@ class Uses:
     def _read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
         if asking.is_check:
             check = self._decode_check(body)
+            if check.send_event or check.with_preview:
+                return None
             return self._use(principal, check, check.required_balance, None, asking.forms)
         track = self._decode_track(body)
         properties = _properties(track.properties)
@@ -184,17 +207,20 @@ class Uses:
         """Return what a body asks for; a check has no properties."""
         env = principal.env
         feature = self._feature(env, asked.feature_id, forms)
-        if feature is None:
+        if feature is None or (properties is not None and feature.record.type == "boolean"):
             return None
         key = (env, self._key_id(principal), asked.customer_id, asked.entity_id)
         whom = self._known.get(key) or self._meet(*key)
         units = _units(bytes(amount), feature)
+        part = Part(feature.record.id, units, feature.pools)
         if properties is None:
-            command = check_of(whom.head, whom.entity, feature.name, units)
+            command = check_of(whom.head, whom.entity, part)
         else:
-            command = track_of(whom.head, whom.entity, properties, feature.name, units)
-        plain = PlainUse(env, whom.customer_id, whom.entity_id, feature.record, units)
-        return Use(plain, command, feature.pieces, whom.scope)
+            command = track_of(whom.head, whom.entity, properties, part)
+        plain = PlainUse(
+            env, whom.customer_id, whom.entity_id, feature.record, units, feature.pools
+        )
+        return Use(plain, command, feature.pieces, whom.scope, feature.is_single)
 
     def _meet(self, env: str, key_id: str, customer_id: str, entity_id: str | None) -> Whom:
         """Remember a customer or an entity; its ids must be such."""
@@ -223,15 +249,15 @@ class Uses:
         return made
 
     def _made(self, record: FeatureRecord, forms: Forms) -> Feature | None:
+        pools = self._catalog.pools(record)
+        systems = [self._catalog.find_feature(record.env, pool.feature) for pool in pools]
         if (
-            record.type == "boolean"
-            or not record.in_use
-            or self._catalog.pools(record)
+            not all(one is not None and one.in_use for one in (record, *systems))
             or self._engine.policy_of(record) is Policy.LAST_KNOWN  # whose answers are remembered
         ):
             return None
         pieces = Pieces(record.id, record.precision, self._memory, forms)
-        return Feature(record, record.id.encode(), 10**record.precision, pieces)
+        return Feature(record, 10**record.precision, pieces, pools)
 
 
 def _units(amount: bytes, feature: Feature) -> int:

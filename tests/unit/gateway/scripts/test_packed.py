@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from gateway.keys import customer_keys
-from gateway.scripts import Context, Part, Scripts, Status, Use
+from gateway.scripts import Context, Part, Pool, Scripts, Status, Use
 from gateway.scripts import packed as module
 from gateway.scripts.packed import Packer, check_command, check_of, track_command, track_of
 from gateway.scripts.rates import TICKET, Limit, Limits, Ticket
@@ -21,6 +21,7 @@ ids = st.from_regex(r"[a-zA-Z0-9_:-]{1,40}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
 units = st.integers(-(2**53), 2**53)
 times = st.integers(0, 10**14)
+systems = st.lists(st.builds(Pool, texts, units, units), max_size=3)
 rates = st.builds(Limit, st.just("key"), st.integers(1, 10**7), st.sampled_from((1_000, 60_000)))
 limited = st.builds(
     Limits, key=st.none() | rates, publishable_key=st.none(), customer=st.none() | rates
@@ -66,19 +67,27 @@ def counting(scripts: Scripts, limits: Limits, now_ms: int) -> Packer:
     entity=texts | st.just(""),
     feature=texts,
     amount=units,
+    pools=systems,
     now_ms=times,
     limits=limited,
 )
 def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for each argument
-    customer: str, entity: str, feature: str, amount: int, now_ms: int, limits: Limits
+    customer: str,
+    entity: str,
+    feature: str,
+    amount: int,
+    pools: list[Pool],
+    now_ms: int,
+    limits: Limits,
 ) -> None:
     client = Told(any(limits))
     scripts = Scripts(client)
     packer = counting(scripts, limits, now_ms)
     keys = customer_keys(ENV, customer, PARTITIONS)
-    finish(scripts.check(keys, now_ms, entity, Part(feature, amount)))
+    part = Part(feature, amount, pools)
+    finish(scripts.check(keys, now_ms, entity, part))
     head = packer.head(ENV, customer, KEY_ID)
-    command = check_of(head, entity.encode(), feature.encode(), amount)
+    command = check_of(head, entity.encode(), part)
     assert check_command(command, now_ms) == packed_by_hiredis(client)
 
 
@@ -89,6 +98,7 @@ def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     properties=texts,
     feature=texts,
     amount=units,
+    pools=systems,
     now_ms=times,
     limits=limited,
 )
@@ -99,6 +109,7 @@ def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     properties: str,
     feature: str,
     amount: int,
+    pools: list[Pool],
     now_ms: int,
     limits: Limits,
 ) -> None:
@@ -106,10 +117,11 @@ def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     scripts = Scripts(client)
     packer = counting(scripts, limits, now_ms)
     keys = customer_keys(ENV, customer, PARTITIONS)
-    use = Use(entity, [Part(feature, amount)], now_ms, properties=properties)
+    part = Part(feature, amount, pools)
+    use = Use(entity, [part], now_ms, properties=properties)
     finish(scripts.track(Context(keys, ENV, customer, request_id, now_ms), use))
     head = packer.head(ENV, customer, KEY_ID)
-    command = track_of(head, entity.encode(), properties.encode(), feature.encode(), amount)
+    command = track_of(head, entity.encode(), properties.encode(), part)
     sent = track_command(command, request_id.encode(), now_ms)
     assert sent == packed_by_hiredis(client)
 
