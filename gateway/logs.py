@@ -25,9 +25,11 @@ UNKNOWN_ID = "-"
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s%(place)s: %(message)s"
 
-# API keys, tokens of customers, signing secrets of webhooks, the user and password of a URL.
+# API keys, tokens of customers, signing secrets of webhooks, the user and password of a URL, and a
+# password among its options.
 _SECRET = re.compile(
     r"(?P<kept>am_sk_|am_jwt_|whsec_)[A-Za-z0-9_+/=-]+(?:\.[\w-]+)*|(?<=://)[^\s/@'\"]*:[^\s/'\"]*(?=@)"
+    r"|(?<=password=)[^\s&'\"]+"
 )
 
 

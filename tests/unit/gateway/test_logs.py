@@ -103,6 +103,11 @@ def test_a_line_of_no_request_names_none() -> None:
     [
         ("redis://tally:s3cret@db:6379/0", "redis://***@db:6379/0"),
         ("redis://:p@ss@db/0 refused", "redis://***@db/0 refused"),
+        ("'unix:///s?password=p@ss&db=0'", "'unix:///s?password=***&db=0'"),
+        (
+            "redis+sentinel://me:pw@a,b/tally?sentinel_password=p%40",
+            "redis+sentinel://***@a,b/tally?sentinel_password=***",
+        ),
         ("postgresql+psycopg://me:pw@db/t", "postgresql+psycopg://***@db/t"),
         ("key am_sk_live_aB-9_z, sir", "key am_sk_***, sir"),
         ("whsec_MfKQ9r/8+aa== sent", "whsec_*** sent"),
