@@ -71,7 +71,7 @@ def test_properties_no_client_could_read_back_are_refused(world: World, value: s
     [
         {"remove_plan_ids": ["plan"]},
         {"discounts": [{"reward_id": "half"}]},
-        {"free_trial": {"duration_length": 7}},
+        {"invoice_mode": {"enabled": True}},
     ],
 )
 def test_an_attach_that_cannot_be_done_as_asked_is_refused(world: World, given: Json) -> None:

@@ -190,7 +190,6 @@ def test_what_needs_money_is_refused_by_its_name(store: Store) -> None:
     for field, value in (
         ("discounts", [{"reward_id": "r"}]),
         ("license_quantities", [{"license_plan_id": "l", "quantity": 1}]),
-        ("free_trial", {"duration_length": 7}),
         ("invoice_mode", {"enabled": True}),
     ):
         body = {**store.scope(None), "plan_id": store.name("pro"), field: value}
