@@ -220,7 +220,7 @@ class Attachments(Foresight):
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
         document = with_trial(document, request)
-        is_custom = request.customize is not None
+        is_custom = request.customize is not None or bool(request.trial)
         return await self.planner.offer(env, record, document, is_custom=is_custom, is_preview=True)
 
     async def _used(self, env: str, seen: Offer) -> Offer:

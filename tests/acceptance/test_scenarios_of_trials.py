@@ -163,6 +163,16 @@ def test_a_trial_that_comes_with_the_attach_begins_whatever_was_had(
     assert (store.state(), store.balance()["next_reset_at"]) == ([500, 500, 0], due)
 
 
+@pytest.mark.parametrize("terms", [SHORT, {"customize": SHORT}])
+def test_a_trial_that_came_with_the_attach_can_be_ended(store: Store, terms: Json) -> None:
+    store.plan("pro", store.monthly(500))
+    store.take("pro", **terms)
+    assert ends(store, "pro") == 3
+    store.change("pro", **SKIPPED)
+    assert ends(store, "pro") is None
+    assert store.not_changed("pro", **SKIPPED) == (400, "invalid_request")
+
+
 def test_several_plans_begin_with_the_trial_they_are_given(store: Store) -> None:
     store.plan("pro", store.monthly(500))
     month = {"amount": 5, "interval": "month"}

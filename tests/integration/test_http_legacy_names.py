@@ -53,6 +53,11 @@ OWN = {"customer_id": "org_123", "feature_id": "meeting_summaries"}
             "free_trial.length",
         ),
         (
+            "/attach",
+            {"customer_id": "org_123", "product_id": "team", "free_trial": {"length": 0}},
+            "free_trial.length",
+        ),
+        (
             "/products",
             {
                 "id": "x",

@@ -215,7 +215,7 @@ async def test_a_cancel_that_has_nothing_to_wait_for_says_so_in_the_words_of_1_2
     assert answer["message"].startswith("cancel_immediately: ")
 
 
-async def test_a_trial_can_be_left_out(old: Old) -> None:
+async def test_a_trial_can_be_left_out_or_brought_along(old: Old) -> None:
     item = {"feature_id": "meeting_summaries", "included_usage": 10}
     trial = {"length": 7, "duration": "day"}
     await old.post("/products", id="tried", items=[item], free_trial=trial)
@@ -228,3 +228,6 @@ async def test_a_trial_can_be_left_out(old: Old) -> None:
     assert await status("ada") == "trialing"
     assert await status("eve", free_trial=True) == "trialing"
     assert await status("bob", free_trial=False) == "active"
+    await old.post("/products/tried", free_trial=None)
+    assert await status("kim") == "active"
+    assert await status("zoe", free_trial=trial) == "trialing"

@@ -73,7 +73,7 @@ OPERATIONS = (
             "otherwise. An add-on or a one-off plan is added. Usage of non-consumable features "
             "carries over, that of others with `carry_over_usages` or `carry_over_balances`. A "
             "plan with a `free_trial` begins with it, unless the customer or the entity has had "
-            "it; a null `free_trial` leaves it out."
+            "it; a `free_trial` of the request begins in any case, and a null one leaves it out."
         ),
         request=AttachRequest,
         response=AttachResponse,
