@@ -28,7 +28,7 @@ class Past(NamedTuple):
 
     identity: str
     run_id: str
-    """Of the server that was last admitted, empty if none ever was."""
+    """Of the server that was admitted last, or is being admitted; empty if none ever was."""
     reached: Mapping[int, Reached]
 
     @property
@@ -92,10 +92,11 @@ class Installation(Protocol):
         """Return everything, from one snapshot."""
 
     async def admitted(self) -> str:
-        """Return the run id of the server that was last admitted."""
+        """Return the run id of the server that was admitted last, or is being admitted."""
 
-    async def fence(self, partitions: Sequence[int]) -> Past:
-        """Take the partitions from their writers, so that no batch on its way is applied; return
+    async def fence(self, partitions: Sequence[int], run_id: str) -> Past:
+        """Take the partitions from their writers, so that no batch on its way is applied, and set
+        the server that is being admitted, so that nobody goes on with another one meanwhile; return
         what is known from then on.
         """
 
@@ -110,5 +111,5 @@ class Installation(Protocol):
         lay beyond is now reported as lost. Return how many incidents were new.
         """
 
-    async def admit(self, run_id: str, after: str) -> bool:
-        """Set the admitted server, if it is still the one it was, and end open incidents."""
+    async def admit(self, run_id: str) -> bool:
+        """End open incidents; False when another server has been set since ``fence``."""

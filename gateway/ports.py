@@ -392,5 +392,9 @@ class Clock(Protocol):
 class Guard(Protocol):
     """Whoever knows whether Redis is what SQL knows of it; the writer asks when it has a doubt."""
 
+    @property
+    def trusted(self) -> str:
+        """The run id of the server that is trusted, empty while none is."""
+
     async def verify(self) -> None:
         """Return once Redis may be trusted again. Raises ``UnavailableError`` while it may not."""

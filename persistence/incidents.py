@@ -52,12 +52,14 @@ class SqlInstallation:
         return past if past.identity else await self._database.run(_name)
 
     async def admitted(self) -> str:
-        """Return the run id of the server that was last admitted."""
+        """Return the run id of the server that was admitted last, or is being admitted."""
         return await self._database.run(_admitted)
 
-    async def fence(self, partitions: Sequence[int]) -> Past:
-        """Take the partitions from their writers; return what is known from then on."""
-        return await self._database.run(partial(_fence, partitions))
+    async def fence(self, partitions: Sequence[int], run_id: str) -> Past:
+        """Take the partitions from their writers and set the server; return what is known from
+        then on.
+        """
+        return await self._database.run(partial(_fence, partitions, run_id))
 
     async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
         """Return customers SQL has entries of from that time on, by the hour, after a place."""
@@ -74,9 +76,9 @@ class SqlInstallation:
         work = partial(_report, incidents, seen, self._clock.now_ms())
         return await self._database.run(work)
 
-    async def admit(self, run_id: str, after: str) -> bool:
-        """Set the admitted server, if it is still the one it was, and end open incidents."""
-        return await self._database.run(partial(_admit, run_id, after, self._clock.now_ms()))
+    async def admit(self, run_id: str) -> bool:
+        """End open incidents; False when another server has been set since ``fence``."""
+        return await self._database.run(partial(_admit, run_id, self._clock.now_ms()))
 
 
 def _read(engine: Engine) -> Past:
@@ -105,12 +107,13 @@ def _admitted(engine: Engine) -> str:
     return str(run_id)
 
 
-def _fence(partitions: Sequence[int], engine: Engine) -> Past:
+def _fence(partitions: Sequence[int], run_id: str, engine: Engine) -> Past:
     rows = select(_CURSORS.c.partition).where(_CURSORS.c.partition.in_(partitions))
     with write_transaction(engine) as connection:
         # Locked in the order in which writers lock them, so that neither waits for the other.
         connection.execute(rows.order_by(_CURSORS.c.partition).with_for_update())
         leases.fence(connection, partitions)
+        connection.execute(update(_INSTALLATION).values(run_id=run_id))
         return _read_past(connection)
 
 
@@ -174,17 +177,16 @@ def _id_of(incident: Incident) -> str:
     return f"inc_{digest[:_ID_DIGITS]}"
 
 
-def _admit(run_id: str, after: str, now_ms: int, engine: Engine) -> bool:
-    still_open = select(_INCIDENTS.c.id).where(_INCIDENTS.c.ended_at.is_(None)).limit(1)
+def _admit(run_id: str, now_ms: int, engine: Engine) -> bool:
+    still_open = _INCIDENTS.c.ended_at.is_(None)
     with read_transaction(engine) as connection:
-        is_admitted = connection.scalars(select(_INSTALLATION.c.run_id)).one() == run_id
-        if is_admitted and connection.scalars(still_open).first() is None:
-            return True
-    known = _INSTALLATION.c.run_id.in_([after, run_id])
-    ended = update(_INCIDENTS).where(_INCIDENTS.c.ended_at.is_(None))
-    with write_transaction(engine) as connection:
-        change = update(_INSTALLATION).where(known).values(run_id=run_id)
-        if connection.execute(change).rowcount == 0:
+        if connection.scalars(select(_INSTALLATION.c.run_id)).one() != run_id:
             return False
-        connection.execute(ended.values(ended_at=now_ms))
+        if connection.scalars(select(_INCIDENTS.c.id).where(still_open).limit(1)).first() is None:
+            return True
+    is_ours = select(_INSTALLATION.c.run_id).where(_INSTALLATION.c.run_id == run_id)
+    with write_transaction(engine) as connection:
+        if connection.scalars(is_ours.with_for_update()).first() is None:
+            return False
+        connection.execute(update(_INCIDENTS).where(still_open).values(ended_at=now_ms))
         return True

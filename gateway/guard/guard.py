@@ -96,6 +96,11 @@ class Guard:
         self._is_stopped = False
 
     @property
+    def trusted(self) -> str:
+        """The run id of the server that calls may go to, empty while none is."""
+        return self._trusted
+
+    @property
     def is_trusted(self) -> bool:
         """Whether calls may go to Redis."""
         return bool(self._trusted)
@@ -187,12 +192,13 @@ class Guard:
         if facts.run_id != past.run_id or any(one.needs_repair for one in findings):
             self._distrust("it may have gone back in time")
             # What SQL had a moment ago is final from here on: no batch on its way is applied.
-            past = (await self._installation.fence(self._partitions))._replace(run_id=past.run_id)
+            # Nor does anybody go on with the server that was admitted before.
+            past = await self._installation.fence(self._partitions, facts.run_id)
             found = await streams.read_streams(self.client, self._partitions)
             findings = list(judge(past, found, expects_seals=sealed))
         await self._repair(past, found, findings, facts)
         await self._seal(past, label, found)
-        if not await self._installation.admit(facts.run_id, past.run_id):
+        if not await self._installation.admit(facts.run_id):
             return False
         self._trust(facts, past)
         return True

@@ -27,6 +27,7 @@ NOBODY = ""
 """The owner of a partition that is free."""
 
 _CURSORS = table_of(models.Cursor)
+_INSTALLATION = table_of(models.Installation)
 _WRITERS = table_of(models.WriterProcess)
 
 # Whoever holds a row for longer has a batch in hand; the next look comes within a second.
@@ -66,6 +67,8 @@ _READ_LEASES = (
     .where(_CURSORS.c.partition.in_(bindparam("partitions", expanding=True)))
     .order_by(_CURSORS.c.partition)
 )
+
+_ADMITTED = select(_INSTALLATION.c.run_id)
 
 _NOTE_SEEN = (
     update(_CURSORS)
@@ -204,6 +207,8 @@ class Attendance(NamedTuple):
     """Those the writer holds now."""
     inherited: int
     """How many it took just now from writers that fell silent."""
+    admitted: str
+    """The run id of the Redis they are to be read from."""
 
 
 class Tenant:
@@ -236,10 +241,12 @@ class Tenant:
             taken = take(connection, self.id, turn.take)
             mine = [one for one in leases if one.owner == self.id]
             note_seen(connection, mine, seen)
+            # Read last: whoever is given a lease after a fence learns of the server it was for.
+            admitted = connection.scalar(_ADMITTED) or ""
         kept = {one.partition: one for one in mine if one.partition not in turn.release}
         orphans = {one.partition for one in turn.take if one.owner != NOBODY}
         inherited = sum(one.partition in orphans for one in taken)
-        return Attendance(kept | {one.partition: one for one in taken}, inherited)
+        return Attendance(kept | {one.partition: one for one in taken}, inherited, admitted)
 
     def beat(self, engine: Engine) -> None:
         """Show that a batch which takes long is in good hands."""

@@ -238,11 +238,13 @@ class Writer:
         now = asyncio.get_running_loop().time()
         seen = {at: stream.last for at, stream in streams.items()}
         attend = partial(self._tenant.attend, seen=seen, now=now, now_ms=self._clock.now_ms())
-        leases, inherited = await self._database.run(attend)
+        leases, inherited, admitted = await self._database.run(attend)
         metrics.writer_takeovers.inc(inherited)
-        if self._hold(leases) and self._guard is not None:
-            # Fenced: whether this Redis is still the one is for the guard to say.
+        was_fenced = self._hold(leases)
+        if self._guard is not None and (was_fenced or admitted != self._guard.trusted):
+            # Whether this Redis is still the one is for the guard to say.
             await self._guard.verify()
+            self._is_fresh = True
         if self._is_fresh:
             streams = await self._reader.inspect(self._cursors)
         streams = {at: streams[at] for at in self._cursors}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.errors import StartError, UnavailableError
+from gateway.installation import Past
 from gateway.keys import INSTALLATION, seal_key
+from persistence.incidents import SqlInstallation
 from tests.fixtures.redis_processes import RedisProcess
 from tests.fixtures.virtual_address import Forwarder
-from tests.integration.guarding import PARTITIONS, Shop, shop_on
+from tests.integration.guarding import CUSTOMERS, PARTITIONS, Shop, shop_on
 from tests.waiting import until
 
 
@@ -160,6 +163,47 @@ async def test_a_server_that_was_replaced_is_not_used_any_more(
         await moves.track("ada", 1)
         await moves.caught_up()
         assert await moves.left("ada") == 89
+
+
+async def test_nothing_is_carried_from_a_server_after_another_was_compared(
+    own_redis: RedisProcess,
+    own_replica: RedisProcess,
+    forwarder: Forwarder,
+    migrated_sqlite: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both answer as masters for a moment, and each gateway has its writer."""
+    async with (
+        shop_on(forwarder.url, migrated_sqlite) as moves,
+        shop_on(own_redis.url, migrated_sqlite) as stays,
+    ):
+        await moves.fill()
+        columns = "owner", "cursors", "partition"
+        await until(lambda: len(set(moves.rows(*columns))) == 2)
+        await moves.caught_up()
+        fence = SqlInstallation.fence
+
+        async def fence_and_wait(self: SqlInstallation, *arguments: Any) -> Past:  # noqa: ANN401 - its own
+            past = await fence(self, *arguments)
+            # Meanwhile the other one changes customers, and its writer takes what is free.
+            for customer_id in CUSTOMERS:
+                request = {"customer_id": customer_id, "feature_id": "messages", "value": 7}
+                await stays.call("balances.track", **request)
+            guard = stays.runtime.guard
+            await until(lambda: not guard.is_trusted or bool(moves.rows("id", "events")))
+            return past
+
+        monkeypatch.setattr(SqlInstallation, "fence", fence_and_wait)
+        with own_replica.client() as client:
+            client.replicaof("NO", "ONE")
+        forwarder.lead_to(own_replica.port)
+        assert [await moves.left(one) for one in CUSTOMERS] == [100] * len(CUSTOMERS)
+        for customer_id in CUSTOMERS:
+            await moves.track(customer_id, 1)
+        # The leases of a writer that has no server end with its silence.
+        await until(moves.runtime.engine.subjects.caught_up)
+        assert set(moves.rows("used", "balances")) == {(10**6,)}
+        assert set(moves.rows("applied", "events")) == {(10**6,)}
 
 
 async def test_verify_says_why_while_redis_is_gone(shop: Shop, own_redis: RedisProcess) -> None:

@@ -89,7 +89,8 @@ async def test_a_fence_takes_every_lease_and_tells_what_is_known_then(
     installation: SqlInstallation, engine: Engine
 ) -> None:
     set_cursor(engine, 1, stream_id="5-0", seen_id="8-0", owner="wri_1", epoch=3)
-    past = await installation.fence([0, 1])
+    past = await installation.fence([0, 1], "run_2")
+    assert past.run_id == await installation.admitted() == "run_2"
     assert past.reached[1] == Reached("5-0", "8-0")
     assert not past.is_empty
     assert leases(engine) == [("", 1), ("", 4), ("", 0)]
@@ -170,17 +171,19 @@ async def test_what_was_seen_and_lost_is_told_once(
 
 
 async def test_admission_ends_what_was_open(installation: SqlInstallation, engine: Engine) -> None:
+    await installation.fence(PARTITIONS, "run_2")
     await installation.report([incident()], {})
-    assert await installation.admit("run_2", "")
-    assert await installation.admitted() == "run_2"
+    assert await installation.admit("run_2")
     assert incidents(engine) == [("3-0", 4, ManualClock().now_ms())]
 
 
-async def test_a_server_another_process_admitted_meanwhile_is_not_overruled(
-    installation: SqlInstallation,
+async def test_a_server_is_not_admitted_when_another_one_was_set_meanwhile(
+    installation: SqlInstallation, engine: Engine
 ) -> None:
-    assert await installation.admit("run_2", "")
-    assert not await installation.admit("run_3", "")
-    assert await installation.admitted() == "run_2"
-    assert await installation.admit("run_2", "")
-    assert await installation.admit("run_3", "run_2")
+    await installation.report([incident()], {})
+    await installation.fence(PARTITIONS, "run_2")
+    await installation.fence(PARTITIONS, "run_3")
+    assert not await installation.admit("run_2")
+    assert await installation.admitted() == "run_3"
+    assert incidents(engine) == [("3-0", 4, None)]
+    assert await installation.admit("run_3")

@@ -220,6 +220,7 @@ class _Guard:
     def __init__(self, client: Redis, partition: int, cursor: str) -> None:
         self.asked = 0
         self.may_pass = False
+        self.trusted = ""  # as of an installation that has admitted none yet
         self._stream = (client, partition, cursor)
 
     async def verify(self) -> None:
@@ -275,6 +276,20 @@ async def test_stream_that_begins_above_its_cursor_is_asked_about_once(
         (last,) = await add_events(redis_client, 1, start=3)
         await until(lambda: writer.state.cursors[1] == last)
     assert guard.asked == 1
+
+
+async def test_nothing_is_read_from_another_server_than_the_admitted_one(
+    redis_client: Redis, databases: Callable[[], Database], engine: Engine
+) -> None:
+    guard = _Guard(redis_client, 1, "")
+    guard.trusted = "run_1"
+    await add_events(redis_client, 2)
+    writer = make_writer(redis_client, databases(), guard=guard, **_QUICK)
+    async with running(writer):
+        await until(lambda: guard.asked > 1)
+        assert count_rows(engine, Event) == 0
+        guard.trusted = ""
+        await until(lambda: writer.state.applied == 2)
 
 
 async def test_guard_is_not_asked_about_streams_that_continue(
