@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.guard import Greeting, Guard
 from gateway.ports import WallClock
+from gateway.sentinels import Sentinels, read_url
 from gateway.stepping import in_task
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
@@ -69,14 +70,22 @@ class _Pool(BlockingConnectionPool):
         pool = cast("Any", super())
         return cast("AbstractConnection", await pool.get_connection(*words, **options))
 
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
+        """Close connections; whoever closes all of them has a doubt about where they lead."""
+        sentinels: Sentinels | None = self.connection_kwargs.get("sentinels")
+        if sentinels is not None and inuse_connections:
+            sentinels.ask_another()
+        await super().disconnect(inuse_connections)
+
 
 def _client(
     settings: Settings, timeout_seconds: float, connections_max: int, greeting: Greeting | None
 ) -> Redis:
     try:
-        _check_number(settings.redis_url)
+        url, sentinels = read_url(settings.redis_url)
+        _check_number(url)
         pool = _Pool.from_url(
-            settings.redis_url,
+            url,
             max_connections=connections_max,
             timeout=timeout_seconds,
             socket_timeout=timeout_seconds,
@@ -87,6 +96,8 @@ def _client(
             driver_info=_DRIVER,
             maint_notifications_config=_NO_NOTICES,
         )
+        if sentinels is not None:
+            sentinels.lead(pool)
         pool.connection_class(**pool.connection_kwargs)  # which alone knows its options
     except (TypeError, ValueError) as error:
         # The error may show a part of a password.

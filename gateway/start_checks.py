@@ -168,4 +168,5 @@ def _user(client: Redis) -> str:
 
 def _address(client: Redis) -> str:
     arguments = client.connection_pool.connection_kwargs
-    return str(arguments.get("path") or f"{arguments.get('host')}:{arguments.get('port', 6379)}")
+    named = arguments.get("path") or arguments.get("sentinels")
+    return str(named or f"{arguments.get('host')}:{arguments.get('port', 6379)}")

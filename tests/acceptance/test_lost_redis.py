@@ -185,13 +185,17 @@ def test_a_file_that_is_older_is_recognised_before_the_first_answer(
 class Load:
     """Tracks one unit after the other, each with a name, and keeps what was acknowledged when."""
 
-    def __init__(self, gateway: Gateway, threads: int = 4) -> None:
+    def __init__(
+        self, gateway: Gateway, threads: int = 4, name: str = "", level: str = "memory"
+    ) -> None:
         self.acknowledged: dict[str, float] = {}
         self.sent: set[str] = set()
         self._url = gateway.url
+        self._headers = {"authorization": f"Bearer {KEY}", "x-durability": level}
         self._ended = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(number,)) for number in range(threads)
+            threading.Thread(target=self._run, args=(f"{name}{number}",))
+            for number in range(threads)
         ]
 
     def __enter__(self) -> Self:
@@ -204,16 +208,15 @@ class Load:
         for thread in self._threads:
             thread.join(RECOVERY_SECONDS)
 
-    def _run(self, number: int) -> None:
-        headers = {"authorization": f"Bearer {KEY}"}
+    def _run(self, thread: str) -> None:
         turn = 0
         with (
             suppress(httpx.TransportError),
-            httpx.Client(timeout=20, headers=headers, verify=NO_TLS) as client,
+            httpx.Client(timeout=20, headers=self._headers, verify=NO_TLS) as client,
         ):
             while not self._ended.is_set():
                 turn += 1
-                name = f"{number}-{turn}"
+                name = f"{thread}-{turn}"
                 self.sent.add(name)
                 answer = client.post(
                     f"{self._url}/v1/balances.track",

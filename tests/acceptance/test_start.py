@@ -38,6 +38,14 @@ def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
     assert "Redis" in line_of_refusal(ended)
 
 
+def test_sentinels_that_do_not_answer_are_told_of(tmp_path: Path) -> None:
+    url = "redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:2/tally?sentinel_password=secret"
+    line = refused("serve", "--redis-url", url, TALLYGATE_DATA_DIR=str(tmp_path))
+    where = "Redis cannot be reached at tally of the Sentinels 127.0.0.1:1, 127.0.0.1:2: "
+    assert f"{where}Error connecting to Redis: no Sentinel names a master (127.0.0.1:1: " in line
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -48,6 +56,10 @@ def test_an_unreachable_redis_is_refused(tmp_path: Path) -> None:
         "redis://127.0.0.1/secret",
         "redis://127.0.0.1/1/2",
         "redis://127.0.0.1?socket_timeout=secret",
+        "redis+sentinel://:secret@127.0.0.1:26379",
+        "redis+sentinel://:1/sec@127.0.0.1:26379/tally",
+        "redis+sentinel://127.0.0.1/tally/secret",
+        "rediss+sentinel://127.0.0.1/tally?sentinel_secret=1",
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "writer", "verify"])
