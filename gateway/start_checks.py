@@ -19,7 +19,7 @@ from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.guard.judgement import foreign
 from gateway.guard.server_facts import NOEVICTION, SECTIONS, facts_of
-from gateway.guard.streams import read_label
+from gateway.guard.streams import read_facts, read_label
 from gateway.keys import INSTALLATION
 from gateway.wall import SystemClock
 from persistence.database import Database
@@ -117,6 +117,13 @@ async def check_pair(client: Redis, database: Database) -> None:
     past = await SqlInstallation(database, SystemClock()).past()
     if identity not in {None, past.identity}:
         raise StartError(foreign(str(identity), past))
+
+
+async def is_admitted(client: Redis, database: Database) -> bool:
+    """Whether this is the Redis that a guard has compared with SQL last."""
+    with _reached(client):
+        facts = await read_facts(client)
+    return facts.run_id == await SqlInstallation(database, SystemClock()).admitted()
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from gateway.errors import GatewayError, StartError
 from gateway.processes.running import run
 from gateway.scripts import Status
 from gateway.scripts.residents import Name
-from gateway.start_checks import check_pair, check_redis
+from gateway.start_checks import check_pair, check_redis, is_admitted
 from gateway.wall import SystemClock
 
 REPAIRS_MAX = 3
@@ -46,6 +46,12 @@ EVICTIONS_MAX = 50
 """Times an eviction waits for the writer."""
 
 WAIT_SECONDS = 0.1
+
+NOT_ADMITTED = (
+    "no gateway has compared this Redis with SQL yet; one does before its first call, and what is "
+    "older than SQL comes back from there"
+)
+"""Of a drift in a server that was restarted, or has just become the master."""
 
 
 class Outcome(IntEnum):
@@ -177,6 +183,8 @@ def _with_parts(given: dict[str, object], use: Callable[[AuditParts], Any]) -> O
             await check_sql(settings, parts.database)
             await check_pair(parts.client, parts.database)
             outcomes.append(await use(parts))
+            if Outcome.DRIFT in outcomes and not await is_admitted(parts.client, parts.database):
+                click.echo(f"tallygate: {NOT_ADMITTED}", err=True)
         finally:
             await parts.close()
 

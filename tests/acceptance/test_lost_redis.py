@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 
 from gateway.stream_ids import place
+from tests.commands import run
 from tests.fixtures.gateways import KEY, NO_TLS, Gateway
 from tests.fixtures.redis_processes import RedisProcess
 from tests.fixtures.virtual_address import Forwarder
@@ -180,6 +181,25 @@ def test_a_file_that_is_older_is_recognised_before_the_first_answer(
         caught_up(gateway, own_redis)
         assert used_in_sql(gateway) == balances_in_sql(gateway)
         assert used_in_sql(gateway) == {who: usage + 1 for who, usage in expected.items()}
+
+
+def test_what_no_gateway_has_compared_yet_is_told_of_as_that(
+    tmp_path: Path, own_redis: RedisProcess
+) -> None:
+    words = "verify", "--redis-url", own_redis.url, "--data-dir", tmp_path / "data"
+    with running(make_gateway(tmp_path, own_redis.url)) as gateway:
+        fill(gateway)
+        caught_up(gateway, own_redis)
+        own_redis.copy_file(tmp_path / "older")
+        track(gateway, CUSTOMERS[0], 5)
+        caught_up(gateway, own_redis)
+    assert run(*words, TALLYGATE_PARTITIONS="8").returncode == 0
+    own_redis.kill()
+    own_redis.put_back(tmp_path / "older")
+    own_redis.start()
+    found = run(*words, TALLYGATE_PARTITIONS="8")
+    assert (found.returncode, "seq: SQL 3, Redis 2" in found.stdout) == (1, True), found.stdout
+    assert "no gateway has compared this Redis with SQL yet" in found.stderr
 
 
 class Load:

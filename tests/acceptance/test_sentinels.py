@@ -21,7 +21,7 @@ from tests.acceptance.test_lost_redis import (
 )
 from tests.commands import run
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.watched import SERVICE, Watched
+from tests.fixtures.watched import Watched
 from tests.waiting import wait_until
 
 
@@ -84,8 +84,7 @@ def test_a_planned_move_loses_nothing(tmp_path: Path, watched: Watched) -> None:
         fill(gateway)
         with Load(gateway) as load:
             goes_on(load)
-            watched.sentinels[0].ask("FAILOVER", SERVICE, "COORDINATED")
-            wait_until(watched.is_moved, RECOVERY_SECONDS)
+            watched.move()
             goes_on(load)
         assert lost(gateway, watched, load) == [set()]
         assert gateway.sql("SELECT kind FROM incidents") == []
