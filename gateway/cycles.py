@@ -15,6 +15,9 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 
+MONDAY_MS = 4 * DAY_MS
+"""The first Monday of Unix time, 5 January 1970: where weeks of the calendar are counted from."""
+
 FIXED_MS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS, "week": WEEK_MS}
 MONTHS = {"month": 1, "quarter": 3, "semi_annual": 6, "year": 12}
 

@@ -13,8 +13,9 @@ import click
 
 from gateway.api_keys import PUBLISHABLE_PREFIX, SCOPES, new_secret
 from gateway.commands.console import data_dir, database_url, of_env, with_database
+from gateway.cycles import DAY_MS
 from gateway.errors import InvalidInputsError, StartError
-from gateway.lifecycle.clock import DAY_MS, duration_ms
+from gateway.lifecycle.clock import duration_ms
 from gateway.wall import SystemClock
 from persistence.catalog import KeyInfo, SqlCatalog
 

@@ -21,6 +21,7 @@ from gateway.background.tasks import carry_everything
 from gateway.background.upkeep import AuditParts
 from gateway.commands.console import data_dir, database_url, of_env, read_settings, redis_url
 from gateway.config import Settings
+from gateway.cycles import DAY_MS
 from gateway.embedded.server import own_server
 from gateway.engine.snapshot import take_snapshot
 from gateway.errors import StartError
@@ -39,7 +40,7 @@ from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
 from persistence.rescaling import rescale as rescale_in_sql
 
-STATEMENT_MS = 24 * 3_600_000
+STATEMENT_MS = DAY_MS
 """Of one statement: it may rewrite every event there is."""
 
 

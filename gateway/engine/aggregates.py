@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import UNSET, Raw
 
 from gateway.amounts import format_units
-from gateway.cycles import DAY_MS, HOUR_MS, WEEK_MS, last_boundary, next_boundary
+from gateway.cycles import DAY_MS, HOUR_MS, MONDAY_MS, WEEK_MS, last_boundary, next_boundary
 from gateway.engine.views import reset_of
 from gateway.errors import InvalidInputsError
 from gateway.messages.events import (
@@ -44,9 +44,6 @@ RANGE_DEFAULT = "1bc"
 
 RANGE_DEFAULT_ALL = "30d"
 """The same without a customer, since only a customer has billing cycles."""
-
-MONDAY_MS = 4 * DAY_MS
-"""A Monday, 5 January 1970; weeks are counted from it."""
 
 
 class Cycle(NamedTuple):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gateway import metrics
 from gateway.errors import BacklogError, UnavailableError
 from gateway.keys import outbox_key
+from gateway.stream_ids import BEGINNING
 
 if TYPE_CHECKING:
     from gateway.ports import Reader
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-
-_BEGINNING = "0-0"
 
 
 class Backlog:
@@ -46,7 +45,7 @@ class Backlog:
         self._scripts = scripts
         self._reader = reader
         self._outboxes = [outbox_key(one) for one in range(partitions)]
-        self._cursors = dict.fromkeys(range(partitions), _BEGINNING)
+        self._cursors = dict.fromkeys(range(partitions), BEGINNING)
         self._entries_max = entries_max
         self._lag_ms_max = lag_seconds_max * 1000
         self._task: asyncio.Task[None] | None = None

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from gateway import metrics
 from gateway.amounts import format_units, parse_units
+from gateway.cycles import DAY_MS
 from gateway.engine.claims import KEEP_MS
 from gateway.engine.creation import Creation
 from gateway.engine.outage import Policy
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     )
     from gateway.ports import FeatureRecord
 
-LOCK_MS_MAX = 24 * 3_600_000
+LOCK_MS_MAX = DAY_MS
 """How long a lock may hold units, and holds them when nothing else is said."""
 
 NO_PROPERTIES = "{}"

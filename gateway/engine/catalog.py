@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
 
+from gateway.api_keys import digest_of
 from gateway.engine.clock import EnvironmentClock
 from gateway.engine.looks import Looks
 from gateway.engine.principals import Principal, Principals, secret_of, unknown_key
@@ -139,7 +139,7 @@ class Catalog:
         if known := self.known(authorization) or self._principals.bound(authorization):
             return known
         secret = secret_of(authorization)
-        digest = hashlib.sha256(secret.encode()).hexdigest()
+        digest = digest_of(secret)
         found = await self._find(lambda now: now.principals.get(digest))
         if found is None or not self._principals.is_live(found):
             raise unknown_key(secret)

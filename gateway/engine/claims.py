@@ -8,7 +8,9 @@ import hashlib
 
 import msgspec
 
-KEEP_MS = 24 * 3_600_000
+from gateway.cycles import DAY_MS
+
+KEEP_MS = DAY_MS
 """How long an answer can be replayed."""
 
 KEY_MAX = 255

@@ -19,10 +19,10 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import metrics
+from gateway.cycles import DAY_MS
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.keys import denials_key, outbox_key, partition_of
-from gateway.lifecycle.clock import DAY_MS
 from gateway.outbox import Denied, EntryKind, join
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ KINDS_MAX = 20_000
 LINES_MAX = 1_000
 """Kinds in one outbox entry, less than the largest entries other operations write."""
 
-KEEP_MS = 24 * 3_600_000
+KEEP_MS = DAY_MS
 """How long Redis knows the last count of a process; one that waited longer may count twice."""
 
 

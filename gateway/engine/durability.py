@@ -25,6 +25,7 @@ from gateway.errors import (
     UnconfirmedError,
 )
 from gateway.keys import outbox_key, partition_of, seal_key
+from gateway.stream_ids import BEGINNING, place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -175,7 +176,7 @@ class Arrivals:
         """Return once each partition's cursor has passed its id; an empty outbox has nothing to
         wait for.
         """
-        wanted = {one: place_of(end) for one, end in ends.items() if end != "0-0"}
+        wanted = {one: place(end) for one, end in ends.items() if end != BEGINNING}
         if not wanted:
             return
         arrived = asyncio.get_running_loop().create_future()
@@ -201,7 +202,7 @@ class Arrivals:
             cursors = await self._reader.cursors(sorted(asked))
         except UnavailableError:
             return
-        places = {partition: place_of(cursor) for partition, cursor in cursors.items()}
+        places = {partition: place(cursor) for partition, cursor in cursors.items()}
         for arrived, wanted in self._waiting.items():
             known = (places.get(one, (-1, 0)) >= end for one, end in wanted.items())
             if not arrived.done() and all(known):
@@ -215,9 +216,3 @@ def partitions_touched(env: str, request: object, partitions: int) -> list[int]:
     if None in customers:
         return list(range(partitions))
     return sorted({partition_of(env, str(one), partitions) for one in customers})
-
-
-def place_of(stream_id: str) -> tuple[int, int]:
-    """Return what a stream id sorts by."""
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.amounts import parse_units
+from gateway.cycles import DAY_MS
 from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
 from gateway.engine.sweeper import Reminder
 from gateway.errors import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEEP_MS = 24 * 3_600_000
+KEEP_MS = DAY_MS
 """How long the end of a lock is remembered, to answer a repeated finalize."""
 
 SWEEP_SECONDS = 0.4

@@ -24,6 +24,7 @@ from gateway.errors import (
 from gateway.ids import nameless_id, new_id, public_id
 from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
 from gateway.scripts import Context, Status
+from gateway.stream_ids import BEGINNING, place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -314,20 +315,13 @@ class Subjects:
         """
         wanted = list(range(self._partitions) if partitions is None else partitions)
         ends = await asyncio.gather(*(self._scripts.last_entry(outbox_key(one)) for one in wanted))
-        waiting = {one: end for one, end in zip(wanted, ends, strict=True) if end != "0-0"}
+        waiting = {one: end for one, end in zip(wanted, ends, strict=True) if end != BEGINNING}
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
         while waiting:
             cursors = await self._reader.cursors(list(waiting))
-            waiting = {
-                one: end for one, end in waiting.items() if _order(cursors[one]) < _order(end)
-            }
+            waiting = {one: end for one, end in waiting.items() if place(cursors[one]) < place(end)}
             if waiting:
                 if asyncio.get_running_loop().time() > deadline:
                     return False
                 await asyncio.sleep(POLL_SECONDS)
         return True
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 
+from gateway.cycles import DAY_MS, HOUR_MS, MINUTE_MS
 from gateway.errors import InvalidInputsError
 from gateway.messages.clock import ClockAdvanceRequest, ClockView
 
 SANDBOX = "sandbox"
 """The one environment whose clock can be moved."""
 
-DAY_MS = 86_400_000
-
 OFFSET_DAYS_MAX = 3_650
 """Days, ten years, the clock may be ahead of the machine's, however many steps it took."""
 
-_UNITS_MS = {"d": DAY_MS, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_UNITS_MS = {"d": DAY_MS, "h": HOUR_MS, "m": MINUTE_MS, "s": 1_000, "ms": 1}
 _DURATION = re.compile(r"([0-9]{1,15})(ms|[dhms])")
 
 

@@ -24,7 +24,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from gateway.amounts import UNITS_MAX, to_units
-from gateway.cycles import WEEK_MS, span
+from gateway.cycles import MONDAY_MS, span
 from gateway.documents import ACTIVE, Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
 from gateway.lifecycle.rules import (
@@ -42,9 +42,6 @@ from gateway.messages.common import JsonObject
 from gateway.messages.controls import filter_text
 from gateway.ports import FeatureRecord
 from gateway.rows import Kind, Row
-
-MONDAY_MS = WEEK_MS * 4 // 7
-"""The first Monday of Unix time, 5 January 1970: where weeks of the calendar are counted from."""
 
 _WHOLE = 1_000_000
 """Millionths of a whole, in which a share is written."""

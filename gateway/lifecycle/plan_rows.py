@@ -20,7 +20,7 @@ from gateway.messages.prices import price_view
 from gateway.rows import Flag, Kind, Row, RowDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.documents import Subscription
     from gateway.messages.plans import PlanDocument, PlanItem
@@ -186,8 +186,3 @@ def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, Featur
                 f"{precision}; {way}"
             )
             raise InvalidRequestError(msg)
-
-
-def rows_of(rows: Sequence[Row], subscription_id: str) -> list[Row]:
-    """Return the rows a subscription gives."""
-    return [row for row in rows if row.document.subscription_id == subscription_id]

@@ -7,10 +7,10 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
-from gateway.cycles import span
+from gateway.cycles import DAY_MS, span
 from gateway.messages.plans import PlanDocument, PlanItem
 
-_LENGTHS = {"f": 1, "m": 30 * 86_400_000}
+_LENGTHS = {"f": 1, "m": 30 * DAY_MS}
 
 _MONTHS = {
     "week": Fraction(1, 4),

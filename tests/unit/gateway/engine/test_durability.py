@@ -13,7 +13,6 @@ from gateway.engine.durability import (
     Level,
     level_of,
     partitions_touched,
-    place_of,
 )
 from gateway.errors import (
     InvalidInputsError,
@@ -194,7 +193,3 @@ def test_a_request_touches_the_partitions_of_the_customers_it_names() -> None:
 def test_a_request_that_names_nobody_may_touch_any_partition() -> None:
     request = FinalizeRequest(lock_id="job", action="confirm")
     assert partitions_touched("live", request, PARTITIONS) == [0, 1, 2, 3]
-
-
-def test_stream_ids_sort_as_numbers() -> None:
-    assert place_of("9-10") > place_of("9-9") > place_of("8-11")
