@@ -1,4 +1,4 @@
-"""The outbox streams as the writer sees them: read after a place, look, trim, raise.
+"""The outbox streams as the writer sees them: read after a place, look, trim.
 
 Redis is asked here and nowhere else in ``persistence``. What one call to ``read`` returns is
 bounded in entries and in bytes, whatever waits and however large its entries are. Nothing here
@@ -147,18 +147,6 @@ class StreamReader:
             for at, cursor in cursors.items():
                 pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", cursor)
             await pipe.execute()
-
-    async def raise_to(self, partition: int, cursor: str) -> None:
-        """Bring a stream up to a cursor, so that no new entry hides below it."""
-        if cursor == BEGINNING:
-            return
-        # An empty entry with the cursor's own id, which nobody reads, leaves the stream just there;
-        # XSETID would need the stream to exist and could lower it.
-        try:
-            await self._client.execute_command("XADD", outbox_key(partition), cursor, FIELD, b"")
-        except ResponseError as error:
-            if "equal or smaller" not in str(error):
-                raise
 
 
 @cache

@@ -77,8 +77,8 @@ class Writer:
 
     The client is the writer's own: replies are bytes, and its socket timeout is above a second.
     ``lease_seconds`` is how long another writer may be silent before its partitions are taken, and
-    ``beat_seconds`` how often this one shows that it is not. Without a ``guard`` a stream that is
-    behind its cursor is raised to it.
+    ``beat_seconds`` how often this one shows that it is not. A stream that is behind its cursor
+    holds the writer up until the ``guard`` has looked after it.
     """
 
     def __init__(
@@ -280,13 +280,10 @@ class Writer:
         if not behind and not above:
             return True
         _log.warning("Redis is not what SQL knows in partitions %s", [*behind, *above])
-        if self._guard is None:
-            for at in behind:
-                await self._reader.raise_to(at, self._cursors[at])
-            return False
-        await self._guard.verify()
-        # What begins above its cursor goes on from there: the guard has told what that means.
-        self._accepted |= {at: self._cursors[at] for at in above}
+        if self._guard is not None:
+            await self._guard.verify()
+            # What begins above its cursor goes on from there: the guard has told what that means.
+            self._accepted |= {at: self._cursors[at] for at in above}
         still, _ = self._doubtful(await self._reader.inspect(behind))
         if still:
             raise UnavailableError(f"Redis is behind SQL in partitions {still}")

@@ -112,11 +112,3 @@ async def test_oldest_is_that_behind_the_cursors(redis_client: Redis) -> None:
     assert await reader.oldest_ms({0: "3-0", 1: "4-0"}) == 4
     assert await reader.oldest_ms({0: "5-0", 2: BEGINNING}) is None
     assert await reader.oldest_ms({}) is None
-
-
-async def test_stream_is_raised_and_never_lowered(redis_client: Redis) -> None:
-    await _fill(redis_client, 5)
-    reader = StreamReader(redis_client)
-    for cursor, last in (("3-0", "5-0"), ("7-1", "7-1"), (BEGINNING, "7-1")):
-        await reader.raise_to(0, cursor)
-        assert (await reader.inspect([0]))[0].last == last

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy import event as sa_event
 
 from gateway.errors import UnavailableError
-from gateway.keys import outbox_key
 from persistence.database import Database, EngineOptions, make_engine, write_transaction
 from persistence.models import Cursor, Event, WriterProcess
 from persistence.sync import leases
@@ -164,30 +163,6 @@ async def test_newest_id_is_kept_in_sql_before_it_is_applied(
         assert writer.state.applied < 300
 
 
-async def test_stream_that_is_not_there_is_raised(
-    redis_client: Redis, databases: Callable[[], Database], engine: Engine
-) -> None:
-    await set_cursor(engine, _AHEAD)
-    async with running(make_writer(redis_client, databases())):
-        await until(lambda: redis_client.exists(outbox_key(1)))
-    assert await lengths(redis_client) == [0, 1, 0, 0]
-    assert await add_entry(redis_client, 1, payload(event())) == "99999999999999-6"
-
-
-async def test_stream_that_is_behind_is_raised(
-    redis_client: Redis, databases: Callable[[], Database], engine: Engine
-) -> None:
-    await add_entry(redis_client, 1, payload(event()), stream_id="5-0")
-    await set_cursor(engine, "7-0")
-
-    async def is_raised() -> bool:
-        info = await redis_client.xinfo_stream(outbox_key(1))
-        return bool(info["last-generated-id"] == b"7-0" and info["length"] == 1)
-
-    async with running(make_writer(redis_client, databases())):
-        await until(is_raised)
-
-
 async def test_stream_that_is_ahead_is_left_and_trimmed(
     redis_client: Redis, databases: Callable[[], Database], engine: Engine
 ) -> None:
@@ -198,20 +173,6 @@ async def test_stream_that_is_ahead_is_left_and_trimmed(
     async with running(writer):
         await until(lambda: writer.state.applied == 1)
     assert [stream_id for stream_id, _ in await read_entries(redis_client, 1)] == ["9-0"]
-
-
-async def test_flushed_redis_is_raised_while_the_writer_runs(
-    redis_client: Redis, databases: Callable[[], Database], engine: Engine
-) -> None:
-    await set_cursor(engine, _AHEAD)
-    writer = make_writer(redis_client, databases(), **_QUICK)
-    async with running(writer):
-        await until(lambda: bool(writer.state.cursors))
-        await redis_client.flushall()
-        await until(lambda: redis_client.exists(outbox_key(1)))
-        await add_events(redis_client, 1)
-        await until(lambda: writer.state.applied == 1)
-    assert event_values(engine) == [1]
 
 
 class _Guard:

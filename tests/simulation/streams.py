@@ -48,10 +48,6 @@ class MemoryStreams:
         command = _encoded(name).decode().partition(" ")[0].lower()
         return getattr(self, f"_{command}")(*map(_encoded, rest))
 
-    def flush(self) -> None:
-        """Lose everything."""
-        self._streams.clear()
-
     def _time(self) -> tuple[bytes, bytes]:
         seconds, rest = divmod(asyncio.get_running_loop().time(), 1)
         return _encoded(BASE_MS // 1000 + int(seconds)), _encoded(int(rest * 1_000_000))

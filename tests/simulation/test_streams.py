@@ -54,9 +54,6 @@ async def test_memory_and_server_answer_alike(redis_client: Redis) -> None:
             at = {partition: f"{chance.randint(0, last)}-0"}
             await memory.trim(at)
             await server.trim(at)
-        if chance.random() < 0.1:
-            await memory.raise_to(partition, f"{last}-0")
-            await server.raise_to(partition, f"{last}-0")
         assert await memory.inspect(range(PARTITIONS)) == await server.inspect(range(PARTITIONS))
 
 
