@@ -1,7 +1,18 @@
 """The operations. Each turns a request into one script call and its reply into a response.
 
 What decides is Lua (hot) or ``gateway.lifecycle`` (cold); what is here fetches, retries within
-bounds, and words the answer.
+bounds, and words the answer. ``engine`` is all operations as one object: ``balances`` with
+``batches``, ``locks``, ``grants`` and ``listings``, ``customers``, ``entities``, ``plans``, and
+``events`` with ``aggregates``. What they share is in ``creation`` and ``foresight``; ``tokens``
+stand beside them.
+
+``subject`` brings who a call is about, from SQL (``images``) or known by an email (``nameless``);
+``newcomers`` are entities SQL may not have yet. ``planner`` changes plans, and ``agenda``,
+``switches`` and ``sweeper`` see to it that they change in time. ``catalog`` is features, plans,
+keys (``principals``) and the sandbox's ``clock`` in memory, as one ``snapshot``, with ``looks`` at
+SQL that many share; ``controls`` are compiled from it. Answers are worded by ``verdicts``,
+``views`` and ``portraits``, and kept for a key by ``claims`` and ``replies``. ``durability``,
+``backlog`` and ``outage`` say when there is one, and ``denials`` counts those that are no.
 
 Redis gone: ``UnavailableError``, nothing changed, or ``UnknownOutcomeError`` when a change was in
 flight. SQL gone: customers that are in Redis are unaffected; cold ones, lists and catalog changes
