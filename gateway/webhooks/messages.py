@@ -44,6 +44,8 @@ _USER_AGENT = "tallygate-webhooks"
 
 class _LimitReached(msgspec.Struct, frozen=True):
     limit_type: Literal["included", "max_purchase", "spend_limit", "usage_limit"]
+    filter: msgspec.Raw | UnsetType = UNSET
+    """Of the usage limit, where it has one."""
 
 
 class _UsageAlert(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     entity_id: str | UnsetType = UNSET
     feature_id: str
     limit_type: str | UnsetType = UNSET
+    filter: msgspec.Raw | UnsetType = UNSET
     usage_alert: _UsageAlertData | UnsetType = UNSET
     env: str
 
@@ -73,10 +76,10 @@ def tell(alert: Alert) -> Message | None:
     """
     try:
         event = EventType(f"balances.{alert.kind}")
-        limit_type: str | UnsetType = UNSET
+        limit: _LimitReached | None = None
         usage_alert: _UsageAlertData | UnsetType = UNSET
         if event is EventType.LIMIT_REACHED:
-            limit_type = msgspec.json.decode(alert.body, type=_LimitReached).limit_type
+            limit = msgspec.json.decode(alert.body, type=_LimitReached)
         else:
             usage_alert = _usage_alert(alert)
     except (ValueError, msgspec.MsgspecError):
@@ -85,7 +88,8 @@ def tell(alert: Alert) -> Message | None:
         customer_id=alert.customer_id,
         entity_id=alert.entity_id or UNSET,
         feature_id=alert.feature_id,
-        limit_type=limit_type,
+        limit_type=limit.limit_type if limit else UNSET,
+        filter=limit.filter if limit else UNSET,
         usage_alert=usage_alert,
         env=alert.env,
     )

@@ -2,8 +2,8 @@
 Measure where a feature stands for alerts: whether the smallest amount may still be used, what stands in its way, and
 granted and used of each scope that has usage alerts (hot-path section 7).
 
-measure(keys, plan) runs decide on the plan. Returns allowed, limit_type, totals; totals[n][scope] = {granted, used} of
-pool n, only for scopes with alerts.
+measure(keys, plan) runs decide on the plan. Returns allowed, limit_type, filter, totals; filter is that of the usage
+limit that is reached, {} where it has none; totals[n][scope] = {granted, used} of pool n, only for scopes with alerts.
 ]]
 --@include decide
 --@include may_overdraw
@@ -47,8 +47,14 @@ local function measure(keys, plan)
   for _, source in ipairs(plan.sources) do
     if may_overdraw(source, 'reject') then limit_type = source.pool.spend and 'spend_limit' or 'max_purchase' end
   end
+  local filter = '{}'
   for _, pool in ipairs(plan.pools) do
-    if (pool.room or plan.room) == 0 then limit_type = 'usage_limit' end
+    for _, window in ipairs(pool.rules and pool.rules.windows or {}) do
+      if window.used >= window.limit then
+        if limit_type ~= 'usage_limit' or window.filter == '{}' then filter = window.filter end
+        limit_type = 'usage_limit'
+      end
+    end
   end
-  return { allowed = allowed, limit_type = limit_type, totals = totals }
+  return { allowed = allowed, limit_type = limit_type, filter = filter, totals = totals }
 end

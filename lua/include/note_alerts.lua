@@ -8,8 +8,9 @@ local function note_alerts(plan, before, after, lines)
   local state = plan.pools[1].state
   local scope = state.entity and state.entity.id or ''
   if before.allowed and not after.allowed then
-    lines[#lines + 1] = string.format('A\tlimit_reached\t%s\t%s\t{"limit_type":"%s"}', state.feature, scope,
-      after.limit_type)
+    local filter = after.filter ~= '{}' and ',"filter":{"properties":' .. after.filter .. '}' or ''
+    lines[#lines + 1] = string.format('A\tlimit_reached\t%s\t%s\t{"limit_type":"%s"%s}', state.feature, scope,
+      after.limit_type, filter)
   end
 
   local function reached(alert, total)

@@ -6,8 +6,8 @@ one counter for all entities.
 read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter, whose text is also
 the number or the boolean it spells.
 Returns overage ('1', '0' or nil), spend ({amount, share} or nil), alone (true when entities may not spend from the
-customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used};
-scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
+customer), credits (true when windows count what leaves the rows), windows (list of {scope, key, limit, stop, used,
+filter}; scope '' or the entity) and alerts (list of {scope, kind, threshold, name}).
 ]]
 --@include cycle_anchor
 --@include next_boundary
@@ -43,7 +43,9 @@ local function read_rules(state, now, properties)
     used = used + (state.counted and state.counted[scope .. '\t' .. key] or 0) -- by a preview
     local place = places[key] or #rules.windows + 1
     places[key] = place
-    rules.windows[place] = { scope = scope, key = key, limit = tonumber(limit), stop = stop, used = used }
+    rules.windows[place] = {
+      scope = scope, key = key, limit = tonumber(limit), stop = stop, used = used, filter = filter,
+    }
   end
 
   local function read(text, scope, extras)

@@ -79,6 +79,20 @@ async def test_what_stands_in_the_way_is_named(
     assert await told(world) == [reached(limit_type)]
 
 
+@pytest.mark.parametrize("whole", [10, 50])
+async def test_a_limit_of_some_uses_says_which(world: World, whole: int) -> None:
+    """The use that reaches the limit of all uses too is told of that one."""
+    of_some = Window("b", 10, "f", HOUR_MS, NOW_MS, '{"region":"eu\\tus"}').line
+    of_all = Window("a", whole, "f", HOUR_MS, NOW_MS, "{}").line
+    await world.create(rules=rules(calls=f"{of_some}\n{of_all}"), calls=[row("a", 50)])
+    await world.use(Part("calls", 11), properties='{"region":"eu\\tus"}')
+    (alert,) = await told(world)
+    expected = {"limit_type": "usage_limit"}
+    if whole == 50:
+        expected |= {"filter": {"properties": {"region": "eu\tus"}}}
+    assert json.loads(alert.body) == expected
+
+
 async def test_what_has_no_end_is_never_reached(world: World) -> None:
     await world.create(calls=[row("a", 10, flags="o")], other=[row("b", 0, flags="u")])
     await world.track("calls", 100)

@@ -58,6 +58,15 @@ def test_a_limit_is_told_with_its_customer_entity_and_type() -> None:
     }
 
 
+def test_a_limit_of_some_uses_is_told_with_its_filter() -> None:
+    message = tell(
+        alert(body='{"limit_type":"usage_limit","filter":{"properties":{"region":["eu","us"]}}}')
+    )
+    assert message is not None
+    data = msgspec.json.decode(message.body)["data"]
+    assert data["filter"] == {"properties": {"region": ["eu", "us"]}}
+
+
 def test_what_the_customer_holds_names_no_entity() -> None:
     message = tell(alert())
     assert message is not None
