@@ -231,3 +231,27 @@ async def test_a_trial_can_be_left_out_or_brought_along(old: Old) -> None:
     await old.post("/products/tried", free_trial=None)
     assert await status("kim") == "active"
     assert await status("zoe", free_trial=trial) == "trialing"
+
+
+async def test_several_products_are_attached_in_one_step(old: Old) -> None:
+    def item(**more: object) -> dict[str, object]:
+        return {"feature_id": "meeting_summaries", **more}
+
+    sold = item(included_usage=0, price=1, billing_units=1, usage_model="prepaid")
+    await old.post("/products", id="packs", is_add_on=True, items=[sold | {"interval": "month"}])
+    for name in ("pro", "max"):
+        await old.post("/products", id=name, items=[item(included_usage=10, interval="month")])
+    ada = {"customer_id": "ada"}
+
+    for second, code in (("max", "invalid_request"), ("none", "product_not_found")):
+        _, refusal = await old.refused("POST", "/attach", {**ada, "product_ids": ["pro", second]})
+        assert refusal == code
+        assert await old.refused("GET", "/customers/ada") == (404, "customer_not_found")
+
+    bought = [{"feature_id": "meeting_summaries", "quantity": 5}]
+    await old.post("/attach", **ada, product_ids=["pro", "packs"], options=bought)
+    seen = await old.get("/customers/ada")
+    assert sorted(one["id"] for one in seen["products"]) == ["packs", "pro"]
+    assert seen["features"]["meeting_summaries"]["balance"] == 15
+    status, answer = await old.send("POST", "/attach", {**ada, "product_ids": ["packs", "pro"]})
+    assert (status, answer["message"][:13]) == (400, "product_ids: ")

@@ -87,7 +87,7 @@ async def test_a_limit_of_some_uses_says_which(world: World, whole: int) -> None
     await world.create(rules=rules(calls=f"{of_some}\n{of_all}"), calls=[row("a", 50)])
     await world.use(Part("calls", 11), properties='{"region":"eu\\tus"}')
     (alert,) = await told(world)
-    expected = {"limit_type": "usage_limit"}
+    expected: dict[str, Any] = {"limit_type": "usage_limit"}
     if whole == 50:
         expected |= {"filter": {"properties": {"region": "eu\tus"}}}
     assert json.loads(alert.body) == expected

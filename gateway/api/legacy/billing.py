@@ -9,9 +9,14 @@ from gateway.api.legacy.products import free_trial
 from gateway.api.operation import Call, Services
 from gateway.api.resources import billing_rules, shapes
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
-from gateway.messages.billing import AttachRequest, SubscriptionUpdateRequest
+from gateway.messages.billing import (
+    AttachRequest,
+    MultiAttachRequest,
+    PlanToAttach,
+    SubscriptionUpdateRequest,
+)
 from gateway.messages.common import given
-from gateway.messages.plans import FreeTrialRequest
+from gateway.messages.plans import FreeTrialRequest, PlanDocument
 from gateway.messages.subjects import CustomerData
 
 ATTACHED = "new_product_attached"
@@ -42,21 +47,24 @@ def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
 async def attach(
     services: Services, call: Call, request: wire.ProductAttachRequest
 ) -> wire.ProductAttached:
-    """``billing.attach``; of several products none is attached when one of them is not known."""
+    """``billing.attach``, and of several products ``billing.multi_attach``."""
     if not call.restricted:
         request.customer_data = request.customer_data or CustomerData()
-    attachments = _attachments(request)
-    names = [
-        (await services.catalog.plan(call.env, one.plan_id)).document.name for one in attachments
+    wanted = _attachments(request)
+    version = None if request.version is None else int(request.version)
+    plans = [
+        (await services.catalog.plan(call.env, one.plan_id, version)).document for one in wanted
     ]
-    for index, attachment in enumerate(attachments):
-        call.sent_as = _names_in(request, index)
-        await services.engine.attach(call.env, attachment)
+    call.sent_as = _names_in(request, 0)
+    if len(wanted) == 1:
+        await services.engine.attach(call.env, wanted[0])
+    else:
+        await services.engine.multi_attach(call.env, _together(request, wanted, plans))
     return wire.ProductAttached(
         customer_id=request.customer_id,
-        product_ids=[attachment.plan_id for attachment in attachments],
+        product_ids=[one.plan_id for one in wanted],
         code=ATTACHED,
-        message=f"Successfully attached {', '.join(names)}",
+        message=f"Successfully attached {', '.join(plan.name for plan in plans)}",
     )
 
 
@@ -97,6 +105,7 @@ def _names_in(request: wire.ProductAttachRequest, index: int) -> dict[str, str]:
         product = "product_id"
     return {
         "plan_id": product,
+        "plans": "products" if request.products else "product_ids",
         "feature_quantities": "options",
         "free_trial.duration_length": "free_trial.length",
         "free_trial.duration_type": "free_trial.duration",
@@ -123,3 +132,34 @@ def _attachments(request: wire.ProductAttachRequest) -> list[AttachRequest]:
         )
         for plan_id in ([request.product_id] if request.product_id else chosen)
     ]
+
+
+def _together(
+    request: wire.ProductAttachRequest, wanted: list[AttachRequest], plans: list[PlanDocument]
+) -> MultiAttachRequest:
+    """Return the attach of several products as one. Each gets the ``options`` it sells; what none
+    of them sells is left for all to refuse.
+    """
+    sold = [
+        {item.feature_id for item in plan.items if item.price and item.price.prepaid}
+        for plan in plans
+    ]
+    return MultiAttachRequest(
+        customer_id=request.customer_id,
+        entity_id=request.entity_id,
+        plans=[
+            PlanToAttach(
+                plan_id=one.plan_id,
+                version=one.version,
+                feature_quantities=[
+                    option
+                    for option in request.options or ()
+                    if option.feature_id in own or not any(option.feature_id in of for of in sold)
+                ],
+            )
+            for one, own in zip(wanted, sold, strict=True)
+        ],
+        free_trial=wanted[0].free_trial,
+        customer_data=request.customer_data,
+        entity_data=request.entity_data,
+    )
