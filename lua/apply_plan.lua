@@ -29,6 +29,7 @@ written for any of these)
 --@include read_feature
 --@include own_totals
 --@include commit_plan
+--@include aim_plan
 --@include place_rows
 --@include place_own
 --@include store_rules
@@ -82,11 +83,17 @@ for at = 12, #ARGV, 4 do
   local state = read_feature(keys, ARGV[at], owner, 0)
   state.counter = counter
   if owner == '' then
-    place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, moved)
+    local of_slots = place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, moved)
+    counter = state.counter
+    for _, one in ipairs(of_slots) do -- what a row for all gave is used of the slots, first-created entities first
+      local plan, fields = aim_plan(read_feature(keys, ARGV[at], '', now), now, 'add', -one.units, one.id), {}
+      counter = plan and commit_plan(keys, plan, counter, lines, fields) or counter
+      if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
+    end
   else
     place_own(keys, state, ARGV[at + 1], ARGV[at + 2], lines, moved)
+    counter = state.counter
   end
-  counter = state.counter
 end
 redis.call('HINCRBY', keys.customer, 'rev', 1)
 if entity == '' then

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from gateway.cycles import next_boundary
 from gateway.errors import NotSupportedError
 from gateway.ids import ROW_PREFIX
@@ -103,11 +101,12 @@ def _is_counted_free(row: Row) -> bool:
 
 
 def heir_of_use(row: Row, heirs: Sequence[Row]) -> Row | None:
-    """Return the new row that what was used of one is used of: where none is one for each entity,
-    what entities used is used of a row that all of them share.
+    """Return the new row that what was used of one is used of. Where none is of its kind, what
+    entities used is used of a row that all of them share, and the other way round.
     """
-    shared = msgspec.structs.replace(row, kind=Kind.SHARED, entity_feature="")
-    return heir_of(row, heirs) or heir_of(shared, heirs)
+    shared = [heir for heir in heirs if heir.kind is Kind.SHARED]
+    each = [heir for heir in heirs if heir.kind is Kind.PER_ENTITY and row.kind is Kind.SHARED]
+    return heir_of(row, heirs) or _nearest(row, shared) or _nearest(row, each)
 
 
 def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:
@@ -119,8 +118,12 @@ def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:
         for heir in heirs
         if heir.kind is row.kind and heir.entity_feature == row.entity_feature
     ]
-    same = (heir for heir in fitting if (heir.unit, heir.every) == (row.unit, row.every))
-    return next(same, fitting[0] if fitting else None)
+    return _nearest(row, fitting)
+
+
+def _nearest(row: Row, heirs: Sequence[Row]) -> Row | None:
+    same = (heir for heir in heirs if (heir.unit, heir.every) == (row.unit, row.every))
+    return next(same, heirs[0] if heirs else None)
 
 
 def _is_counted(row: Row) -> bool:

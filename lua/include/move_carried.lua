@@ -5,10 +5,10 @@ begin, first as far as they have some, then of one that is paid by use. Of a row
 grant, as far as the heir has units for it. Pure: changes used and carried of the rows.
 
 move_carried(rows, old, ended, carries): rows as carry_usage left them; old has those that were there, by id; carries as
-leave_rest.
+leave_rest. Returns what is left to be used of the slots of per-entity rows, as a list of {id, units}.
 ]]
 local function move_carried(rows, old, ended, carries)
-  local units, heirs, rests, begin = {}, {}, {}, {}
+  local units, heirs, rests, begin, of_slots = {}, {}, {}, {}, {}
   for _, row in ipairs(rows) do heirs[row.id] = row end
   local function move(from, to, moved)
     if from then from.used, from.carried = from.used - moved, from.carried - moved end
@@ -16,14 +16,19 @@ local function move_carried(rows, old, ended, carries)
   end
   for _, row in ipairs(ended) do
     local carry = carries[row.id]
+    local heir = carry and heirs[carry.heir]
     if carry then rests[carry.rest] = true end
-    if carry and heirs[carry.heir] and heirs[carry.heir].kind == 'c' then
+    if heir and (row.kind == 'c' or heir.kind == 'c') then -- else slots move on by themselves (inherit_slots)
       local moved = carry.whole and row.used or math.max(0, row.used - row.grant)
       units[carry.heir] = (units[carry.heir] or 0) + moved
     end
   end
   for _, row in ipairs(rows) do
-    move(nil, row, units[row.id] or 0)
+    if row.kind == 'p' then
+      of_slots[#of_slots + 1] = units[row.id] and { id = row.id, units = units[row.id] } or nil
+    else
+      move(nil, row, units[row.id] or 0)
+    end
     if row.kind == 'c' and not old[row.id] and not rests[row.id] then begin[#begin + 1] = row end
   end
   for _, heir in ipairs(rows) do
@@ -43,4 +48,5 @@ local function move_carried(rows, old, ended, carries)
       move(row, heir, math.max(0, math.min(row.used - row.grant, heir.grant - heir.used)))
     end
   end
+  return of_slots
 end

@@ -7,7 +7,8 @@ section 3.5).
 
 place_rows(keys, state, static, dues, unit, lines, carries): state of the customer level read with now 0; static the new
 text; dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for;
-carries says what moves on beside that (leave_rest), {} for nothing. Raises state.counter.
+carries says what moves on beside that (leave_rest), {} for nothing. Raises state.counter, and returns what is left to
+be used of slots, as move_carried.
 ]]
 --@include parse_rows
 --@include drop_marks
@@ -57,7 +58,7 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
   local entities = tonumber(string.match(band_count, ' (%d+)$'))
   if entities > 0 then carried = math.max(carried, entities * unit - counted) end
   carry_usage(rows, carried)
-  move_carried(rows, old, ended, carries)
+  local of_slots = move_carried(rows, old, ended, carries)
   rows, static = adopt_rollovers(keys, state, rows, old, '', lines)
 
   for _, row in ipairs(rows) do
@@ -88,4 +89,5 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
   state.rows = rows
   -- Without rows the field stays, empty: slots of rows that went are found by it when their entity is deleted.
   redis.call('HSET', keys.customer, 'r:' .. state.feature, static, 'v:' .. state.feature, format_live(rows))
+  return of_slots
 end

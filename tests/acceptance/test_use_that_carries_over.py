@@ -123,6 +123,40 @@ def test_what_entities_used_is_used_of_units_they_share_from_now_on(store: Store
     assert [store.state(name) for name in (None, "a", "b")] == [[200, 150, 50]] * 3
 
 
+@pytest.mark.parametrize("by", ["attach", "update"])
+def test_what_all_used_is_used_of_what_the_first_entities_have_from_now_on(
+    store: Store, by: str
+) -> None:
+    store.plan("pro", store.monthly(200))
+    store.plan("premium", store.monthly(50, **store.each))
+    store.entities("a", "b")
+    store.take("pro")
+    store.track(40, "b")
+    store.track(30)
+    if by == "attach":
+        store.take("premium", **CARRY)
+    else:
+        store.change("pro", customize={"items": [store.monthly(50, **store.each)]})
+    after = [[100, 30, 70], [50, 0, 50], [50, 30, 20]]
+    assert [store.state(name) for name in (None, "a", "b")] == after
+    store.forget()
+    assert [store.state(name) for name in (None, "a", "b")] == after
+
+
+def test_a_debt_of_what_all_used_is_owed_by_the_first_entity(store: Store) -> None:
+    store.plan("pro", store.monthly(100))
+    store.plan("premium", store.monthly(50, **store.each))
+    store.entities("a", "b")
+    store.take("pro")
+    store.track(120, overage_behavior="overflow")
+    store.take("premium", carry_over_balances={"enabled": True})
+    assert [store.state(name) for name in (None, "a", "b")] == [
+        [100, 80, 20],
+        [50, 30, 20],
+        [50, 50, 0],
+    ]
+
+
 def test_a_plan_of_an_entity_carries_as_one_of_its_customer(store: Store) -> None:
     store.plan("pro", store.monthly(200))
     store.plan("premium", store.monthly(50), store.lifetime(500))

@@ -187,3 +187,36 @@ async def test_what_entities_used_is_used_of_a_row_they_share(world: World) -> N
     assert await world.used() == {"b": 50}
     assert [await world.left("calls", name) for name in ("zoe", "")] == [150, 150]
     await world.check_ledger()
+
+
+@pytest.mark.parametrize(
+    ("used", "slots"),
+    [(20, [20, 0]), (45, [30, 15]), (70, [40, 30]), (-5, [-5, 0])],
+)
+async def test_what_all_shared_is_used_of_the_slots_of_first_created_entities_first(
+    world: World, used: int, slots: list[int]
+) -> None:
+    await world.create(calls=[row("a", 100)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", used, mode="overflow")
+    await world.attach(carries="calls\ta\tb\t", calls=[per_entity("b", 30)])
+    assert await world.used() == {"b": used}
+    assert [(await world.used(name))["b"] for name in ("zoe", "bob")] == slots
+    await world.check_ledger()
+
+
+async def test_a_debt_of_what_all_shared_is_used_of_slots(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.seats("zoe", "bob")
+    await world.track("calls", 60, mode="overflow")
+    await world.attach(carries="calls\ta\tb\tc", calls=[per_entity("b", 30), rest("c")])
+    assert [await world.left("calls", name) for name in ("zoe", "bob", "")] == [20, 30, 50]
+    await world.check_ledger()
+
+
+async def test_without_entities_there_are_no_slots_to_use(world: World) -> None:
+    await world.create(calls=[row("a", 50)])
+    await world.track("calls", 20)
+    await world.attach(carries="calls\ta\tb\t", calls=[per_entity("b", 30)])
+    assert await world.used() == {"b": 0}
+    await world.check_ledger()
