@@ -177,6 +177,8 @@ def new_grant(
     is_counted = feature.consumable and not request.unlimited
     if request.rollover is not None and 0 < expires_ms <= due_ms:
         raise InvalidInputsError("expires_at: must be after the first reset, which rolls over")
+    if expires_ms and not request.next_reset_at:  # what expires resets only where it is said when
+        unit, every, due_ms = "", 0, 0
     rollover = rollover_rule(request.rollover, "rollover") if request.rollover else None
     row = Row(
         id=row_id,

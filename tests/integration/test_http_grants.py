@@ -68,6 +68,18 @@ async def test_a_named_reset_is_kept_and_later_ones_follow_it(shop: Api) -> None
     assert 28 * DAY_MS <= shown["next_reset_at"] - first_ms <= 31 * DAY_MS
 
 
+async def test_a_grant_that_expires_comes_once(shop: Api) -> None:
+    now_ms = (await done(shop, "clock.get"))["now"]
+    monthly = {"included_grant": 50, "reset": {"interval": "month"}}
+    await create(shop, **monthly, expires_at=now_ms + 90 * DAY_MS)
+    shown = await balance(shop)
+    assert shown["breakdown"][0]["reset"] == {"interval": "month", "resets_at": None}
+    assert shown["next_reset_at"] is None
+    await track(shop, 20)
+    await shop.call("clock.advance", by="31d")
+    assert await numbers(shop) == (50, 30, 20)
+
+
 async def test_what_a_grant_has_left_rolls_over(shop: Api) -> None:
     rollover = {"max": 30, "duration": "forever"}
     await create(shop, included_grant=50, reset={"interval": "month"}, rollover=rollover)

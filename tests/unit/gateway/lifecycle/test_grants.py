@@ -113,6 +113,18 @@ def test_a_first_reset_that_is_named_is_taken_as_it_is_and_later_ones_follow_it(
     assert (row.anchor_ms, due_ms) == (first_ms, first_ms)
 
 
+def test_a_grant_that_expires_resets_only_where_it_is_said_when() -> None:
+    fields = {
+        "included_grant": 5,
+        "reset": {"interval": "month"},
+        "expires_at": NOW_MS + 99 * DAY_MS,
+    }
+    row, due_ms = create(request(**fields))
+    assert (row.unit, row.document.interval, due_ms) == ("", "month", 0)
+    row, due_ms = create(request(**fields, next_reset_at=NOW_MS + DAY_MS))
+    assert (row.unit, row.every, due_ms) == ("m", 1, NOW_MS + DAY_MS)
+
+
 def test_a_grant_is_spent_by_its_reset_then_its_expiry() -> None:
     monthly, _ = create(request(included_grant=1, reset={"interval": "month"}))
     early, _ = create(request(included_grant=1, expires_at=NOW_MS + 1))
