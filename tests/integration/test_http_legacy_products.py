@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fixtures.app import Api
-from tests.fixtures.legacy import SUMMARIES, Old, attach_team
+from tests.fixtures.legacy import SUMMARIES, Json, Old, attach_team
 
 
 async def test_a_product_can_be_checked(old: Old) -> None:
@@ -231,6 +233,15 @@ async def test_a_trial_can_be_left_out_or_brought_along(old: Old) -> None:
     await old.post("/products/tried", free_trial=None)
     assert await status("kim") == "active"
     assert await status("zoe", free_trial=trial) == "trialing"
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("/products", {"id": "x"}), ("/attach", {"customer_id": "ada", "product_id": "team"})],
+)
+async def test_a_trial_of_one_fingerprint_is_refused(old: Old, path: str, named: Json) -> None:
+    trial = {"length": 7, "duration": "day", "unique_fingerprint": True}
+    assert await old.refused("POST", path, {**named, "free_trial": trial}) == (400, "not_supported")
 
 
 async def test_several_products_are_attached_in_one_step(old: Old) -> None:

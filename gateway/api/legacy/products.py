@@ -212,7 +212,11 @@ def _plan(
 
 
 def free_trial(trial: wire.Trial) -> FreeTrialRequest:
-    """Return a free trial as today's API takes it."""
+    """Return a free trial as today's API takes it. Raises ``NotSupportedError`` for one that those
+    with the same fingerprint have once together.
+    """
+    if trial.unique_fingerprint:
+        raise NotSupportedError("free_trial.unique_fingerprint: is not supported")
     return FreeTrialRequest(
         duration_length=trial.length,
         duration_type=trial.duration,
