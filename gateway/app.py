@@ -142,6 +142,7 @@ class Runtime:
             Outage(Policy(self.settings.on_outage)),
             self.backlog,
             keeps_overage=self.settings.persist_free_overage,
+            repeats=self.settings.idempotency == "replay",
         )
         return Engine(parts)
 

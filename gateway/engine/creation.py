@@ -73,6 +73,8 @@ class Parts(NamedTuple):
     backlog: Backlog
     keeps_overage: bool = False
     """Whether overage of new balances without a price stays after their reset."""
+    repeats: bool = True
+    """Whether a finalize that is repeated is answered as the first was."""
 
 
 def check_sizes(documents: Mapping[str, object]) -> None:

@@ -74,12 +74,13 @@ class Locks(Creation):
         """Keep the parts."""
         super().__init__(parts)
         self._late = Reminder("expired locks")
+        self._repeats = parts.repeats
 
     async def finalize(
         self, env: str, request: FinalizeRequest, request_id: str
     ) -> FinalizeResponse:
         """End a lock: confirm it, or an override of it, or release it. Repeating a call that ended
-        the lock answers as it did.
+        the lock answers as it did, unless repeated keys are conflicts.
 
         Raises ``InvalidRequestError`` for an unknown or expired lock, ``LockEndedError`` for one
         that was ended in another way, ``LockAmbiguousError`` when several customers have it,
@@ -106,6 +107,8 @@ class Locks(Creation):
         action, _, final = before.partition("\t")
         if not before or action == "expire":
             raise InvalidRequestError("lock not found")
+        if not self._repeats:
+            raise LockEndedError("The lock has been ended already")
         units = await self._override(env, request, lock)
         if (action, final) != (request.action, "" if units is None else str(units)):
             raise LockEndedError

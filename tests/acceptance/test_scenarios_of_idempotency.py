@@ -260,3 +260,14 @@ def test_a_repeated_key_is_a_conflict_where_that_is_set(conflicting: Gateway) ->
     for _ in range(2):
         assert keyed(world, "balances.track", refused, "l").status_code == 400
     assert world.state() == [100, 90, 10]
+
+
+def test_a_repeated_finalize_is_a_conflict_where_that_is_set(conflicting: Gateway) -> None:
+    """Of finalizes of one lock the reference lets exactly one succeed (hot-path section 1.4)."""
+    world = World(conflicting)
+    world.attach(world.monthly(100))
+    assert world.lock("a", 8)
+    confirm = ("balances.finalize", {"lock_id": world.name("a"), "action": "confirm"})
+    assert sorted(one.status_code for one in world.at_once(*[confirm] * 4)) == [200, 409, 409, 409]
+    assert world.no_lock("a") == 409
+    assert world.state() == [100, 92, 8]
