@@ -197,13 +197,6 @@ def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
 
 
 def _unexplained_balances(span: Span) -> _Sums:
-    stored: _Sums = select(
-        Balance.internal_id,
-        Balance.id.label("balance_id"),
-        literal_column("''").label("entity_id"),
-        Balance.used.label("stored"),
-        _NOTHING.label("counted"),
-    ).where(span(Balance.internal_id))
     counted: _Sums = (
         select(
             Deduction.internal_id,
@@ -215,7 +208,7 @@ def _unexplained_balances(span: Span) -> _Sums:
         .join(Balance, _of_its_period())
         .where(span(Deduction.internal_id))
     )
-    return _different(stored, counted)
+    return _different(_used_of_balances(span), counted)
 
 
 def _unexplained_slots(span: Span) -> _Sums:
@@ -246,19 +239,22 @@ def _unexplained_slots(span: Span) -> _Sums:
 
 
 def _sums_of_slots(span: Span) -> _Sums:
-    stored: _Sums = select(
-        Balance.internal_id,
-        Balance.id.label("balance_id"),
-        literal_column("''").label("entity_id"),
-        Balance.used.label("stored"),
-        _NOTHING.label("counted"),
-    ).where(span(Balance.internal_id), *_live_per_entity())
     counted: _Sums = (
         select(Slot.internal_id, Slot.balance_id, literal_column("''"), _NOTHING, Slot.used)
         .join(Balance, _current_slot())
         .where(span(Slot.internal_id), *_live_per_entity())
     )
-    return _different(stored, counted)
+    return _different(_used_of_balances(span, *_live_per_entity()), counted)
+
+
+def _used_of_balances(span: Span, *which: ColumnElement[bool]) -> _Sums:
+    return select(
+        Balance.internal_id,
+        Balance.id.label("balance_id"),
+        literal_column("''").label("entity_id"),
+        Balance.used.label("stored"),
+        _NOTHING.label("counted"),
+    ).where(span(Balance.internal_id), *which)
 
 
 def _different(*parts: _Sums) -> _Sums:
