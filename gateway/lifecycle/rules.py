@@ -31,13 +31,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.cycles import next_boundary
+from gateway.cycles import MINUTE_MS, next_boundary
 from gateway.lifecycle.order import arrange
 from gateway.rows import Row
 
 ALONE_LINE = "d\t1"
 CREDITS_LINE = "c\t1"
 """A credit system's: whatever is tracked, its windows bound its rows and leave rollovers alone."""
+
+BEHIND_MS_MAX = 2 * MINUTE_MS
+"""How far a clock may be behind another one and still count in the window that one has begun, as
+``lua/include/read_rules.lua`` has it.
+"""
 
 
 class Spend(NamedTuple):
@@ -191,6 +196,9 @@ def window_usage(
         if window.key == key:
             cycle = cycle_anchor(followed) if window.follows else None
             anchor_ms = window.anchor_ms if cycle is None else cycle
-            current = next_boundary(anchor_ms, window.unit, window.every, now_ms)
+            cycles = (anchor_ms, window.unit, window.every)
+            current = next_boundary(*cycles, now_ms)
+            if end > current and current - now_ms <= BEHIND_MS_MAX:
+                current = next_boundary(*cycles, current)
             return used if current == end else 0
     return 0

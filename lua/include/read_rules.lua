@@ -1,7 +1,8 @@
 --[[
 Read the billing controls that bind a call on one feature, with the state of their windows (hot-path section 3.6). Each
 control of the entity takes the place of the customer's own, also one that is not enabled (h); an inherited window has
-one counter for all entities.
+one counter for all entities. Of callers whose clocks differ by up to two minutes all count in the window that whoever
+is ahead has begun.
 
 read_rules(state, now_ms, properties): properties is JSON, looked at only for windows with a filter, whose text is also
 the number or the boolean it spells.
@@ -36,9 +37,14 @@ local function read_rules(state, now, properties)
       rest, '^(%x*)\t(%d+)\t(%a)\t(%d+)\t(c?)(%d+)\t(.*)$')
     if scope == '' and hidden[key] or not matches(filter) then return end
     anchor = follows == 'c' and cycle_anchor(state.rows, state.entity.feature) or tonumber(anchor)
-    local stop, used = next_boundary(anchor, unit, tonumber(every), now), 0
+    every = tonumber(every)
+    local stop, used = next_boundary(anchor, unit, every, now), 0
     for of_key, at, units in string.gmatch(extras or '', 'w\t(%x*)\t(%d+)\t(%d+)') do
-      if of_key == key and tonumber(at) == stop then used = tonumber(units) end
+      at = tonumber(at)
+      if of_key == key and (at == stop
+        or at > stop and stop - now <= 120000 and at == next_boundary(anchor, unit, every, stop)) then
+        stop, used = at, tonumber(units)
+      end
     end
     used = used + (state.counted and state.counted[scope .. '\t' .. key] or 0) -- by a preview
     local place = places[key] or #rules.windows + 1

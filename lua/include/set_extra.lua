@@ -8,8 +8,9 @@ local function set_extra(keys, state, scope, name, value)
   local place = scope == '' and 'extras' or 'own_extras'
   local lines = {}
   for line in string.gmatch(state[place] or '', '[^\n]+') do
-    local stop = tonumber(string.match(line, '^w\t%x*\t(%d+)')) -- a window that has ended counts nothing any more
-    if string.sub(line, 1, #name + 1) ~= name .. '\t' and not (stop and stop <= state.now) then
+    -- A window that has ended counts nothing any more, not even for callers whose clocks are two minutes behind.
+    local stop = tonumber(string.match(line, '^w\t%x*\t(%d+)'))
+    if string.sub(line, 1, #name + 1) ~= name .. '\t' and not (stop and stop <= state.now - 120000) then
       lines[#lines + 1] = line
     end
   end

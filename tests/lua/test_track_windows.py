@@ -52,6 +52,26 @@ async def test_a_window_begins_anew_at_its_boundary(world: World) -> None:
     assert await counted(world) == [WindowSet("calls", "", "", END_MS + HOUR_MS, 5)]
 
 
+async def test_callers_whose_clocks_differ_count_in_one_window(world: World) -> None:
+    await world.create(rules=rules(calls=hourly_limit(10)), calls=[row("a", 100)])
+    assert (await world.track("calls", 6)).applied == [6]
+    ahead, behind = END_MS + 90_000, END_MS - 90_000
+    for now_ms, applied in ((ahead, 7), (behind, 3), (ahead, 0), (behind, 0)):
+        world.now_ms = now_ms
+        assert (await world.track("calls", 7)).applied == [applied]
+    assert await world.used() == {"a": 16}
+
+
+async def test_a_caller_ahead_ends_no_other_window(world: World) -> None:
+    text = "\n".join((hourly_limit(20), hourly_limit(5, CHAT)))
+    await world.create(rules=rules(calls=text), calls=[row("a", 100)])
+    assert (await world.use(Part("calls", 5), properties=CHAT)).applied == [5]
+    world.now_ms = END_MS + 90_000
+    assert (await world.track("calls", 1)).applied == [1]
+    world.now_ms = END_MS - 90_000
+    assert (await world.use(Part("calls", 5), properties=CHAT)).applied == [0]
+
+
 async def test_giving_back_does_not_free_the_window(world: World) -> None:
     await world.create(rules=rules(calls=hourly_limit(10)), calls=[row("a", 100)])
     await world.track("calls", 10)

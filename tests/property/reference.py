@@ -139,8 +139,13 @@ class Ledger:
 
     def counted(self, now_ms: int, feature: str, window: Window) -> int:
         """Return what a usage window has seen of its present cycle."""
-        counter = self.counters.get((feature, window.owner, window.key), Counter(0, 0))
-        return counter.at(window.end_ms(now_ms))
+        return self._counter(feature, window).at(self._end_ms(now_ms, feature, window))
+
+    def _counter(self, feature: str, window: Window) -> Counter:
+        return self.counters.get((feature, window.owner, window.key), Counter(0, 0))
+
+    def _end_ms(self, now_ms: int, feature: str, window: Window) -> int:
+        return window.current_end_ms(now_ms, self._counter(feature, window).end_ms)
 
     def _included(self, feature: str, scope: str) -> int:
         """Return what main recurring plans include of what a call may spend of a feature."""
@@ -229,7 +234,7 @@ class Ledger:
                 if window.matches(properties):
                     used = self.counted(now_ms, pool.feature, window) + units
                     key = (pool.feature, window.owner, window.key)
-                    self.counters[key] = Counter(window.end_ms(now_ms), used)
+                    self.counters[key] = Counter(self._end_ms(now_ms, pool.feature, window), used)
 
     def track(
         self,

@@ -13,6 +13,7 @@ from hashlib import sha1
 from typing import Any, NamedTuple
 
 from gateway.cycles import next_boundary
+from gateway.lifecycle.rules import BEHIND_MS_MAX
 
 Properties = Mapping[str, Any]
 
@@ -37,6 +38,14 @@ class Window:
 
     def end_ms(self, now_ms: int) -> int:
         return next_boundary(self.anchor_ms, self.unit, self.every, now_ms)
+
+    def current_end_ms(self, now_ms: int, counted_ms: int) -> int:
+        """Return the end of the cycle a use counts in: shortly before a boundary that of the next
+        one, where that has been counted in by somebody whose clock is ahead.
+        """
+        ends_ms = self.end_ms(now_ms)
+        begun = counted_ms == self.end_ms(ends_ms) and ends_ms - now_ms <= BEHIND_MS_MAX
+        return counted_ms if begun else ends_ms
 
     def matches(self, properties: Properties) -> bool:
         """Whether an event is what the limit is about: equal JSON, or one of a list; a text is also

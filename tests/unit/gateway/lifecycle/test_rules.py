@@ -6,6 +6,7 @@ import pytest
 
 from gateway.cycles import DAY_MS
 from gateway.lifecycle.rules import (
+    BEHIND_MS_MAX,
     Alert,
     Extras,
     Rules,
@@ -53,6 +54,14 @@ def test_a_window_counts_until_its_end() -> None:
     extras = f"w\t\t{DAY_MS}\t3"
     assert window_usage(TEXT, extras, "", DAY_MS - 1) == 3
     assert window_usage(TEXT, extras, "", DAY_MS) == 0
+
+
+def test_a_window_that_a_clock_ahead_has_begun_is_the_current_one() -> None:
+    begun = DAY_MS - BEHIND_MS_MAX
+    assert window_usage(TEXT, f"w\t\t{2 * DAY_MS}\t3", "", begun) == 3
+    assert window_usage(TEXT, f"w\t\t{2 * DAY_MS}\t3", "", begun - 1) == 0
+    assert window_usage(TEXT, f"w\t\t{3 * DAY_MS}\t3", "", begun) == 0
+    assert window_usage(TEXT, f"w\t\t{2 * DAY_MS - 1}\t3", "", begun) == 0
 
 
 def test_a_window_of_another_phase_or_without_a_rule_counts_nothing() -> None:
