@@ -73,6 +73,7 @@ if not number or tonumber(number) > tonumber(last) then entity = '' end -- what 
 local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
 if not parts then return { obstacle, '' } end
 local part, lines, fields = parts[1], {}, {}
+if part.feature ~= feature then return { 12, '' } end -- another one of this name, made since it was looked for
 local state = part.states[1]
 if id ~= state.id then -- of a customer that was deleted since
   redis.call('HDEL', keys.locks, field)

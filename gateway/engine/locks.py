@@ -54,12 +54,12 @@ LOOKS_SECONDS = 2.0
 
 
 class Lock(NamedTuple):
-    """What the receipt of a lock says of it; ``ended`` is true for one that is only remembered."""
+    """What the receipt of a lock says of it; ``ended`` is how, of one that is only remembered."""
 
     customer_id: str
     feature_id: str
     entity_id: str
-    ended: bool
+    ended: str = ""
 
 
 class _Ended(NamedTuple):
@@ -87,11 +87,11 @@ class Locks(Creation):
         ``FeatureNotFoundError`` for an override when the feature has been deleted.
         """
         lock = await self._find(env, request.lock_id, request.customer_id)
-        if lock.ended:
-            feature, final = None, None
-        else:
-            feature = await self._held_feature(env, lock)
-            final = await self._override(env, request, lock)
+        if lock.ended:  # another one of this name may have been made by now, which is not meant
+            await self._check_repeated(env, request, lock, lock.ended)
+            return FinalizeResponse()
+        feature = await self._held_feature(env, lock)
+        final = await self._override(env, request, lock)
         properties = bytes(request.properties).decode() if given(request.properties) else ""
         ending = Ending(request.lock_id, request.action, KEEP_MS, final, properties)
         reply = await self._end(env, lock, ending, feature, request_id)
@@ -209,7 +209,7 @@ class Locks(Creation):
             with contextlib.suppress(CustomerNotFoundError):
                 await self.read(subject)
             texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
-        lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended=True)
+        lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended="forget")
         action = "expire" if texts and lock.customer_id == customer_id else "forget"
         feature = None if lock.ended else await self._held_feature(env, lock)
         try:
@@ -222,5 +222,5 @@ def lock_of(receipt: str) -> Lock:
     """Return what the text of a receipt says (``lua/include/keep_lock.lua``)."""
     first = receipt.split("\n", 1)[0].split("\t")
     if not first[0]:
-        return Lock(first[1], first[4], "", ended=True)
-    return Lock(first[0], first[1], first[2], ended=False)
+        return Lock(first[1], first[4], "", ended=f"{first[2]}\t{first[3]}")
+    return Lock(first[0], first[1], first[2])

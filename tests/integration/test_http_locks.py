@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from gateway.app import Runtime
 from gateway.engine import locks
 from gateway.errors import FeatureNotFoundError, UnavailableError
-from gateway.keys import partition_of
+from gateway.keys import Key, partition_of
 from gateway.ports import FeatureRecord
 from tests.fixtures.app import LIVE_KEY, Api
 from tests.fixtures.shop import CUSTOMER, balance, create, done, refused
@@ -128,6 +129,28 @@ async def test_locks_of_the_live_environment_hold_none_of_the_sandbox_up(
     await done(shop, "clock.advance", by="1h")
     await live_runtime.engine.expire()
     assert "held" not in await balance(shop)
+
+
+async def test_finalize_of_a_lock_that_has_ended_leaves_the_next_one_of_its_name(
+    shop: Api, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(shop, included_grant=20)
+    await hold(shop, "a", "messages")
+    ended = {"lock_id": "a", "action": "confirm", "override_value": 1}
+    await done(shop, "balances.finalize", **ended)
+    scripts = live_runtime.engine.scripts
+    receipts = scripts.receipts
+
+    async def found_late(places: Sequence[Key], env: str, lock_id: str) -> list[str]:
+        found = await receipts(places, env, lock_id)
+        monkeypatch.setattr(scripts, "receipts", receipts)
+        await hold(shop, "a", "messages")
+        return found
+
+    monkeypatch.setattr(scripts, "receipts", found_late)
+    await done(shop, "balances.finalize", **ended)
+    shown = await balance(shop)
+    assert (shown["usage"], shown["held"]) == (6, 5)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -170,6 +170,14 @@ async def test_a_lock_of_another_customer_is_left_alone(world: World) -> None:
     await client.hdel(KEYS.locks, field)
 
 
+async def test_a_lock_of_another_feature_made_of_its_name_since_is_left_alone(world: World) -> None:
+    await world.create(calls=[row("a", 5)], store=[row("b", 5)])
+    await lock(world, 3)
+    before = await world.dump()
+    assert await end(world, part=Part("store", 0)) == (Status.LOCK_MISSING, "")
+    assert await world.dump() == before
+
+
 async def test_a_lock_of_a_deleted_customer_gives_the_next_one_nothing(world: World) -> None:
     await world.create(calls=[row("a", 100)])
     await lock(world, 30)
