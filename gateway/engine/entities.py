@@ -63,6 +63,24 @@ def _exists(subject: Subject) -> EntityExistsError:
     return EntityExistsError(f"Entity {subject.entity_id} already exists")
 
 
+def _ended(subject: Subject, request: EntityCreateRequest, now_ms: int) -> EntityView:
+    """Return an entity that was created, and deleted by somebody else before it could be read."""
+    return EntityView(
+        id=subject.entity_id,
+        name=request.name,
+        customer_id=subject.customer_id,
+        feature_id=request.feature_id,
+        created_at=now_ms,
+        env=subject.env,
+        subscriptions=[],
+        purchases=[],
+        balances={},
+        flags={},
+        billing_controls=request.billing_controls or {},
+        invoices=[],
+    )
+
+
 class Entities(Creation):
     """Entities: create, get, change, list, delete."""
 
@@ -94,6 +112,8 @@ class Entities(Creation):
             return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
         except UnavailableError as error:  # which would say that nothing was changed
             raise UnknownOutcomeError from error
+        except (CustomerNotFoundError, EntityNotFoundError):
+            return _ended(subject, request, self.clock.now_ms(env))
 
     async def check_entities(self, env: str, requests: Sequence[EntityCreateRequest]) -> None:
         """Raise what would refuse to create one of several entities, before any is created; but
