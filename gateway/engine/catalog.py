@@ -134,6 +134,13 @@ class Catalog:
             self._principals.forget()
             self._used = set()
 
+    async def renew(self) -> None:
+        """Ask SQL first, before plans are given to a customer: what another process changed of them
+        a moment ago would be missed for good. While SQL is gone, what is known has to do.
+        """
+        with contextlib.suppress(UnavailableError):
+            await self.refresh()
+
     async def principal(self, authorization: bytes | None) -> Principal:
         """Return who an Authorization header belongs to. Raises one of the key errors."""
         if known := self.known(authorization) or self._principals.bound(authorization):
@@ -206,12 +213,8 @@ class Catalog:
         return _view(self._snapshot, env).listed(all_versions=all_versions)
 
     async def default_plans(self, env: str) -> tuple[StoredPlan, ...]:
-        """Return what a new customer gets: one plan of each group, a trial before a free one.
-
-        Asks SQL first: a default plan that was missed now would be missed for good.
-        """
-        with contextlib.suppress(UnavailableError):
-            await self.refresh()
+        """Return what a new customer gets: one plan of each group, a trial before a free one."""
+        await self.renew()
         return self._snapshot.defaults.get(env, ())
 
     async def use_feature(self, feature: FeatureRecord) -> FeatureRecord:

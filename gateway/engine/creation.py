@@ -214,6 +214,7 @@ class Creation:
     async def _first_plans(self, env: str, plan_id: str | None) -> Sequence[StoredPlan]:
         if plan_id is None:
             return await self.catalog.default_plans(env)
+        await self.catalog.renew()
         plan = await self.catalog.plan(env, plan_id)
         if is_paid(plan.document) and not is_default_trial(plan.document):
             msg = (

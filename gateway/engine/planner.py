@@ -127,8 +127,7 @@ class Planner:
 
     async def default(self, env: str, group: str, *, is_preview: bool = False) -> Offer | None:
         """Return the free plan of a group that enables itself."""
-        with contextlib.suppress(UnavailableError):
-            await self._catalog.refresh()
+        await self._catalog.renew()
         for record, document in self._catalog.plans(env):
             is_default = record.auto_enable and not record.archived and not record.add_on
             if is_default and record.group == group and not is_paid(document):

@@ -183,6 +183,7 @@ class Attachments(Foresight):
         *,
         is_preview: bool = False,
     ) -> tuple[Subject, Decide]:
+        await self.catalog.renew()
         seen = [(await self._seen(env, one), await self._terms(env, one)) for one in wanted]
         subject = self.subjects.subject(
             env,
@@ -261,9 +262,9 @@ class Attachments(Foresight):
     ) -> tuple[Subject, Decide]:
         subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
         quantities = _quantities(request.feature_quantities)
+        await self.catalog.renew()
         usages = None
-        if request.carry_over_usages is not None:
-            wish = request.carry_over_usages
+        if wish := request.carry_over_usages:
             usages = await self._carrying(env, wish, "carry_over_usages") or Carrying(())
 
         async def decide(scope: Scope, making: Making) -> Change:

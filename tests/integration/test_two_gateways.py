@@ -1,0 +1,68 @@
+"""Two gateways on one Redis and one SQL: what one of them changes of the catalog, and the other one
+makes of it a moment later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fixtures.app import Api
+from tests.fixtures.shop import CUSTOMER, balance, done
+
+ATTACH = {"customer_id": CUSTOMER, "plan_id": "monthly"}
+MORE = [{"feature_id": "messages", "included": 500, "reset": {"interval": "month"}}]
+
+
+@pytest.fixture
+async def beside(shop: Api, api_beside: Api) -> Api:
+    """The second gateway, which has seen the catalog of the shop."""
+    await done(api_beside, "plans.get", plan_id="monthly")
+    return api_beside
+
+
+async def test_a_plan_that_was_changed_elsewhere_is_given_as_it_is_now(
+    shop: Api, beside: Api
+) -> None:
+    await done(shop, "plans.update", plan_id="monthly", items=MORE)
+    await done(beside, "billing.attach", **ATTACH)
+    assert (await balance(shop))["granted"] == 500
+    view = await done(shop, "customers.get", customer_id=CUSTOMER, expand=["subscriptions.plan"])
+    (held,) = view["subscriptions"]
+    assert [item["included"] for item in held["plan"]["items"]] == [500]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (("plans.delete", {}), (404, "product_not_found")),
+        (("plans.update", {"archived": True}), (400, "invalid_request")),
+    ],
+)
+async def test_a_plan_that_was_taken_away_elsewhere_is_not_given(
+    shop: Api, beside: Api, change: tuple[str, Any], refusal: tuple[int, str]
+) -> None:
+    operation, fields = change
+    await done(shop, operation, plan_id="monthly", **fields)
+    assert (await beside.call("billing.attach", **ATTACH)).error == refusal
+
+
+async def test_a_version_that_was_changed_elsewhere_is_what_a_customer_moves_to(
+    shop: Api, beside: Api
+) -> None:
+    await done(shop, "billing.attach", **ATTACH)
+    await done(shop, "plans.update", plan_id="monthly", items=[])
+    await done(beside, "plans.get", plan_id="monthly", version=2)
+    await done(shop, "plans.update", plan_id="monthly", items=MORE, disable_version=True)
+    await done(beside, "billing.update", **ATTACH, version=2)
+    assert (await balance(shop))["granted"] == 500
+
+
+async def test_a_customer_that_names_its_first_plan_gets_what_that_gives_now(
+    shop: Api, beside: Api
+) -> None:
+    await done(shop, "plans.update", plan_id="monthly", items=MORE)
+    named = {"customer_id": "eve", "auto_enable_plan_id": "monthly"}
+    await done(beside, "customers.get_or_create", **named)
+    assert (await balance(shop, customer_id="eve"))["granted"] == 500
