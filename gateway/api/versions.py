@@ -1,7 +1,7 @@
 """The ``x-api-version`` header: which shapes an answer has.
 
 Published clients send versions this gateway has never heard of, so a newer one means the newest
-known. Versions 1.2 and 2.1 have shapes of their own (``gateway.api.legacy``); they arrive as an
+known. Versions before 2.3 have shapes of their own (``gateway.api.legacy``); they arrive as an
 exception, so that newer callers pay nothing for them. Whatever is older still, or in between, must
 be refused rather than answered in the wrong shape.
 """
@@ -51,7 +51,7 @@ _RELEASES = (
     (date(2026, 3, 17), Version.V2_1),
 )
 _NUMBERS = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?")
-_UNCHANGED = Version.V2_2
+_UNCHANGED = Version.V2_3
 """The oldest version whose shapes are those of today."""
 
 _OLDEST = (2, 1)

@@ -237,6 +237,8 @@ class Entities(Creation):
             offset=query.offset,
             limit=query.limit,
             total=page.total,
+            total_count=page.total,
+            total_filtered_count=page.total,
         )
 
     async def _listed_entity(self, env: str, customer_id: str, entity_id: str) -> EntityView | None:

@@ -81,3 +81,5 @@ class EntityListResponse(msgspec.Struct, kw_only=True):
     offset: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+    total_count: int | UnsetType = UNSET
+    total_filtered_count: int | UnsetType = UNSET

@@ -49,6 +49,18 @@ def test_customers_are_listed_by_their_creation(world: World, customers: list[Js
     assert listed(start=last + 1) == listed(end=first - 1) == []
 
 
+@pytest.mark.parametrize("version", ["2.1", "2.2"])
+def test_a_page_by_offset_says_how_many_there_are(world: World, version: str) -> None:
+    world.entities("a", "b")
+    pages = {"entities.list": "customer_id", "customers.list": "search"}
+    for (name, field), total in zip(pages.items(), (2, 1), strict=True):
+        body = {field: world.customer, "limit": 1}
+        page = world.gateway.post(name, body, **{"x-api-version": version}).json()
+        counts = ("total", "total_count", "total_filtered_count")
+        assert [page[count] for count in counts] == [total] * 3
+        assert (page["has_more"], page["offset"], page["limit"]) == (total > 1, 0, 1)
+
+
 def test_no_customer_has_a_payment_processor(world: World) -> None:
     world.entities("seat")
     asked = {"search": world.customer, "processors": ["stripe"]}

@@ -9,8 +9,8 @@ from tests.fixtures.gateways import Gateway
 from tests.fixtures.sdks import Client, Json, RefusedError
 
 MESSAGES = {"feature_id": "sdk_messages"}
-OLDEST = ("js-1.0",)
-"""Clients from before controls."""
+OLDEST = ("js-1.0", "js-1.2")
+"""Clients from before usage limits."""
 
 
 def limited(**properties: Json) -> Json:

@@ -43,6 +43,7 @@ const versions = {
 
 const makers = {
   '1.3': (version) => rpc('autumn-js-1.3', version),
+  '1.2': (version) => rpc('autumn-js-1.2', version),
   '1.0': (version) => rpc('autumn-js-1.0', version),
   '0.1': rest,
   seeds: () => seeds.examples(url, secretKey),

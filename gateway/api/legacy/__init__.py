@@ -1,5 +1,5 @@
 """The API as version 1.2 knows it: other words and other shapes for the same operations; and as 2.1
-does, whose answers leave no key out (``complete``).
+and 2.2 do, whose answers leave no key out (``complete``).
 
 ``messages`` and ``product_messages`` are the old shapes. ``views`` and ``items`` turn answers into
 them; ``subjects``, ``usage``, ``products`` and ``billing`` turn old requests into those of today

@@ -1,7 +1,9 @@
-"""Version 2.1: the shapes of today, with every key they may have; what there is not is null.
+"""Versions 2.1 and 2.2: the shapes of today, with every key they may have; what there is not is
+null.
 
-Its one published client, npm autumn-js 1.0, takes a missing key for an error when it runs with a
-zod of 4.4 or later, which is what an installation gets now, whatever its own types say.
+Their published clients, npm autumn-js 1.0 and 1.2 up to 1.2.13, take a missing key for an error
+when they run with a zod of 4.4 or later, which is what an installation gets now, whatever their own
+types say.
 """
 
 from __future__ import annotations
@@ -75,10 +77,11 @@ BALANCE = Shape(
 _FLAG = Shape(("feature",), {"feature": _FEATURE})
 _HELD = Shape(("plan",), {"plan": _PLAN})
 _CONTROLS = Shape(
-    ("auto_topups", "spend_limits"),
+    ("auto_topups", "spend_limits", "usage_alerts", "overage_allowed"),
     {
-        "auto_topups": Shape(("purchase_limit",)),
+        "auto_topups": Shape(("purchase_limit", "invoice_mode")),
         "spend_limits": Shape(("feature_id", "overage_limit")),
+        "usage_alerts": Shape(("feature_id", "name")),
     },
 )
 _HOLDINGS = {
@@ -88,7 +91,10 @@ _HOLDINGS = {
     "flags": Shape(each=_FLAG),
     "billing_controls": _CONTROLS,
 }
-_CUSTOMER = Shape(("invoices", "entities", "trials_used", "referrals"), _HOLDINGS)
+_CUSTOMER = Shape(
+    ("invoices", "entities", "trials_used", "referrals"),
+    {**_HOLDINGS, "config": Shape(("disable_pooled_balance",))},
+)
 _ENTITY = Shape(("billing_controls", "invoices"), _HOLDINGS)
 _BILLED = Shape(("entity_id", "invoice", "required_action"))
 _LINE = Shape(("discounts", "period"))
@@ -143,7 +149,7 @@ _SHAPES = {
 
 
 def completed(operation: Operation) -> Operation:
-    """Return an operation as 2.1 knows it."""
+    """Return an operation as 2.1 and 2.2 know it."""
     shape = _SHAPES.get(operation.name)
     if shape is None:
         return operation

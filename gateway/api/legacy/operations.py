@@ -172,9 +172,14 @@ _CHANGED = (
     ),
 )
 
+_COMPLETE = {
+    **{each.name: completed(each) for each in OPERATIONS},
+    **{each.name: each for each in OWN},
+}
+_COMPLETED = (Version.V2_1, Version.V2_2)
+
 OLDER: dict[tuple[str, Version], Operation] = {
-    **{(each.name, Version.V2_1): completed(each) for each in OPERATIONS},
-    **{(each.name, Version.V2_1): each for each in OWN},
+    **{(name, version): each for name, each in _COMPLETE.items() for version in _COMPLETED},
     **{(name, Version.V1_2): _TODAY[name] for name in _SAME},
     **{(each.name.removesuffix("@1.2"), Version.V1_2): each for each in _CHANGED},
     **{(each.name, Version.V1_2): each for each in OWN},

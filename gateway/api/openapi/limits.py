@@ -153,7 +153,7 @@ def narrow(schemas: Json, requests: Iterable[str]) -> None:
 
 def complete(schemas: Json, names: Iterable[str]) -> None:
     """Say in these schemas, and in those they hold, that null stands for what is left out: a
-    caller may send it, and version 2.1 answers it.
+    caller may send it, and versions 2.1 and 2.2 answer it.
     """
     for name in _reached(schemas, names):
         schema = schemas[name]

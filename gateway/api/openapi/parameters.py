@@ -25,8 +25,8 @@ PARAMETERS: dict[str, Json] = {
         "in": "header",
         "description": (
             "2.1 or later, or a day since 2026-03-17; left out, or newer than known, is the "
-            "newest. 2.1 shows `null` for what later versions leave out; 1.2 is served too, with "
-            "the shapes of its REST routes"
+            "newest. 2.1 and 2.2 show `null` for what later ones leave out; 1.2 is served too, "
+            "with the shapes of its REST routes"
         ),
         "schema": {"type": "string", "pattern": f"^({_TODAY})$"},
         "example": "2.3.0",

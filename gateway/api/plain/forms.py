@@ -91,7 +91,7 @@ TODAY = Forms()
 COMPLETE = Forms(
     {CheckResponse: CHECK, TrackResponse: TRACK, Balance: BALANCE, Breakdown: BREAKDOWN}
 )
-"""Those of version 2.1, which leaves no key out."""
+"""Those of versions 2.1 and 2.2, which leave no key out."""
 
-FORMS = {Version.V2_1: COMPLETE, Version.V2_2: TODAY, Version.V2_3: TODAY}
+FORMS = {Version.V2_1: COMPLETE, Version.V2_2: COMPLETE, Version.V2_3: TODAY}
 """Those of each version that plain calls answer."""
