@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.lifecycle.scope import Change, Scope
     from gateway.messages.plans import PlanDocument
+    from gateway.rows import Live, Row
 
 CURRENCY = "usd"
 
@@ -199,7 +200,7 @@ def _use(
     scope: Scope, change: Change, ended: Subscription, precisions: Mapping[str, int]
 ) -> Iterator[wire.PreviewLine]:
     """Yield what was used of a plan beyond what it includes, where that is paid for and does not
-    move on (cold-path section 3.10). What is one for each entity is left out.
+    move on (cold-path section 3.10); of entities all together (section 2.8).
     """
     carried = {carry.row_id for carry in change.carries}
     document = scope.documents.get(ended.id)
@@ -208,11 +209,10 @@ def _use(
         if price is None or price.prepaid or item.feature_id not in precisions:
             continue
         over = sum(
-            max(0, scope.lives[row.id].used - row.grant)
+            _over(row, scope.lives[row.id])
             for row in scope.held(ended).get(item.feature_id, ())
             if row.overage
             and not row.allocated
-            and row.kind is Kind.SHARED
             and (row.unit, row.every) == cycle
             and row.id not in carried
             and row.id in scope.lives
@@ -221,6 +221,11 @@ def _use(
         if document is not None and amount:
             charge = Charge(item.feature_id, units, amount, "", 0)
             yield _line(ended, document, charge, None, sign=1)
+
+
+def _over(row: Row, live: Live) -> int:
+    """Return what was used beyond the grant of a row, or of each of its slots."""
+    return live.over if row.kind is Kind.PER_ENTITY else max(0, live.used - row.grant)
 
 
 def _added(charge: Charge, before: Sequence[Charge]) -> Charge:

@@ -158,6 +158,21 @@ def test_what_was_used_beyond_the_plan_is_paid_for_when_another_begins(store: St
     assert canceled["total"] == pytest.approx(-20, abs=0.01)
 
 
+def test_what_entities_used_beyond_the_plan_is_rounded_up_together(store: Store) -> None:
+    """Cold-path sections 2.8 and 3.10; the use is that of scenario S49."""
+    packs = {"amount": 1, "interval": "month", "billing_method": "usage_based", "billing_units": 10}
+    store.plan("pro", store.item("messages", 100, price=packs, **store.each))
+    store.plan("premium", store.monthly(500))
+    store.entities("a", "b", "c")
+    store.take("pro")
+    for seat, units in (("a", 155), ("b", 123), ("c", 10)):
+        store.track(units, seat)
+    seen = store.preview("premium")
+    used = [one for one in seen["line_items"] if one["feature_id"] is not None]
+    assert [(one["quantity"], one["total"]) for one in used] == [(80, 8)]
+    assert seen["total"] == pytest.approx(38, abs=0.01)
+
+
 def test_more_of_what_is_bought_once_is_previewed_alone(store: Store) -> None:
     store.plan("pro", store.prepaid_pack(interval="one_off"))
     store.take("pro", feature_quantities=store.quantities(messages=200))
