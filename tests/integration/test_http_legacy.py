@@ -94,7 +94,7 @@ async def test_a_check_or_a_track_creates_the_customer_and_the_entity_it_describ
     made = await old.get("/customers/newer/entities/seat")
 
     assert (checked["allowed"], tracked["entity_id"]) == (False, "seat")
-    assert unknown == (404, "entity_not_found")
+    assert unknown == (400, "invalid_inputs")
     assert (made["name"], made["feature_id"]) == ("Seat", "seats")
 
 

@@ -4,13 +4,16 @@ entity whose data is sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
 from gateway.api.operation import Call, Services
 from gateway.api.resources import balances, grant_rules, rules, shapes
-from gateway.errors import InvalidInputsError
+from gateway.errors import EntityNotFoundError, InvalidInputsError
 from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged, given
 from gateway.messages.customers import (
@@ -50,7 +53,8 @@ async def check(
         request.customer_data = request.customer_data or CustomerData()
     if request.product_id is not None:
         return await _check_product(services, call, request, request.product_id)
-    response = await balances.check(services, call, request)
+    with _described(call):
+        response = await balances.check(services, call, request)
     return views.verdict(response, request.feature_id)
 
 
@@ -75,7 +79,8 @@ async def track(services: Services, call: Call, request: TrackRequest) -> old.Tr
     """``balances.track``."""
     if not call.restricted:
         request.customer_data = request.customer_data or CustomerData()
-    response = await balances.track(services, call, request)
+    with _described(call):
+        response = await balances.track(services, call, request)
     return old.TrackReceipt(
         # A repeated call gets the first answer again, so its id has to be the same one.
         id=call.request_id if call.claim is None else call.claim.key,
@@ -161,6 +166,17 @@ async def _check_product(
         entity_id=request.entity_id or msgspec.UNSET,
         status=status or msgspec.UNSET,
     )
+
+
+@contextmanager
+def _described(call: Call) -> Iterator[None]:
+    """Whoever may create an entity and does not say of which feature is told so (hot-path 1.0)."""
+    try:
+        yield
+    except EntityNotFoundError as error:
+        if call.restricted:
+            raise
+        raise InvalidInputsError(f"entity_data.feature_id: is required; {error}") from error
 
 
 async def _held(
