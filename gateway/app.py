@@ -245,6 +245,7 @@ def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:
             runtime.scripts.counted,
             runtime.limits,
         ),
+        conflict=runtime.settings.idempotency == "conflict",
     )
     return (CountedCalls if parts.packer.limits else PlainCalls)(parts, longer)
 

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from gateway import metrics
-from gateway.amounts import format_units, parse_units
-from gateway.cycles import DAY_MS
-from gateway.engine.claims import KEEP_MS
+from gateway.amounts import format_units
 from gateway.engine.creation import Creation
 from gateway.engine.outage import Policy
+from gateway.engine.spending import (
+    Spending,
+    kept_reply,
+    properties_of,
+    units_of,
+    use_of_check,
+    use_of_track,
+)
 from gateway.engine.verdicts import (
     Asked,
     PlainUse,
@@ -27,14 +33,12 @@ from gateway.errors import (
     IdempotencyKeyError,
     InsufficientBalanceError,
     InvalidInputsError,
-    InvalidRequestError,
     LockExistsError,
     UnavailableError,
     UnknownOutcomeError,
 )
-from gateway.keys import reply_key
-from gateway.messages.common import given, integer
-from gateway.scripts import CheckReply, Hold, Idempotency, Part, Status, TrackReply, Use
+from gateway.messages.balances import CheckRequest
+from gateway.scripts import CheckReply, Part, Status, TrackReply, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,18 +47,12 @@ if TYPE_CHECKING:
     from gateway.engine.outage import StandIn
     from gateway.engine.subject import Subject
     from gateway.messages.balances import (
-        CheckRequest,
         CheckResponse,
-        LockRequest,
         TrackRequest,
         TrackResponse,
     )
     from gateway.ports import FeatureRecord
-
-LOCK_MS_MAX = DAY_MS
-"""How long a lock may hold units, and holds them when nothing else is said."""
-
-NO_PROPERTIES = "{}"
+    from gateway.scripts import Idempotency
 
 THEN_MS = 0
 """The time at which a replayed reply is shown: rows that have expired since were there then."""
@@ -147,7 +145,7 @@ class Balances(Creation):
                 self.clock.now_ms(subject.env),
                 subject.entity_id,
                 asked.part,
-                _properties(request.properties),
+                properties_of(request.properties),
                 explain=bool(request.explain),
             )
 
@@ -157,25 +155,23 @@ class Balances(Creation):
         self, subject: Subject, asked: Asked, request: CheckRequest, claim: Claim | None
     ) -> CheckResponse:
         self.backlog.admit()
-        feature, env, now_ms = asked.features[0], subject.env, self.clock.now_ms(subject.env)
-        if feature.type == "boolean":
-            field = "send_event" if request.send_event else "lock"
-            msg = f"{field}: feature {feature.id} is boolean, there is nothing to spend"
-            raise InvalidRequestError(msg)
-        use = Use(
-            subject.entity_id,
-            [asked.part],
-            now_ms,
-            (request.lock and request.lock.overage_behavior) or "reject",
-            properties=_properties(request.properties),
-            hold=_hold(request.lock, [feature], now_ms, of_check=True),
-            idempotency=_kept(subject, claim),
-        )
-        amount = request.required_balance
-        ask = partial(self._ask, env, amount, "required_balance")
+        env, now_ms = subject.env, self.clock.now_ms(subject.env)
+        use = use_of_check(asked, request, now_ms, _kept(subject, claim))
+        ask = partial(self._ask, env, request.required_balance, "required_balance")
         (asked,), reply = await self._use(subject, use, [asked], ask, claim)
+        return self._spent(subject, asked, request, reply, now_ms)
+
+    def _spent(
+        self,
+        subject: Subject,
+        asked: Asked,
+        request: CheckRequest,
+        reply: TrackReply,
+        now_ms: int,
+    ) -> CheckResponse:
         if reply.status is Status.REPLAYED:
-            (asked,), reply = self._as_it_was(env, reply, amount, "required_balance")
+            amount = request.required_balance
+            (asked,), reply = self._as_it_was(subject.env, reply, amount, "required_balance")
             now_ms = THEN_MS
         allowed = reply.status is not Status.DENIED
         answering = answering_of(subject, asked, reply, now_ms)
@@ -199,7 +195,6 @@ class Balances(Creation):
             named = await self.catalog.features_by_event(env, request.event_name or "")
         ask = partial(self._ask, env, request.value, "value")
         asked = ask(named)
-        counted = any(feature.type != "boolean" for feature in named)
         subject = self.subjects.subject(
             env,
             request.customer_id,
@@ -208,34 +203,38 @@ class Balances(Creation):
             entity_data=None if request.dry_run else request.entity_data,
             request_id=request_id,
         )
-        timestamp = integer(request.timestamp, field="timestamp")
-        use = Use(
-            subject.entity_id,
-            [one.part for one in asked],
-            now_ms if timestamp is None else timestamp,
-            (counted and request.overage_behavior) or "cap",  # a flag has nothing to fall short of
-            request.event_name or "",
-            _properties(request.properties),
-            dry=bool(request.dry_run),
-            hold=_hold(request.lock, named, now_ms),
-            idempotency=None if request.dry_run else _kept(subject, claim),
-        )
+        kept = None if request.dry_run else _kept(subject, claim)
+        use = use_of_track(asked, request, now_ms, kept)
         asked, reply = await self._use(subject, use, asked, ask, claim)
+        return self._tracked(subject, use, asked, request, reply, now_ms=now_ms)
+
+    def _tracked(
+        self,
+        subject: Subject,
+        use: Use,
+        asked: Sequence[Asked],
+        request: TrackRequest,
+        reply: TrackReply,
+        *,
+        now_ms: int,
+    ) -> TrackResponse:
         if reply.status is Status.DENIED:
             feature = asked[0].features[0]
             if not use.dry:
-                self.denials.count(env, request.customer_id, feature.id, "track")
+                self.denials.count(feature.env, request.customer_id, feature.id, "track")
             wanted = format_units(asked[0].part.amount, feature.precision)
             msg = f"Insufficient balance to deduct {wanted} from feature {feature.id}"
             raise InsufficientBalanceError(msg)
         if reply.status is Status.REPLAYED:
-            asked, reply = self._as_it_was(env, reply, request.value, "value")
+            asked, reply = self._as_it_was(subject.env, reply, request.value, "value")
             now_ms = THEN_MS
         return tracked(subject, use, asked, reply, now_ms)
 
-    def stand_in(self, use: PlainUse, error: UnavailableError) -> StandIn:
-        """Return what is answered to a plain check that could not be decided."""
-        return self._undecided(self._subject_of(use), self._asked_of(use), error, spends=False)
+    def stand_in(self, use: PlainUse, error: UnavailableError, *, spends: bool) -> StandIn:
+        """Return what is answered to a plain check that could not be decided. Raises the error
+        where units were to be used, as ``check`` does.
+        """
+        return self._undecided(self._subject_of(use), self._asked_of(use), error, spends=spends)
 
     def shown_check(self, use: PlainUse, reply: CheckReply, now_ms: int) -> CheckResponse:
         """Return the answer to a plain check."""
@@ -246,6 +245,24 @@ class Balances(Creation):
         asked = self._asked_of(use)
         sent = Use(use.entity_id, [asked.part], now_ms)
         return tracked(self._subject_of(use), sent, [asked], reply, now_ms)
+
+    def sent(self, use: PlainUse, request: Spending, now_ms: int, kept: Idempotency | None) -> Use:
+        """Return what a use of one feature asks of the script. Raises as ``check`` and ``track``
+        do.
+        """
+        asked = self._asked_of(use)
+        if isinstance(request, CheckRequest):
+            return use_of_check(asked, request, now_ms, kept)
+        return use_of_track([asked], request, now_ms, kept)
+
+    def shown_use(
+        self, use: PlainUse, request: Spending, sent: Use, reply: TrackReply, now_ms: int
+    ) -> CheckResponse | TrackResponse:
+        """Return the answer to a use that was ``sent``. Raises as ``check`` and ``track`` do."""
+        subject, asked = self._subject_of(use), self._asked_of(use)
+        if isinstance(request, CheckRequest):
+            return self._spent(subject, asked, request, reply, now_ms)
+        return self._tracked(subject, sent, [asked], request, reply, now_ms=now_ms)
 
     def _subject_of(self, use: PlainUse) -> Subject:
         return self.subjects.subject(use.env, use.customer_id, entity_id=use.entity_id)
@@ -260,7 +277,7 @@ class Balances(Creation):
 
     def _asked(self, env: str, feature: FeatureRecord, amount: Raw, field: str) -> Asked:
         pools = self.catalog.pools(feature)
-        part = Part(feature.id, _units(amount, feature, field), pools)
+        part = Part(feature.id, units_of(amount, feature, field), pools)
         return self._with_systems(env, feature, part)
 
     def _with_systems(self, env: str, feature: FeatureRecord, part: Part) -> Asked:
@@ -336,48 +353,7 @@ class Balances(Creation):
         return reply
 
 
-def _units(raw: Raw, feature: FeatureRecord, field: str) -> int:
-    return (
-        parse_units(bytes(raw), feature.precision, field=field)
-        if given(raw)
-        else 10**feature.precision
-    )
-
-
-def _properties(raw: Raw) -> str:
-    return bytes(raw).decode() if given(raw) else NO_PROPERTIES
-
-
 def _kept(subject: Subject, claim: Claim | None) -> Idempotency | None:
     if claim is None:
         return None
-    key = reply_key(subject.env, subject.customer_id, subject.partition, claim.key)
-    return Idempotency(key, claim.fingerprint, KEEP_MS)
-
-
-def _hold(
-    lock: LockRequest | None,
-    features: Sequence[FeatureRecord],
-    now_ms: int,
-    *,
-    of_check: bool = False,
-) -> Hold | None:
-    """Return the hold a request asks for.
-
-    Raises ``InvalidRequestError`` for what cannot be held (hot-path section 2.4): several features
-    at once, continuous use, and an end that has passed or is more than 24 hours ahead.
-    """
-    if lock is None:
-        return None
-    if len(features) > 1:
-        raise InvalidRequestError("lock: an event of several features cannot be held")
-    feature = features[0]
-    if feature.type == "boolean" or (feature.type == "metered" and not feature.consumable):
-        msg = f"lock: feature {feature.id} is not consumable, its use cannot be held"
-        raise InvalidRequestError(msg)
-    expires = integer(lock.expires_at, field="lock.expires_at")
-    if expires is None:
-        expires = now_ms + LOCK_MS_MAX
-    if not now_ms < expires <= now_ms + LOCK_MS_MAX:
-        raise InvalidRequestError("lock.expires_at: must be within the next 24 hours")
-    return Hold(lock.lock_id, expires, of_check)
+    return kept_reply(claim, subject.env, subject.customer_id, subject.partition)

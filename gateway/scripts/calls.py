@@ -258,6 +258,23 @@ class Context(NamedTuple):
         return f"{self.env}\t{self.customer_id}"
 
 
+def track_words(context: Context, use: Use) -> tuple[tuple[Key, ...], tuple[str | int, ...]]:
+    """Return the keys and the values ``track`` is asked with."""
+    keys: tuple[Key, ...] = context.keys if use.hold or use.idempotency else context.keys.own
+    if use.idempotency:
+        keys = (*keys, use.idempotency.key)
+    values = (
+        context.head,
+        context.request_id,
+        context.now_ms,
+        use.entity,
+        use.properties,
+        use.manner(context.now_ms),
+        *(value for part in use.parts for value in part.values),
+    )
+    return keys, values
+
+
 def description_of(text: bytes) -> Description:
     return Description(*text.decode().split("\x04"))
 

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import hiredis
 import msgspec
 
-from gateway.keys import customer_keys
-from gateway.scripts.calls import Part, Pool
+from gateway.keys import CustomerKeys, Key, customer_keys, partition_of
+from gateway.scripts.calls import Context, Part, Pool, Use, track_words
 from gateway.scripts.rates import Limit, Limits, terms_of
 
 CUSTOMERS_MAX = 20_000
-"""Customers whose keys are remembered, about 1 KiB each; beyond it the memory starts anew."""
+"""Customers whose keys are remembered, 1 to 2 KiB each; beyond it the memory starts anew."""
 
 NO_LIMITS = Limits()
 
@@ -38,6 +38,10 @@ class Head(NamedTuple):
     track: bytes
     terms: bytes
     """What follows the time in the argument of a call that is counted; else empty."""
+    keys: CustomerKeys
+    counters: tuple[Key, ...]
+    """Where a call is counted."""
+    partition: int
 
 
 class Packer:
@@ -81,11 +85,22 @@ class Packer:
             _begin((self._read, self._check, len(looked_at), *looked_at), _CHECK_VALUES + more),
             _begin(("FCALL", self._track, len(changed), *changed, told), _TRACK_VALUES - 1 + more),
             terms.suffix.encode(),
+            keys,
+            terms.keys,
+            partition_of(env, customer_id, self._partitions),
         )
         if len(self._heads) >= CUSTOMERS_MAX:
             self._heads = {}
         self._heads[env, customer_id, key_id] = made
         return made
+
+    def pack_use(self, head: Head, context: Context, use: Use) -> bytes:
+        """Return a track in any manner as it is sent."""
+        keys, values = track_words(context, use)
+        keys = (*keys, *head.counters)
+        if head.terms:
+            values = (*values, f"{context.now_ms}{head.terms.decode()}")
+        return _packed("FCALL", self._track, len(keys), *keys, *values)
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -98,9 +113,9 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     terms: bytes
 
 
-def check_of(head: Head, entity: bytes, part: Part) -> Command:
+def check_of(head: Head, entity: bytes, properties: bytes, part: Part) -> Command:
     """Return the parts of a check of so many units."""
-    after = (entity, b"{}", b"", *_words(part))
+    after = (entity, properties, b"", *_words(part))
     return Command(_before(head.check, part), b"".join(map(_argument, after)), head.terms)
 
 
@@ -148,8 +163,12 @@ def _argument(text: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
+def _packed(*words: str | bytes | int) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
+    return packed
+
+
 def _begin(words: tuple[str | int, ...], values: int) -> bytes:
     """Pack the first words of a command that has so many more."""
-    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
-    _, _, rest = packed.partition(b"\r\n")
+    _, _, rest = _packed(*words).partition(b"\r\n")
     return b"*%d\r\n%b" % (len(words) + values, rest)

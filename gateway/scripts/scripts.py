@@ -13,6 +13,7 @@ from gateway.scripts.calls import (
     check_reply,
     description_of,
     track_reply,
+    track_words,
 )
 from gateway.scripts.rates import TICKET
 from gateway.scripts.restores import Restores
@@ -76,23 +77,7 @@ class Scripts(Restores):
 
     async def track(self, context: Context, use: Use) -> TrackReply:
         """Run ``track``. A reply that is replayed has status REPLAYED and is whole."""
-        keys: list[Key] = list(context.keys if use.hold or use.idempotency else context.keys.own)
-        if use.idempotency:
-            keys.append(use.idempotency.key)
-        reply = await self._change(
-            "track",
-            keys,
-            (
-                context.head,
-                context.request_id,
-                context.now_ms,
-                use.entity,
-                use.properties,
-                use.manner(context.now_ms),
-                *(value for part in use.parts for value in part.values),
-            ),
-        )
-        return track_reply(reply)
+        return track_reply(await self._change("track", *track_words(context, use)))
 
     async def finalize(self, context: Context, ending: Ending, part: Part) -> tuple[Status, str]:
         """Run ``finalize`` for a lock on the feature of ``part``; the text says how it ended

@@ -8,7 +8,7 @@ import pytest
 
 from gateway import metrics
 from gateway.api.plain import calls as plain
-from gateway.api.plain.calls import PlainCalls
+from gateway.api.plain.answers import Answering
 from gateway.app import Runtime
 from tests.integration.both_ways import Calls
 
@@ -37,8 +37,8 @@ async def test_second_answer_is_filled_in(
     way = await calls.ask(name, body=BODY)
     assert way.is_plain
     first = json.loads(way.reply.body)
-    monkeypatch.delattr(PlainCalls, "_checked")
-    monkeypatch.delattr(PlainCalls, "_tracked")
+    monkeypatch.delattr(Answering, "checked")
+    monkeypatch.delattr(Answering, "tracked")
     second = json.loads((await calls.ask(name, body=BODY)).reply.body)
     spent = first.get("value", 0)
     assert second["balance"]["remaining"] == first["balance"]["remaining"] - spent

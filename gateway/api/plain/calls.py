@@ -1,12 +1,14 @@
-"""Plain calls: a check or a track that asks for units of one feature and nothing else.
+"""Plain calls: a check or a track of one feature.
 
 That is what stands in front of every request of somebody's backend, so it goes a way of its own
 that makes nothing it can do without: no coroutine, no decoded rows, no answer that is encoded
 again. It decides nothing: the scripts are the same, and the bytes of an answer are those the
-exchange would have given. Whatever is not plain, in the request (a lock, an idempotency key, a
-durability level), in the catalog (a feature nobody has used yet), in the agenda (a
-plan whose time has come) or in the reply (a customer that has to be brought first), goes the longer
-way, before anything was changed.
+exchange would have given. Most ask for units and nothing else, and their commands are ready but for
+the time; what uses units in a manner of its own (under an idempotency key, on hold, in a check, all
+or nothing) is put together by the engine, as on the longer way. Whatever is not plain, in the
+request (a durability level, a dry run), in the catalog (a feature nobody has used yet, an event of
+several), in the agenda (a plan whose time has come) or in the reply (a customer that has to be
+brought first, a key of another call), goes the longer way, before anything was changed.
 """
 
 from __future__ import annotations
@@ -19,34 +21,41 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway.api.access import Noted
 from gateway.api.errors import JSON, Reply, error_reply
-from gateway.api.exchange import DEGRADED, Headers, ReadBody, given_id, new_request_id
+from gateway.api.exchange import (
+    Headers,
+    ReadBody,
+    given_id,
+    idempotency_key,
+    new_request_id,
+)
+from gateway.api.legacy.operations import OLDER
 from gateway.api.operation import Operation
-from gateway.api.plain.forms import FORMS, Forms
-from gateway.api.plain.pieces import Answer
-from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
-from gateway.api.plain.uses import Asking, Use, Uses
+from gateway.api.plain.answers import Answering, Asked
+from gateway.api.plain.forms import FORMS
+from gateway.api.plain.repeats import repeated
+from gateway.api.plain.uses import Asking, Manner, Use, Uses
 from gateway.api.versions import known_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
+from gateway.engine.claims import Claim
 from gateway.engine.engine import Engine
-from gateway.engine.outage import Policy
+from gateway.engine.spending import kept_reply
 from gateway.engine.verdicts import PlainUse
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError
 from gateway.ports import Clock
-from gateway.scripts import Scripts, check_reply, track_reply
+from gateway.scripts import Context, Scripts
 from gateway.scripts.packed import Packer, check_command, track_command
 from gateway.scripts.pipe import Later
 from gateway.scripts.rates import TICKET, Ticket
 
 log = logging.getLogger(__name__)
 
-Told = tuple[Asking, Use, int, bytes, float]
-"""Of a call: head, body, time of its environment, request id and when it began."""
+Told = tuple[Asking, Use, int, bytes, float, Asked | None]
+"""Of a call: head, body, time of its environment, request id, when it began and, in a manner of its
+own, what was sent.
+"""
 
-_LONGER = frozenset({b"idempotency-key", b"x-durability"})
-"""Headers that ask for more than units."""
-
-_OWN = _LONGER | {b"x-request-id"}
+_OWN = frozenset({b"idempotency-key", b"x-durability", b"x-request-id"})
 """Headers that a caller gives to one call."""
 
 ASKINGS_MAX = 1_000
@@ -77,15 +86,19 @@ class PlainParts(NamedTuple):
     clock: Clock
     backlog: Backlog
     packer: Packer
+    conflict: bool
+    """Whether a repeated idempotency key is refused."""
 
 
 class PlainCalls:
     """Answers plain calls, and hands all others to ``longer``. Also ``Answers`` itself."""
 
     def __init__(self, parts: PlainParts, longer: Noted) -> None:
-        self._engine, catalog, self._scripts, self._clock, self._backlog, packer = parts
+        self._engine, catalog, self._scripts, self._clock, self._backlog, packer, conflict = parts
         self._limits = packer.limits
+        self._pack_use = packer.pack_use
         self._uses = Uses(self._engine, catalog, packer)
+        self._answering = Answering(self._engine, self._scripts, conflict=conflict)
         self._principal = catalog.known
         self._agenda = self._engine.planner.agenda
         self._longer = longer
@@ -143,7 +156,7 @@ class PlainCalls:
         """Return what a POST without a query says before its body; None when that is not plain,
         which it may be later: a version is known once it was served.
         """
-        authorization = version = request_id = None
+        authorization = version = request_id = key = None
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -151,17 +164,24 @@ class PlainCalls:
                 version = value
             elif name == b"x-request-id":
                 request_id = value
-            elif name in _LONGER:
+            elif name == b"idempotency-key":
+                key = value
+            elif name == b"x-durability":
                 return None
         served = known_version(version)
         forms = None if served is None else FORMS.get(served)
-        if authorization is None or forms is None:
+        if authorization is None or served is None or forms is None:
+            return None
+        try:
+            named = None if key is None else idempotency_key(key)
+        except GatewayError:
             return None
         return Asking(
-            name=operation.name,
+            operation=OLDER.get((operation.name, served), operation),
             is_check=operation.name == "balances.check",
             authorization=authorization,
             request_id=given_id(request_id),
+            key=named,
             note=self._longer.noting(operation.name),
             forms=forms,
         )
@@ -181,11 +201,22 @@ class PlainCalls:
             return
         now_ms = self._clock.now_ms(principal.env)
         request_id = asking.request_id or new_request_id()
-        if asking.is_check:
-            command = check_command(use.command, now_ms)
+        parts, asked = use.command, None
+        if isinstance(parts, Manner):
+            try:
+                asked = self._asked(asking, use.plain, parts, now_ms)
+            except GatewayError:
+                caller.go_longer()
+                return
+            named = Context(
+                parts.head.keys, principal.env, use.plain.customer_id, request_id.decode(), now_ms
+            )
+            command = self._pack_use(parts.head, named, asked.sent)
+        elif asking.is_check:
+            command = check_command(parts, now_ms)
         else:
-            command = track_command(use.command, request_id, now_ms)
-        told = (asking, use, now_ms, request_id, began)
+            command = track_command(parts, request_id, now_ms)
+        told = (asking, use, now_ms, request_id, began, asked)
         if not self._scripts.begin(command, partial(self._tell, caller, told)):
             caller.go_longer()
 
@@ -194,8 +225,18 @@ class PlainCalls:
         env, customer_id = plain.env, plain.customer_id
         return bool(self._agenda.due(env, customer_id, self._clock.now_ms(env)))
 
+    def _asked(self, asking: Asking, plain: PlainUse, manner: Manner, now_ms: int) -> Asked:
+        """Return what is asked in a manner of its own. Raises what it is refused with."""
+        key = asking.key or manner.key
+        kept = None
+        if key is not None:
+            claim = Claim(key=key, fingerprint=manner.fingerprint)
+            kept = kept_reply(claim, plain.env, plain.customer_id, manner.head.partition)
+        sent = self._engine.sent(plain, manner.request, now_ms, kept)
+        return Asked(manner.request, sent)
+
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
-        asking, use, now_ms, request_id, began = told
+        asking, use, now_ms, request_id, began, asked = told
         try:
             answer: bytes | Reply | None = None
             if use.answer and use.reply == reply:
@@ -206,12 +247,17 @@ class PlainCalls:
                     use.keep(reply, answer)
             if answer is not None:
                 self._scripts.heard()
+            elif asked is not None:
+                answer = self._answering.used(asking, use, asked, now_ms, reply)
+            elif asking.is_check:
+                answer = self._answering.checked(use, now_ms, reply)
             else:
-                answer = (self._checked if asking.is_check else self._tracked)(use, now_ms, reply)
+                answer = self._answering.tracked(use, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
             named = {"request_id": request_id.decode(), "env": use.plain.env}
-            log.exception("request %s: %s failed", named["request_id"], asking.name, extra=named)
+            name = asking.operation.base
+            log.exception("request %s: %s failed", named["request_id"], name, extra=named)
             answer = error_reply(GatewayError(), use.plain.env)
         if isinstance(answer, bytes):
             asking.note(200, began, request_id, use.plain)
@@ -224,61 +270,10 @@ class PlainCalls:
 
     @staticmethod
     def _end(caller: Caller, told: Told, answer: Reply) -> None:
-        asking, use, _, request_id, began = told
+        asking, use, _, request_id, began, _ = told
         status, body, headers = answer
         asking.note(status, began, request_id, use.plain)
         caller.end(Reply(status, body, (*headers, (b"x-request-id", request_id))))
-
-    def _checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
-        """Return the body of the usual answer, or another answer; None for the longer way."""
-        forms = use.pieces.forms
-        if isinstance(reply, Exception):
-            return self._failed_check(use.plain, reply, forms)
-        self._scripts.heard()
-        if isinstance(reply, int):  # a status alone: it was not carried out
-            return None
-        told = reply.split(b"\x01")
-        answer = use.pieces.checked(use.scope, told, now_ms) if use.is_single else None
-        allowed = told[1] == b"1"
-        if answer is None:
-            shown = self._engine.shown_check(use.plain, check_reply(reply), now_ms)
-            answer, allowed = Answer(forms.encode(shown)), shown.allowed
-        if not allowed:
-            env, customer_id, _, feature, *_ = use.plain
-            self._engine.denials.count(env, customer_id, feature.id, "check")
-            return answer.body
-        if answer.lone is not None:
-            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
-        if use.pieces.is_timeless(told[4]):
-            use.keep(reply, answer.body)
-        return answer.body
-
-    def _failed_check(self, plain: PlainUse, fault: Exception, forms: Forms) -> Reply | None:
-        error = self._scripts.outcome(fault, changes=False)
-        if error is None:
-            return None
-        if not isinstance(error, UnavailableError):
-            return error_reply(error, plain.env)
-        stand_in = self._engine.stand_in(plain, error)
-        status = 202 if stand_in.policy is Policy.OPEN else 200
-        headers = (JSON, (DEGRADED, stand_in.missing.encode()))
-        return Reply(status, forms.encode(stand_in.response), headers)
-
-    def _tracked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
-        if isinstance(reply, Exception):
-            error = self._scripts.outcome(reply, changes=True)
-            return None if error is None else error_reply(error, use.plain.env)
-        self._scripts.heard()
-        if isinstance(reply, int):
-            return None
-        told, units = reply.split(b"\x01"), use.plain.units
-        answer = use.pieces.tracked(use.scope, units, told, now_ms) if use.is_single else None
-        if answer is None:
-            shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
-            return use.pieces.forms.encode(shown)
-        if answer.lone is not None:
-            use.repeat = repeat_of_track(use.pieces, use.scope, units, told, answer.lone)
-        return answer.body
 
 
 class _Waiting:

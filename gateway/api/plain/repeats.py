@@ -74,6 +74,14 @@ def repeat_of_track(
     return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if answer else None
 
 
+def repeat_of_spent(
+    pieces: Pieces, scope: Scope, reply: Sequence[bytes], verdict: Sequence[bytes], lone: Lone
+) -> Repeat:
+    """Return the same of a check that used units, whose answer says what ``verdict`` does."""
+    answer = pieces.check_answer(scope, verdict, _open(lone))
+    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer)
+
+
 def _open(lone: Lone) -> bytes:
     return lone.rows.written((HOLE, HOLE), lone.due)
 

@@ -13,17 +13,23 @@ import msgspec
 
 from gateway.amounts import UNITS_MAX, parse_units
 from gateway.api.access import Note
+from gateway.api.decoding import decode_body
+from gateway.api.operation import Call, Operation
 from gateway.api.plain.forms import Forms, Scope
 from gateway.api.plain.pieces import Memory, Pieces
 from gateway.api.plain.repeats import Repeat
 from gateway.api.resources import shapes
+from gateway.api.resources.balances import spends
 from gateway.engine.catalog import Catalog
+from gateway.engine.claims import claim_of
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
 from gateway.engine.principals import Principal
 from gateway.engine.snapshot import Snapshot
+from gateway.engine.spending import Spending, properties_of
 from gateway.engine.verdicts import PlainUse
-from gateway.errors import InvalidInputsError
+from gateway.errors import GatewayError
+from gateway.messages.balances import CheckRequest, TrackRequest
 from gateway.messages.common import ABSENT, Json, Number, given
 from gateway.ports import FeatureRecord
 from gateway.scripts import Part, Pool
@@ -41,11 +47,12 @@ may be, and a reply with its answer; beyond the first as above.
 
 _DIGITS_MAX = len(str(UNITS_MAX))
 _NULL = b"\\u0000"
+_NO_PROPERTIES = b"{}"
 
 
 class PlainCheck(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A ``CheckRequest`` with any other field, or that asks for one of the last two, is not
-    plain.
+    """A ``CheckRequest`` with any other field, or that asks for one of the last two, asks for more
+    than units.
     """
 
     customer_id: str
@@ -57,7 +64,7 @@ class PlainCheck(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class PlainTrack(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A ``TrackRequest`` with any other field is not plain."""
+    """A ``TrackRequest`` with any other field asks for more than units."""
 
     customer_id: str
     feature_id: str
@@ -92,12 +99,23 @@ class Whom(NamedTuple):
     scope: Scope
 
 
+class Manner(NamedTuple):
+    """In which manner units are used, where more is said than what and how much."""
+
+    request: Spending
+    fingerprint: str
+    key: str | None
+    """The idempotency key, where the body has one."""
+    head: Head
+
+
 class Use(msgspec.Struct, gc=False):
     """What is asked, ready to be sent and shown."""
 
     plain: PlainUse
     """As the engine takes it."""
-    command: Command
+    command: Command | Manner
+    """What is sent, but for what differs each time; in a manner of its own it is packed anew."""
     pieces: Pieces
     scope: Scope
     is_single: bool
@@ -120,12 +138,14 @@ class Use(msgspec.Struct, gc=False):
 class Asking(msgspec.Struct, kw_only=True):
     """What the head of a plain call says, made once for all calls with the same head."""
 
-    name: str
-    """Of the operation."""
+    operation: Operation
+    """As it is served in the version asked for."""
     is_check: bool
     authorization: bytes
     request_id: bytes
     """The caller's own; empty, each call gets a new one."""
+    key: str | None = None
+    """The idempotency key of the head."""
     note: Note
     """Notes an answer."""
     forms: Forms
@@ -148,11 +168,13 @@ class Uses:
         self._memory = Memory()
         self._known: dict[tuple[str, str, str, str | None], Whom] = {}
         self._snapshot: Snapshot | None = None
-        self._uses: dict[tuple[bool, Forms, str, str], dict[bytes, Use]] = {}
+        self._uses: dict[tuple[bool, bool, Forms, str, str], dict[bytes, Use]] = {}
         self._count = 0
         self._encode = msgspec.json.Encoder().encode
         self._decode_check = msgspec.json.Decoder(PlainCheck).decode
         self._decode_track = msgspec.json.Decoder(PlainTrack).decode
+        self._checks = msgspec.json.Decoder(CheckRequest)
+        self._tracks = msgspec.json.Decoder(TrackRequest)
 
     def meet(self, asking: Asking, principal: Principal) -> None:
         """Have a head ask for a principal, which is another object whenever the catalog changed."""
@@ -160,16 +182,17 @@ class Uses:
             self._snapshot, self._features = self._catalog.snapshot, {}
             self._memory = Memory()
             self._forget()
-        whose = (asking.is_check, asking.forms, principal.env, self._key_id(principal))
+        is_keyed = asking.key is not None
+        whose = (asking.is_check, is_keyed, asking.forms, principal.env, self._key_id(principal))
         asking.principal, asking.uses = principal, self._uses.setdefault(whose, {})
 
     def read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
         """Return what a body asks for; None when that is not plain."""
         try:
             use = self._read(asking, principal, body)
-        except (msgspec.DecodeError, InvalidInputsError, RecursionError, UnicodeDecodeError):
+        except (msgspec.DecodeError, GatewayError, RecursionError, UnicodeDecodeError):
             return None  # the longer way says what is wrong with it
-        if use is not None and len(body) <= BODY_BYTES_MAX:
+        if use is not None and len(body) <= BODY_BYTES_MAX and not _is_once(use):
             if self._count >= USES_MAX:
                 self._forget()
             self._count += 1
@@ -185,42 +208,76 @@ class Uses:
         return principal.key_id if self._packer.is_by_key else ""
 
     def _read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
-        if asking.is_check:
-            check = self._decode_check(body)
-            if check.send_event or check.with_preview:
+        try:
+            if asking.is_check:
+                check = self._decode_check(body)
+                if not (check.send_event or check.with_preview):
+                    amount = check.required_balance
+                    return self._use(asking, principal, check, amount, _NO_PROPERTIES)
+            elif asking.key is None:
+                track = self._decode_track(body)
+                properties = _properties(track.properties)
+                if properties is not None:
+                    return self._use(asking, principal, track, track.value, properties)
+        except msgspec.ValidationError:
+            pass  # it asks for more
+        return self._read_more(asking, principal, body)
+
+    def _read_more(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
+        """Return what a body asks for, read as the longer way reads it."""
+        request: Spending = decode_body(self._checks if asking.is_check else self._tracks, body)
+        now_ms = self._engine.clock.now_ms(principal.env)
+        call = Call(request_id="", env=principal.env, now_ms=now_ms)
+        asking.operation.rule(call, request)
+        if isinstance(request, CheckRequest):
+            if request.explain or request.with_preview:
                 return None
-            return self._use(principal, check, check.required_balance, None, asking.forms)
-        track = self._decode_track(body)
-        properties = _properties(track.properties)
-        if properties is None:
+            amount = request.required_balance
+            if not spends(request):
+                properties = properties_of(request.properties).encode()
+                return self._use(asking, principal, request, amount, properties)
+            return self._use(asking, principal, request, amount, request)
+        own = request.idempotency_key
+        if request.dry_run or request.async_ or (own and asking.key not in {None, own}):
             return None
-        return self._use(principal, track, track.value, properties, asking.forms)
+        return self._use(asking, principal, request, request.value, request)
 
     def _use(
         self,
+        asking: Asking,
         principal: Principal,
-        asked: PlainCheck | PlainTrack,
+        asked: PlainCheck | PlainTrack | Spending,
         amount: msgspec.Raw,
-        properties: bytes | None,
-        forms: Forms,
+        told: bytes | Spending,
     ) -> Use | None:
-        """Return what a body asks for; a check has no properties."""
-        env = principal.env
-        feature = self._feature(env, asked.feature_id, forms)
-        if feature is None or (properties is not None and feature.record.type == "boolean"):
+        """Return what a body asks for; ``told`` are its properties or, in a manner of its own, all
+        of it.
+        """
+        env, is_check = principal.env, asking.is_check and isinstance(told, bytes)
+        feature = self._feature(env, asked.feature_id or self._of_event(env, asked), asking.forms)
+        if feature is None or not (is_check or feature.record.type != "boolean"):
             return None
         key = (env, self._key_id(principal), asked.customer_id, asked.entity_id)
         whom = self._known.get(key) or self._meet(*key)
         units = _units(bytes(amount), feature)
         part = Part(feature.record.id, units, feature.pools)
-        if properties is None:
-            command = check_of(whom.head, whom.entity, part)
+        command: Command | Manner
+        if not isinstance(told, bytes):
+            command = _manner(asking, told, whom.head)
+        elif is_check:
+            command = check_of(whom.head, whom.entity, told, part)
         else:
-            command = track_of(whom.head, whom.entity, properties, part)
+            command = track_of(whom.head, whom.entity, told, part)
         plain = PlainUse(
             env, whom.customer_id, whom.entity_id, feature.record, units, feature.pools
         )
         return Use(plain, command, feature.pieces, whom.scope, feature.is_single)
+
+    def _of_event(self, env: str, asked: object) -> str:
+        """Return the one feature that lists the event of a track; nothing when there are more."""
+        name = getattr(asked, "event_name", None)
+        found = self._catalog.snapshot.events.get((env, name), ()) if name else ()
+        return found[0].id if len(found) == 1 else ""
 
     def _meet(self, env: str, key_id: str, customer_id: str, entity_id: str | None) -> Whom:
         """Remember a customer or an entity; its ids must be such."""
@@ -260,6 +317,23 @@ class Uses:
         return Feature(record, 10**record.precision, pieces, pools)
 
 
+def _manner(asking: Asking, request: Spending, head: Head) -> Manner:
+    own = request.idempotency_key if isinstance(request, TrackRequest) else None
+    fingerprint = ""
+    if own or asking.key:
+        fingerprint = claim_of("", asking.operation.name, request).fingerprint
+    return Manner(request, fingerprint, own, head)
+
+
+def _is_once(use: Use) -> bool:
+    """Whether nobody will ask the same again: it names what is its own."""
+    command = use.command
+    if not isinstance(command, Manner):
+        return False
+    request = command.request
+    return bool(command.key or request.lock or getattr(request, "timestamp", None))
+
+
 def _units(amount: bytes, feature: Feature) -> int:
     """Return the units of an amount. Raises ``InvalidInputsError``."""
     if amount.isdigit() and len(amount) < _DIGITS_MAX:  # Python reads no number of 4,301 digits
@@ -274,6 +348,6 @@ def _units(amount: bytes, feature: Feature) -> int:
 def _properties(sent: msgspec.Raw) -> bytes | None:
     """Return properties as the script takes them; None when they need a closer look."""
     if not given(sent):
-        return b"{}"
+        return _NO_PROPERTIES
     properties = bytes(shapes.properties(sent))
     return properties if properties.isascii() and _NULL not in properties else None

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from gateway.keys import customer_keys
-from gateway.scripts import Context, Part, Pool, Scripts, Status, Use
+from gateway.keys import Key, customer_keys
+from gateway.scripts import Context, Hold, Idempotency, Part, Pool, Scripts, Status, Use
 from gateway.scripts import packed as module
 from gateway.scripts.packed import Packer, check_command, check_of, track_command, track_of
 from gateway.scripts.rates import TICKET, Limit, Limits, Ticket
@@ -65,6 +65,7 @@ def counting(scripts: Scripts, limits: Limits, now_ms: int) -> Packer:
 @given(
     customer=ids,
     entity=texts | st.just(""),
+    properties=texts,
     feature=texts,
     amount=units,
     pools=systems,
@@ -74,6 +75,7 @@ def counting(scripts: Scripts, limits: Limits, now_ms: int) -> Packer:
 def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for each argument
     customer: str,
     entity: str,
+    properties: str,
     feature: str,
     amount: int,
     pools: list[Pool],
@@ -85,9 +87,9 @@ def test_a_check_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     packer = counting(scripts, limits, now_ms)
     keys = customer_keys(ENV, customer, PARTITIONS)
     part = Part(feature, amount, pools)
-    finish(scripts.check(keys, now_ms, entity, part))
+    finish(scripts.check(keys, now_ms, entity, part, properties))
     head = packer.head(ENV, customer, KEY_ID)
-    command = check_of(head, entity.encode(), part)
+    command = check_of(head, entity.encode(), properties.encode(), part)
     assert check_command(command, now_ms) == packed_by_hiredis(client)
 
 
@@ -124,6 +126,34 @@ def test_a_track_is_packed_as_the_coroutine_sends_it(  # noqa: PLR0917 - one for
     command = track_of(head, entity.encode(), properties.encode(), part)
     sent = track_command(command, request_id.encode(), now_ms)
     assert sent == packed_by_hiredis(client)
+
+
+keys = st.builds(Idempotency, texts.map(Key), texts, st.integers(1, 10**9))
+uses = st.builds(
+    Use,
+    texts | st.just(""),
+    st.lists(st.builds(Part, texts, units, systems), min_size=1, max_size=2),
+    times,
+    st.sampled_from(("cap", "reject", "overflow")),
+    texts | st.just(""),
+    texts,
+    st.booleans(),
+    st.none() | st.builds(Hold, texts, times, st.booleans()),
+    st.none() | keys,
+)
+
+
+@given(customer=ids, request_id=ids, use=uses, now_ms=times, limits=limited)
+def test_a_use_in_any_manner_is_packed_as_the_coroutine_sends_it(
+    customer: str, request_id: str, use: Use, now_ms: int, limits: Limits
+) -> None:
+    client = Told(any(limits))
+    scripts = Scripts(client)
+    packer = counting(scripts, limits, now_ms)
+    head = packer.head(ENV, customer, KEY_ID)
+    context = Context(head.keys, ENV, customer, request_id, now_ms)
+    finish(scripts.track(context, use))
+    assert packer.pack_use(head, context, use) == packed_by_hiredis(client)
 
 
 def test_heads_are_remembered_by_environment_and_bounded(monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's

@@ -1,0 +1,162 @@
+"""From the replies of scripts to the answers of plain calls: into forms where what is told is
+written in them, else by the engine, as on the longer way.
+
+Each method takes the reply, or the fault that came instead, and returns the body of the usual
+answer, or any other answer whole; None for the longer way, where nothing was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gateway.api.errors import JSON, Reply, error_reply
+from gateway.api.exchange import DEGRADED, REPLAYED
+from gateway.api.permits import READABLE
+from gateway.api.plain.forms import Forms
+from gateway.api.plain.pieces import Answer
+from gateway.api.plain.repeats import repeat_of_check, repeat_of_spent, repeat_of_track
+from gateway.api.plain.uses import Asking, Use
+from gateway.engine.engine import Engine
+from gateway.engine.outage import Policy
+from gateway.engine.spending import Spending
+from gateway.engine.verdicts import PlainUse
+from gateway.errors import GatewayError, UnavailableError
+from gateway.scripts import Scripts, check_reply, track_reply
+from gateway.scripts import Use as Sent
+
+_DONE, _REPLAYED = b"1", b"13"
+"""How replies begin."""
+
+
+class Asked(NamedTuple):
+    """A use in a manner of its own, as it came and as it was sent."""
+
+    request: Spending
+    sent: Sent
+
+
+class Answering:
+    """Answers of one application."""
+
+    def __init__(self, engine: Engine, scripts: Scripts, *, conflict: bool) -> None:
+        """Keep the parts; ``conflict`` says that a repeated idempotency key is refused."""
+        self._engine = engine
+        self._scripts = scripts
+        self._conflict = conflict
+
+    def checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - a reply or a fault
+        """Answer a check that only looks."""
+        forms = use.pieces.forms
+        if isinstance(reply, Exception):
+            return self._failed_check(use.plain, reply, forms)
+        self._scripts.heard()
+        if isinstance(reply, int):  # a status alone: it was not carried out
+            return None
+        told = reply.split(b"\x01")
+        answer = use.pieces.checked(use.scope, told, now_ms) if use.is_single else None
+        allowed = told[1] == b"1"
+        if answer is None:
+            shown = self._engine.shown_check(use.plain, check_reply(reply), now_ms)
+            answer, allowed = Answer(forms.encode(shown)), shown.allowed
+        if not allowed:
+            self._deny(use.plain)
+            return answer.body
+        if answer.lone is not None:
+            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
+        if use.pieces.is_timeless(told[4]):
+            use.keep(reply, answer.body)
+        return answer.body
+
+    def tracked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
+        """Answer a track."""
+        if isinstance(reply, Exception):
+            error = self._scripts.outcome(reply, changes=True)
+            return None if error is None else error_reply(error, use.plain.env)
+        self._scripts.heard()
+        if isinstance(reply, int):
+            return None
+        told, units = reply.split(b"\x01"), use.plain.units
+        answer = use.pieces.tracked(use.scope, units, told, now_ms) if use.is_single else None
+        if answer is None:
+            shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
+            return use.pieces.forms.encode(shown)
+        if answer.lone is not None:
+            use.repeat = repeat_of_track(use.pieces, use.scope, units, told, answer.lone)
+        return answer.body
+
+    def used(
+        self,
+        asking: Asking,
+        use: Use,
+        asked: Asked,
+        now_ms: int,
+        reply: Any,  # noqa: ANN401 - as above
+    ) -> bytes | Reply | None:
+        """Answer a use in a manner of its own."""
+        try:
+            if isinstance(reply, Exception):
+                return self._failed_use(asking, use.plain, reply)
+            self._scripts.heard()
+            return None if isinstance(reply, int) else self._used(asking, use, asked, now_ms, reply)
+        except GatewayError as error:
+            repeatable = asked.sent.idempotency is not None
+            refused = error_reply(error, use.plain.env, repeatable=repeatable)
+            if asking.is_check:
+                return refused._replace(headers=(*refused.headers, *READABLE))
+            return refused
+
+    def _used(
+        self, asking: Asking, use: Use, asked: Asked, now_ms: int, reply: bytes
+    ) -> bytes | Reply | None:
+        told = reply.split(b"\x01")
+        is_replayed = told[0] == _REPLAYED
+        if is_replayed and self._conflict:
+            return None
+        if use.is_single and not is_replayed:
+            if asking.is_check:
+                if (answer := self._spent(use, told, now_ms)) is not None:
+                    return answer
+            elif told[0] == _DONE and not asked.sent.event_name:
+                return self.tracked(use, now_ms, reply)
+        shown = self._engine.shown_use(use.plain, *asked, track_reply(reply), now_ms)
+        body = asking.forms.encode(shown)
+        return Reply(200, body, (JSON, REPLAYED)) if is_replayed else body
+
+    def _spent(self, use: Use, told: Sequence[bytes], now_ms: int) -> bytes | None:
+        """Return the answer to a check that was to use units; None when it is not plain."""
+        status, _, described, _ = told
+        allowed = b"1" if status == _DONE else b"0"
+        verdict = (_DONE, allowed, b"1", b"%d" % use.plain.units, described, b"")
+        answer = use.pieces.checked(use.scope, verdict, now_ms)
+        if answer is None:
+            return None
+        if status != _DONE:
+            self._deny(use.plain)
+        elif answer.lone is not None:
+            use.repeat = repeat_of_spent(use.pieces, use.scope, told, verdict, answer.lone)
+        return answer.body
+
+    def _deny(self, plain: PlainUse) -> None:
+        self._engine.denials.count(plain.env, plain.customer_id, plain.feature.id, "check")
+
+    def _failed_check(
+        self, plain: PlainUse, fault: Exception, forms: Forms, *, spends: bool = False
+    ) -> Reply | None:
+        error = self._scripts.outcome(fault, changes=spends)
+        if error is None:
+            return None
+        if not isinstance(error, UnavailableError):
+            return error_reply(error, plain.env)
+        stand_in = self._engine.stand_in(plain, error, spends=spends)
+        status = 202 if stand_in.policy is Policy.OPEN else 200
+        headers = (JSON, (DEGRADED, stand_in.missing.encode()))
+        return Reply(status, forms.encode(stand_in.response), headers)
+
+    def _failed_use(self, asking: Asking, plain: PlainUse, fault: Exception) -> Reply | None:
+        if asking.is_check:
+            return self._failed_check(plain, fault, asking.forms, spends=True)
+        error = self._scripts.outcome(fault, changes=True)
+        if error is not None:
+            raise error
+        return None
