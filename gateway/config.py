@@ -122,9 +122,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_timeout_ms: Annotated[
         int, _number("Time a Redis call may take before it counts as failed.", 10, 60_000)
     ] = 1000
-    # Of a check or a track: a caller whose every request waits for it has tens of milliseconds.
+    # Of the hot calls: a caller whose every request waits for it has tens of milliseconds.
     hot_timeout_ms: Annotated[
-        int, _number("Time Redis may be silent while a check or a track waits.", 5, 60_000)
+        int,
+        _number("Time Redis may be silent while a check, a track or a finalize waits.", 5, 60_000),
     ] = 80
     redis_connections_max: Annotated[
         int, _number("Redis connections one process opens.", 1, 4096)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.engine.claims import Claim
     from gateway.engine.outage import StandIn
     from gateway.engine.subject import Subject
+    from gateway.engine.verdicts import Whom
     from gateway.messages.balances import (
         CheckResponse,
         TrackRequest,
@@ -116,7 +117,7 @@ class Balances(Creation):
         return self.outage.policy_of(self.catalog.document(feature).on_outage)
 
     def _undecided(
-        self, subject: Subject, asked: Asked, error: UnavailableError, *, spends: bool
+        self, subject: Whom, asked: Asked, error: UnavailableError, *, spends: bool
     ) -> StandIn:
         """Return what is answered instead of an error.
 
@@ -163,7 +164,7 @@ class Balances(Creation):
 
     def _spent(
         self,
-        subject: Subject,
+        subject: Whom,
         asked: Asked,
         request: CheckRequest,
         reply: TrackReply,
@@ -210,7 +211,7 @@ class Balances(Creation):
 
     def _tracked(
         self,
-        subject: Subject,
+        subject: Whom,
         use: Use,
         asked: Sequence[Asked],
         request: TrackRequest,
@@ -234,17 +235,17 @@ class Balances(Creation):
         """Return what is answered to a plain check that could not be decided. Raises the error
         where units were to be used, as ``check`` does.
         """
-        return self._undecided(self._subject_of(use), self._asked_of(use), error, spends=spends)
+        return self._undecided(use, self._asked_of(use), error, spends=spends)
 
     def shown_check(self, use: PlainUse, reply: CheckReply, now_ms: int) -> CheckResponse:
         """Return the answer to a plain check."""
-        return checked(self._subject_of(use), self._asked_of(use), reply, now_ms)
+        return checked(use, self._asked_of(use), reply, now_ms)
 
     def shown_track(self, use: PlainUse, reply: TrackReply, now_ms: int) -> TrackResponse:
         """Return the answer to a plain track."""
         asked = self._asked_of(use)
         sent = Use(use.entity_id, [asked.part], now_ms)
-        return tracked(self._subject_of(use), sent, [asked], reply, now_ms)
+        return tracked(use, sent, [asked], reply, now_ms)
 
     def sent(self, use: PlainUse, request: Spending, now_ms: int, kept: Idempotency | None) -> Use:
         """Return what a use of one feature asks of the script. Raises as ``check`` and ``track``
@@ -259,13 +260,10 @@ class Balances(Creation):
         self, use: PlainUse, request: Spending, sent: Use, reply: TrackReply, now_ms: int
     ) -> CheckResponse | TrackResponse:
         """Return the answer to a use that was ``sent``. Raises as ``check`` and ``track`` do."""
-        subject, asked = self._subject_of(use), self._asked_of(use)
+        asked = self._asked_of(use)
         if isinstance(request, CheckRequest):
-            return self._spent(subject, asked, request, reply, now_ms)
-        return self._tracked(subject, sent, [asked], request, reply, now_ms=now_ms)
-
-    def _subject_of(self, use: PlainUse) -> Subject:
-        return self.subjects.subject(use.env, use.customer_id, entity_id=use.entity_id)
+            return self._spent(use, asked, request, reply, now_ms)
+        return self._tracked(use, sent, [asked], request, reply, now_ms=now_ms)
 
     def _asked_of(self, use: PlainUse) -> Asked:
         return self._with_systems(use.env, use.feature, Part(use.feature.id, use.units, use.pools))

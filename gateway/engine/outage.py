@@ -19,8 +19,7 @@ from gateway.errors import RedisUnavailableError
 from gateway.messages.balances import CheckResponse
 
 if TYPE_CHECKING:
-    from gateway.engine.subject import Subject
-    from gateway.engine.verdicts import Asked
+    from gateway.engine.verdicts import Asked, Whom
     from gateway.errors import UnavailableError
 
 ANSWERS_MAX = 50_000
@@ -62,7 +61,7 @@ class Outage:
         """Return the policy of a feature whose document says ``chosen``."""
         return self.default if chosen is None else Policy(chosen)
 
-    def remember(self, subject: Subject, asked: Asked, response: CheckResponse) -> None:
+    def remember(self, subject: Whom, asked: Asked, response: CheckResponse) -> None:
         """Keep an answer as the last one."""
         key = _key(subject, asked)
         self._answers[key] = Answer(asked.part.amount, response)
@@ -71,7 +70,7 @@ class Outage:
             self._answers.popitem(last=False)
 
     def stand_in(
-        self, subject: Subject, asked: Asked, policy: Policy, error: UnavailableError
+        self, subject: Whom, asked: Asked, policy: Policy, error: UnavailableError
     ) -> StandIn:
         """Return what is answered instead of ``error``; without a last answer, ``last_known`` is
         ``closed``.
@@ -86,7 +85,7 @@ class Outage:
         return StandIn(response, policy, missing)
 
 
-def undecided(subject: Subject, asked: Asked, *, allowed: bool) -> CheckResponse:
+def undecided(subject: Whom, asked: Asked, *, allowed: bool) -> CheckResponse:
     """Return an answer that knows no balance."""
     return CheckResponse(
         allowed=allowed,
@@ -114,5 +113,5 @@ def last_known(asked: Asked, last: Answer) -> CheckResponse | None:
     return msgspec.structs.replace(response, required_balance=required)
 
 
-def _key(subject: Subject, asked: Asked) -> tuple[str, str, str, str]:
+def _key(subject: Whom, asked: Asked) -> tuple[str, str, str, str]:
     return subject.env, subject.customer_id, subject.entity_id, asked.features[0].id

@@ -4,7 +4,7 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import UNSET, Raw
 
@@ -25,7 +25,6 @@ from gateway.scripts import Pool, Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.engine.subject import Subject
     from gateway.messages.balances import Balance
     from gateway.ports import FeatureRecord
     from gateway.scripts import CheckReply, Description, Move, Part, TrackReply, Use
@@ -52,6 +51,19 @@ class Asked(NamedTuple):
         return units if amount >= 0 else -units
 
 
+class Whom(Protocol):
+    """Who is asked about."""
+
+    @property
+    def env(self) -> str: ...
+
+    @property
+    def customer_id(self) -> str: ...
+
+    @property
+    def entity_id(self) -> str: ...
+
+
 class PlainUse(NamedTuple):
     """A check or a track of one feature that nothing else is asked of."""
 
@@ -64,7 +76,7 @@ class PlainUse(NamedTuple):
 
 
 def checked(
-    subject: Subject,
+    subject: Whom,
     asked: Asked,
     reply: CheckReply,
     now_ms: int,
@@ -106,7 +118,7 @@ def checked(
     return response
 
 
-def answering_of(subject: Subject, asked: Asked, reply: TrackReply, now_ms: int) -> int:
+def answering_of(subject: Whom, asked: Asked, reply: TrackReply, now_ms: int) -> int:
     """Return the place of the feature whose balance answers a check that uses or holds units: the
     one that gave some or, where none did, the one a check that only looks would name (hot-path
     section 2.3).
@@ -127,7 +139,7 @@ def answering_of(subject: Subject, asked: Asked, reply: TrackReply, now_ms: int)
 
 
 def tracked(
-    subject: Subject, use: Use, asked: Sequence[Asked], reply: TrackReply, now_ms: int
+    subject: Whom, use: Use, asked: Sequence[Asked], reply: TrackReply, now_ms: int
 ) -> TrackResponse:
     """Return the answer of a track. ``balance`` is that of the feature that was used, and null when
     several named ones have balances.

@@ -79,10 +79,11 @@ _CROWDED = re.compile(r"No connection available|Too many connections|Too many ca
 _UNSENT = re.compile(rf" connecting to |{_CROWDED.pattern}")
 """How redis-py words a fault before anything was sent; it has no class of its own for it."""
 
-_HOT = frozenset({"check", "track"})
-"""Scripts in front of every request of somebody's backend; their first key is a customer, whose
-calls they are.
-"""
+_OF_CUSTOMER = frozenset({"check", "track"})
+"""Scripts whose calls count for the customer that is their first key."""
+
+_HOT = _OF_CUSTOMER | {"finalize"}
+"""Scripts in front of every request of somebody's backend."""
 
 
 _library = cache(compose)
@@ -166,7 +167,7 @@ class Server:
 
     async def receipts(self, places: Sequence[Key], env: str, lock_id: str) -> list[str]:
         """Return the receipts kept under a lock id in the ``locks`` hashes of some partitions."""
-        found = await self._look([("HGET", place, f"{env}\t{lock_id}") for place in places])
+        found = await self._look_again([("HGET", place, f"{env}\t{lock_id}") for place in places])
         return [text.decode() for text in found if text is not None]
 
     async def holds_due(self, places: Sequence[Key], now_ms: int, limit: int) -> list[HoldDue]:
@@ -262,7 +263,7 @@ class Server:
                 return await pipe.execute()
 
     async def _look_again(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        """Do so for somebody who asks every second: a tenth of what the client would cost, in steps
+        """Do so for somebody who asks often: a tenth of what the client would cost, in steps
         between which requests are answered.
         """
         if self._pipe is None:
@@ -318,7 +319,7 @@ class Server:
         ticket = TICKET.get()
         counted = None if ticket is None else self._library.counted.get(name)
         if ticket is not None and counted is not None:
-            terms = ticket.take(keys[0] if name in _HOT else None)
+            terms = ticket.take(keys[0] if name in _OF_CUSTOMER else None)
             if terms is not None:
                 words = (*keys, *terms.keys), (*values, ticket.argument(terms))
                 return ticket.settle(terms, await self._ask(call, "FCALL", counted, *words))

@@ -23,7 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
 from gateway.keys import customer_keys, outbox_key
-from gateway.scripts import Context, Part, Scripts, Status
+from gateway.scripts import Context, Ending, Part, Scripts, Status
 from gateway.scripts.breaker import FAULTS_MAX, Breaker
 from gateway.scripts.faults import PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import Pipe, Receiver
@@ -156,7 +156,11 @@ class Shared(Pipe):
 
     async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - as inherited
         self.asked.append(words[0])
-        return int(Status.CUSTOMER_MISSING)
+        return int(Status.CUSTOMER_MISSING) if self._reply is None else self._reply
+
+    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        self.asked += [words[0] for words in commands]
+        return [None for _ in commands]
 
     def send(self, command: bytes, receiver: Receiver) -> None:
         if self._is_full:
@@ -165,12 +169,21 @@ class Shared(Pipe):
         receiver(self._reply)
 
 
-async def test_check_and_track_alone_take_the_hot_way() -> None:
+async def test_check_and_track_take_the_hot_way_and_what_is_rare_does_not() -> None:
     client, pipe = Broken(), Shared()
     scripts = Scripts(client, pipe)
     await scripts.check(KEYS, 1, "", Part("calls", 1))
     await scripts.delete_customer(Context(KEYS, "sandbox", "ada", "req_1", 1))
     assert (pipe.asked, client.asked) == (["FCALL_RO"], ["FCALL"])
+
+
+async def test_a_lock_is_found_and_ended_on_the_hot_way() -> None:
+    client, pipe = Broken(), Shared([int(Status.DONE), b""])
+    scripts = Scripts(client, pipe)
+    assert await scripts.receipts([KEYS.locks], "sandbox", "job") == []
+    context, ending = Context(KEYS, "sandbox", "ada", "req_1", 1), Ending("job", "release", 1)
+    assert await scripts.finalize(context, ending, Part("calls", 0)) == (Status.DONE, "")
+    assert (pipe.asked, client.asked) == (["HGET", "FCALL"], [])
 
 
 def test_a_call_may_begin_without_a_coroutine() -> None:
