@@ -186,8 +186,10 @@ class PlainCalls:
             forms=forms,
         )
 
-    def ask(self, asking: Asking, body: bytes, caller: Caller) -> None:
-        """Answer a call, or have its caller go the longer way."""
+    def ask(self, asking: Asking, body: bytes, caller: Caller, key: bytes | None = None) -> None:
+        """Answer a call, or have its caller go the longer way. With an idempotency ``key`` that is
+        the one of its head, which is known but for that.
+        """
         began = perf_counter()
         principal = self._principal(asking.authorization)
         if principal is None or self._backlog.is_full:
@@ -203,9 +205,9 @@ class PlainCalls:
         request_id = asking.request_id or new_request_id()
         parts, asked = use.command, None
         if isinstance(parts, Manner):
-            try:
-                asked = self._asked(asking, use.plain, parts, now_ms)
-            except GatewayError:
+            own = asking.key if key is None else idempotency_key(key)
+            asked = self._asked(use.plain, parts, own, now_ms)
+            if asked is None:
                 caller.go_longer()
                 return
             named = Context(
@@ -225,15 +227,20 @@ class PlainCalls:
         env, customer_id = plain.env, plain.customer_id
         return bool(self._agenda.due(env, customer_id, self._clock.now_ms(env)))
 
-    def _asked(self, asking: Asking, plain: PlainUse, manner: Manner, now_ms: int) -> Asked:
-        """Return what is asked in a manner of its own. Raises what it is refused with."""
-        key = asking.key or manner.key
-        kept = None
+    def _asked(self, plain: PlainUse, manner: Manner, key: str | None, now_ms: int) -> Asked | None:
+        """Return what is asked in a manner of its own, under the key of its head or its body; None
+        where these differ, or it is refused.
+        """
+        key, kept = key or manner.key, None
+        if manner.key not in {None, key}:
+            return None
         if key is not None:
             claim = Claim(key=key, fingerprint=manner.fingerprint)
             kept = kept_reply(claim, plain.env, plain.customer_id, manner.head.partition)
-        sent = self._engine.sent(plain, manner.request, now_ms, kept)
-        return Asked(manner.request, sent)
+        try:
+            return Asked(manner.request, self._engine.sent(plain, manner.request, now_ms, kept))
+        except GatewayError:
+            return None
 
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
         asking, use, now_ms, request_id, began, asked = told

@@ -145,7 +145,7 @@ class Asking(msgspec.Struct, kw_only=True):
     request_id: bytes
     """The caller's own; empty, each call gets a new one."""
     key: str | None = None
-    """The idempotency key of the head."""
+    """The idempotency key of the head it was made of; another one may stand there by now."""
     note: Note
     """Notes an answer."""
     forms: Forms
@@ -237,8 +237,7 @@ class Uses:
                 properties = properties_of(request.properties).encode()
                 return self._use(asking, principal, request, amount, properties)
             return self._use(asking, principal, request, amount, request)
-        own = request.idempotency_key
-        if request.dry_run or request.async_ or (own and asking.key not in {None, own}):
+        if request.dry_run or request.async_:
             return None
         return self._use(asking, principal, request, request.value, request)
 

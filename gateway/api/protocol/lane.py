@@ -25,7 +25,7 @@ from gateway.api.errors import JSON, Reply
 from gateway.api.exchange import Answers, ClientGoneError
 from gateway.api.operation import Operation
 from gateway.api.plain.calls import PlainCalls, usual
-from gateway.api.protocol.heads import Head, Heads
+from gateway.api.protocol.heads import IDEMPOTENCY_KEY, Head, Heads
 from gateway.api.protocol.intake import NEVER, Intake, written
 from gateway.scripts.pipe import Later
 from gateway.stepping import drive
@@ -62,6 +62,7 @@ class _HotCall:
         "disconnected",
         "head",
         "keep_alive",
+        "key",
         "more_body",
         "response_complete",
         "size",
@@ -73,6 +74,8 @@ class _HotCall:
         self._protocol = protocol
         self.size = 0
         self.head = head
+        self.key: bytes | None = None
+        """The idempotency key, where the head was known but for that."""
         self.keep_alive = keep_alive
         self.body: bytes | bytearray = bytearray()
         self.more_body = True
@@ -112,13 +115,16 @@ class _HotCall:
         if head.asking is None:
             self.go_longer()
         else:
-            plain.ask(head.asking, bytes(self.body), self)
+            plain.ask(head.asking, bytes(self.body), self, self.key)
 
     def go_longer(self) -> None:
         """Answer by the exchange."""
-        head = self.head
+        head, key = self.head, self.key
+        headers = head.headers
+        if key is not None:
+            headers = [(name, key if name == IDEMPOTENCY_KEY else value) for name, value in headers]
         answer = self._protocol.exchange.answer(
-            head.operation, "POST", b"", head.headers, self._read_body
+            head.operation, "POST", b"", headers, self._read_body
         )
         drive(answer, self._done, cast("Any", self._protocol.tasks))
 
@@ -190,7 +196,9 @@ class FastLane(Intake):
             super().data_received(data)
             return
         end = data.find(_HEAD_END) + len(_HEAD_END)
-        head = self.heads.known.get(data[:end])
+        head, key = self.heads.known.get(data[:end]), None
+        if head is None and (keyed := self.heads.keyed(data, end)) is not None:
+            head, key = keyed
         if head is None or len(data) != end + head.body_bytes:
             super().data_received(data)
             begun = cast("Any", self.cycle)
@@ -205,6 +213,7 @@ class FastLane(Intake):
             call = self._call = _HotCall(self, head, keep_alive=True)
             call.more_body = False
         call.head = head
+        call.key = key
         call.body = body = data[end:]
         call.keep_alive = True
         call.response_complete = False
@@ -212,7 +221,7 @@ class FastLane(Intake):
         if head.asking is None or self.plain is None:
             call.begin()
         else:
-            self.plain.ask(head.asking, body, call)
+            self.plain.ask(head.asking, body, call, key)
 
     def on_message_begin(self) -> None:
         """Note a request; what ASGI needs of it is made when it turns out to need ASGI."""
