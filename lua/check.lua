@@ -29,18 +29,25 @@ section 2.3); descriptions as describe_feature, explanation as explain_plan
 --@include pack_reply
 --@include plain_part
 --@include plain_row
+--@include plain_system
 --@include read_fields
 
 local now, entity, explain = tonumber(ARGV[1]), ARGV[2], ARGV[4] == '1'
-local feature, required, text = plain_part(ARGV, 5)
+local feature, required, text, system = plain_part(ARGV, 5)
 local read, held
-if feature and not explain then
+if feature and not explain and (required > 0 or not system) then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local kind, line, live, slot, sums, left, overdraws = plain_row(read, held, now)
-  local allowed = kind and (required <= 0 or required <= left)
+  local found, found_held, units, cost, seen = read, held, required, text, nil
+  if system then
+    found, found_held, units, cost, seen = plain_system(KEYS[1], KEYS[2], ARGV, 5, entity, read, held)
+  end
+  local kind, line, live, slot, sums, left, overdraws = plain_row(found, found_held, now)
+  local allowed = kind and (units <= 0 or units <= left)
   if allowed or kind and not overdraws then
-    local verdict = allowed and '1\0011\0011\1' or '1\0010\0011\1'
-    return describe_plain(verdict .. text .. '\1', feature, kind, line, live, slot, sums, read, held, '\1')
+    local verdict = allowed and '1\0011\1' or '1\0010\1'
+    verdict = seen and verdict .. '2\1' .. cost .. '\1' .. seen .. '\2' or verdict .. '1\1' .. cost .. '\1'
+    return describe_plain(
+      verdict, system or feature, kind, line, live, slot, sums, found, found_held, '\1')
   end
 end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }

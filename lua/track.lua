@@ -47,6 +47,7 @@ first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed
 --@include describe_plain
 --@include plain_part
 --@include plain_row
+--@include plain_system
 --@include read_fields
 --@include spend_plain
 --@include stays_allowed
@@ -62,22 +63,27 @@ if fingerprint ~= '' then
 end
 local moment = tonumber(now)
 
-local feature, amount, text = plain_part(ARGV, 7)
-local read, held
+local feature, amount, text, system, read, held = plain_part(ARGV, 7)
 if feature and amount > 0 and not dry and not lock_id then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest = plain_row(read, held, moment)
-  if id and amount < left then
-    local seq = string.format('%d', read[2] + 1)
-    used, total, live, slot, sums = spend_plain(KEYS[1], KEYS[2], seq, feature, entity, amount,
-      kind, live, slot, sums, period, used, total, before, rest)
+  local found, found_held, units, cost, seen, least = read, held, amount, text, nil, 1
+  if system then
+    found, found_held, units, cost, seen, least = plain_system(KEYS[1], KEYS[2], ARGV, 7, entity, read, held)
+  end
+  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest = plain_row(
+    found, found_held, moment)
+  if id and units + least <= left then
+    local seq, payer = string.format('%d', read[2] + 1), system or feature
+    used, total, live, slot, sums = spend_plain(
+      KEYS[1], KEYS[2], seq, payer, entity, units, kind, live, slot, sums, period, used, total, before, rest)
     -- In one go: each text that is made on the way costs.
     redis.call('XADD', KEYS[5], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
       .. request_id .. '\nE\t' .. feature .. '\t' .. event_name .. '\t' .. entity .. '\t' .. text .. '\t' .. text
-      .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. feature .. '\t' .. id .. '\t'
-      .. (kind == 'c' and '' or entity) .. '\t' .. period .. '\t' .. text .. '\t' .. used .. '\t' .. total)
-    local reply = describe_plain(
-      '1\1' .. text .. '\1', feature, kind, row, live, slot, sums, read, held, '\1=')
+      .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. payer .. '\t' .. id .. '\t'
+      .. (kind == 'c' and '' or entity) .. '\t' .. period .. '\t' .. cost .. '\t' .. used .. '\t' .. total)
+    local reply = describe_plain('1\1' .. text .. '\1' .. (seen and seen .. '\3' or ''),
+      payer, kind, row, live, slot, sums, found, found_held,
+      seen and '\1' .. payer .. '\4' .. row .. '\4' .. cost .. '\4' .. string.match(live, '(%d+) %d+$') or '\1=')
     return keep_reply(KEYS[8], fingerprint, reply, keep_ms)
   end
 end

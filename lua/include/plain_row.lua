@@ -6,15 +6,17 @@ It applies when no controls bind the feature on either level, and all that is in
   c  one row of the customer, at its own level while no entity holds any itself, or at the level of an entity;
   s  the slot of one per-entity row, used in this period or never, while no slot of the row is beyond its grant; or
   e  one row of the entity's own, while none of its like is beyond its grant;
-not unlimited, no rollover, not due, not expired, used not below zero, and the sums far from the end of the exact range.
+unlimited only as the customer's, no rollover, not due, not expired, used not below zero, and the sums far from the end
+of the exact range.
 
-plain_row(read, held, now_ms): read and held as read_fields returns them.
+plain_row(read, held, now_ms): read and held as read_fields returns them; read may be nil.
 Returns nil, or many values, since a table would cost more than what is found: kind, line, live, slot (used of the
-entity's, else '-'), sums (over what entities hold), left (units above zero), overdraws (pay per use) and, where more
-use changes no index, id, period, used, total (of all that moves with it), before and rest (the text around that
-number).
+entity's, else '-'), sums (over what entities hold), left (units that can be used; of what entities hold those above
+zero), overdraws (pay per use, and more than left) and, where more use changes no index, id, period, used, total (of all
+that moves with it), before and rest (the text around that number).
 ]]
 local function plain_row(read, held, now)
+  if not read then return nil end
   local line, live, kind = read[4], read[5], 'c'
   if held and held[3] and not line then line, live, kind = held[3], held[4], 'e' end
   if not line or read[8] then return nil end
@@ -24,8 +26,8 @@ local function plain_row(read, held, now)
     return nil
   end
   local id, sort, grant, flags, expires, from = string.match(line, held and
-    '^([^\t]*)\t([cp])\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()' or
-    '^([^\t]*)\t(c)\t(%d+)\t([afko]*)\t%a*\t%d+\t%d+\t(%d+)\t')
+    '^([^\t]*)\t([cp])\t(%d+)\t([afkou]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()' or
+    '^([^\t]*)\t(c)\t(%d+)\t([afkou]*)\t%a*\t%d+\t%d+\t(%d+)\t')
   if not sort then return nil end
   local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
   if not number or due ~= '0' and due - now <= 0 or expires ~= '0' and expires - now <= 0 then return nil end
@@ -45,9 +47,17 @@ local function plain_row(read, held, now)
     kind, used = 's', slot + 0
     begun = used > 0 and place - first >= 0
   end
-  local left = grant - used
+  local left, overdraws = grant - used, false
+  if flags ~= '' then
+    local unlimited = string.find(flags, 'u', 1, true)
+    overdraws = string.find(flags, 'o', 1, true)
+    if unlimited and kind ~= 'c' then return nil end
+    if (unlimited or overdraws) and kind == 'c' then
+      local floor = unlimited and '' or string.match(line, '^[^\t]*\tc\t%d+\t%a*\t%a*\t%d+\t%d+\t%d+\t(%d*)')
+      left, overdraws = floor == '' and 9007199254740991 - used or left + floor, false
+    end
+  end
   if total + left > 9007199254740991 then return nil end
-  local overdraws = flags ~= '' and string.find(flags, 'o', 1, true)
   if not begun then return kind, line, live, slot, sums, left, overdraws end
   return kind, line, live, slot, sums, left, overdraws, id, period, used, total, before, rest
 end

@@ -24,6 +24,7 @@ from gateway.scripts import (
     Idempotency,
     Library,
     Part,
+    Pool,
     Scripts,
     Status,
     TrackReply,
@@ -59,6 +60,7 @@ MOST = 2**53 - 1
 """The end of the exact range."""
 
 NAMES = ("zoe", "bob")
+COINS, GEMS = Pool("coins", 1, 5), Pool("gems", 10, 1)
 _PLAIN_ROW = "local function plain_row(read, held, now)\n"
 _READ_PARTS = "local function read_parts(keys, args, at, entity, now, read, held)\n"
 
@@ -69,8 +71,7 @@ class Call(NamedTuple):
     passed_ms: int
     script: str
     scope: str
-    feature: str
-    units: int
+    part: Part
     mode: str
     claimed: bool
 
@@ -93,10 +94,14 @@ vast = st.sampled_from((MOST, MOST - 5)).flatmap(
     lambda grant: drafts.map(lambda draft: [draft._replace(grant=grant, flags="")])
 )
 features = st.sampled_from(("calls", "calls", "store", "coins"))
+members = st.sampled_from(("words", "words", "calls", "store"))
+systems = st.sampled_from(((COINS,), (Pool("coins", 3, 2),), (Pool("coins", 1, 1),), (COINS, GEMS)))
 scopes = st.sampled_from(("", *NAMES))
 pasts = st.builds(
     Past,
-    st.fixed_dictionaries({"calls": st.one_of(one, one, some, vast)}, optional={"store": some}),
+    st.fixed_dictionaries(
+        {"calls": st.one_of(one, one, some, vast), "coins": one}, optional={"store": some}
+    ),
     st.lists(entity_features, min_size=2, max_size=2),
     st.lists(st.fixed_dictionaries({"coins": some}, optional={"store": some}), max_size=2),
     st.one_of(
@@ -111,8 +116,9 @@ calls = st.builds(
     st.sampled_from((0, 0, 0, 0, 0, HOUR_MS, 32 * DAY_MS)),
     st.sampled_from(("check", "track", "track")),
     scopes,
-    features,
-    units,
+    st.builds(Part, features, units)
+    | st.builds(Part, features, units)
+    | st.builds(Part, members, units, systems),
     st.sampled_from(("cap", "cap", "reject", "overflow")),
     st.sampled_from((False, False, False, False, True)),
 )
@@ -198,13 +204,12 @@ class Copies:
         return is_short
 
     async def _ask(self, scripts: Scripts, call: Call) -> CheckReply | TrackReply:
-        part = Part(call.feature, call.units)
         if call.script == "check":
-            return await scripts.check(KEYS, self.now_ms, call.scope, part)
+            return await scripts.check(KEYS, self.now_ms, call.scope, call.part)
         kept = Idempotency(CLAIMED, "fingerprint", KEPT_MS) if call.claimed else None
         use = Use(
             call.scope,
-            [part],
+            [call.part],
             self.now_ms - 1,
             call.mode,
             "event" if call.claimed else "",
