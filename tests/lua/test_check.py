@@ -97,6 +97,15 @@ async def test_overage_counts_where_it_is_paid_for(world: World) -> None:
     assert (await world.check("endless", 10**12)).allowed
 
 
+async def test_an_unlimited_slot_has_no_end(world: World) -> None:
+    await world.create(endless=[per_entity("a", 0, flags="u")])
+    await world.seats("zoe", "bob")
+    for scope in ("zoe", ""):
+        assert (await world.check("endless", 10**12, scope)).allowed
+    assert (await world.track("endless", 10**12, "zoe")).applied == [10**12]
+    assert (await world.check("endless", 10**12, "zoe")).allowed
+
+
 async def test_description_carries_the_texts_of_the_feature(world: World) -> None:
     await world.create(calls=[row("a", 50), per_entity("b", 10)])
     await world.seats("zoe", "bob")

@@ -117,6 +117,16 @@ async def test_credits_keep_the_feature_going(world: World) -> None:
     assert await told(world) == [reached("included", "action1")]
 
 
+async def test_credits_end_where_the_smallest_amount_costs_more(world: World) -> None:
+    await world.create(credits=[row("c", 10)])
+    part = Part("calls", 1, (Pool("credits", 3, 1),))
+    await world.use(part)
+    await world.use(part)
+    assert await told(world) == []
+    assert (await world.use(part)).applied == [1]
+    assert await told(world) == [reached("included")]
+
+
 async def test_features_of_one_call_are_told_apart(world: World) -> None:
     await world.create(calls=[row("a", 10)], store=[row("b", 5)])
     await world.use(Part("calls", 10), Part("store", 9))

@@ -206,3 +206,18 @@ async def test_credits_alone_answer_for_a_feature_without_rows(world: World) -> 
     await world.create(credits=[row("c", 2)])
     reply = await world.look(Part("action1", 13, FIFTH))
     assert (reply.answering, reply.required, reply.allowed) == (1, 3, False)
+
+
+async def test_a_limit_on_a_feature_without_rows_binds_what_credits_pay(world: World) -> None:
+    window = Window("", 10, "f", HOUR_MS, NOW_MS, "{}")
+    await world.create(rules=rules(action1=window.line), credits=[row("c", 100)])
+    assert (await world.use(Part("action1", 25, FIFTH))).applied == [10]
+    assert await world.used() == {"c": 2}
+
+
+async def test_an_amount_that_costs_nothing_takes_nothing_of_a_row(world: World) -> None:
+    await world.create(credits=[row("c", 100)])
+    reply = await world.use(Part("action1", 2, FIFTH))
+    assert (reply.applied, reply.moves) == ([2], [[]])
+    assert await spent(world) == []
+    assert (await world.look(Part("action1", 2, FIFTH))).required == 0

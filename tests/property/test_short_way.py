@@ -105,7 +105,9 @@ pasts = st.builds(
     st.lists(entity_features, min_size=2, max_size=2),
     st.lists(st.fixed_dictionaries({"coins": some}, optional={"store": some}), max_size=2),
     st.one_of(
-        st.just([]), st.just([]), st.lists(st.tuples(scopes, features, controls), max_size=1)
+        st.just([]),
+        st.just([]),
+        st.lists(st.tuples(scopes, features | members, controls), max_size=1),
     ),
 )
 units = st.one_of(
