@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from gateway.lifecycle.clock import DAY_MS
+from gateway.cycles import DAY_MS
 from tests.acceptance.world import World
 from tests.commands import run, run_process
 from tests.fixtures.gateways import KEY, Gateway

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.app import Runtime, build_app, started
-from gateway.lifecycle.clock import DAY_MS
+from gateway.cycles import DAY_MS
 from tests.fixtures.app import LIVE_KEY, NOW_MS, Answer, Api, FakeApi
 from tests.waiting import until
 

@@ -70,8 +70,8 @@ async def test_a_named_reset_is_kept_and_later_ones_follow_it(shop: Api) -> None
 
 async def test_a_grant_that_expires_comes_once(shop: Api) -> None:
     now_ms = (await done(shop, "clock.get"))["now"]
-    monthly = {"included_grant": 50, "reset": {"interval": "month"}}
-    await create(shop, **monthly, expires_at=now_ms + 90 * DAY_MS)
+    ends = now_ms + 90 * DAY_MS
+    await create(shop, included_grant=50, reset={"interval": "month"}, expires_at=ends)
     shown = await balance(shop)
     assert shown["breakdown"][0]["reset"] == {"interval": "month", "resets_at": None}
     assert shown["next_reset_at"] is None

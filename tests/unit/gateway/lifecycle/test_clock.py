@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cycles import DAY_MS
 from gateway.errors import InvalidInputsError
-from gateway.lifecycle.clock import DAY_MS, OFFSET_DAYS_MAX, advanced, duration_ms
+from gateway.lifecycle.clock import OFFSET_DAYS_MAX, advanced, duration_ms
 from gateway.messages.clock import ClockAdvanceRequest, ClockView
 
 OFFSET_MS_MAX = OFFSET_DAYS_MAX * DAY_MS

@@ -9,11 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.amounts import UNITS_MAX
-from gateway.cycles import DAY_MS, WEEK_MS
+from gateway.cycles import DAY_MS, MONDAY_MS, WEEK_MS
 from gateway.documents import Subscription
 from gateway.errors import FeatureNotFoundError, InvalidInputsError
 from gateway.lifecycle.controls import (
-    MONDAY_MS,
     ControlScope,
     Source,
     check_amounts,
