@@ -79,7 +79,8 @@ def change_plan(
     document = _changed(old.document, request, catalog)
     precisions = check_plan(request.plan_id, document, catalog)
     if request.new_plan_id not in (None, request.plan_id):
-        return _renamed(request, catalog, _stored(old, document, request), was_held=was_held)
+        renamed = _renamed(request, catalog, _stored(old, document, request), was_held=was_held)
+        return renamed._replace(precisions=precisions)
     differs = any(getattr(document, name) != getattr(old.document, name) for name in _VERSIONED)
     versions = request.force_version or (is_held and differs and old is latest)
     if versions and not request.disable_version and not request.all_versions:
@@ -90,6 +91,8 @@ def change_plan(
         if other.record.id == request.plan_id and other is not old:
             if request.all_versions:
                 changed = _changed(other.document, request, catalog)
+                changed.auto_enable = False  # the latest alone may be a default
+                check_plan(request.plan_id, changed, catalog)  # its own grants fit already
                 replaced.append(_stored(other, changed, request))
             elif request.archived not in (None, other.record.archived):
                 replaced.append(_stored(other, other.document, request))

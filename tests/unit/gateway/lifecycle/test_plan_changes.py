@@ -5,19 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.errors import NotSupportedError
+from gateway.errors import InvalidPriceError, NotSupportedError
+from gateway.lifecycle.catalog import CatalogView, StoredPlan
 from gateway.lifecycle.plan_changes import PlanChange, change_plan
 from gateway.messages.plan_changes import PlanUpdateRequest
 from gateway.messages.plans import PlanDocument
-from tests.unit.gateway.lifecycle.records import plan, view
+from tests.unit.gateway.lifecycle.records import feature, plan, view
 
-CATALOG = view(plans=(plan("pro", PlanDocument(name="Pro")),))
+CATALOG = view(feature(), plans=(plan("pro", PlanDocument(name="Pro")),))
 
 
-def change(**fields: object) -> PlanChange:
+def change(catalog: CatalogView = CATALOG, /, **fields: object) -> PlanChange:
     body = msgspec.json.encode({"plan_id": "pro", **fields})
     request = msgspec.json.decode(body, type=PlanUpdateRequest)
-    return change_plan(request, CATALOG, is_held=False, was_held=False, now_ms=7)
+    return change_plan(request, catalog, is_held=False, was_held=False, now_ms=7)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,32 @@ def test_what_clients_send_though_nobody_said_it_is_no_reason_to_refuse() -> Non
     defaults = {"archived": False, "create_in_stripe": True, "variants": [], "is_default": False}
     changed = change(**asked, **defaults)
     assert msgspec.to_builtins(changed.shown.document.config) == {"ignore_past_due": True}
+
+
+def test_a_plan_with_another_id_has_the_precision_its_new_grants_need() -> None:
+    changed = change(new_plan_id="max", items=[{"feature_id": "messages", "included": 10**12}])
+    assert changed.shown.record.id == "max"
+    assert changed.precisions == {"messages": 3}
+
+
+def test_what_one_of_all_versions_cannot_be_is_refused() -> None:
+    price = {"amount": 1, "interval": "week", "billing_method": "usage_based"}
+    weekly = change(items=[{"feature_id": "messages", "included": 0, "price": price}]).shown
+    catalog = CATALOG._replace(older=(weekly,), plans={"pro": _second(CATALOG.plans["pro"])})
+    monthly = {"amount": 5, "interval": "month"}
+    assert change(catalog, price=monthly).shown.document.price is not None
+    with pytest.raises(InvalidPriceError, match="weekly"):
+        change(catalog, price=monthly, all_versions=True)
+
+
+def test_only_the_latest_version_enables_itself() -> None:
+    catalog = CATALOG._replace(
+        older=(CATALOG.plans["pro"],), plans={"pro": _second(CATALOG.plans["pro"])}
+    )
+    changed = change(catalog, auto_enable=True, all_versions=True)
+    enabled = {one.record.version: one.record.auto_enable for one in changed.replaced}
+    assert enabled == {2: True, 1: False}
+
+
+def _second(one: StoredPlan) -> StoredPlan:
+    return one._replace(record=msgspec.structs.replace(one.record, version=2))
