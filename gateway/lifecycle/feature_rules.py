@@ -112,14 +112,16 @@ def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> Featu
 
 
 def check_deletable(feature_id: str, catalog: CatalogView) -> None:
-    """Refuse to delete a feature that a credit system or a plan names."""
+    """Refuse to delete a feature that a credit system or a plan names, its controls included: it
+    could not be changed any more.
+    """
     for feature in catalog.features.values():
         if feature.id != feature_id and feature_id in _sources(feature):
             raise FeatureInUseError(
                 f"Feature {feature_id} is part of credit system {feature.id}; archive it instead"
             )
     for plan in catalog.versions:
-        if _names(plan.document, feature_id):
+        if _knows(plan.document, feature_id):
             raise FeatureInUseError(
                 f"Feature {feature_id} is part of the plan {plan.record.id}; archive it instead"
             )

@@ -292,10 +292,12 @@ def test_a_metered_feature_that_becomes_boolean_loses_its_allowance() -> None:
 
 def test_what_is_named_or_used_cannot_be_deleted() -> None:
     check_deletable("messages", view(feature()))
+    limited = {"usage_limits": [{"feature_id": "messages", "limit": 5, "interval": "day"}]}
     for catalog in (
         view(feature(), credits_for("messages")),
         plan_with(PlanItem(feature_id="messages")),
         plan_with(PlanItem(feature_id="sso", entity_feature_id="messages")),
+        view(feature(), plans=(plan("pro", PlanDocument(name="Pro", billing_controls=limited)),)),
         view(feature(in_use=True)),
     ):
         with pytest.raises(FeatureInUseError):
