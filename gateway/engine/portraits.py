@@ -293,7 +293,7 @@ class PageArguments(NamedTuple):
 def page_of(
     request: CustomerListRequest | EntityListRequest, *, cursor_paging: bool
 ) -> PageArguments:
-    """Return the page a list request asks for: by cursor from version 2.3 on, by offset before."""
+    """Return the page a list request asks for: by cursor or by offset."""
     limit = integer(request.limit, field="limit")
     plans = tuple(
         PlanFilter(str(plan["id"]), tuple(map(int, plan.get("versions") or ())))

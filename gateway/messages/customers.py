@@ -57,7 +57,7 @@ class CreatedAtRange(msgspec.Struct, kw_only=True):
 
 class CustomerListRequest(msgspec.Struct, kw_only=True):
     """Page through customers, newest first unless ``sort_order`` is ``asc``; ``start_cursor`` from
-    2.3 on, ``offset`` before.
+    2.3 on, ``offset`` in any.
     """
 
     search: str | None = None
@@ -142,7 +142,7 @@ Customers = list[CustomerView]  # a field named list hides the builtin from its 
 
 
 class CustomerListResponse(msgspec.Struct, kw_only=True):
-    """One page of customers; the cursor from 2.3 on, offset paging before."""
+    """One page of customers; with the cursor from 2.3 on, or by offset."""
 
     list: Customers
     next_cursor: str | UnsetType | None = UNSET

@@ -40,7 +40,7 @@ class EntityUpdateRequest(msgspec.Struct, kw_only=True):
 
 
 class EntityListRequest(msgspec.Struct, kw_only=True):
-    """Page through entities, newest first; ``start_cursor`` from 2.3 on, ``offset`` before."""
+    """Page through entities, newest first; ``start_cursor`` from 2.3 on, ``offset`` in any."""
 
     customer_id: str | None = None
     search: str | None = None
@@ -73,7 +73,7 @@ Entities = list[EntityView]  # a field named list hides the builtin from its own
 
 
 class EntityListResponse(msgspec.Struct, kw_only=True):
-    """One page of entities; the cursor from 2.3 on, offset paging before."""
+    """One page of entities; with the cursor from 2.3 on, or by offset."""
 
     list: Entities
     next_cursor: str | UnsetType | None = UNSET

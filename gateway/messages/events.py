@@ -34,7 +34,7 @@ class TimeRange(msgspec.Struct, kw_only=True):
 
 
 class EventListRequest(msgspec.Struct, kw_only=True):
-    """Page through events, newest first; ``start_cursor`` from 2.3 on, ``offset`` before."""
+    """Page through events, newest first; ``start_cursor`` from 2.3 on, ``offset`` in any."""
 
     customer_id: str | None = None
     entity_id: str | None = None
@@ -69,7 +69,7 @@ Events = list[EventView]  # a field named list hides the builtin from its own an
 
 
 class EventListResponse(msgspec.Struct, kw_only=True):
-    """One page of events; the cursor from 2.3 on, offset paging before."""
+    """One page of events; with the cursor from 2.3 on, or by offset."""
 
     list: Events
     next_cursor: str | UnsetType | None = UNSET

@@ -112,6 +112,23 @@ async def test_without_a_version_the_newest_one_is_meant(fake_api: FakeApi) -> N
     assert fake_api.engine.paging == [True]
 
 
+@pytest.mark.parametrize(
+    ("body", "cursor_paging"),
+    [
+        (b'{"offset": 0}', False),
+        (b'{"offset": null}', True),
+        (b'{"offset": 5, "start_cursor": ""}', True),
+    ],
+)
+@pytest.mark.parametrize("name", ["customers.list", "entities.list", "events.list"])
+async def test_a_list_that_is_asked_for_by_offset_alone_is_paged_so(
+    fake_api: FakeApi, name: str, body: bytes, *, cursor_paging: bool
+) -> None:
+    """PyPI autumn-sdk 1.0 means version 2.2 and does not say so."""
+    assert (await fake_api.api.send(name, body)).status == 200
+    assert [cursor_paging] == fake_api.engine.paging
+
+
 async def test_before_cursors_a_page_is_smaller(api: Api) -> None:
     answer = await api.send(LIST, b'{"limit": 1001}', x_api_version="2.2")
 

@@ -35,7 +35,7 @@ async def _list(
     services: Services, call: Call, request: CustomerListRequest
 ) -> CustomerListResponse:
     page = await services.engine.list_customers(
-        call.env, request, cursor_paging=call.version.cursor_paging
+        call.env, request, cursor_paging=rules.by_cursor(call, request)
     )
     for view in page.list:
         _shown(call, view)
@@ -109,7 +109,7 @@ OPERATIONS = (
         description=(
             "Newest first, or oldest first with `sort_order` `asc`. From version 2.3 on, pass "
             "`next_cursor` as `start_cursor`, with the same `sort_order`, until it is null; "
-            "before, use `offset`. No customer has a payment processor: filtered by one, the list "
+            "`offset` works in any. No customer has a payment processor: filtered by one, the list "
             "is empty."
         ),
         request=CustomerListRequest,

@@ -31,7 +31,7 @@ async def _update(services: Services, call: Call, request: EntityUpdateRequest) 
 
 async def _list(services: Services, call: Call, request: EntityListRequest) -> EntityListResponse:
     return await services.engine.list_entities(
-        call.env, request, cursor_paging=call.version.cursor_paging
+        call.env, request, cursor_paging=rules.by_cursor(call, request)
     )
 
 
@@ -97,7 +97,7 @@ OPERATIONS = (
         description=(
             "Newest first, of one customer or of all. `plans` and `subscription_status` look at "
             "what an entity shows: its own plans and its customer's. From version 2.3 on, pass "
-            "`next_cursor` as `start_cursor` until it is null; before, use `offset`. No customer "
+            "`next_cursor` as `start_cursor` until it is null; `offset` works in any. No customer "
             "has a payment processor: filtered by one, the list is empty."
         ),
         request=EntityListRequest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
-from gateway.api.resources import event_rules
+from gateway.api.resources import event_rules, rules
 from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.events import (
     AggregateRequest,
@@ -16,7 +16,7 @@ from gateway.messages.events import (
 
 async def _list(services: Services, call: Call, request: EventListRequest) -> EventListResponse:
     return await services.engine.list_events(
-        call.env, request, cursor_paging=call.version.cursor_paging
+        call.env, request, cursor_paging=rules.by_cursor(call, request)
     )
 
 
@@ -32,7 +32,7 @@ OPERATIONS = (
         summary="List events",
         description=(
             "Usage events, newest first, each with what was asked for and what moved. From version "
-            "2.3 on, pass `next_cursor` as `start_cursor` until it is null; before, use `offset`. "
+            "2.3 on, pass `next_cursor` as `start_cursor` until it is null; `offset` works in any. "
             "`filter_by` keeps the events whose properties have these texts; `range` is one of "
             "those of `events.aggregate`."
         ),

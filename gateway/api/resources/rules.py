@@ -371,9 +371,19 @@ def _versions(versions: object, field: str) -> None:
         shapes.whole(version, f"{field}.{index}", 1, VERSION_MAX)
 
 
+def by_cursor(
+    call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest
+) -> bool:
+    """Whether a list is paged by cursor: from 2.3 on, unless it is asked for by offset alone, as
+    PyPI autumn-sdk 1.0 does, which means 2.2 and does not say so.
+    """
+    by_offset = request.offset is not None and request.start_cursor is None
+    return call.version.cursor_paging and not by_offset
+
+
 def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
-    """Refuse a page that is too large for its version, or begins too far away."""
-    most = LIMIT_MAX if call.version.cursor_paging else 1_000
+    """Refuse a page that is too large for its paging, or begins too far away."""
+    most = LIMIT_MAX if by_cursor(call, request) else 1_000
     request.limit = shapes.whole(request.limit, "limit", 1, most)
     request.offset = shapes.whole(request.offset, "offset", 0, OFFSET_MAX)
     shapes.name(request.start_cursor, "start_cursor", most=QUERY_MAX)
