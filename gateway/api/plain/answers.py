@@ -8,6 +8,7 @@ answer, or any other answer whole; None for the longer way, where nothing was ch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from gateway.api.errors import JSON, Reply, error_reply
@@ -45,7 +46,20 @@ class Answering:
         self._scripts = scripts
         self._conflict = conflict
 
-    def checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - a reply or a fault
+    def answer(
+        self,
+        asking: Asking,
+        use: Use,
+        asked: Asked | None,
+        now_ms: int,
+        reply: Any,  # noqa: ANN401 - a reply or a fault
+    ) -> bytes | Reply | None:
+        """Answer a call; ``asked`` in a manner of its own."""
+        if asked is not None:
+            return self.used(asking, use, asked, now_ms, reply)
+        return (self.checked if asking.is_check else self.tracked)(use, now_ms, reply)
+
+    def checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
         """Answer a check that only looks."""
         forms = use.pieces.forms
         if isinstance(reply, Exception):
@@ -63,7 +77,7 @@ class Answering:
             self._deny(use.plain)
             return answer.body
         if answer.lone is not None:
-            use.repeat = repeat_of_check(use.pieces, use.scope, told, answer.lone)
+            use.repeat = partial(repeat_of_check, use.pieces, use.scope, told, answer.lone)
         if use.pieces.is_timeless(told[4]):
             use.keep(reply, answer.body)
         return answer.body
@@ -82,7 +96,8 @@ class Answering:
             shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
             return use.pieces.forms.encode(shown)
         if answer.lone is not None:
-            use.repeat = repeat_of_track(use.pieces, use.scope, units, told, answer.lone)
+            lone = answer.lone
+            use.repeat = partial(repeat_of_track, use.pieces, use.scope, units, told, lone)
         return answer.body
 
     def used(
@@ -134,7 +149,8 @@ class Answering:
         if status != _DONE:
             self._deny(use.plain)
         elif answer.lone is not None:
-            use.repeat = repeat_of_spent(use.pieces, use.scope, told, verdict, answer.lone)
+            lone = answer.lone
+            use.repeat = partial(repeat_of_spent, use.pieces, use.scope, told, verdict, lone)
         return answer.body
 
     def _deny(self, plain: PlainUse) -> None:

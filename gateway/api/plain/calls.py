@@ -32,7 +32,7 @@ from gateway.api.legacy.operations import OLDER
 from gateway.api.operation import Operation
 from gateway.api.plain.answers import Answering, Asked
 from gateway.api.plain.forms import FORMS
-from gateway.api.plain.repeats import repeated
+from gateway.api.plain.repeats import Repeat, repeated
 from gateway.api.plain.uses import Asking, Manner, Use, Uses
 from gateway.api.versions import known_version
 from gateway.engine.backlog import Backlog
@@ -98,7 +98,7 @@ class PlainCalls:
         self._limits = packer.limits
         self._pack_use = packer.pack_use
         self._uses = Uses(self._engine, catalog, packer)
-        self._answering = Answering(self._engine, self._scripts, conflict=conflict)
+        self._answer = Answering(self._engine, self._scripts, conflict=conflict).answer
         self._principal = catalog.known
         self._agenda = self._engine.planner.agenda
         self._longer = longer
@@ -248,18 +248,16 @@ class PlainCalls:
             answer: bytes | Reply | None = None
             if use.answer and use.reply == reply:
                 answer = use.answer
-            elif use.repeat is not None:
-                answer = repeated(use.repeat, reply)
+            elif (repeat := use.repeat) is not None:
+                if not isinstance(repeat, Repeat):
+                    repeat = use.repeat = repeat()
+                answer = None if repeat is None else repeated(repeat, reply)
                 if asking.is_check and answer is not None:
                     use.keep(reply, answer)
             if answer is not None:
                 self._scripts.heard()
-            elif asked is not None:
-                answer = self._answering.used(asking, use, asked, now_ms, reply)
-            elif asking.is_check:
-                answer = self._answering.checked(use, now_ms, reply)
             else:
-                answer = self._answering.tracked(use, now_ms, reply)
+                answer = self._answer(asking, use, asked, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
             named = {"request_id": request_id.decode(), "env": use.plain.env}

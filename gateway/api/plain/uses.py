@@ -7,6 +7,7 @@ as the catalog stays what it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -120,8 +121,10 @@ class Use(msgspec.Struct, gc=False):
     scope: Scope
     is_single: bool
     """Whether the feature is."""
-    repeat: Repeat | None = None
-    """What its last answer has in common with the next one, where that is known."""
+    repeat: Repeat | Callable[[], Repeat | None] | None = None
+    """What its last answer has in common with the next one, where that is known, or what makes it:
+    most of what is asked once is not asked again.
+    """
     reply: bytes | None = None
     """The last reply to a check whose answer holds at any time; as long as nothing is used it comes
     again.
