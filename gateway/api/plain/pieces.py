@@ -5,10 +5,10 @@ is what the encoder makes of an answer whose changing values are left open, so i
 order are those of ``gateway.messages``; filling it in costs a few numbers. Forms of rows are made
 when their text is seen first, and remembered by it.
 
-Plain are the rows that customers, entities or slots hold, with or without a reset or a price. What
-is not (flags, unlimited rows, rollovers, controls, holds, rows that have expired) is left to
-``gateway.engine.verdicts``, whose bytes these are otherwise: a property test
-compares them.
+Plain are the rows that customers, entities or slots hold, with or without a reset or a price, and
+what is unlimited as one number. What is not (flags, rollovers, holds, rows that have expired, what
+entities may not spend) is left to ``gateway.engine.verdicts``, whose bytes these are otherwise: a
+property test compares them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.amounts import format_units
+from gateway.amounts import UNITS_MAX, format_units
 from gateway.api.plain.forms import OPEN, Forms, Scope
 from gateway.api.plain.sources import (
+    NO_ROWS,
     NOTHING,
+    Lone,
+    Rows,
     Shown,
     Source,
     Together,
-    is_any_rolled,
-    rank_of,
+    control_of,
+    is_odd,
+    lone_of,
+    seen_by_entity,
     singles,
-    slots_of,
     together_of,
     with_slots,
 )
@@ -43,46 +47,14 @@ starts anew.
 """
 
 
-class Rows(NamedTuple):
-    """The rows of one text; whether any of them is per entity, and whether any expires, permits
-    overage or has a price. ``alone`` is the form of a balance of which a single row, or one slot of
-    it, is everything, with its next reset open once more if it ``resets``; empty for other rows.
-    """
-
-    sources: tuple[Source, ...] = ()
-    has_slots: bool = False
-    is_special: bool = False
-    alone: bytes = b""
-    resets: bool = False
-
-    def written(self, told: tuple[bytes, bytes], due: bytes) -> bytes:
-        """Return the balance of a row that is everything, with what is left and used of it."""
-        at = b"null" if due == b"0" else due
-        return self.alone % ((*told, at, *told, at) if self.resets else (*told, at, *told))
-
-
-_NO_ROWS = Rows()
-
-
-class Lone(NamedTuple):
-    """A row that is everything an answer shows, and which text of the description says how much of
-    it was used; which one may say what it likes, if it ends like this: at the entity's level the
-    answer shows nothing else of the sums over all entities. The next reset as it is told.
-    """
-
-    rows: Rows
-    at: int
-    used: bytes
-    due: bytes
-    loose: int | None = None
-    ends: bytes = b""
-
-
 class Answer(NamedTuple):
     """JSON, and the row that is all it shows, if there is such a row."""
 
     body: bytes
     lone: Lone | None = None
+
+
+NO_BALANCE = Answer(b"null")
 
 
 class Memory:
@@ -120,7 +92,13 @@ class Pieces:
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
         self._expiring: dict[bytes, bool] = memory.shelf()
         self._balance = forms.form_of(
-            self._shown(granted=OPEN, overage_allowed=OPEN, max_purchase=OPEN, breakdown=[OPEN])
+            self._shown(
+                granted=OPEN,
+                unlimited=OPEN,
+                overage_allowed=OPEN,
+                max_purchase=OPEN,
+                breakdown=[OPEN],
+            )
         )
 
     def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
@@ -128,7 +106,6 @@ class Pieces:
             feature_id=self.feature_id,
             remaining=OPEN,
             usage=OPEN,
-            unlimited=False,
             next_reset_at=OPEN,
             **fields,
         )
@@ -145,8 +122,8 @@ class Pieces:
 
         ``reply`` has the texts of a ``gateway.scripts.CheckReply``, here and below.
         """
-        balance = self._balance_of(reply[4], now_ms, entity_level=bool(scope.entity))
-        if balance is None:
+        balance = self.balance_of(reply[4], now_ms, entity_level=bool(scope.entity))
+        if balance is None or balance is NO_BALANCE:
             return None
         return Answer(self.check_answer(scope, reply, balance.body), balance.lone)
 
@@ -178,8 +155,8 @@ class Pieces:
         self, scope: Scope, units: int, reply: Sequence[bytes], now_ms: int
     ) -> Answer | None:
         """Return the answer to a track of so many units; None when it is not plain."""
-        balance = self._balance_of(reply[2], now_ms, entity_level=bool(scope.entity))
-        if balance is None:
+        balance = self.balance_of(reply[2], now_ms, entity_level=bool(scope.entity))
+        if balance is None or balance is NO_BALANCE:
             return None
         body = self.track_answer(scope, units, reply, balance.body)
         return None if body is None else Answer(body, balance.lone)
@@ -190,53 +167,52 @@ class Pieces:
         """Return the answer to a track that shows a balance; None when a row that gave is not
         plain.
         """
-        used, deductions = self.number(units), []
+        deductions = []
         for line, delta, due in _moves_of(reply):
-            rows = self._rows(line)
-            if rows is None:
+            deduction = self.deduction(line, int(delta), int(due))
+            if deduction is None:
                 return None
-            source = rows.sources[0]
-            value = used if int(delta) == units else self.number(int(delta))
-            more = (_time(int(due)), value) if source.resets else value
-            deductions.append(source.deduction % more)
-        return self.forms.track_answer(scope, used, balance, b",".join(deductions))
+            deductions.append(deduction)
+        return self.forms.track_answer(scope, self.number(units), balance, b",".join(deductions))
 
-    def _balance_of(self, described: bytes, now_ms: int, *, entity_level: bool) -> Answer | None:
-        """Return the balance a description shows; None where it is not plain, or none is there."""
+    def deduction(self, line: bytes, delta: int, due_ms: int) -> bytes | None:
+        """Return what a row gave; None where it is not plain."""
+        rows = self._rows(line)
+        if rows is None:
+            return None
+        source, value = rows.sources[0], self.number(delta)
+        return source.deduction % ((_time(due_ms), value) if source.resets else value)
+
+    def balance_of(self, described: bytes, now_ms: int, *, entity_level: bool) -> Answer | None:
+        """Return the balance a description shows, ``NO_BALANCE`` for none; None where it is not
+        plain.
+        """
         texts = described.split(b"\x04")
-        _, text, live, held, counts, own_text, own_live, slots, *rest = texts
-        rules, extras, own_rules, own_extras, rolled = rest
-        # The holds of all, and what rolled over of entities, the customer's level alone shows.
-        if rules or (own_rules or own_extras if entity_level else extras or is_any_rolled(rolled)):
+        _, text, live, held, counts, own_text, own_live, slots, rules, _, own_rules, *_ = texts
+        own = self._rows(own_text) if own_text else NO_ROWS
+        rows = self._rows(text) if text else NO_ROWS
+        if own is None or rows is None or is_odd(texts, entity_level=entity_level):
             return None
-        own = self._rows(own_text) if own_text else _NO_ROWS
-        rows = self._rows(text) if text else _NO_ROWS
-        if own is None or rows is None:
-            return None
-        lone = _lone(texts, own, rows, entity_level=entity_level)
+        is_ruled = rules or own_rules
+        lone = None if is_ruled else lone_of(texts, own, rows, entity_level=entity_level)
         if lone is not None:
             told = self.left_and_used(lone.rows.sources[0].grant, lone.used)
             return Answer(lone.rows.written(told, lone.due), lone)
-        is_special = own.is_special or rows.is_special
+        together: Together | None = NOTHING
         if entity_level:
-            shown = singles(own.sources, own_live) if own_text else []
-            shared = singles(rows.sources, live) if text else []
-            if rows.has_slots:
-                shown += slots_of(shared, slots)
-                shared = [one for one in shared if not one[0].is_slot]
-            if len(shown) > 1:
-                shown.sort(key=rank_of)
-            shown += shared
-            together: Together | None = NOTHING
+            shown = seen_by_entity(own, own_live, rows, live, slots)
         else:
             sources = self._multiplied(text, counts) if rows.has_slots else rows.sources
             shown = with_slots(sources, live) if rows.has_slots else singles(sources, live)
             together = together_of(held)
-        if is_special and any(0 < one.expires_ms <= now_ms for one, _, _, _ in shown):
+        is_special = own.is_special or rows.is_special
+        is_over = is_special and any(0 < one.expires_ms <= now_ms for one, _, _, _ in shown)
+        if together is None or is_over:
             return None
-        if together is None or not (shown or together.rows):
-            return None
-        return Answer(self._written(shown, together, is_special=is_special))
+        if not (shown or together.rows):
+            return NO_BALANCE
+        control = control_of(own_rules, rules) if is_ruled else None
+        return Answer(self._written(shown, together, control, is_special=is_special))
 
     def left_and_used(self, grant: int, used: bytes) -> tuple[bytes, bytes]:
         """Return what is left of a grant, and what was used of it, as numbers of an answer; the
@@ -250,7 +226,9 @@ class Pieces:
             return self.number(left), self.number(units)
         return b"%d" % (left // scale), b"%d" % (units // scale)
 
-    def _written(self, shown: Iterable[Shown], together: Together, *, is_special: bool) -> bytes:
+    def _written(
+        self, shown: Sequence[Shown], together: Together, control: bytes | None, *, is_special: bool
+    ) -> bytes:
         number = self.number
         granted, remaining, usage, _ = together
         next_reset = 0
@@ -263,8 +241,11 @@ class Pieces:
                 next_reset = due
             told = (number(left), number(used))
             items.append(source.item % ((*told, _time(due)) if source.resets else told))
-        overage, cap = b"false", b"null"
+        unlimited, overage, cap = b"false", b"false", b"null"
         if is_special:
+            if any(one.unlimited for one, _, _, _ in shown):
+                granted, remaining, unlimited = 0, 0, b"true"
+                usage = sum(used for one, used, _, _ in shown if one.unlimited)
             overage = b"true" if any(one.overage for one, _, _, _ in shown) else b"false"
             caps = [one.cap for one, _, _, _ in shown if one.is_priced]
             known = [one for one in caps if one is not None]
@@ -274,7 +255,8 @@ class Pieces:
             number(granted),
             number(remaining),
             number(usage),
-            overage,
+            unlimited,
+            control or overage,
             cap,
             _time(next_reset),
             b",".join(items),
@@ -305,20 +287,25 @@ class Pieces:
 
     def _read(self, text: bytes) -> Rows | None:
         rows = decode_rows(text.decode())
-        if any(row.kind is Kind.FLAG or row.unlimited or row.roll for row in rows):
+        if not all(map(_is_plain, rows)):
             return None
         sources = tuple(self._source(row, 1) for row in rows)
-        special = any(one.expires_ms or one.overage or one.is_priced for one in sources)
         has_slots = any(one.is_slot for one in sources)
-        if len(sources) > 1 or special:
+        special = any(
+            one.expires_ms or one.unlimited or one.overage or one.is_priced for one in sources
+        )
+        source = sources[0]
+        if len(sources) > 1 or source.expires_ms:
             return Rows(sources, has_slots, special)
+        is_capped = source.is_priced and source.cap is not None
         alone = self._shown(
-            granted=msgspec.Raw(self.number(sources[0].grant)),
-            overage_allowed=False,
-            max_purchase=None,
+            granted=msgspec.Raw(self.number(0 if source.unlimited else source.grant)),
+            unlimited=source.unlimited,
+            overage_allowed=source.overage,
+            max_purchase=msgspec.Raw(self.number(source.cap or 0)) if is_capped else None,
             breakdown=[self._item(rows[0], 1)],
         )
-        return Rows(sources, has_slots, alone=self.forms.form_of(alone), resets=sources[0].resets)
+        return Rows(sources, has_slots, special, self.forms.form_of(alone), source.resets)
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document
@@ -333,9 +320,10 @@ class Pieces:
         )
         return Source(
             is_slot=row.kind is Kind.PER_ENTITY,
-            grant=row.grant * copies,
+            grant=-UNITS_MAX - 1 if row.unlimited else row.grant * copies,
             rank=row.rank,
             expires_ms=row.expires_ms,
+            unlimited=row.unlimited,
             overage=row.overage,
             is_priced=document.price is not None,
             cap=None if cap is None else cap * copies,
@@ -351,6 +339,13 @@ class Pieces:
         return item
 
 
+def _is_plain(row: Row) -> bool:
+    """Whether a row is one number, or slots that come to an end, of which nothing rolls over."""
+    if row.kind is Kind.FLAG or row.rollover or row.roll:
+        return False
+    return row.kind is Kind.SHARED or not row.unlimited
+
+
 def _moves_of(reply: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
     """Return line, units moved and next reset of each row that gave."""
     _, applied, described, moved = reply
@@ -358,18 +353,6 @@ def _moves_of(reply: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
         line, due = lone_row(described)
         return ((line, applied, due),)
     return [move.split(b"\x04")[1:] for move in moved.split(b"\x03")] if moved else ()
-
-
-def _lone(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:
-    _, text, live, held, _, own_text, own_live, slots, *_ = texts
-    one = rows if text else own
-    more = text and own_text if entity_level else held or own_text
-    if more or not one.alone or (one.has_slots and (not entity_level or slots == b"-")):
-        return None
-    used, _, _, _, due, first = (live if text else own_live).split()
-    if one.has_slots:
-        return Lone(one, 7, slots, due, loose=2, ends=b" %b %b" % (due, first))
-    return Lone(one, 2, used, due) if text else Lone(one, 6, used, due, loose=3)
 
 
 def _time(at_ms: int) -> bytes:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.api.plain.forms import HOLE, Scope
-from gateway.api.plain.pieces import Lone, Pieces
+from gateway.api.plain.pieces import Pieces
+from gateway.api.plain.sources import Lone
 
 _SEPARATOR = b"\x04"
 

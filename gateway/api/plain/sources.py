@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.lifecycle.rules import ALONE_LINE
+
+_ALONE = ALONE_LINE.encode()
 _LIVE = 6
 """Numbers of a row in a live text."""
 
@@ -11,7 +14,8 @@ _LIVE = 6
 class Source(NamedTuple):
     """A row: what decides how it is added up, and its forms.
 
-    ``cap`` is its ``max_purchase`` in units, None without one. With ``resets``, the time of the
+    ``grant`` of an unlimited row is below any use, so that nothing is left of it. ``cap`` is its
+    ``max_purchase`` in units, None without one. With ``resets``, the time of the
     next reset is open in both forms: in ``item``, an element of a breakdown, after what remains and
     what was used, in ``deduction`` before the units.
     """
@@ -20,12 +24,49 @@ class Source(NamedTuple):
     grant: int
     rank: str
     expires_ms: int
+    unlimited: bool
     overage: bool
     is_priced: bool
     cap: int | None
     resets: bool
     item: bytes
     deduction: bytes
+
+
+class Rows(NamedTuple):
+    """The rows of one text; whether any of them is per entity, and whether any expires, is
+    unlimited, permits overage or has a price. ``alone`` is the form of a balance of which a single
+    row, or one slot of it, is everything, with its next reset open once more if it ``resets``;
+    empty for other rows.
+    """
+
+    sources: tuple[Source, ...] = ()
+    has_slots: bool = False
+    is_special: bool = False
+    alone: bytes = b""
+    resets: bool = False
+
+    def written(self, told: tuple[bytes, bytes], due: bytes) -> bytes:
+        """Return the balance of a row that is everything, with what is left and used of it."""
+        at = b"null" if due == b"0" else due
+        return self.alone % ((*told, at, *told, at) if self.resets else (*told, at, *told))
+
+
+NO_ROWS = Rows()
+
+
+class Lone(NamedTuple):
+    """A row that is everything an answer shows, and which text of the description says how much of
+    it was used; which one may say what it likes, if it ends like this: at the entity's level the
+    answer shows nothing else of the sums over all entities. The next reset as it is told.
+    """
+
+    rows: Rows
+    at: int
+    used: bytes
+    due: bytes
+    loose: int | None = None
+    ends: bytes = b""
 
 
 Shown = tuple[Source, int, int, int]
@@ -69,13 +110,24 @@ def with_slots(sources: tuple[Source, ...], live: bytes) -> list[Shown]:
     ]
 
 
-def slots_of(rows: list[Shown], slots: bytes) -> list[Shown]:
-    """Return the slots of one entity."""
-    return [
-        (source, used := int(text), max(0, source.grant - used), due)
-        for (source, _, _, due), text in zip(rows, slots.split(), strict=True)
-        if source.is_slot and text != b"-"
-    ]
+def seen_by_entity(
+    own: Rows, own_live: bytes, rows: Rows, live: bytes, slots: bytes
+) -> list[Shown]:
+    """Return what one entity may spend from, in spending order: rows and slots of its own, then
+    what the customer holds.
+    """
+    shown = singles(own.sources, own_live)
+    shared = singles(rows.sources, live)
+    if rows.has_slots:
+        shown += [
+            (source, used := int(text), max(0, source.grant - used), due)
+            for (source, _, _, due), text in zip(shared, slots.split(), strict=True)
+            if source.is_slot and text != b"-"
+        ]
+        shared = [one for one in shared if not one[0].is_slot]
+    if len(shown) > 1:
+        shown.sort(key=lambda one: one[0].rank)
+    return shown + shared
 
 
 def together_of(held: bytes) -> Together | None:
@@ -86,11 +138,33 @@ def together_of(held: bytes) -> Together | None:
     return None if unlimited else Together(granted, granted - used + over, used, rows)
 
 
-def is_any_rolled(rolled: bytes) -> bool:
-    """Whether entities have anything that rolled over."""
-    return bool(rolled) and rolled.split()[5] != b"0"
+def control_of(*rules: bytes) -> bytes | None:
+    """Return what the first rules text with a say in it says of overage, as JSON."""
+    for text in rules:
+        if text.startswith(b"o\t"):
+            return b"true" if text.startswith(b"o\t1") else b"false"
+    return None
 
 
-def rank_of(shown: Shown) -> str:
-    """Return what sources are sorted by."""
-    return shown[0].rank
+def is_odd(texts: list[bytes], *, entity_level: bool) -> bool:
+    """Whether a description shows more than rows: units on hold, what rolled over of entities, or
+    rows of the customer that an entity may not spend from. The first two of all entities the
+    customer's level alone shows.
+    """
+    _, _, _, _, _, _, _, _, rules, extras, _, own_extras, rolled = texts
+    if entity_level:
+        return b"k\t" in own_extras or rules.endswith(_ALONE)
+    return b"k\t" in extras or (bool(rolled) and rolled.split()[5] != b"0")
+
+
+def lone_of(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:
+    """Return the row that is everything a description shows; None where there is more."""
+    _, text, live, held, _, own_text, own_live, slots, *_ = texts
+    one = rows if text else own
+    more = text and own_text if entity_level else held or own_text
+    if more or not one.alone or (one.has_slots and (not entity_level or slots == b"-")):
+        return None
+    used, _, _, _, due, first = (live if text else own_live).split()
+    if one.has_slots:
+        return Lone(one, 7, slots, due, loose=2, ends=b" %b %b" % (due, first))
+    return Lone(one, 2, used, due) if text else Lone(one, 6, used, due, loose=3)
