@@ -2,9 +2,9 @@
 
 What decides is Lua (hot) or ``gateway.lifecycle`` (cold); what is here fetches, retries within
 bounds, and words the answer. ``engine`` is all operations as one object: ``balances`` with
-``batches``, ``locks``, ``grants`` and ``listings``, ``customers``, ``entities``, ``plans``, and
-``events`` with ``aggregates``. What they share is in ``creation`` and ``foresight``; ``tokens``
-stand beside them.
+``spending``, ``batches``, ``locks``, ``grants`` and ``listings``, ``customers``, ``entities``,
+``plans``, and ``events`` with ``aggregates``. What they share is in ``creation`` and ``foresight``;
+``tokens`` stand beside them.
 
 ``subject`` brings who a call is about, from SQL (``images``) or known by an email (``nameless``);
 ``newcomers`` are entities SQL may not have yet. ``planner`` changes plans, and ``agenda``,

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from gateway.api.plain.forms import COMPLETE, TODAY, Forms, Scope
 from gateway.api.plain.pieces import Answer, Memory, Pieces
+from gateway.api.plain.pooled import Pooled
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_track, repeated
 from gateway.engine.subject import Subject
 from gateway.engine.verdicts import Asked, checked, tracked
 from gateway.keys import customer_keys
 from gateway.ports import FeatureRecord
 from gateway.rows import Kind, Live, Row, RowDocument, encode_live, encode_rows
-from gateway.scripts import Part, Use, check_reply, track_reply
+from gateway.scripts import Part, Pool, Use, check_reply, track_reply
 
 ENV, CUSTOMER, NOW_MS = "sandbox", "ada", 1_700_000_000_000
 ENTITY = 'se"at %s é'
@@ -160,10 +161,10 @@ def both_tracks(
     return written, forms.encode(tracked(subject, use, [asked], track_reply(reply), NOW_MS))
 
 
-def feature_of(precision: int) -> FeatureRecord:
+def feature_of(precision: int, feature_id: str = "calls") -> FeatureRecord:
     return FeatureRecord(
         env=ENV,
-        id="calls",
+        id=feature_id,
         name="Calls",
         type="metered",
         consumable=True,
@@ -310,3 +311,57 @@ def test_one_row_that_nothing_binds_is_repeated_until_its_next_reset_is_another(
     for told, made in found:
         assert made is not None
         assert told == (None if later else made)
+
+
+@given(
+    data=st.data(), precisions=st.tuples(*[st.integers(0, 9)] * 2), units=amounts, forms=versions
+)
+def test_answers_that_show_several_balances_are_those_of_the_encoder(
+    data: st.DataObject, precisions: tuple[int, int], units: int, forms: Forms
+) -> None:
+    entity_level = data.draw(st.booleans())
+    features = [feature_of(precisions[0]), feature_of(precisions[1], "coins")]
+    asked = Asked(features, Part("calls", units, (Pool("coins", 1, 5),)))
+    memory, subject, scope = Memory(), subject_of(entity_level), scope_of(entity_level)
+    pooled = Pooled([Pieces(one.id, one.precision, memory, forms) for one in features])
+    use, repeat = Use(subject.entity_id, [asked.part], NOW_MS), None
+    giving = data.draw(st.tuples(st.booleans(), st.booleans()))
+    bare = [b""] * 12
+    one_row = rows(kind=st.just(Kind.SHARED), expires_ms=st.just(0)).map(
+        lambda row: [
+            encode_rows([row]).encode(),
+            b"7 0 0 1 9 0",
+            b"",
+            b"0",
+            b"",
+            b"",
+            b"-",
+            *bare[7:],
+        ]
+    )
+    many = seen(plain_rows(), entity_level=entity_level).map(lambda texts: texts[1:])
+    texts = [data.draw(st.just(bare) | one_row | many), data.draw(st.just(bare) | one_row | many)]
+    for _ in range(2):  # the second reply may differ from the first in what was used
+        described = [
+            b"\x04".join((one.id.encode(), *text))
+            for one, text in zip(features, texts, strict=True)
+        ]
+        moved = [
+            b"%b\x04%b\x04%d\x047" % (one.id.encode(), line, units)
+            for one, text, gave in zip(features, texts, giving, strict=True)
+            for line in (*text[0].split(b"\n"), *text[4].split(b"\n"))
+            if line and gave
+        ]
+        reply = b"1\x01%d\x01%b\x01%b" % (units, b"\x03".join(described), b"\x03".join(moved))
+        full = forms.encode(tracked(subject, use, [asked], track_reply(reply), NOW_MS))
+        answer = pooled.tracked(scope, units, reply.split(b"\x01"), NOW_MS)
+        assert read(body_of(answer)) == read(full)
+        assert repeat is None or repeated(repeat, reply) in (None, body_of(answer))
+        if answer is not None and answer.lone is not None:
+            repeat = repeat_of_track(pooled, scope, units, reply.split(b"\x01"), answer.lone)
+        place = data.draw(st.integers(0, 1))
+        check = b"1\x011\x01%d\x01%d\x01%b\x01" % (place + 1, units, b"\x02".join(described))
+        shown = checked(subject, asked, check_reply(check), NOW_MS)
+        answer = pooled.checked(scope, check.split(b"\x01"), NOW_MS)
+        assert read(body_of(answer)) == (shown.balance and read(forms.encode(shown)))
+        texts = [[text[0], re.sub(rb"^\d+", b"5", text[1]), *text[2:]] for text in texts]

@@ -15,7 +15,7 @@ from gateway.api.errors import JSON, Reply, error_reply
 from gateway.api.exchange import DEGRADED, REPLAYED
 from gateway.api.permits import READABLE
 from gateway.api.plain.forms import Forms
-from gateway.api.plain.pieces import Answer
+from gateway.api.plain.pieces import Answer, Pieces
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_spent, repeat_of_track
 from gateway.api.plain.uses import Asking, Use
 from gateway.engine.engine import Engine
@@ -68,7 +68,7 @@ class Answering:
         if isinstance(reply, int):  # a status alone: it was not carried out
             return None
         told = reply.split(b"\x01")
-        answer = use.pieces.checked(use.scope, told, now_ms) if use.is_single else None
+        answer = use.pieces.checked(use.scope, told, now_ms)
         allowed = told[1] == b"1"
         if answer is None:
             shown = self._engine.shown_check(use.plain, check_reply(reply), now_ms)
@@ -91,7 +91,7 @@ class Answering:
         if isinstance(reply, int):
             return None
         told, units = reply.split(b"\x01"), use.plain.units
-        answer = use.pieces.tracked(use.scope, units, told, now_ms) if use.is_single else None
+        answer = use.pieces.tracked(use.scope, units, told, now_ms)
         if answer is None:
             shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
             return use.pieces.forms.encode(shown)
@@ -128,7 +128,7 @@ class Answering:
         is_replayed = told[0] == _REPLAYED
         if is_replayed and self._conflict:
             return None
-        if use.is_single and not is_replayed:
+        if not is_replayed:
             if asking.is_check:
                 if (answer := self._spent(use, told, now_ms)) is not None:
                     return answer
@@ -140,6 +140,8 @@ class Answering:
 
     def _spent(self, use: Use, told: Sequence[bytes], now_ms: int) -> bytes | None:
         """Return the answer to a check that was to use units; None when it is not plain."""
+        if not isinstance(use.pieces, Pieces):
+            return None
         status, _, described, _ = told
         allowed = b"1" if status == _DONE else b"0"
         verdict = (_DONE, allowed, b"1", b"%d" % use.plain.units, described, b"")

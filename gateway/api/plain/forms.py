@@ -41,8 +41,10 @@ class Forms:
     def __init__(self, shapes: Mapping[type[msgspec.Struct], Shape] | None = None) -> None:
         """Make the forms of whole answers."""
         self._shapes = shapes or {}
-        self._check, self._track = self._of_answers(UNSET)
-        self._check_entity, self._track_entity = self._of_answers(OPEN)
+        self.tells_nulls = TrackResponse not in self._shapes
+        """Whether the balances a track names are told where there are none."""
+        self._check, self._track, self._pooled = self._of_answers(UNSET)
+        self._check_entity, self._track_entity, self._pooled_entity = self._of_answers(OPEN)
 
     def encode(self, answer: msgspec.Struct) -> bytes:
         """Return an answer with nothing left open."""
@@ -68,7 +70,15 @@ class Forms:
             return self._track_entity % (*scope, used, balance, deductions)
         return self._track % (scope.customer, used, balance, deductions)
 
-    def _of_answers(self, entity_id: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - open or unset
+    def pooled_answer(
+        self, scope: Scope, used: bytes, balance: bytes, balances: bytes, deductions: bytes
+    ) -> bytes:
+        """Return the answer to a track of what credit systems pay for, with all balances."""
+        if scope.entity:
+            return self._pooled_entity % (*scope, used, balance, balances, deductions)
+        return self._pooled % (scope.customer, used, balance, balances, deductions)
+
+    def _of_answers(self, entity_id: Any) -> tuple[bytes, bytes, bytes]:  # noqa: ANN401 - open or unset
         check = CheckResponse(
             allowed=OPEN,
             customer_id=OPEN,
@@ -84,7 +94,8 @@ class Forms:
             balance=OPEN,
             deductions=[OPEN],
         )
-        return self.form_of(check), self.form_of(track)
+        pooled = msgspec.structs.replace(track, balances=OPEN)
+        return self.form_of(check), self.form_of(track), self.form_of(pooled)
 
 
 TODAY = Forms()

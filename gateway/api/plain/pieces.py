@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.amounts import UNITS_MAX, format_units
+from gateway.amounts import UNITS_MAX
 from gateway.api.plain.forms import OPEN, Forms, Scope
 from gateway.api.plain.sources import (
     NO_ROWS,
@@ -30,7 +30,9 @@ from gateway.api.plain.sources import (
     Together,
     control_of,
     is_odd,
+    left_and_used,
     lone_of,
+    number_of,
     seen_by_entity,
     singles,
     together_of,
@@ -112,10 +114,7 @@ class Pieces:
 
     def number(self, units: int) -> bytes:
         """Return units as the number of an answer."""
-        whole, fraction = divmod(units, self._scale)
-        if fraction:
-            return format_units(units, self.precision).encode()
-        return b"%d" % whole
+        return number_of(units, self._scale)
 
     def checked(self, scope: Scope, reply: Sequence[bytes], now_ms: int) -> Answer | None:
         """Return the answer to a check that was carried out; None when it is not plain.
@@ -196,7 +195,7 @@ class Pieces:
         is_ruled = rules or own_rules
         lone = None if is_ruled else lone_of(texts, own, rows, entity_level=entity_level)
         if lone is not None:
-            told = self.left_and_used(lone.rows.sources[0].grant, lone.used)
+            told = left_and_used(lone.rows.sources[0].grant, lone.used, self._scale)
             return Answer(lone.rows.written(told, lone.due), lone)
         together: Together | None = NOTHING
         if entity_level:
@@ -213,18 +212,6 @@ class Pieces:
             return NO_BALANCE
         control = control_of(own_rules, rules) if is_ruled else None
         return Answer(self._written(shown, together, control, is_special=is_special))
-
-    def left_and_used(self, grant: int, used: bytes) -> tuple[bytes, bytes]:
-        """Return what is left of a grant, and what was used of it, as numbers of an answer; the
-        units used are given as a script writes them.
-        """
-        units, scale = int(used), self._scale
-        left = grant - units if units < grant else 0
-        if scale == 1:
-            return b"%d" % left, used
-        if units % scale or left % scale:
-            return self.number(left), self.number(units)
-        return b"%d" % (left // scale), b"%d" % (units // scale)
 
     def _written(
         self, shown: Sequence[Shown], together: Together, control: bytes | None, *, is_special: bool
@@ -305,7 +292,9 @@ class Pieces:
             max_purchase=msgspec.Raw(self.number(source.cap or 0)) if is_capped else None,
             breakdown=[self._item(rows[0], 1)],
         )
-        return Rows(sources, has_slots, special, self.forms.form_of(alone), source.resets)
+        return Rows(
+            sources, has_slots, special, self.forms.form_of(alone), source.resets, self._scale
+        )
 
     def _source(self, row: Row, copies: int) -> Source:
         document = row.document

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from gateway.api.plain.forms import HOLE, Scope
 from gateway.api.plain.pieces import Pieces
-from gateway.api.plain.sources import Lone
+from gateway.api.plain.pooled import Pooled
+from gateway.api.plain.sources import Lone, left_and_used
 
 _SEPARATOR = b"\x04"
 
@@ -24,7 +25,8 @@ _CHECK_DESCRIPTION, _TRACK_DESCRIPTION = 4, 2
 
 class Repeat(NamedTuple):
     """A reply but for the units used and a text that is not shown, which ends with ``ends``: that
-    one follows ``before``, the units stand between ``between`` and ``after``. And the answer.
+    one follows ``before``, the units stand between ``between`` and ``after``. And the answer, with
+    the grant and the units of the amount 1.
     """
 
     before: bytes
@@ -32,16 +34,16 @@ class Repeat(NamedTuple):
     between: bytes
     after: bytes
     grant: int
-    pieces: Pieces
+    scale: int
     answer: list[bytes]
-    """What stands before, between and behind what is left, used, left and used."""
+    """What stands before, between and behind what is left, used, left and used; or those twice."""
 
 
 def repeated(repeat: Repeat, reply: object) -> bytes | None:
     """Return the answer to a reply that differs in nothing else; None for any other, or a fault."""
     if not isinstance(reply, bytes):
         return None
-    before, ends, between, after, grant, pieces, answer = repeat
+    before, ends, between, after, grant, scale, answer = repeat
     loose = len(before)
     at = reply.find(_SEPARATOR, loose)
     used = reply[at + len(between) : -len(after)]
@@ -52,27 +54,33 @@ def repeated(repeat: Repeat, reply: object) -> bytes | None:
         and reply.endswith(after)
         and reply.endswith(ends, loose, at)
     ):
-        left, used = pieces.left_and_used(grant, used)
-        one, two, three, four, five = answer
-        return b"".join((one, left, two, used, three, left, four, used, five))
+        left, used = left_and_used(grant, used, scale)
+        one, two, three, four, five, *more = answer
+        if not more:
+            return b"".join((one, left, two, used, three, left, four, used, five))
+        six, seven, eight, nine = more
+        begun = (one, left, two, used, three, left, four, used, five)
+        return b"".join((*begun, left, six, used, seven, left, eight, used, nine))
     return None
 
 
-def repeat_of_check(pieces: Pieces, scope: Scope, reply: Sequence[bytes], lone: Lone) -> Repeat:
+def repeat_of_check(
+    pieces: Pieces | Pooled, scope: Scope, reply: Sequence[bytes], lone: Lone
+) -> Repeat:
     """Return what the answer to a check has in common with later ones, where a row is all it shows.
 
     ``reply`` has the texts of a reply that ``Pieces.checked`` answers, below those of a track.
     """
     answer = pieces.check_answer(scope, reply, _open(lone))
-    return _repeat(pieces, reply, _CHECK_DESCRIPTION, lone, answer)
+    return _repeat(reply, _CHECK_DESCRIPTION, lone, answer)
 
 
 def repeat_of_track(
-    pieces: Pieces, scope: Scope, units: int, reply: Sequence[bytes], lone: Lone
+    pieces: Pieces | Pooled, scope: Scope, units: int, reply: Sequence[bytes], lone: Lone
 ) -> Repeat | None:
     """Return the same of a track of so many units; None when a row that gave is not plain."""
     answer = pieces.track_answer(scope, units, reply, _open(lone))
-    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer) if answer else None
+    return _repeat(reply, _TRACK_DESCRIPTION, lone, answer) if answer else None
 
 
 def repeat_of_spent(
@@ -80,16 +88,14 @@ def repeat_of_spent(
 ) -> Repeat:
     """Return the same of a check that used units, whose answer says what ``verdict`` does."""
     answer = pieces.check_answer(scope, verdict, _open(lone))
-    return _repeat(pieces, reply, _TRACK_DESCRIPTION, lone, answer)
+    return _repeat(reply, _TRACK_DESCRIPTION, lone, answer)
 
 
 def _open(lone: Lone) -> bytes:
     return lone.rows.written((HOLE, HOLE), lone.due)
 
 
-def _repeat(
-    pieces: Pieces, reply: Sequence[bytes], described: int, lone: Lone, answer: bytes
-) -> Repeat:
+def _repeat(reply: Sequence[bytes], described: int, lone: Lone, answer: bytes) -> Repeat:
     texts = reply[described].split(_SEPARATOR)
     whole = b"\x01".join(reply)
     begin = sum(map(len, reply[:described])) + described
@@ -103,5 +109,5 @@ def _repeat(
         high = low + len(texts[lone.loose])
     at = start(lone.at)
     before, between, after = whole[:low], whole[high:at], whole[at + len(lone.used) :]
-    grant = lone.rows.sources[0].grant
-    return Repeat(before, lone.ends, between, after, grant, pieces, answer.split(HOLE))
+    rows, form = lone.rows, answer.split(HOLE)
+    return Repeat(before, lone.ends, between, after, rows.sources[0].grant, rows.scale, form)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.amounts import format_units
 from gateway.lifecycle.rules import ALONE_LINE
 
 _ALONE = ALONE_LINE.encode()
 _LIVE = 6
 """Numbers of a row in a live text."""
+_SEPARATORS = 12
+"""Between the texts of a description."""
 
 
 class Source(NamedTuple):
@@ -45,6 +48,8 @@ class Rows(NamedTuple):
     is_special: bool = False
     alone: bytes = b""
     resets: bool = False
+    scale: int = 1
+    """Units of the amount 1."""
 
     def written(self, told: tuple[bytes, bytes], due: bytes) -> bytes:
         """Return the balance of a row that is everything, with what is left and used of it."""
@@ -68,6 +73,12 @@ class Lone(NamedTuple):
     loose: int | None = None
     ends: bytes = b""
 
+    def behind(self, others: int) -> Lone:
+        """Return the same where the description stands behind so many others."""
+        texts = others * _SEPARATORS
+        loose = None if self.loose is None else self.loose + texts
+        return self._replace(at=self.at + texts, loose=loose)
+
 
 Shown = tuple[Source, int, int, int]
 """A source with what was used of it and what is left, and when it resets next (0: never)."""
@@ -83,6 +94,27 @@ class Together(NamedTuple):
 
 
 NOTHING = Together()
+
+
+def number_of(units: int, scale: int) -> bytes:
+    """Return units as the number of an answer."""
+    whole, fraction = divmod(units, scale)
+    if fraction:
+        return format_units(units, len(str(scale)) - 1).encode()
+    return b"%d" % whole
+
+
+def left_and_used(grant: int, used: bytes, scale: int) -> tuple[bytes, bytes]:
+    """Return what is left of a grant, and what was used of it, as numbers of an answer; the units
+    used are given as a script writes them.
+    """
+    units = int(used)
+    left = grant - units if units < grant else 0
+    if scale == 1:
+        return b"%d" % left, used
+    if units % scale or left % scale:
+        return number_of(left, scale), number_of(units, scale)
+    return b"%d" % (left // scale), b"%d" % (units // scale)
 
 
 def singles(sources: tuple[Source, ...], live: bytes) -> list[Shown]:

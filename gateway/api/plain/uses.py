@@ -18,6 +18,7 @@ from gateway.api.decoding import decode_body
 from gateway.api.operation import Call, Operation
 from gateway.api.plain.forms import Forms, Scope
 from gateway.api.plain.pieces import Memory, Pieces
+from gateway.api.plain.pooled import Pooled
 from gateway.api.plain.repeats import Repeat
 from gateway.api.resources import shapes
 from gateway.api.resources.balances import spends
@@ -80,14 +81,9 @@ class Feature(NamedTuple):
     record: FeatureRecord
     one: int
     """Units of the amount 1."""
-    pieces: Pieces
+    pieces: Pieces | Pooled
     pools: tuple[Pool, ...]
     """Credit systems that pay for it."""
-
-    @property
-    def is_single(self) -> bool:
-        """Whether an answer shows one balance, which pieces know to write."""
-        return not self.pools and self.record.type != "boolean"
 
 
 class Whom(NamedTuple):
@@ -117,10 +113,8 @@ class Use(msgspec.Struct, gc=False):
     """As the engine takes it."""
     command: Command | Manner
     """What is sent, but for what differs each time; in a manner of its own it is packed anew."""
-    pieces: Pieces
+    pieces: Pieces | Pooled
     scope: Scope
-    is_single: bool
-    """Whether the feature is."""
     repeat: Repeat | Callable[[], Repeat | None] | None = None
     """What its last answer has in common with the next one, where that is known, or what makes it:
     most of what is asked once is not asked again.
@@ -273,7 +267,7 @@ class Uses:
         plain = PlainUse(
             env, whom.customer_id, whom.entity_id, feature.record, units, feature.pools
         )
-        return Use(plain, command, feature.pieces, whom.scope, feature.is_single)
+        return Use(plain, command, feature.pieces, whom.scope)
 
     def _of_event(self, env: str, asked: object) -> str:
         """Return the one feature that lists the event of a track; nothing when there are more."""
@@ -315,8 +309,10 @@ class Uses:
             or self._engine.policy_of(record) is Policy.LAST_KNOWN  # whose answers are remembered
         ):
             return None
-        pieces = Pieces(record.id, record.precision, self._memory, forms)
-        return Feature(record, 10**record.precision, pieces, pools)
+        pieces = [
+            Pieces(one.id, one.precision, self._memory, forms) for one in (record, *systems) if one
+        ]
+        return Feature(record, 10**record.precision, Pooled(pieces) if pools else pieces[0], pools)
 
 
 def _manner(asking: Asking, request: Spending, head: Head) -> Manner:
