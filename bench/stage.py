@@ -241,13 +241,20 @@ async def with_calls(api: Api, customers: int) -> str:
 
 
 def request(
-    operation: str, body: object, *, host: str = "bench", path: str = "", key: str = KEY
+    operation: str,
+    body: object,
+    *,
+    host: str = "bench",
+    path: str = "",
+    key: str = KEY,
+    header: tuple[str, str] | None = None,
 ) -> bytes:
-    """Return a call as it is sent."""
+    """Return a call as it is sent, perhaps with one more ``header``."""
     content = msgspec.json.encode(body)
+    more = "{}: {}\r\n".format(*header) if header else ""
     head = (
         f"POST {path}/v1/{operation} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n{more}\r\n"
     )
     return head.encode() + content
 
