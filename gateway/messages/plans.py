@@ -82,7 +82,7 @@ class ItemResetRequest(msgspec.Struct, kw_only=True):
 
 
 class ProrationRequest(msgspec.Struct, kw_only=True):
-    """Accepted and checked, never echoed: nothing is charged."""
+    """When another quantity is paid for, and a smaller one counts; never echoed."""
 
     on_increase: Annotated[str, choice(ON_INCREASE)] | None = None
     on_decrease: Annotated[str, choice(ON_DECREASE)] | None = None

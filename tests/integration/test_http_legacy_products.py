@@ -244,6 +244,37 @@ async def test_a_trial_of_one_fingerprint_is_refused(old: Old, path: str, named:
     assert await old.refused("POST", path, {**named, "free_trial": trial}) == (400, "not_supported")
 
 
+async def test_a_smaller_quantity_waits_where_the_item_says_so(old: Old, live_api: Api) -> None:
+    item: Json = {"feature_id": "meeting_summaries", "usage_model": "prepaid", "price": 1}
+    item["interval"] = "month"
+    for name, decrease, left in (("now", "prorate", 5), ("later", "none", 9)):
+        item["config"] = {"on_increase": "bill_immediately", "on_decrease": decrease}
+        await old.post("/products", id=name, items=[item])
+        options = [{"feature_id": "meeting_summaries", "quantity": 9}]
+        await old.post("/attach", customer_id=name, product_id=name, options=options)
+        fewer = [{"feature_id": "meeting_summaries", "quantity": 5}]
+        named = {"customer_id": name, "plan_id": name, "feature_quantities": fewer}
+        assert (await live_api.call("billing.update", **named)).status == 200
+        seen = await old.get(f"/customers/{name}")
+        assert seen["features"]["meeting_summaries"]["balance"] == left
+    item["config"] = {"on_decrease": "never"}
+    _, answer = await old.send("POST", "/products", {"id": "x", "items": [item]})
+    assert answer["message"].startswith("items.0.config.on_decrease: must be one of")
+
+
+async def test_use_that_goes_on_with_the_next_product_is_refused_by_name(old: Old) -> None:
+    item = {"feature_id": "meeting_summaries", "included_usage": 5, "interval": "month"}
+    body = {"id": "x", "items": [item | {"reset_usage_when_enabled": False}]}
+    status, answer = await old.send("POST", "/products", body)
+    assert (status, answer["code"]) == (400, "not_supported")
+    assert answer["message"].startswith("items.0.reset_usage_when_enabled: ")
+    seats = {"feature_id": "seats", "included_usage": 5, "reset_usage_when_enabled": False}
+    shown = await old.post(
+        "/products", id="x", items=[item | {"reset_usage_when_enabled": True}, seats]
+    )
+    assert [one["interval"] for one in shown["items"]] == ["month", None]
+
+
 async def test_several_products_are_attached_in_one_step(old: Old) -> None:
     def item(**more: object) -> dict[str, object]:
         return {"feature_id": "meeting_summaries", **more}

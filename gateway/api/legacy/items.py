@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.amounts import parse_decimal
 from gateway.api.legacy import product_messages as wire
 from gateway.engine.catalog import Catalog
-from gateway.errors import FeatureNotFoundError, InvalidInputsError
+from gateway.errors import FeatureNotFoundError, InvalidInputsError, NotSupportedError
 from gateway.lifecycle.catalog import plain
 from gateway.messages.common import given
 from gateway.messages.features import FeatureView
@@ -27,6 +27,7 @@ from gateway.messages.plans import (
     PlanDocument,
     PlanItem,
     PlanItemRequest,
+    ProrationRequest,
     Tier,
     TierRequest,
     raw,
@@ -75,12 +76,14 @@ def plan_item(item: wire.ProductItem, feature: FeatureRecord | None, field: str)
     """Return an item of a plan; without its feature, one that is only good for its shape."""
     unlimited = bytes(item.included_usage) == UNLIMITED
     is_priced = given(item.price) or bool(item.tiers)
-    comes_again = item.interval not in NEVER
-    resets = (
-        feature is not None and feature.consumable and item.reset_usage_when_enabled is not False
-    )
+    is_consumable = feature is not None and feature.consumable
+    if is_consumable and item.reset_usage_when_enabled is False:
+        raise NotSupportedError(
+            f"{field}.reset_usage_when_enabled: what is consumable is not used yet when its "
+            "product begins"
+        )
     reset = None
-    if resets and comes_again:
+    if is_consumable and item.interval not in NEVER:
         reset = ItemResetRequest(interval=item.interval or "", interval_count=item.interval_count)
     return PlanItemRequest(
         feature_id=item.feature_id or "",
@@ -90,7 +93,19 @@ def plan_item(item: wire.ProductItem, feature: FeatureRecord | None, field: str)
         price=_item_price(item, field) if is_priced else None,
         rollover=None if item.config is None else item.config.rollover,
         entity_feature_id=item.entity_feature_id,
+        proration=_proration(item),
     )
+
+
+def _proration(item: wire.ProductItem) -> ProrationRequest | None:
+    """Return when another quantity of what is prepaid counts; who is to pay at once, pays at
+    once.
+    """
+    config = item.config
+    if config is None or item.usage_model != "prepaid":
+        return None
+    increase = None if config.on_increase == "bill_immediately" else config.on_increase
+    return ProrationRequest(on_increase=increase, on_decrease=config.on_decrease)
 
 
 def _item_price(item: wire.ProductItem, field: str) -> ItemPriceRequest:

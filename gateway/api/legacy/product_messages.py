@@ -10,7 +10,15 @@ from msgspec import UNSET, Meta, UnsetType
 from gateway.messages.billing import FeatureQuantity
 from gateway.messages.common import Integer, Json, Number
 from gateway.messages.features import CreditCost, FeatureDisplay
-from gateway.messages.plans import ITEMS_MAX, TIERS_MAX, RolloverRequest, TierRequest
+from gateway.messages.plans import (
+    ITEMS_MAX,
+    ON_DECREASE,
+    ON_INCREASE,
+    TIERS_MAX,
+    RolloverRequest,
+    TierRequest,
+    choice,
+)
 from gateway.messages.subjects import CustomerData, EntityData
 
 PRODUCTS_MAX = 20
@@ -61,9 +69,11 @@ class ProductItem(msgspec.Struct, kw_only=True):
 
 
 class ItemConfig(msgspec.Struct, kw_only=True):
-    """Further rules of an item; of them rollovers are obeyed."""
+    """Further rules of an item; those of another quantity are of what is prepaid."""
 
     rollover: RolloverRequest | None = None
+    on_increase: Annotated[str, choice(ON_INCREASE)] | None = None
+    on_decrease: Annotated[str, choice(ON_DECREASE)] | None = None
 
 
 class ItemView(msgspec.Struct, kw_only=True):

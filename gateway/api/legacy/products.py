@@ -35,6 +35,7 @@ _SENT_AS = {
     "price.billing_units": "billing_units",
     "price.max_purchase": "usage_limit",
     "rollover": "config.rollover",
+    "proration": "config",
     "free_trial.duration_length": "free_trial.length",
     "free_trial.duration_type": "free_trial.duration",
     "add_on": "is_add_on",
