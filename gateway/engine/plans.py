@@ -130,10 +130,10 @@ class Attachments(Foresight):
         """Return what attaching the plans would change, and write nothing."""
         subject, decide = await self._attaching(env, wanted, decided, is_preview=True)
         now_ms = self.clock.now_ms(env)
-        scope = await self.scope_seen(subject, now_ms)
-        scope = await self.beside_siblings(subject, scope)
+        scope = await self.beside_siblings(subject, await self.scope_seen(subject, now_ms))
         await self._check_ids(subject, _ids(wanted))
-        return subject, Decided(scope, await decide(scope, self.planner.making(now_ms)))
+        making = self.planner.making(scope.time_of(now_ms))
+        return subject, Decided(scope, await decide(scope, making))
 
     async def update_subscription(
         self, env: str, request: SubscriptionUpdateRequest
@@ -160,12 +160,12 @@ class Attachments(Foresight):
         """Return what attaching each plan would be for a customer or an entity of it."""
         subject = self.subjects.subject(env, request.customer_id or "", entity_id=request.entity_id)
         reply = await self.read(subject)
-        scope = await self.planner.scope(subject, reply, self.clock.now_ms(env))
-        plans = [*self.catalog.plans(env)]
+        now_ms = self.clock.now_ms(env)
+        scope = await self.planner.scope(subject, reply, now_ms)
+        plans = self.catalog.plans(env)
         tried = {plan.record.id for plan in plans}
         with contextlib.suppress(UnavailableError):  # else no trial is promised
             tried = await self.tried(subject, (plan.document for plan in plans))
-        now_ms = self.clock.now_ms(env)
         return {plan.record.id: eligibility(scope, plan, now_ms, tried) for plan in plans}
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
@@ -336,7 +336,7 @@ class Attachments(Foresight):
     async def _decided(self, subject: Subject, reply: CustomerReply, decide: Decide) -> Decided:
         now_ms = self.clock.now_ms(subject.env)
         scope = await self.planner.scope(subject, reply, now_ms)
-        return Decided(scope, await decide(scope, self.planner.making(now_ms)))
+        return Decided(scope, await decide(scope, self.planner.making(scope.time_of(now_ms))))
 
     async def _check_ids(self, subject: Subject, subscription_ids: Sequence[str]) -> None:
         """Refuse an id that a subscription of the customer has or had. Whatever is attached after

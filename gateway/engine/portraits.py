@@ -206,7 +206,8 @@ async def _recurring(
     for one in subscriptions:
         if one.one_off:
             continue
-        cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
+        at_ms = max(now_ms, one.started_at)  # another clock, which is ahead, may have begun it
+        cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, at_ms)
         begun, tries = one.status == ACTIVE, is_trialing(one, now_ms)
         view = SubscriptionView(
             id=one.id,

@@ -91,7 +91,8 @@ def pooled_rows(
             continue
         new = old or _new_row(pool, firsts[pool], make_id(ROW_PREFIX))
         if old is None:
-            dues[new.id] = next_boundary(new.anchor_ms, new.unit, new.every, now_ms)
+            begun_ms = max(now_ms, firsts[pool].started_at)
+            dues[new.id] = next_boundary(new.anchor_ms, new.unit, new.every, begun_ms)
         new = _moved(new, units[pool], givers[pool])
         kept = [row for row in held if row is not old]
         changed[feature] = arrange([*kept, new] if new.pooled else kept)

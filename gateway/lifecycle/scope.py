@@ -69,6 +69,13 @@ class Scope(NamedTuple):
             if not one.add_on and not one.one_off and self.group_of(one) == group
         ]
 
+    def time_of(self, now_ms: int) -> int:
+        """Return the time of a decision: not before what has begun by a clock that is ahead, for
+        before its beginning a plan's cycle would be one that ends with it.
+        """
+        active = (one for one in (*self.subscriptions, *self.base) if one.status == ACTIVE)
+        return max((now_ms, *(one.started_at for one in active)))
+
     def held(self, subscription: Subscription) -> dict[str, list[Row]]:
         """Return the rows a subscription gives, by feature."""
         found = {
