@@ -142,6 +142,7 @@ def take_document(document: JsonObject, field: str) -> None:
         raise InvalidInputsError(f"{field}{where}: {text[0].lower()}{text[1:]}") from error
     if shape is BillingControls:
         _refuse_unknown(document, field)
+        _refuse_limits_of_nothing(document, field)
         for entry in document.get("usage_limits") or ():
             _spell(entry)
         _check_identities(document, field)
@@ -155,6 +156,15 @@ def _refuse_unknown(document: JsonObject, field: str) -> None:
             raise NotSupportedError(f"{field}.usage_alerts.{index}.basis: must be {BASIS}")
         if entry.get("filter") is not None:
             raise NotSupportedError(f"{field}.usage_alerts.{index}.filter: is not supported")
+
+
+def _refuse_limits_of_nothing(document: JsonObject, field: str) -> None:
+    """What a spend limit says of overage is about one feature (cold-path section 4.4)."""
+    for index, entry in enumerate(document.get("spend_limits") or ()):
+        for name in ("overage_limit", "skip_overage_billing"):
+            if entry.get("feature_id") is None and entry.get(name) is not None:
+                where = f"{field}.spend_limits.{index}.feature_id"
+                raise InvalidInputsError(f"{where}: is required with {name}")
 
 
 def shown_controls(document: JsonObject) -> JsonObject:

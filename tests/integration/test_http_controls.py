@@ -250,13 +250,13 @@ async def test_a_granted_balance_obeys_what_holds_for_every_feature(desk: Desk) 
 
 async def test_a_balance_of_an_entity_obeys_what_holds_for_every_feature_of_it(desk: Desk) -> None:
     named = {"customer_id": "ada", "entity_id": "zoe"}
-    limit = {"enabled": True, "overage_limit": 2.5}
+    alert = {"threshold": 80, "threshold_type": "usage_percentage"}
     await desk.call(
-        "entities.create", **named, feature_id="seats", billing_controls={"spend_limits": [limit]}
+        "entities.create", **named, feature_id="seats", billing_controls={"usage_alerts": [alert]}
     )
     assert desk.rules("messages\tzoe") == ""
     await desk.call("balances.create", **named, feature_id="messages", included_grant=7)
-    assert (desk.rules(), desk.rules("messages\tzoe")) == ("", "s\t250\t0")
+    assert (desk.rules(), desk.rules("messages\tzoe")) == ("", "a\tusage_percentage\t8000\t")
     await desk.call("balances.delete", **named, feature_id="messages")
     assert desk.client.hexists(KEYS.entities, "l:messages\tzoe") is False
 
@@ -283,9 +283,9 @@ async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(
     desk: Desk, live_runtime: Runtime
 ) -> None:
     named = {"customer_id": "ada", "entity_id": "zoe"}
-    limit = {"enabled": True, "overage_limit": 2.5}
+    alert = {"threshold": 80, "threshold_type": "usage_percentage"}
     await desk.call(
-        "entities.create", **named, feature_id="seats", billing_controls={"spend_limits": [limit]}
+        "entities.create", **named, feature_id="seats", billing_controls={"usage_alerts": [alert]}
     )
     await desk.call("balances.create", **named, feature_id="messages", included_grant=7)
     before: Any = desk.client.hgetall(KEYS.entities)

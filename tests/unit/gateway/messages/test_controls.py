@@ -66,6 +66,15 @@ def test_two_entries_of_one_feature_are_refused(array: str) -> None:
     )
 
 
+@pytest.mark.parametrize("entry", [{"overage_limit": 5}, {"skip_overage_billing": True}])
+def test_a_spend_limit_that_says_something_is_about_a_feature(entry: JsonObject) -> None:
+    take_document({"spend_limits": [{"enabled": False}]}, FIELD)
+    about_one = {"feature_id": "a", **entry}
+    take_document({"spend_limits": [about_one]}, FIELD)
+    controls: JsonObject = {"spend_limits": [about_one, {"enabled": True, **entry}]}
+    assert refused(controls) == "spend_limits.1.feature_id"
+
+
 def test_limits_of_one_feature_may_differ_in_their_filter() -> None:
     filters = [None, {"properties": {"a": 1}}, {"properties": {"a": 2}}]
     take_document({"usage_limits": [limit(filter=one) for one in filters]}, FIELD)
