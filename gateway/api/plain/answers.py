@@ -18,11 +18,13 @@ from gateway.api.plain.forms import Forms
 from gateway.api.plain.pieces import Answer, Pieces
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_spent, repeat_of_track
 from gateway.api.plain.uses import Asking, Use
+from gateway.api.resources.balances import unawaited
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
 from gateway.engine.spending import Spending
 from gateway.engine.verdicts import PlainUse
 from gateway.errors import GatewayError, UnavailableError
+from gateway.messages.balances import TrackRequest, TrackResponse
 from gateway.scripts import Scripts, check_reply, track_reply
 from gateway.scripts import Use as Sent
 
@@ -90,15 +92,11 @@ class Answering:
         self._scripts.heard()
         if isinstance(reply, int):
             return None
-        told, units = reply.split(b"\x01"), use.plain.units
-        answer = use.pieces.tracked(use.scope, units, told, now_ms)
+        answer = self._taken(use, reply.split(b"\x01"), now_ms)
         if answer is None:
             shown = self._engine.shown_track(use.plain, track_reply(reply), now_ms)
             return use.pieces.forms.encode(shown)
-        if answer.lone is not None:
-            lone = answer.lone
-            use.repeat = partial(repeat_of_track, use.pieces, use.scope, units, told, lone)
-        return answer.body
+        return answer
 
     def used(
         self,
@@ -128,15 +126,33 @@ class Answering:
         is_replayed = told[0] == _REPLAYED
         if is_replayed and self._conflict:
             return None
-        if not is_replayed:
+        is_async = isinstance(asked.request, TrackRequest) and asked.request.async_
+        answer = None
+        if not (is_replayed or is_async):
             if asking.is_check:
-                if (answer := self._spent(use, told, now_ms)) is not None:
-                    return answer
-            elif told[0] == _DONE and not asked.sent.event_name:
-                return self.tracked(use, now_ms, reply)
+                answer = self._spent(use, told, now_ms)
+            elif told[0] == _DONE:
+                answer = self._taken(use, told, now_ms)
+        if answer is not None:
+            return answer
         shown = self._engine.shown_use(use.plain, *asked, track_reply(reply), now_ms)
+        status = unawaited(shown) if is_async and isinstance(shown, TrackResponse) else 200
         body = asking.forms.encode(shown)
-        return Reply(200, body, (JSON, REPLAYED)) if is_replayed else body
+        if status == 200 and not is_replayed:
+            return body
+        return Reply(status, body, (JSON, REPLAYED) if is_replayed else (JSON,))
+
+    @staticmethod
+    def _taken(use: Use, told: Sequence[bytes], now_ms: int) -> bytes | None:
+        """Return the answer to a track that took units; None when it is not plain."""
+        units = use.plain.units
+        answer = use.pieces.tracked(use.scope, units, told, now_ms)
+        if answer is None:
+            return None
+        if answer.lone is not None:
+            lone = answer.lone
+            use.repeat = partial(repeat_of_track, use.pieces, use.scope, units, told, lone)
+        return answer.body
 
     def _spent(self, use: Use, told: Sequence[bytes], now_ms: int) -> bytes | None:
         """Return the answer to a check that was to use units; None when it is not plain."""

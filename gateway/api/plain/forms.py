@@ -8,6 +8,7 @@ which no name may be.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,10 +30,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Scope(NamedTuple):
-    """Whom an answer is about, as JSON; the entity is empty at the customer's level."""
+    """Whom an answer is about, as JSON; the entity is empty at the customer's level. The event is
+    what a track named instead of a feature, if it did.
+    """
 
     customer: bytes
     entity: bytes = b""
+    event: bytes = b""
 
 
 class Forms:
@@ -43,8 +47,12 @@ class Forms:
         self._shapes = shapes or {}
         self.tells_nulls = TrackResponse not in self._shapes
         """Whether the balances a track names are told where there are none."""
-        self._check, self._track, self._pooled = self._of_answers(UNSET)
-        self._check_entity, self._track_entity, self._pooled_entity = self._of_answers(OPEN)
+        self._check, self._check_entity = (self.form_of(_check(one)) for one in (UNSET, OPEN))
+        self._track, self._track_entity = (self.form_of(_track(one)) for one in (UNSET, OPEN))
+        self._tracks = {
+            shown: self.form_of(_track(*(OPEN if one else UNSET for one in shown)))
+            for shown in product((False, True), repeat=3)
+        }
 
     def encode(self, answer: msgspec.Struct) -> bytes:
         """Return an answer with nothing left open."""
@@ -61,41 +69,53 @@ class Forms:
     def check_answer(self, scope: Scope, verdict: bytes, required: bytes, balance: bytes) -> bytes:
         """Return the answer to a check, all of its values as JSON."""
         if scope.entity:
-            return self._check_entity % (verdict, *scope, required, balance)
+            return self._check_entity % (verdict, scope.customer, scope.entity, required, balance)
         return self._check % (verdict, scope.customer, required, balance)
 
     def track_answer(self, scope: Scope, used: bytes, balance: bytes, deductions: bytes) -> bytes:
         """Return the answer to a track, all of its values as JSON, deductions without brackets."""
+        if scope.event:
+            return self._tracked(scope, used, balance, deductions)
         if scope.entity:
-            return self._track_entity % (*scope, used, balance, deductions)
+            return self._track_entity % (scope.customer, scope.entity, used, balance, deductions)
         return self._track % (scope.customer, used, balance, deductions)
 
     def pooled_answer(
         self, scope: Scope, used: bytes, balance: bytes, balances: bytes, deductions: bytes
     ) -> bytes:
         """Return the answer to a track of what credit systems pay for, with all balances."""
-        if scope.entity:
-            return self._pooled_entity % (*scope, used, balance, balances, deductions)
-        return self._pooled % (scope.customer, used, balance, balances, deductions)
+        return self._tracked(scope, used, balance, balances, deductions, is_pooled=True)
 
-    def _of_answers(self, entity_id: Any) -> tuple[bytes, bytes, bytes]:  # noqa: ANN401 - open or unset
-        check = CheckResponse(
-            allowed=OPEN,
-            customer_id=OPEN,
-            entity_id=entity_id,
-            required_balance=OPEN,
-            balance=OPEN,
-            flag=None,
-        )
-        track = TrackResponse(
-            customer_id=OPEN,
-            entity_id=entity_id,
-            value=OPEN,
-            balance=OPEN,
-            deductions=[OPEN],
-        )
-        pooled = msgspec.structs.replace(track, balances=OPEN)
-        return self.form_of(check), self.form_of(track), self.form_of(pooled)
+    def _tracked(self, scope: Scope, *values: bytes, is_pooled: bool = False) -> bytes:
+        form = self._tracks[bool(scope.entity), bool(scope.event), is_pooled]
+        return form % (*filter(None, scope), *values)
+
+
+def _check(entity_id: Any) -> CheckResponse:  # noqa: ANN401 - open or unset
+    return CheckResponse(
+        allowed=OPEN,
+        customer_id=OPEN,
+        entity_id=entity_id,
+        required_balance=OPEN,
+        balance=OPEN,
+        flag=None,
+    )
+
+
+def _track(
+    entity_id: Any,  # noqa: ANN401 - as above
+    event_name: Any = UNSET,  # noqa: ANN401 - as above
+    balances: Any = UNSET,  # noqa: ANN401 - as above
+) -> TrackResponse:
+    return TrackResponse(
+        customer_id=OPEN,
+        entity_id=entity_id,
+        event_name=event_name,
+        value=OPEN,
+        balance=OPEN,
+        balances=balances,
+        deductions=[OPEN],
+    )
 
 
 TODAY = Forms()

@@ -234,7 +234,7 @@ class Uses:
                 properties = properties_of(request.properties).encode()
                 return self._use(asking, principal, request, amount, properties)
             return self._use(asking, principal, request, amount, request)
-        if request.dry_run or request.async_:
+        if request.dry_run:
             return None
         return self._use(asking, principal, request, request.value, request)
 
@@ -250,7 +250,9 @@ class Uses:
         of it.
         """
         env, is_check = principal.env, asking.is_check and isinstance(told, bytes)
-        feature = self._feature(env, asked.feature_id or self._of_event(env, asked), asking.forms)
+        event = asked.event_name if isinstance(asked, TrackRequest) else None
+        feature_id = self._of_event(env, event) if event else asked.feature_id
+        feature = self._feature(env, feature_id or "", asking.forms)
         if feature is None or not (is_check or feature.record.type != "boolean"):
             return None
         key = (env, self._key_id(principal), asked.customer_id, asked.entity_id)
@@ -267,13 +269,13 @@ class Uses:
         plain = PlainUse(
             env, whom.customer_id, whom.entity_id, feature.record, units, feature.pools
         )
-        return Use(plain, command, feature.pieces, whom.scope)
+        scope = whom.scope._replace(event=self._encode(event)) if event else whom.scope
+        return Use(plain, command, feature.pieces, scope)
 
-    def _of_event(self, env: str, asked: object) -> str:
-        """Return the one feature that lists the event of a track; nothing when there are more."""
-        name = getattr(asked, "event_name", None)
-        found = self._catalog.snapshot.events.get((env, name), ()) if name else ()
-        return found[0].id if len(found) == 1 else ""
+    def _of_event(self, env: str, event: str) -> str | None:
+        """Return the one feature that lists an event; None when there are more, or none."""
+        found = self._catalog.snapshot.events.get((env, event), ())
+        return found[0].id if len(found) == 1 else None
 
     def _meet(self, env: str, key_id: str, customer_id: str, entity_id: str | None) -> Whom:
         """Remember a customer or an entity; its ids must be such."""

@@ -44,15 +44,20 @@ async def track(services: Services, call: Call, request: TrackRequest) -> TrackR
     """``balances.track``."""
     response = await services.engine.track(call.env, request, call.request_id, call.claim)
     if request.async_:
-        # The usage is recorded all the same; the status and what is left out are what a caller that
-        # asked not to wait expects.
-        call.status = 202
-        response.balance = None
-        response.balances = UNSET
-        response.deductions = UNSET
+        call.status = unawaited(response)
     if _expanded(call.query, "balance.feature"):
         await _expand_features(services, call, response.balance)
     return response
+
+
+def unawaited(response: TrackResponse) -> int:
+    """Make an answer what a caller that asked not to wait expects, and return its status. The usage
+    is recorded all the same.
+    """
+    response.balance = None
+    response.balances = UNSET
+    response.deductions = UNSET
+    return 202
 
 
 async def _finalize(services: Services, call: Call, request: FinalizeRequest) -> FinalizeResponse:
