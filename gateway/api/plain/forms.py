@@ -8,7 +8,6 @@ which no name may be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,11 +46,11 @@ class Forms:
         self._shapes = shapes or {}
         self.tells_nulls = TrackResponse not in self._shapes
         """Whether the balances a track names are told where there are none."""
-        self._check, self._check_entity = (self.form_of(_check(one)) for one in (UNSET, OPEN))
-        self._track, self._track_entity = (self.form_of(_track(one)) for one in (UNSET, OPEN))
+        self._check, self._check_entity = map(self._of_checks, (UNSET, OPEN))
         self._tracks = {
-            shown: self.form_of(_track(*(OPEN if one else UNSET for one in shown)))
-            for shown in product((False, True), repeat=3)
+            (entity is OPEN, event is OPEN): self._of_tracks(entity, event)
+            for entity in (UNSET, OPEN)
+            for event in (UNSET, OPEN)
         }
 
     def encode(self, answer: msgspec.Struct) -> bytes:
@@ -74,48 +73,38 @@ class Forms:
 
     def track_answer(self, scope: Scope, used: bytes, balance: bytes, deductions: bytes) -> bytes:
         """Return the answer to a track, all of its values as JSON, deductions without brackets."""
-        if scope.event:
-            return self._tracked(scope, used, balance, deductions)
-        if scope.entity:
-            return self._track_entity % (scope.customer, scope.entity, used, balance, deductions)
-        return self._track % (scope.customer, used, balance, deductions)
+        form, _ = self._tracks[bool(scope.entity), bool(scope.event)]
+        return form % (*filter(None, scope), used, balance, deductions)
 
     def pooled_answer(
         self, scope: Scope, used: bytes, balance: bytes, balances: bytes, deductions: bytes
     ) -> bytes:
         """Return the answer to a track of what credit systems pay for, with all balances."""
-        return self._tracked(scope, used, balance, balances, deductions, is_pooled=True)
+        _, form = self._tracks[bool(scope.entity), bool(scope.event)]
+        return form % (*filter(None, scope), used, balance, balances, deductions)
 
-    def _tracked(self, scope: Scope, *values: bytes, is_pooled: bool = False) -> bytes:
-        form = self._tracks[bool(scope.entity), bool(scope.event), is_pooled]
-        return form % (*filter(None, scope), *values)
+    def _of_checks(self, entity_id: Any) -> bytes:  # noqa: ANN401 - open or unset
+        check = CheckResponse(
+            allowed=OPEN,
+            customer_id=OPEN,
+            entity_id=entity_id,
+            required_balance=OPEN,
+            balance=OPEN,
+            flag=None,
+        )
+        return self.form_of(check)
 
-
-def _check(entity_id: Any) -> CheckResponse:  # noqa: ANN401 - open or unset
-    return CheckResponse(
-        allowed=OPEN,
-        customer_id=OPEN,
-        entity_id=entity_id,
-        required_balance=OPEN,
-        balance=OPEN,
-        flag=None,
-    )
-
-
-def _track(
-    entity_id: Any,  # noqa: ANN401 - as above
-    event_name: Any = UNSET,  # noqa: ANN401 - as above
-    balances: Any = UNSET,  # noqa: ANN401 - as above
-) -> TrackResponse:
-    return TrackResponse(
-        customer_id=OPEN,
-        entity_id=entity_id,
-        event_name=event_name,
-        value=OPEN,
-        balance=OPEN,
-        balances=balances,
-        deductions=[OPEN],
-    )
+    def _of_tracks(self, entity_id: Any, event: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - as above
+        track = TrackResponse(
+            customer_id=OPEN,
+            entity_id=entity_id,
+            event_name=event,
+            value=OPEN,
+            balance=OPEN,
+            deductions=[OPEN],
+        )
+        pooled = msgspec.structs.replace(track, balances=OPEN)
+        return self.form_of(track), self.form_of(pooled)
 
 
 TODAY = Forms()
