@@ -124,17 +124,20 @@ class Residents:
     async def _locks(
         self, keys: CustomerKeys, name: Name, lock_ids: Sequence[str]
     ) -> tuple[dict[str, str], dict[str, int]]:
-        asked: list[tuple[str | int, ...]] = []
-        for lock_id in lock_ids:
-            asked.append(("HGET", keys.locks, f"{name.env}\t{lock_id}"))
-            asked.append(("ZSCORE", keys.holds, f"{name.env}\t{name.customer_id}\t{lock_id}"))
-        found = await self._ask(asked) if asked else []
-        receipts = zip(lock_ids, found[::2], strict=True)
-        holds = zip(lock_ids, found[1::2], strict=True)
-        return (
-            {lock_id: text.decode() for lock_id, text in receipts if text is not None},
-            {lock_id: int(score) for lock_id, score in holds if score is not None},
-        )
+        receipts: dict[str, str] = {}
+        holds: dict[str, int] = {}
+        for at in range(0, len(lock_ids), STEP):
+            asked = lock_ids[at : at + STEP]
+            fields = [f"{name.env}\t{lock_id}" for lock_id in asked]
+            members = [f"{name.env}\t{name.customer_id}\t{lock_id}" for lock_id in asked]
+            texts, scores = await self._ask(
+                [("HMGET", keys.locks, *fields), ("ZMSCORE", keys.holds, *members)]
+            )
+            told = zip(asked, texts, strict=True)
+            receipts |= {lock_id: text.decode() for lock_id, text in told if text is not None}
+            due = zip(asked, scores, strict=True)
+            holds |= {lock_id: int(score) for lock_id, score in due if score is not None}
+        return receipts, holds
 
     async def _ask(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
         """Return the replies of one round trip; raises ``UnavailableError``."""
