@@ -224,6 +224,16 @@ async def test_guard_that_leaves_a_stream_behind_keeps_the_writer_waiting(
     assert count_rows(engine, Event) == 0
 
 
+async def test_without_a_guard_a_stream_that_is_behind_keeps_the_writer_waiting(
+    redis_client: Redis, databases: Callable[[], Database], engine: Engine
+) -> None:
+    await set_cursor(engine, _AHEAD)
+    writer = make_writer(redis_client, databases(), **_QUICK)
+    async with running(writer):
+        await until(lambda: writer.state.last_error == "Redis is behind SQL in partitions [1]")
+    assert await lengths(redis_client) == [0, 0, 0, 0]
+
+
 async def test_stream_that_begins_above_its_cursor_is_asked_about_once(
     redis_client: Redis, databases: Callable[[], Database], engine: Engine
 ) -> None:
