@@ -22,6 +22,7 @@ from tests.property.machine import KEYS, part_of
 from tests.property.plans import DAY_MS, HOUR_MS, properties, signed_amounts, used_features
 from tests.property.readings import normal
 from tests.property.rules import Properties
+from tests.property.state import all_rows
 
 modes = st.sampled_from(("cap", "cap", "cap", "reject", "overflow"))
 uses = st.lists(
@@ -80,6 +81,21 @@ class Machine(Adjusting):
     def wait(self, passed_ms: int) -> None:
         self.catch_up()
         self.now_ms += passed_ms
+
+    @precondition(lambda self: self.ledger is not None)
+    @rule(behind_ms=st.sampled_from((1, 2_000, 90_000, HOUR_MS // 2)))
+    def fall_behind(self, behind_ms: int) -> None:
+        """Go on with a gateway whose clock is behind, once what was due has been carried out."""
+        self.catch_up()
+        self.settle_all()
+        due = {
+            feature
+            for feature, _, row, live in all_rows(self.state)
+            if any(0 < at_ms <= self.now_ms for at_ms in (live.due_ms, row.expires_ms))
+        }
+        for feature in sorted(due):
+            self.track("", "cap", [(feature, 0)], {})
+        self.now_ms -= behind_ms
 
     @rule(limit=st.integers(1, 3))
     def settle(self, limit: int) -> None:
