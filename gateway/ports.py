@@ -371,8 +371,8 @@ class CatalogStore(Protocol):
         Raises ``FeatureExistsError`` or ``PlanExistsError``, and nothing was written then.
         """
 
-    async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
-        """Mark a feature as used with this precision; False when the precision has changed."""
+    async def use_feature(self, feature: FeatureRecord) -> bool:
+        """Mark a feature as used; False when its precision or its kind has changed."""
 
 
 class WallClock(Protocol):

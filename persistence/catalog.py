@@ -99,11 +99,11 @@ class SqlCatalog:
         """
         return await self._write(partial(_apply, change), revision=change.revision)
 
-    async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
-        """Mark a feature as used with this precision; False if the precision changed meanwhile."""
-        if await self._write(partial(_use_feature, env, feature_id, precision)):
+    async def use_feature(self, feature: FeatureRecord) -> bool:
+        """Mark a feature as used; False if its precision or its kind changed meanwhile."""
+        if await self._write(partial(_use_feature, feature)):
             return True
-        return await self._database.run(partial(_is_used, env, feature_id, precision))
+        return await self._database.run(partial(_is_used, feature))
 
     async def create_key(
         self, env: str, name: str, secret: str, scopes: Sequence[str] = ()
@@ -232,23 +232,22 @@ def _feature_values(feature: FeatureRecord) -> dict[str, Any]:
     return asdict(feature) | derived
 
 
-def _use_feature(env: str, feature_id: str, precision: int, connection: Connection) -> bool:
-    statement = (
-        update(Feature)
-        .where(*_same_feature(env, feature_id, precision), Feature.in_use.is_(False))
-        .values(in_use=True)
-    )
+def _use_feature(feature: FeatureRecord, connection: Connection) -> bool:
+    unused = update(Feature).where(*_same_feature(feature), Feature.in_use.is_(False))
+    statement = unused.values(in_use=True)
     return _touched(connection.execute(statement))
 
 
-def _is_used(env: str, feature_id: str, precision: int, engine: Engine) -> bool:
-    used = exists().where(*_same_feature(env, feature_id, precision), Feature.in_use.is_(True))
+def _is_used(feature: FeatureRecord, engine: Engine) -> bool:
+    used = exists().where(*_same_feature(feature), Feature.in_use.is_(True))
     with read_transaction(engine) as connection:
         return bool(connection.scalars(select(used)).one())
 
 
-def _same_feature(env: str, feature_id: str, precision: int) -> list[ColumnElement[bool]]:
-    return [Feature.env == env, Feature.id == feature_id, Feature.precision == precision]
+def _same_feature(feature: FeatureRecord) -> list[ColumnElement[bool]]:
+    """Say which feature is meant, of the kind and the precision balances would be made with."""
+    fixed = ("env", "id", "type", "consumable", "precision")
+    return [getattr(Feature, name) == getattr(feature, name) for name in fixed]
 
 
 def _plan_values(plan: PlanRecord) -> dict[str, Any]:

@@ -218,16 +218,23 @@ class Catalog:
         return self._snapshot.defaults.get(env, ())
 
     async def use_feature(self, feature: FeatureRecord) -> FeatureRecord:
-        """Return the feature with its precision fixed for good: balances are about to exist."""
+        """Return the feature with its precision fixed for good: balances are about to exist.
+
+        Raises ``UnavailableError`` when it has just become one of another kind, for the caller has
+        decided by the old one.
+        """
+        kind = (feature.type, feature.consumable)
         for _ in range(ATTEMPTS_MAX):
             identity = (feature.env, feature.id, feature.precision)
             if feature.in_use or identity in self._used:
                 return feature
-            if await self._store.use_feature(feature.env, feature.id, feature.precision):
+            if await self._store.use_feature(feature):
                 self._used.add(identity)
                 return feature
             await self.refresh()
             feature = await self.feature(feature.env, feature.id)
+            if (feature.type, feature.consumable) != kind:
+                break
         raise UnavailableError(f"feature {feature.id} is being changed; try again")
 
     async def create_feature(self, env: str, request: FeatureCreateRequest) -> FeatureRecord:

@@ -152,7 +152,7 @@ async def test_use_and_change_at_once_never_both_count(catalog: CatalogStore) ->
         await _put(catalog, _feature())
         revision = await catalog.revision()
         used, lowered = await asyncio.gather(
-            catalog.use_feature("sandbox", "messages", 6),
+            catalog.use_feature(_feature()),
             catalog.apply(CatalogChange(revision, features=(("messages", coarser),))),
         )
         assert used is not lowered
@@ -204,11 +204,12 @@ async def test_environments_are_apart(catalog: CatalogStore) -> None:
 
 async def test_use_is_announced_once(catalog: CatalogStore) -> None:
     await _put(catalog, _feature())
-    assert await catalog.use_feature("sandbox", "messages", 6)
-    assert await catalog.use_feature("sandbox", "messages", 6)
+    assert await catalog.use_feature(_feature())
+    assert await catalog.use_feature(_feature())
     assert (await catalog.load())[:2] == (2, [_feature(in_use=True)])
-    assert not await catalog.use_feature("sandbox", "messages", 5)
-    assert not await catalog.use_feature("live", "messages", 6)
+    others = ({"precision": 5}, {"env": "live"}, {"type": "boolean"}, {"consumable": False})
+    for fields in others:
+        assert not await catalog.use_feature(msgspec.structs.replace(_feature(), **fields))
     assert await catalog.revision() == 2
 
 

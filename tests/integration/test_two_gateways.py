@@ -1,5 +1,5 @@
-"""Two gateways on one Redis and one SQL: what one of them changes of the catalog, and the other one
-makes of it a moment later.
+"""Two gateways on one Redis and one SQL: what one of them changes of the catalog, and what the
+other one makes of it a moment later.
 """
 
 from __future__ import annotations
@@ -66,3 +66,25 @@ async def test_a_customer_that_names_its_first_plan_gets_what_that_gives_now(
     named = {"customer_id": "eve", "auto_enable_plan_id": "monthly"}
     await done(beside, "customers.get_or_create", **named)
     assert (await balance(shop, customer_id="eve"))["granted"] == 500
+
+
+@pytest.mark.parametrize(
+    ("consumable", "operation", "fields", "status"),
+    [
+        (True, "balances.create", {"included_grant": 5, "reset": {"interval": "month"}}, 400),
+        (True, "balances.create", {"included_grant": 5}, 200),
+        (False, "entities.create", {"entity_id": "bob"}, 400),
+    ],
+)
+async def test_a_feature_of_another_kind_by_now_is_not_used_as_the_old_one(
+    shop: Api, beside: Api, *, consumable: bool, operation: str, fields: dict[str, Any], status: int
+) -> None:
+    kind = {"feature_id": "desks", "name": "Desks", "type": "metered"}
+    await done(shop, "features.create", **kind, consumable=consumable)
+    await done(beside, "features.get", feature_id="desks")
+    await done(shop, "features.update", feature_id="desks", consumable=not consumable)
+    call = {"customer_id": CUSTOMER, "feature_id": "desks", **fields}
+    first = await beside.call(operation, **call)
+    assert first.error == (503, "service_unavailable")
+    assert first.body["message"] == "feature desks is being changed; try again"
+    assert (await beside.call(operation, **call)).status == status

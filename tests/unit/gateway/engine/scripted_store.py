@@ -63,8 +63,8 @@ class ScriptedStore:
         )
         return True
 
-    async def use_feature(self, env: str, feature_id: str, precision: int) -> bool:
-        self.written.append((env, feature_id, precision))
+    async def use_feature(self, feature: FeatureRecord) -> bool:
+        self.written.append((feature.env, feature.id, feature.precision))
         return not self._refuses()
 
     def _refuses(self) -> bool:
