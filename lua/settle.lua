@@ -1,7 +1,8 @@
 --[[
 Carry out what is due for rows that entities hold, or whose slots roll over: resets, rollovers, and the end of rows that
 expired. Work is bounded; the caller repeats it until nothing is left. Each row is settled once a period, whoever comes
-first.
+first. While what rolls over is made of some slots only, field z: of the customer has the time it is made at: callers
+whose clocks are behind find it due as well, and go on with it as of that time.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -32,9 +33,11 @@ Returns {status, settled}: 1 done, 2 customer missing; settled less than the lim
 local keys = {
   customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
 }
-local now, limit = ARGV[3], tonumber(ARGV[4])
-local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter')
+local limit = tonumber(ARGV[4])
+local known = redis.call('HMGET', keys.customer, 'id', 'seq', 'counter', 'z:')
 if not known[1] then return { 2, 0 } end
+local begun = known[4]
+local now = string.format('%d', math.max(tonumber(ARGV[3]), tonumber(begun or '0')))
 local lines, counter, fields = {}, tonumber(known[3]), {}
 local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
@@ -51,6 +54,10 @@ for _, member in ipairs(due) do
 end
 
 local settled = #due
+if settled < limit and begun then
+  redis.call('HDEL', keys.customer, 'z:')
+  begun = nil
+end
 for _, feature in ipairs(settled < limit and list_features(keys.customer) or {}) do
   local state = read_feature(keys, feature, '', tonumber(now))
   state.counter = counter
@@ -62,7 +69,11 @@ for _, feature in ipairs(settled < limit and list_features(keys.customer) or {})
         if keeps then settled = settled + carry_slots(keys, state, row, limit - settled) end
       end
     end
-    if settled < limit then begin_slots(keys, state, lines) end
+    if settled < limit then
+      begin_slots(keys, state, lines)
+    elseif not begun then
+      redis.call('HSET', keys.customer, 'z:', now)
+    end
     sum_fields(state, fields)
     if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
   end

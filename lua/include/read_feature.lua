@@ -33,6 +33,7 @@ local function read_feature(keys, feature, entity, now, read, held)
   if read[9] then state.extras = read[9] end
   if rows.rolling then state.due = true end
   if rows.rolls then state.rows, state.rolls = roll_over(rows, now), true end
+  if state.rolled and not state.due then state.due = redis.call('HEXISTS', keys.customer, 'z:') == 1 end
   if entity == '' then
     for _, row in ipairs(state.rows) do
       if row.kind == 'p' then

@@ -10,7 +10,7 @@ from msgspec import structs
 from gateway.outbox import EntryKind, Reset, RowEnded, RowUpdated
 from gateway.rows import Kind, RowDocument, decode_rows, encode_row
 from gateway.scripts import Status
-from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row
+from tests.lua.world import HOUR_MS, NOW_MS, World, hourly, row, slots
 
 
 async def test_due_rows_are_full_again_and_told(world: World) -> None:
@@ -173,3 +173,25 @@ async def test_overage_that_was_prepared_goes_with_its_row(world: World) -> None
     assert not [field for field in state.customer if field.startswith("y:")]
     assert state.marks == {}
     await world.check_ledger()
+
+
+async def test_a_caller_that_is_behind_ends_what_another_one_has_begun(world: World) -> None:
+    await world.create(calls=[slots("a", 100, roll=":1")])
+    await world.seats("ada", "bob", "eve")
+    ahead, behind = NOW_MS + HOUR_MS + 1000, NOW_MS + HOUR_MS - 1000
+    world.now_ms = ahead
+    assert await world.settle(1) == (Status.DONE, 1)
+    world.now_ms = behind
+    for scope in ("ada", ""):
+        assert (await world.check("calls", 1, scope)).status is Status.DUE
+        assert (await world.track("calls", 1, scope)).status is Status.DUE
+    assert await world.settle(2) == (Status.DONE, 2)
+    assert (await world.check("calls", 1, "ada")).status is Status.DUE
+    assert await world.settle(2) == (Status.DONE, 0)
+    assert [await world.left("calls", scope) for scope in ("ada", "eve", "")] == [200, 200, 600]
+    before = await world.dump()
+    for now_ms in (ahead, behind):
+        world.now_ms = now_ms
+        assert await world.settle() == (Status.DONE, 0)
+    assert await world.dump() == before
+    assert "z:" not in (await world.state()).customer
