@@ -73,7 +73,9 @@ lives = st.builds(
     due_ms=st.sampled_from([0, NOW_MS + 5, NOW_MS + 9]),
 )
 binding = st.sampled_from(["", "", "o\t1", "o\t0\ns\t5\t0", "w\t\t9\tm\t1\t0\t{}\na\tusage\t5\t"])
-counters = st.sampled_from(["", "w\t\t1700000000009\t3"])
+counters = st.sampled_from(
+    ["", "", "w\t\t1700000000009\t3", "k\t5", "k\t1500000\nw\t\t1700000000009\t3"]
+)
 strange = rows(
     kind=st.sampled_from(list(Kind)),
     flags=st.sampled_from(["", "u", "r", "o"]),

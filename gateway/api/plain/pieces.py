@@ -6,7 +6,7 @@ order are those of ``gateway.messages``; filling it in costs a few numbers. Form
 when their text is seen first, and remembered by it.
 
 Plain are the rows that customers, entities or slots hold, with or without a reset or a price, and
-what is unlimited as one number. What is not (flags, rollovers, holds, rows that have expired, what
+what is unlimited as one number. What is not (flags, rollovers, rows that have expired, what
 entities may not spend) is left to ``gateway.engine.verdicts``, whose bytes these are otherwise: a
 property test compares them.
 """
@@ -33,6 +33,7 @@ from gateway.api.plain.sources import (
     left_and_used,
     lone_of,
     number_of,
+    on_hold,
     seen_by_entity,
     singles,
     together_of,
@@ -93,15 +94,15 @@ class Pieces:
         self._known: dict[bytes, Rows | None] = memory.shelf()
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
         self._expiring: dict[bytes, bool] = memory.shelf()
-        self._balance = forms.form_of(
-            self._shown(
-                granted=OPEN,
-                unlimited=OPEN,
-                overage_allowed=OPEN,
-                max_purchase=OPEN,
-                breakdown=[OPEN],
-            )
+        shown = self._shown(
+            granted=OPEN,
+            unlimited=OPEN,
+            overage_allowed=OPEN,
+            max_purchase=OPEN,
+            breakdown=[OPEN],
         )
+        self._balance = forms.form_of(shown)
+        self._balance_held = forms.form_of(msgspec.structs.replace(shown, held=OPEN))
 
     def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
         return Balance(
@@ -193,7 +194,9 @@ class Pieces:
         if own is None or rows is None or is_odd(texts, entity_level=entity_level):
             return None
         is_ruled = rules or own_rules
-        lone = None if is_ruled else lone_of(texts, own, rows, entity_level=entity_level)
+        held_units = on_hold(texts, entity_level=entity_level)
+        is_more = is_ruled or held_units
+        lone = None if is_more else lone_of(texts, own, rows, entity_level=entity_level)
         if lone is not None:
             told = left_and_used(lone.rows.sources[0].grant, lone.used, self._scale)
             return Answer(lone.rows.written(told, lone.due), lone)
@@ -211,10 +214,16 @@ class Pieces:
         if not (shown or together.rows):
             return NO_BALANCE
         control = control_of(own_rules, rules) if is_ruled else None
-        return Answer(self._written(shown, together, control, is_special=is_special))
+        return Answer(self._written(shown, together, control, held_units, is_special=is_special))
 
     def _written(
-        self, shown: Sequence[Shown], together: Together, control: bytes | None, *, is_special: bool
+        self,
+        shown: Sequence[Shown],
+        together: Together,
+        control: bytes | None,
+        held: bytes,
+        *,
+        is_special: bool,
     ) -> bytes:
         number = self.number
         granted, remaining, usage, _ = together
@@ -238,16 +247,11 @@ class Pieces:
             known = [one for one in caps if one is not None]
             if known and len(known) == len(caps):
                 cap = number(sum(known))
-        return self._balance % (
-            number(granted),
-            number(remaining),
-            number(usage),
-            unlimited,
-            control or overage,
-            cap,
-            _time(next_reset),
-            b",".join(items),
-        )
+        totals = (number(granted), number(remaining), number(usage))
+        said = (*totals, unlimited, control or overage, cap, _time(next_reset))
+        if held:
+            return self._balance_held % (*said, number(int(held)), b",".join(items))
+        return self._balance % (*said, b",".join(items))
 
     def _rows(self, text: bytes) -> Rows | None:
         try:

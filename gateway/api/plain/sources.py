@@ -179,14 +179,24 @@ def control_of(*rules: bytes) -> bytes | None:
 
 
 def is_odd(texts: list[bytes], *, entity_level: bool) -> bool:
-    """Whether a description shows more than rows: units on hold, what rolled over of entities, or
-    rows of the customer that an entity may not spend from. The first two of all entities the
-    customer's level alone shows.
+    """Whether a description shows more than rows: what rolled over of entities, which the
+    customer's level alone shows, or rows of the customer that an entity may not spend from.
     """
-    _, _, _, _, _, _, _, _, rules, extras, _, own_extras, rolled = texts
+    rules, rolled = texts[8], texts[12]
     if entity_level:
-        return b"k\t" in own_extras or rules.endswith(_ALONE)
-    return b"k\t" in extras or (bool(rolled) and rolled.split()[5] != b"0")
+        return rules.endswith(_ALONE)
+    return bool(rolled) and rolled.split()[5] != b"0"
+
+
+def on_hold(texts: list[bytes], *, entity_level: bool) -> bytes:
+    """Return the units that open locks hold, nothing where there are none; those of all entities
+    the customer's level alone shows.
+    """
+    extras = texts[11] if entity_level else texts[9]
+    for line in extras.split(b"\n") if extras else ():
+        if line.startswith(b"k\t"):
+            return line[2:]
+    return b""
 
 
 def lone_of(texts: list[bytes], own: Rows, rows: Rows, *, entity_level: bool) -> Lone | None:
