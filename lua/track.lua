@@ -62,7 +62,6 @@ if fingerprint ~= '' then
   end
 end
 local moment = tonumber(now)
-
 local feature, amount, text, system, read, held = plain_part(ARGV, 7)
 if feature and amount > 0 and not dry and not lock_id then
   read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
@@ -70,21 +69,22 @@ if feature and amount > 0 and not dry and not lock_id then
   if system then
     found, found_held, units, cost, seen, least = plain_system(KEYS[1], KEYS[2], ARGV, 7, entity, read, held)
   end
-  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest = plain_row(
+  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest, line, most = plain_row(
     found, found_held, moment)
-  if id and units + least <= left then
+  if id and units + least <= (most or left) then
     local seq, payer = string.format('%d', read[2] + 1), system or feature
+    local owner = (kind == 's' or kind == 'e') and entity or ''
     used, total, live, slot, sums = spend_plain(
       KEYS[1], KEYS[2], seq, payer, entity, units, kind, live, slot, sums, period, used, total, before, rest)
     -- In one go: each text that is made on the way costs.
     redis.call('XADD', KEYS[5], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
       .. request_id .. '\nE\t' .. feature .. '\t' .. event_name .. '\t' .. entity .. '\t' .. text .. '\t' .. text
-      .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. payer .. '\t' .. id .. '\t'
-      .. (kind == 'c' and '' or entity) .. '\t' .. period .. '\t' .. cost .. '\t' .. used .. '\t' .. total)
-    local reply = describe_plain('1\1' .. text .. '\1' .. (seen and seen .. '\3' or ''),
-      payer, kind, row, live, slot, sums, found, found_held,
-      seen and '\1' .. payer .. '\4' .. row .. '\4' .. cost .. '\4' .. string.match(live, '(%d+) %d+$') or '\1=')
-    return keep_reply(KEYS[8], fingerprint, reply, keep_ms)
+      .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. payer .. '\t' .. id .. '\t' .. owner
+      .. '\t' .. period .. '\t' .. cost .. '\t' .. used .. '\t' .. total)
+    local gave = (seen or line) and '\1' .. payer .. '\4' .. (line or row) .. '\4' .. cost .. '\4'
+      .. string.match(line and rest or live, ' 0 %d+ %d+ (%d+)') or '\1='
+    return keep_reply(KEYS[8], fingerprint, describe_plain('1\1' .. text .. '\1' .. (seen and seen .. '\3' or ''),
+      payer, kind, row, live, slot, sums, found, found_held, gave), keep_ms)
   end
 end
 

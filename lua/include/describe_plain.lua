@@ -10,6 +10,7 @@ local function describe_plain(before, feature, kind, line, live, slot, sums, rea
     return before .. feature .. '\4\4\4' .. sums .. '\4\4' .. line .. '\4' .. live .. '\4\4\4' .. (read[9] or '')
       .. '\4\4' .. (held[6] or '') .. '\4' .. (read[7] or '') .. behind
   end
-  return before .. feature .. '\4' .. line .. '\4' .. live .. '\4' .. sums .. '\0040\4\4\4' .. slot .. '\4\4'
+  return before .. feature .. '\4' .. line .. '\4' .. live .. '\4' .. sums .. '\4'
+    .. (kind == 'm' and string.gsub(slot, '-', '0') or '0') .. '\4\4\4' .. slot .. '\4\4'
     .. (read[9] or '') .. '\4\4' .. (held and held[6] or '') .. '\4' .. (read[7] or '') .. behind
 end

@@ -4,8 +4,9 @@ lists of sources the general way makes (make_plan, decide), which answers the sa
 
 It applies when no controls bind the feature on either level, and all that is in sight of it there is
   c  one row of the customer, at its own level while no entity holds any itself, or at the level of an entity;
-  s  the slot of one per-entity row, used in this period or never, while no slot of the row is beyond its grant; or
-  e  one row of the entity's own, while none of its like is beyond its grant;
+  s  the slot of one per-entity row, used in this period or never, while no slot of the row is beyond its grant;
+  e  one row of the entity's own, while none of its like is beyond its grant; or
+  m  several rows of the customer (plain_rows);
 unlimited only as the customer's, no rollover, not due, not expired, used not below zero, and the sums far from the end
 of the exact range.
 
@@ -13,8 +14,9 @@ plain_row(read, held, now_ms): read and held as read_fields returns them; read m
 Returns nil, or many values, since a table would cost more than what is found: kind, line, live, slot (used of the
 entity's, else '-'), sums (over what entities hold), left (units that can be used; of what entities hold those above
 zero), overdraws (pay per use, and more than left) and, where more use changes no index, id, period, used, total (of all
-that moves with it), before and rest (the text around that number).
+that moves with it), before and rest (the text around that number); of several rows also what plain_rows adds.
 ]]
+--@include plain_rows
 local function plain_row(read, held, now)
   if not read then return nil end
   local line, live, kind = read[4], read[5], 'c'
@@ -25,12 +27,13 @@ local function plain_row(read, held, now)
   elseif read[6] or read[7] then
     return nil
   end
+  local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
+  if not number and kind == 'c' then return plain_rows(line, live, read[6] or '', now) end
   local id, sort, grant, flags, expires, from = string.match(line, held and
     '^([^\t]*)\t([cp])\t(%d+)\t([afkou]*)\t%a*\t%d+\t%d+\t(%d+)\t%d*\t()' or
     '^([^\t]*)\t(c)\t(%d+)\t([afkou]*)\t%a*\t%d+\t%d+\t(%d+)\t')
-  if not sort then return nil end
-  local number, rest, period, due, first = string.match(live, '^(%d+)( 0 %d+ (%d+) (%d+) (%d+))$')
-  if not number or due ~= '0' and due - now <= 0 or expires ~= '0' and expires - now <= 0 then return nil end
+  if not number or not sort then return nil end
+  if due ~= '0' and due - now <= 0 or expires ~= '0' and expires - now <= 0 then return nil end
   local used, before, slot, sums = number + 0, '', '-', read[6] or ''
   local total, begun = used, true
   if kind == 'e' then

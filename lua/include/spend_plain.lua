@@ -8,8 +8,8 @@ more use changes no index of. Returns what they are now: used and total, as text
 local function spend_plain(customer_key, entities_key, seq, feature, entity, amount,
   kind, live, slot, sums, period, used, total, before, rest)
   used = string.format('%d', used + amount)
-  if kind == 'c' then
-    live = used .. rest
+  if kind == 'c' or kind == 'm' then
+    live = before .. used .. rest
     redis.call('HSET', customer_key, 'seq', seq, 'v:' .. feature, live)
     return used, used, live, slot, sums
   end

@@ -88,11 +88,13 @@ async def test_both_levels_see_what_they_may_spend(world: World) -> None:
 async def test_overage_counts_where_it_is_paid_for(world: World) -> None:
     await world.create(
         paid=[row("a", 10, flags="o", floor=5)],
+        both=[row("d", 10), row("e", 10, flags="o")],
         free=[row("b", 10, flags="af")],
         endless=[row("c", 0, flags="u")],
     )
     assert (await world.check("paid", 15)).allowed
     assert not (await world.check("paid", 16)).allowed
+    assert (await world.check("both", 40)).allowed
     assert not (await world.check("free", 11)).allowed
     assert (await world.check("endless", 10**12)).allowed
 

@@ -239,3 +239,18 @@ async def test_a_refusal_shows_no_rollover_that_a_newer_one_leaves_no_room_for(
     assert [(one.rollover, one.grant) for one in rows] == [(True, 30), (False, 400)]
     assert len(seen.live.split()) == 6 * len(rows)
     assert len(seen.slots.split()) == len(seen.counts.split()) == len(rows)
+
+
+async def test_what_was_given_back_beyond_the_grant_is_spent_before_the_next_row(
+    world: World,
+) -> None:
+    await world.create(calls=[row("a", 10), row("b", 10)])
+    await world.track("calls", -5, mode="overflow")
+    assert (await world.track("calls", 3)).applied == [3]
+    assert await world.used() == {"a": -2, "b": 0}
+
+
+async def test_an_unlimited_row_takes_all_wherever_it_stands(world: World) -> None:
+    await world.create(calls=[row("a", 10), row("b", 10), row("c", 0, flags="u")])
+    assert (await world.track("calls", 3)).applied == [3]
+    assert await world.used() == {"a": 0, "b": 0, "c": 3}

@@ -89,7 +89,8 @@ ample = st.builds(
     lambda draft, grant: draft._replace(grant=grant), drafts, st.sampled_from((20, 100, 1000))
 )
 one = st.lists(ample, min_size=1, max_size=1)
-some = st.one_of(one, one, st.lists(drafts, min_size=1, max_size=2))
+several = st.lists(ample, min_size=2, max_size=3)
+some = st.one_of(one, one, several, st.lists(drafts, min_size=1, max_size=2))
 vast = st.sampled_from((MOST, MOST - 5)).flatmap(
     lambda grant: drafts.map(lambda draft: [draft._replace(grant=grant, flags="")])
 )
@@ -100,7 +101,7 @@ scopes = st.sampled_from(("", *NAMES))
 pasts = st.builds(
     Past,
     st.fixed_dictionaries(
-        {"calls": st.one_of(one, one, some, vast), "coins": one}, optional={"store": some}
+        {"calls": st.one_of(one, one, some, vast), "coins": one | several}, optional={"store": some}
     ),
     st.lists(entity_features, min_size=2, max_size=2),
     st.lists(st.fixed_dictionaries({"coins": some}, optional={"store": some}), max_size=2),
