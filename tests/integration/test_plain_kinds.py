@@ -14,13 +14,18 @@ from tests.fixtures.gateways import Json
 from tests.integration.both_ways import Calls
 
 BOTH = ("ada", "bob")
-KINDS = ("flag", "granted", "endless", "words", "letters", "credits", "capped", "sold", "mixed")
+KINDS = (
+    *("flag", "granted", "endless", "words", "letters"),
+    *("credits", "capped", "sold", "mixed", "rolling"),
+)
+
+ROLLING = {"feature_id": "rolling"}
 
 
 @pytest.fixture
 async def calls(live_runtime: Runtime) -> Calls:
     made = Calls(live_runtime)
-    for feature in ("endless", "words", "letters", "capped", "sold", "mixed"):
+    for feature in ("endless", "words", "letters", "capped", "sold", "mixed", "rolling"):
         await made.make(
             "features.create", feature_id=feature, name=feature, type="metered", consumable=True
         )
@@ -55,6 +60,12 @@ async def calls(live_runtime: Runtime) -> Calls:
             {"feature_id": "sold", "included": 5, "price": price},
             {"feature_id": "mixed", "included": 9, **month},
             {"feature_id": "mixed", "included": 4},
+            {
+                "feature_id": "rolling",
+                "included": 20,
+                "reset": {"interval": "week"},
+                "rollover": {"expiry_duration_type": "month", "expiry_duration_length": 2},
+            },
         ],
         billing_controls={
             "usage_limits": [
@@ -123,6 +134,22 @@ async def test_each_kind_is_answered_alike_however_often_it_is_used(
             for value in (1, 2.5, 4, 30):
                 _, is_plain = await both(calls, "balances.track", version, value=value, **body)
                 assert is_plain is (feature not in {"flag", "granted"})
+
+
+@pytest.mark.parametrize("version", [b"2.1", b"2.3"])
+async def test_what_rolled_over_is_answered_alike_until_it_is_spent(
+    calls: Calls, version: bytes
+) -> None:
+    await calls.make("clock.advance", by="8d")
+    for customer in BOTH:  # rolls over with the first call
+        await calls.make("balances.track", customer_id=customer, feature_id="rolling")
+    for value, over, left in ((4, 15, 35), (10, 5, 25), (7, 0, 18), (1, 0, 17)):
+        track = await both(calls, "balances.track", version, feature_id="rolling", value=value)
+        for answer, is_plain in (track, await both(calls, "balances.check", version, **ROLLING)):
+            balance = answer["balance"]
+            (rolled,) = balance["rollovers"]
+            assert (rolled["granted"], rolled["balance"], balance["remaining"]) == (20, over, left)
+            assert is_plain
 
 
 async def test_a_flag_is_there_until_it_expires(calls: Calls, live_runtime: Runtime) -> None:

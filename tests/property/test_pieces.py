@@ -61,8 +61,12 @@ def rows(**odd: Any) -> st.SearchStrategy[Row]:  # noqa: ANN401 - strategies of 
 
 
 def plain_rows() -> st.SearchStrategy[Row]:
-    """Return rows that answers are written of: those, and unlimited ones that are one number."""
-    return rows() | rows(kind=st.just(Kind.SHARED), flags=st.just("u"))
+    """Return rows that answers are written of: those, unlimited ones that are one number, those of
+    which something rolls over and what did.
+    """
+    shared = st.just(Kind.SHARED)
+    rolling = rows(roll=st.just("10:3")) | rows(kind=shared, flags=st.just("r"), roll=names)
+    return rows() | rows(kind=shared, flags=st.just("u")) | rolling
 
 
 lives = st.builds(

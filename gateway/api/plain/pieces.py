@@ -5,10 +5,10 @@ is what the encoder makes of an answer whose changing values are left open, so i
 order are those of ``gateway.messages``; filling it in costs a few numbers. Forms of rows are made
 when their text is seen first, and remembered by it.
 
-Plain are the rows that customers, entities or slots hold, with or without a reset or a price, and
-what is unlimited as one number. What is not (flags, rollovers, rows that have expired, what
-entities may not spend) is left to ``gateway.engine.verdicts``, whose bytes these are otherwise: a
-property test compares them.
+Plain are the rows that customers, entities or slots hold, with or without a reset or a price, what
+is unlimited as one number, and what rolled over. What is not (flags, rows that have expired, what
+entities may not spend, what rolled over of theirs at the customer's level) is left to
+``gateway.engine.verdicts``, whose bytes these are otherwise: a property test compares them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.amounts import UNITS_MAX
 from gateway.api.plain.forms import OPEN, Forms, Scope
@@ -39,8 +40,8 @@ from gateway.api.plain.sources import (
     together_of,
     with_slots,
 )
-from gateway.engine.views import Part, breakdown_of, reset_of
-from gateway.messages.balances import Balance, Breakdown, DeductionView
+from gateway.engine.views import NEVER_MS, Part, breakdown_of, reset_of
+from gateway.messages.balances import Balance, Breakdown, DeductionView, LeftoverView
 from gateway.rows import Kind, Row, decode_rows
 from gateway.scripts import GAVE_ALL, lone_row
 
@@ -94,15 +95,25 @@ class Pieces:
         self._known: dict[bytes, Rows | None] = memory.shelf()
         self._copied: dict[tuple[bytes, bytes], tuple[Source, ...]] = memory.shelf()
         self._expiring: dict[bytes, bool] = memory.shelf()
-        shown = self._shown(
+        balance = self._shown(
             granted=OPEN,
             unlimited=OPEN,
             overage_allowed=OPEN,
             max_purchase=OPEN,
             breakdown=[OPEN],
         )
-        self._balance = forms.form_of(shown)
-        self._balance_held = forms.form_of(msgspec.structs.replace(shown, held=OPEN))
+        self._balances = {
+            (is_held, rolls): forms.form_of(
+                msgspec.structs.replace(
+                    balance,
+                    held=OPEN if is_held else UNSET,
+                    rollovers=[OPEN] if rolls else UNSET,
+                )
+            )
+            for is_held in (False, True)
+            for rolls in (False, True)
+        }
+        """By whether units are on hold, and whether something rolls over."""
 
     def _shown(self, **fields: Any) -> Balance:  # noqa: ANN401 - open or not
         return Balance(
@@ -227,12 +238,15 @@ class Pieces:
     ) -> bytes:
         number = self.number
         granted, remaining, usage, _ = together
-        next_reset = 0
-        items = []
+        next_reset, rolls = 0, False
+        items, leftovers = [], []
         for source, used, left, due in shown:
             granted += source.grant
             remaining += left
             usage += used
+            if source.leftover:
+                leftovers.append(source.leftover % number(left))
+                continue
             if due and (not next_reset or due < next_reset):
                 next_reset = due
             told = (number(left), number(used))
@@ -247,11 +261,15 @@ class Pieces:
             known = [one for one in caps if one is not None]
             if known and len(known) == len(caps):
                 cap = number(sum(known))
+            rolls = any(one.rolls for one, _, _, _ in shown)
         totals = (number(granted), number(remaining), number(usage))
-        said = (*totals, unlimited, control or overage, cap, _time(next_reset))
+        said: tuple[bytes, ...] = (*totals, unlimited, control or overage, cap, _time(next_reset))
         if held:
-            return self._balance_held % (*said, number(int(held)), b",".join(items))
-        return self._balance % (*said, b",".join(items))
+            said = (*said, number(int(held)))
+        said = (*said, b",".join(items))
+        if rolls:
+            said = (*said, b",".join(leftovers))
+        return self._balances[bool(held), rolls] % said
 
     def _rows(self, text: bytes) -> Rows | None:
         try:
@@ -283,10 +301,11 @@ class Pieces:
         sources = tuple(self._source(row, 1) for row in rows)
         has_slots = any(one.is_slot for one in sources)
         special = any(
-            one.expires_ms or one.unlimited or one.overage or one.is_priced for one in sources
+            one.expires_ms or one.unlimited or one.overage or one.is_priced or one.rolls
+            for one in sources
         )
         source = sources[0]
-        if len(sources) > 1 or source.expires_ms:
+        if len(sources) > 1 or source.expires_ms or source.rolls:
             return Rows(sources, has_slots, special)
         is_capped = source.is_priced and source.cap is not None
         alone = self._shown(
@@ -311,6 +330,11 @@ class Pieces:
             reset=item.reset,
             value=OPEN,
         )
+        leftover = LeftoverView(
+            granted=msgspec.Raw(self.number(row.grant * copies)),
+            balance=OPEN,
+            expires_at=row.expires_ms or NEVER_MS,
+        )
         return Source(
             is_slot=row.kind is Kind.PER_ENTITY,
             grant=-UNITS_MAX - 1 if row.unlimited else row.grant * copies,
@@ -318,11 +342,13 @@ class Pieces:
             expires_ms=row.expires_ms,
             unlimited=row.unlimited,
             overage=row.overage,
-            is_priced=document.price is not None,
+            is_priced=document.price is not None and not row.rollover,
             cap=None if cap is None else cap * copies,
             resets=item.reset is not None,
             item=self.forms.form_of(item),
             deduction=self.forms.form_of(deduction),
+            leftover=self.forms.form_of(leftover) if row.rollover else b"",
+            rolls=bool(row.rollover or row.roll),
         )
 
     def _item(self, row: Row, copies: int) -> Breakdown:
@@ -333,10 +359,8 @@ class Pieces:
 
 
 def _is_plain(row: Row) -> bool:
-    """Whether a row is one number, or slots that come to an end, of which nothing rolls over."""
-    if row.kind is Kind.FLAG or row.rollover or row.roll:
-        return False
-    return row.kind is Kind.SHARED or not row.unlimited
+    """Whether a row is one number, or slots that come to an end."""
+    return row.kind is Kind.SHARED or (row.kind is Kind.PER_ENTITY and not row.unlimited)
 
 
 def _moves_of(reply: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

@@ -20,7 +20,8 @@ class Source(NamedTuple):
     ``grant`` of an unlimited row is below any use, so that nothing is left of it. ``cap`` is its
     ``max_purchase`` in units, None without one. With ``resets``, the time of the
     next reset is open in both forms: in ``item``, an element of a breakdown, after what remains and
-    what was used, in ``deduction`` before the units.
+    what was used, in ``deduction`` before the units. ``leftover`` is the form of what rolled over,
+    empty for what is an item; ``rolls`` says that a balance with it names what rolled over.
     """
 
     is_slot: bool
@@ -34,13 +35,15 @@ class Source(NamedTuple):
     resets: bool
     item: bytes
     deduction: bytes
+    leftover: bytes
+    rolls: bool
 
 
 class Rows(NamedTuple):
     """The rows of one text; whether any of them is per entity, and whether any expires, is
-    unlimited, permits overage or has a price. ``alone`` is the form of a balance of which a single
-    row, or one slot of it, is everything, with its next reset open once more if it ``resets``;
-    empty for other rows.
+    unlimited, permits overage, has a price or rolls over. ``alone`` is the form of a balance of
+    which a single row, or one slot of it, is everything, with its next reset open once more if it
+    ``resets``; empty for other rows.
     """
 
     sources: tuple[Source, ...] = ()
