@@ -140,6 +140,7 @@ async def test_each_kind_is_answered_alike_however_often_it_is_used(
 async def test_what_rolled_over_is_answered_alike_until_it_is_spent(
     calls: Calls, version: bytes
 ) -> None:
+    await calls.ask_longer("balances.check", (b"x-api-version", version), body=b"{}")
     await calls.make("clock.advance", by="8d")
     for customer in BOTH:  # rolls over with the first call
         await calls.make("balances.track", customer_id=customer, feature_id="rolling")
