@@ -6,8 +6,8 @@
 PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo /usr/bin/python3 || echo python3)
 UV ?= uv
-# Tests wait for processes as often as they compute, so there are more workers than cores.
-WORKERS ?= $(shell python3 -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
+# Tests wait for processes as often as they compute, so there are twice as many workers as cores.
+WORKERS ?= $(shell python3 -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SEED ?=
