@@ -7,7 +7,7 @@ response shows them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -109,3 +109,29 @@ class EntityDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str | None = None
     billing_controls: JsonObject = {}
     subscriptions: list[Subscription] = []
+
+
+class HeldEntity(NamedTuple):
+    """An entity as the entities hash spells it."""
+
+    number: int
+    feature_id: str
+    document: EntityDocument
+
+
+decode_customer = msgspec.json.Decoder(CustomerDocument).decode
+decode_entity = msgspec.json.Decoder(EntityDocument).decode
+decode_subscription = msgspec.json.Decoder(Subscription).decode
+decode_subscriptions = msgspec.json.Decoder(list[Subscription]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_document(document: msgspec.Struct | list[Subscription]) -> str:
+    """Return a document as the JSON text Redis and SQL keep."""
+    return _encode(document).decode()
+
+
+def held_entity(text: str) -> HeldEntity:
+    """Return the entity of its text in the entities hash."""
+    _, number, feature_id, document = text.split("\t", 3)
+    return HeldEntity(int(number), feature_id, decode_entity(document))

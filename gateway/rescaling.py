@@ -17,14 +17,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.amounts import UNITS_MAX
-from gateway.documents import CustomerDocument, EntityDocument, JsonObject, Subscription
+from gateway.documents import (
+    JsonObject,
+    Subscription,
+    decode_customer,
+    decode_entity,
+    decode_subscription,
+    encode_document,
+)
 from gateway.errors import StartError
 from gateway.rows import decode_row, encode_row
-
-_customer = msgspec.json.Decoder(CustomerDocument)
-_entity = msgspec.json.Decoder(EntityDocument)
-_subscription = msgspec.json.Decoder(Subscription)
-_encode = msgspec.json.Encoder().encode
 
 _CONTROLS = ("overage_limit", "limit", "threshold")
 """Amounts of an entry of billing controls, unless its type says that they are percentages."""
@@ -163,24 +165,24 @@ class Rescaling:
         kind = str(body.get("threshold_type", ""))
         if "threshold" not in body or kind.endswith("_percentage"):
             return text
-        return _encode(body | {"threshold": self.scaled(body["threshold"])}).decode()
+        return msgspec.json.encode(body | {"threshold": self.scaled(body["threshold"])}).decode()
 
     def customer(self, text: str) -> str:
         """Look at the document of a customer."""
-        self._look_at_controls(_customer.decode(text).billing_controls)
+        self._look_at_controls(decode_customer(text).billing_controls)
         return text
 
     def entity(self, text: str) -> str:
         """Rescale the document of an entity."""
-        document = _entity.decode(text)
+        document = decode_entity(text)
         self._look_at_controls(document.billing_controls)
         changes = [self._pooled(one) for one in document.subscriptions]
-        return _encode(document).decode() if any(changes) else text
+        return encode_document(document) if any(changes) else text
 
     def subscription(self, text: str) -> str:
         """Rescale the document of a subscription."""
-        document = _subscription.decode(text)
-        return _encode(document).decode() if self._pooled(document) else text
+        document = decode_subscription(text)
+        return encode_document(document) if self._pooled(document) else text
 
     def _pooled(self, subscription: Subscription) -> bool:
         """Rescale what a subscription gives to pooled rows; return whether that is anything."""

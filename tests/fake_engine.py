@@ -16,6 +16,7 @@ from gateway.amounts import format_units, parse_units
 from gateway.api.resources.examples import CUSTOMER, ENTITY
 from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
+from gateway.engine.engine import Engine
 from gateway.engine.replies import Kept, Replies
 from gateway.errors import CustomerNotFoundError, EntityNotFoundError
 from gateway.lifecycle.catalog import StoredPlan
@@ -96,7 +97,7 @@ class FakeReplies(Replies):
         return await act()
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     """See the module docstring. ``requests`` holds what arrived; ``failure`` is raised instead."""
 
     def __init__(self, catalog: Catalog) -> None:

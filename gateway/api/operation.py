@@ -6,9 +6,9 @@ page all come from the same record the router uses, so they cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,165 +16,12 @@ from gateway.api.versions import NEWEST, Version
 from gateway.engine.catalog import Catalog
 from gateway.engine.claims import Claim
 from gateway.engine.durability import Level
-from gateway.engine.outage import StandIn
+from gateway.engine.engine import Engine
 from gateway.engine.principals import NOBODY, Principal
 from gateway.engine.replies import Replies
 from gateway.engine.tokens import Tokens
 from gateway.errors import GatewayError
-from gateway.lifecycle.catalog import StoredPlan
-from gateway.messages.balances import (
-    CheckRequest,
-    CheckResponse,
-    FinalizeRequest,
-    FinalizeResponse,
-    TrackRequest,
-    TrackResponse,
-)
-from gateway.messages.billing import (
-    AttachPreview,
-    AttachRequest,
-    AttachResponse,
-    MultiAttachRequest,
-    SubscriptionUpdateRequest,
-    UpdatePreview,
-)
-from gateway.messages.customers import (
-    CustomerCreateRequest,
-    CustomerDeleteRequest,
-    CustomerGetRequest,
-    CustomerListRequest,
-    CustomerListResponse,
-    CustomerUpdateRequest,
-    CustomerView,
-)
-from gateway.messages.entities import (
-    EntityCreateRequest,
-    EntityGetRequest,
-    EntityListRequest,
-    EntityListResponse,
-    EntityUpdateRequest,
-    EntityView,
-)
-from gateway.messages.events import (
-    AggregateRequest,
-    AggregateResponse,
-    EventListRequest,
-    EventListResponse,
-)
-from gateway.messages.grants import (
-    BalanceCreateRequest,
-    BalanceDeleteRequest,
-    BalanceListRequest,
-    BalanceListResponse,
-    BalanceUpdateRequest,
-    BatchTrackResponse,
-    UsageSetRequest,
-)
-from gateway.messages.plans import Eligibility, PlanListRequest
 from gateway.scripts.rates import Ticket
-
-
-class Engine(Protocol):
-    """The operations behind the API; every method may raise any ``GatewayError`` it documents.
-
-    ``cursor_paging`` says how a list is asked for and answered: by cursor, or by offset.
-    """
-
-    async def check(
-        self, env: str, request: CheckRequest, request_id: str, claim: Claim | None = None
-    ) -> CheckResponse | StandIn: ...
-
-    async def track(
-        self, env: str, request: TrackRequest, request_id: str, claim: Claim | None = None
-    ) -> TrackResponse: ...
-
-    async def finalize(
-        self, env: str, request: FinalizeRequest, request_id: str
-    ) -> FinalizeResponse: ...
-
-    async def batch_track(
-        self, env: str, requests: Sequence[TrackRequest], request_id: str
-    ) -> BatchTrackResponse: ...
-
-    async def create_balance(
-        self, env: str, request: BalanceCreateRequest, request_id: str
-    ) -> None: ...
-
-    async def update_balance(
-        self, env: str, request: BalanceUpdateRequest, request_id: str
-    ) -> None: ...
-
-    async def check_update(self, env: str, request: BalanceUpdateRequest) -> None: ...
-
-    async def delete_balance(
-        self, env: str, request: BalanceDeleteRequest, request_id: str
-    ) -> None: ...
-
-    async def list_balances(self, env: str, request: BalanceListRequest) -> BalanceListResponse: ...
-
-    async def set_usage(self, env: str, request: UsageSetRequest, request_id: str) -> None: ...
-
-    async def get_or_create_customer(
-        self, env: str, request: CustomerCreateRequest
-    ) -> CustomerView: ...
-
-    async def get_customer(self, env: str, request: CustomerGetRequest) -> CustomerView: ...
-
-    async def update_customer(self, env: str, request: CustomerUpdateRequest) -> CustomerView: ...
-
-    async def delete_customer(self, env: str, request: CustomerDeleteRequest) -> None: ...
-
-    async def list_customers(
-        self, env: str, request: CustomerListRequest, *, cursor_paging: bool
-    ) -> CustomerListResponse: ...
-
-    async def create_entity(self, env: str, request: EntityCreateRequest) -> EntityView: ...
-
-    async def check_entities(self, env: str, requests: Sequence[EntityCreateRequest]) -> None: ...
-
-    async def get_entity(self, env: str, request: EntityGetRequest) -> EntityView: ...
-
-    async def update_entity(self, env: str, request: EntityUpdateRequest) -> EntityView: ...
-
-    async def delete_entity(self, env: str, request: EntityGetRequest) -> None: ...
-
-    async def list_entities(
-        self, env: str, request: EntityListRequest, *, cursor_paging: bool
-    ) -> EntityListResponse: ...
-
-    async def attach(self, env: str, request: AttachRequest) -> AttachResponse: ...
-
-    async def preview_attach(self, env: str, request: AttachRequest) -> AttachPreview: ...
-
-    async def multi_attach(self, env: str, request: MultiAttachRequest) -> AttachResponse: ...
-
-    async def preview_multi_attach(
-        self, env: str, request: MultiAttachRequest
-    ) -> AttachPreview: ...
-
-    async def update_subscription(
-        self, env: str, request: SubscriptionUpdateRequest
-    ) -> AttachResponse: ...
-
-    async def preview_update(
-        self, env: str, request: SubscriptionUpdateRequest
-    ) -> UpdatePreview: ...
-
-    async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]: ...
-
-    async def held_plans(
-        self, env: str, customer_id: str, entity_id: str | None
-    ) -> dict[tuple[str, int], StoredPlan]: ...
-
-    async def plan_statuses(self, env: str, plan_id: str) -> set[str]: ...
-
-    async def clock_moved(self) -> None: ...
-
-    async def list_events(
-        self, env: str, request: EventListRequest, *, cursor_paging: bool
-    ) -> EventListResponse: ...
-
-    async def aggregate_events(self, env: str, request: AggregateRequest) -> AggregateResponse: ...
 
 
 class Services(NamedTuple):
@@ -220,6 +67,15 @@ class Call(msgspec.Struct, kw_only=True, gc=False):
 
 Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
 Rule = Callable[[Call, Any], None]
+
+
+def asking(act: Callable[[Engine, Call, Any], Awaitable[msgspec.Struct]]) -> Handler:
+    """Return what answers as the engine does."""
+
+    async def handle(services: Services, call: Call, request: object) -> msgspec.Struct:
+        return await act(services.engine, call, request)
+
+    return handle
 
 
 class Example(NamedTuple):

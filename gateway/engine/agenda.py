@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from gateway.documents import EntityDocument, Subscription
+from gateway.documents import decode_entity, decode_subscription
 from gateway.lifecycle.due import first_due
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.documents import Subscription
     from gateway.ports import CustomerImage
 
 HORIZON_MS = 60_000
@@ -31,9 +30,6 @@ KNOWN_MAX = 100_000
 
 _MARKS = ('"scheduled"', '"expires_at"', '"pending_at"')
 """Of the many entities a customer may have, only those whose text has one are looked into."""
-
-_entities = msgspec.json.Decoder(EntityDocument)
-_subscriptions = msgspec.json.Decoder(Subscription)
 
 
 class Agenda:
@@ -62,11 +58,10 @@ class Agenda:
 
     def note_image(self, image: CustomerImage, now_ms: int) -> None:
         """Remember what is due of a customer that comes back from SQL."""
-        own = (_subscriptions.decode(text) for text in image.subscriptions)
-        self._note_scope(image, "", own, now_ms)
+        self._note_scope(image, "", map(decode_subscription, image.subscriptions), now_ms)
         for entity in image.entities:
             if any(mark in entity.document for mark in _MARKS):
-                held = _entities.decode(entity.document).subscriptions
+                held = decode_entity(entity.document).subscriptions
                 self._note_scope(image, entity.entity_id, held, now_ms)
 
     def due(self, env: str, customer_id: str, now_ms: int) -> list[str]:

@@ -11,11 +11,20 @@ import contextlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import Raw
 
 from gateway.amounts import format_units
-from gateway.documents import ACTIVE, CustomerDocument, EntityDocument, Subscription
+from gateway.documents import (
+    ACTIVE,
+    CustomerDocument,
+    EntityDocument,
+    Subscription,
+    decode_customer,
+    decode_entity,
+    decode_subscription,
+    decode_subscriptions,
+    held_entity,
+)
 from gateway.errors import FeatureNotFoundError
 from gateway.lifecycle.controls import (
     ARRAYS,
@@ -46,11 +55,6 @@ COLUMN = "\x1f"
 _FIELD = '"billing_controls"'
 """Of the many entities a customer may have, only those whose text has it are looked into."""
 
-_customers = msgspec.json.Decoder(CustomerDocument)
-_entities = msgspec.json.Decoder(EntityDocument)
-_subscriptions = msgspec.json.Decoder(Subscription)
-_subscription_lists = msgspec.json.Decoder(list[Subscription])
-
 
 def customer_scope(
     document: CustomerDocument,
@@ -80,10 +84,9 @@ def read_customer_scope(
 def reply_scope(reply: CustomerReply) -> ControlScope:
     """Return what a reply is about, an entity or the customer, as a scope of controls."""
     if reply.entity:
-        entity = _entities.decode(reply.entity.split("\t", 3)[3])
-        return read_entity_scope(reply, entity)
-    document = _customers.decode(reply.document)
-    return read_customer_scope(reply, document, _subscription_lists.decode(reply.subscriptions))
+        return read_entity_scope(reply, held_entity(reply.entity).document)
+    document = decode_customer(reply.document)
+    return read_customer_scope(reply, document, decode_subscriptions(reply.subscriptions))
 
 
 def read_entity_scope(reply: CustomerReply, document: EntityDocument) -> ControlScope:
@@ -144,8 +147,8 @@ async def rules_of_image(
     """Return the rules texts of a customer as SQL knows it, by feature, and those of its entities,
     by feature and entity. Under the empty feature are the names ``store_rules`` keeps of an entity.
     """
-    document = _customers.decode(image.document)
-    subscriptions = [_subscriptions.decode(text) for text in image.subscriptions]
+    document = decode_customer(image.document)
+    subscriptions = list(map(decode_subscription, image.subscriptions))
     rows: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in image.rows:
         rows[row.entity_id][row.feature_id].append(decode_row(row.line))
@@ -157,7 +160,7 @@ async def rules_of_image(
     for entity in image.entities:
         if _FIELD not in entity.document and entity.entity_id not in counted:
             continue
-        scope = entity_scope(_entities.decode(entity.document), rows[entity.entity_id])
+        scope = entity_scope(decode_entity(entity.document), rows[entity.entity_id])
         found = await _compiled(catalog, image.env, scope)
         own |= {(name, entity.entity_id): text for name, text in found.items()}
         names = sorted(counted[entity.entity_id] | found.keys())
@@ -289,7 +292,7 @@ def shown_entity_controls(
     """Return the controls of an entity as they are answered: its own, those of its plans, then
     what holds for it because it holds for the customer and is counted there.
     """
-    entity_feature = reply.entity.split("\t", 3)[2]
+    entity_feature = held_entity(reply.entity).feature_id
     own_texts = {
         one.feature: _Texts(
             one.own_rules,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from gateway.amounts import ENTITIES_MAX
-from gateway.documents import CustomerDocument, EntityDocument
+from gateway.documents import CustomerDocument, EntityDocument, encode_document
 from gateway.engine.controls import (
     check_controls,
     customer_scope,
@@ -23,7 +23,7 @@ from gateway.engine.controls import (
 )
 from gateway.engine.denials import Denials
 from gateway.engine.newcomers import Newcomers
-from gateway.engine.planner import Planner, encode_document
+from gateway.engine.planner import Planner
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
@@ -191,7 +191,7 @@ class Creation:
             cursor,
             new_id("cus"),
             encode_document(document),
-            _encoder.encode(change.subscriptions).decode(),
+            encode_document(change.subscriptions),
             "\n".join(join("S", "", encode_document(one)) for one in change.touched),
             await rules_of(self.catalog, subject.env, controlled),
             await self.planner.feature_rows(subject.env, change),

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
-from gateway.documents import CustomerDocument
+from gateway.documents import (
+    CustomerDocument,
+    decode_customer,
+    decode_subscriptions,
+    encode_document,
+    held_entity,
+)
 from gateway.engine.controls import check_controls, customer_scope, rules_of, shared_rows
 from gateway.engine.creation import Creation, check_sizes
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_document
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.engine.portraits import (
     customer_view,
-    decode_customer,
-    decode_entity,
-    decode_subscriptions,
     entity_summary,
     held_plan,
     page_of,
@@ -87,7 +90,7 @@ class Customers(Creation):
         reply = await self.read(subject)
         held = decode_subscriptions(reply.subscriptions)
         if reply.entity:
-            held += decode_entity(reply.entity).document.subscriptions
+            held += held_entity(reply.entity).document.subscriptions
         plans = {
             (one.plan_id, one.started_at): await held_plan(self.catalog, env, one) for one in held
         }

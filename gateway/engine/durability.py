@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway import metrics
 from gateway.errors import (
-    InvalidInputsError,
     InvalidRequestError,
     UnavailableError,
     UnconfirmedError,
 )
 from gateway.keys import outbox_key, partition_of, seal_key
+from gateway.messages.common import one_of
 from gateway.stream_ids import BEGINNING, place
 
 if TYPE_CHECKING:
@@ -66,10 +66,9 @@ class OneRedis:
 
 def level_of(header: bytes) -> Level:
     """Return the level a header names. Raises ``InvalidInputsError``."""
-    level = LEVELS.get(header.decode("latin-1"))
-    if level is None:
-        raise InvalidInputsError(f"x-durability: must be one of {', '.join(LEVELS)}")
-    return level
+    name = header.decode("latin-1")
+    one_of(name, LEVELS, "x-durability")
+    return LEVELS[name]
 
 
 class Durability:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.documents import EntityDocument
+from gateway.documents import EntityDocument, encode_document, held_entity
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile, encode_document
-from gateway.engine.portraits import decode_entity, entity_view, page_of
+from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.engine.portraits import entity_view, page_of
 from gateway.errors import (
     CustomerNotFoundError,
     EntityAmbiguousError,
@@ -152,7 +152,7 @@ class Entities(Creation):
         for _ in range(CHANGES_MAX):
             with _naming_the_entity(subject):
                 reply = await self.read(subject)
-            document = decode_entity(reply.entity).document
+            document = held_entity(reply.entity).document
             controls = document.billing_controls | (request.billing_controls or {})
             check_sizes({"billing_controls": controls})
             changed = msgspec.structs.replace(document, billing_controls=controls)
@@ -186,7 +186,7 @@ class Entities(Creation):
         raise changed_meanwhile(subject.customer_id)
 
     async def _delete(self, subject: Subject, reply: CustomerReply) -> Status:
-        feature_id = decode_entity(reply.entity).feature_id
+        feature_id = held_entity(reply.entity).feature_id
         feature = await self.entity_feature(subject.env, feature_id)
         pooled = await self.planner.pooled(subject, reply, ())
         revision = reply.revision if _POOLED in reply.entity else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Raw
 
 from gateway.amounts import format_units
+from gateway.documents import decode_customer, decode_subscriptions, held_entity
 from gateway.engine.aggregates import (
     BILLING_RANGES,
     CELLS_MAX,
@@ -26,7 +27,6 @@ from gateway.engine.aggregates import (
     usage_totals,
 )
 from gateway.engine.creation import Creation
-from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
 from gateway.engine.views import reset_of
 from gateway.errors import EntityNotFoundError, FeatureNotFoundError
 from gateway.messages.balances import DeductionView
@@ -181,7 +181,7 @@ class Events(Creation):
         )
         if not reply.entity:
             return cycle
-        own = decode_entity(reply.entity).document.subscriptions
+        own = held_entity(reply.entity).document.subscriptions
         return billing_cycle(own, 0) if any(one.cycle_unit for one in own) else cycle
 
     def _measured(self, feature: FeatureRecord) -> Measured:

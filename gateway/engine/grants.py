@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.amounts import parse_units
+from gateway.documents import held_entity
 from gateway.engine.controls import reply_scope, rules_of
 from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
-from gateway.engine.portraits import decode_entity
 from gateway.engine.views import held_of
 from gateway.errors import (
     BalanceExistsError,
@@ -325,7 +325,7 @@ def _update_of(request: BalanceUpdateRequest, feature: FeatureRecord) -> _Update
 
 def _holding(subject: Subject, reply: CustomerReply, feature_id: str, now_ms: int) -> Holding:
     seen = next((one for one in reply.descriptions if one.feature == feature_id), None)
-    entity_feature = decode_entity(reply.entity).feature_id if subject.entity_id else ""
+    entity_feature = held_entity(reply.entity).feature_id if subject.entity_id else ""
     if seen is None:
         return Holding((), entity_feature=entity_feature)
     shared = _live(decode_rows(seen.rows), now_ms)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
+from gateway.documents import held_entity
 from gateway.engine.creation import Creation
-from gateway.engine.portraits import decode_entity
 from gateway.engine.views import Held, Part, breakdown_of, held_of, parts_of, rollovers_of
 from gateway.errors import CustomerNotFoundError, EntityNotFoundError, FeatureNotFoundError
 from gateway.listing import ACTIVE, BalanceQuery, ListedEntity
@@ -84,7 +84,7 @@ class Listings(Creation):
         await self.subjects.caught_up([subject.partition])
         if not subject.entity_id:
             return None
-        found = decode_entity(reply.entity)
+        found = held_entity(reply.entity)
         return ListedEntity(subject.entity_id, found.feature_id, found.document.created_at)
 
     async def _described(self, env: str, records: list[BalanceRecord], entity_id: str) -> _Seen:

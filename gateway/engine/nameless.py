@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.documents import CustomerDocument
+from gateway.documents import decode_customer, encode_document
 from gateway.ids import public_id
 from gateway.scripts import Status
 
@@ -32,12 +32,10 @@ if TYPE_CHECKING:
     from gateway.ports import CustomerImage
     from gateway.scripts import Context, Scripts
 
-_decode = msgspec.json.Decoder(CustomerDocument).decode
-
 
 def is_released(image: CustomerImage) -> bool:
     """Whether a customer waits in SQL for its id."""
-    return public_id(image.customer_id) is None and _decode(image.document).released
+    return public_id(image.customer_id) is None and decode_customer(image.document).released
 
 
 async def release(scripts: Scripts, context: Context, cursor: str) -> Status:
@@ -63,5 +61,4 @@ async def adopt(scripts: Scripts, context: Context, cursor: str, image: Customer
 
 
 def _marked(text: str, *, released: bool) -> str:
-    document = msgspec.structs.replace(_decode(text), released=released)
-    return msgspec.json.encode(document).decode()
+    return encode_document(msgspec.structs.replace(decode_customer(text), released=released))

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.documents import Subscription
+from gateway.documents import (
+    Subscription,
+    decode_customer,
+    decode_subscriptions,
+    encode_document,
+    held_entity,
+)
 from gateway.engine.agenda import Agenda
 from gateway.engine.controls import (
     customer_scope,
@@ -23,7 +29,6 @@ from gateway.engine.controls import (
     rules_of,
     shared_rows,
 )
-from gateway.engine.portraits import decode_customer, decode_entity, decode_subscriptions
 from gateway.errors import (
     InvalidInputsError,
     InvalidRequestError,
@@ -57,17 +62,10 @@ log = logging.getLogger(__name__)
 CHANGES_MAX = 50
 """Races one change may lose before it gives up."""
 
-_encoder = msgspec.json.Encoder()
-
 
 def changed_meanwhile(customer_id: str) -> UnavailableError:
     """Return the error for a change that lost its race too often."""
     return UnavailableError(f"customer {customer_id} keeps changing; try again")
-
-
-def encode_document(document: msgspec.Struct | list[object] | list[str]) -> str:
-    """Return a document as the JSON text Redis and SQL keep."""
-    return _encoder.encode(document).decode()
 
 
 class Planner:
@@ -145,7 +143,7 @@ class Planner:
             documents, groups = await self._plans_of(subject.env, customers)
             lives = _lives(reply, own=False)
             return Scope("", customers, rows, (), lives, documents, groups=groups, holds=holds)
-        held = decode_entity(reply.entity).document.subscriptions
+        held = held_entity(reply.entity).document.subscriptions
         documents, groups = await self._plans_of(subject.env, held)
         return Scope(
             subject.entity_id,
@@ -181,9 +179,9 @@ class Planner:
         lines = [join("S", subject.entity_id, encode_document(one)) for one in change.touched]
         # As SQL lists them: a customer that is restored is the same as before.
         subscriptions = sorted(change.subscriptions, key=lambda one: (one.started_at, one.id))
-        document = _encoder.encode(subscriptions).decode()
+        document = encode_document(subscriptions)
         if reply.entity:
-            entity = decode_entity(reply.entity)
+            entity = held_entity(reply.entity)
             document = encode_document(
                 msgspec.structs.replace(entity.document, subscriptions=subscriptions)
             )
@@ -219,7 +217,7 @@ class Planner:
         """Return what becomes of the pooled rows of a customer when the entity of a reply holds
         other subscriptions. Raises ``InvalidRequestError`` for a grant out of range.
         """
-        held = decode_entity(reply.entity).document.subscriptions if reply.entity else ()
+        held = held_entity(reply.entity).document.subscriptions if reply.entity else ()
         named = pooled_features(held, subscriptions) if reply.entity else ()
         if not named:
             return PooledGroups()
@@ -252,7 +250,7 @@ class Planner:
 
     async def _rules(self, subject: Subject, reply: CustomerReply, change: Change) -> str:
         if reply.entity:
-            before = entity_scope(decode_entity(reply.entity).document, own_rows(reply))
+            before = entity_scope(held_entity(reply.entity).document, own_rows(reply))
         else:
             customer = decode_customer(reply.document)
             subscriptions = decode_subscriptions(reply.subscriptions)

@@ -8,7 +8,13 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.cycles import last_boundary, next_boundary
-from gateway.documents import ACTIVE, CustomerDocument, EntityDocument, Subscription
+from gateway.documents import (
+    ACTIVE,
+    Subscription,
+    decode_customer,
+    decode_subscriptions,
+    held_entity,
+)
 from gateway.engine.controls import (
     read_customer_scope,
     read_entity_scope,
@@ -44,34 +50,6 @@ FLAG_FEATURES = frozenset({"flags.feature", "balances.feature"})
 """Expansions that add its feature to a flag. The React hooks ask for that of balances alone, and
 throw at the first flag of a customer who has no balance.
 """
-
-_customers = msgspec.json.Decoder(CustomerDocument)
-_entities = msgspec.json.Decoder(EntityDocument)
-_subscriptions = msgspec.json.Decoder(list[Subscription])
-
-
-class EntityText(NamedTuple):
-    """An entity as its Redis field spells it."""
-
-    number: int
-    feature_id: str
-    document: EntityDocument
-
-
-def decode_customer(text: str) -> CustomerDocument:
-    """Return the document of a customer's ``doc`` text."""
-    return _customers.decode(text)
-
-
-def decode_entity(text: str) -> EntityText:
-    """Return the entity of its text in the entities hash."""
-    _, number, feature_id, document = text.split("\t", 3)
-    return EntityText(int(number), feature_id, _entities.decode(document))
-
-
-def decode_subscriptions(text: str) -> list[Subscription]:
-    """Return the subscriptions of a customer's ``subs`` text."""
-    return _subscriptions.decode(text)
 
 
 async def customer_view(
@@ -110,7 +88,7 @@ async def entity_view(
     catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int
 ) -> EntityView:
     """Return the entity; the plans and balances of its customer are its own too."""
-    entity = decode_entity(reply.entity)
+    entity = held_entity(reply.entity)
     own = entity.document.subscriptions
     inherited = decode_subscriptions(reply.subscriptions)
     customer = decode_customer(reply.document)
@@ -151,7 +129,7 @@ async def entity_summary(
     reply = await scripts.read_customer(subject.keys, now_ms, entity_id)
     if not reply.entity:
         return None
-    entity = decode_entity(reply.entity)
+    entity = held_entity(reply.entity)
     return EntitySummary(
         id=entity_id,
         name=entity.document.name,

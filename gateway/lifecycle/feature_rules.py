@@ -36,7 +36,7 @@ from gateway.lifecycle.catalog import (
 )
 from gateway.lifecycle.controls import features_of, renamed
 from gateway.lifecycle.precision import way_to
-from gateway.messages.common import integer
+from gateway.messages.common import one_of, whole
 from gateway.messages.features import (
     POLICIES,
     TYPES,
@@ -153,8 +153,7 @@ def adapt_item(item: PlanItem, old: FeatureRecord, new: FeatureRecord) -> PlanIt
 def _consumable(kind: str, *, consumable: bool | None) -> bool:
     if kind == "ai_credit_system":
         raise NotSupportedError("type: ai_credit_system is not supported; use credit_system")
-    if kind not in TYPES:
-        raise InvalidInputsError(f"type: must be one of {', '.join(TYPES)}")
+    one_of(kind, TYPES, "type")
     if kind == "boolean":
         return False
     if kind == "credit_system":
@@ -223,19 +222,14 @@ def _check_as_credit_source(record: FeatureRecord, catalog: CatalogView) -> None
 
 
 def _chosen_precision(value: float | None, kind: str) -> int | None:
-    precision = integer(value, field="precision")
-    if precision is None:
-        return None
-    if not 0 <= precision <= amounts.PRECISION_MAX:
-        raise InvalidInputsError(f"precision: must be 0 to {amounts.PRECISION_MAX}")
+    precision = whole(value, "precision", 0, amounts.PRECISION_MAX)
     if kind == "boolean" and precision:
         raise InvalidInputsError("precision: a boolean feature has no amounts")
     return precision
 
 
 def _policy(value: str | None) -> str | None:
-    if value is not None and value not in POLICIES:
-        raise InvalidInputsError(f"on_outage: must be one of {', '.join(POLICIES)}")
+    one_of(value, POLICIES, "on_outage")
     return value
 
 

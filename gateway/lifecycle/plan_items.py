@@ -6,7 +6,6 @@ plan would else have to look up. Each refusal names the field the caller has to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -20,7 +19,7 @@ from gateway.errors import (
 )
 from gateway.lifecycle.catalog import CatalogView, bounded, plain, resolve_reset
 from gateway.messages import plans as wire
-from gateway.messages.common import given, integer
+from gateway.messages.common import given, integer, one_of, whole
 from gateway.messages.plans import ItemPrice, PlanItem, Rollover, Tier
 from gateway.ports import FeatureRecord
 
@@ -102,18 +101,8 @@ def number(
 
 def count(value: float | None, field: str) -> int:
     """Return how many intervals make one; 1 when nothing was sent."""
-    whole = integer(value, field=field)
-    if whole is None:
-        return 1
-    if not 1 <= whole <= COUNT_MAX:
-        raise InvalidInputsError(f"{field}: must be 1 to {COUNT_MAX}")
-    return whole
-
-
-def one_of(value: str, allowed: Sequence[str], field: str) -> None:
-    """Refuse a value that is none of the allowed ones."""
-    if value not in allowed:
-        raise InvalidInputsError(f"{field}: must be one of {', '.join(allowed)}")
+    found = whole(value, field, 1, COUNT_MAX)
+    return 1 if found is None else found
 
 
 def _check_entity_feature(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> None:
@@ -247,10 +236,8 @@ def _check_proration(
 ) -> None:
     if request is None:
         return
-    if request.on_increase is not None:
-        one_of(request.on_increase, wire.ON_INCREASE, f"{field}.on_increase")
-    if request.on_decrease is not None:
-        one_of(request.on_decrease, wire.ON_DECREASE, f"{field}.on_decrease")
+    one_of(request.on_increase, wire.ON_INCREASE, f"{field}.on_increase")
+    one_of(request.on_decrease, wire.ON_DECREASE, f"{field}.on_decrease")
     if price is None or not price.prepaid:
         raise InvalidItemError(f"{field}: needs a prepaid price")
     if request.on_increase == "bill_immediately":

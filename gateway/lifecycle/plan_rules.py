@@ -31,10 +31,11 @@ from gateway.lifecycle.catalog import (
     plain,
 )
 from gateway.lifecycle.controls import check_amounts
-from gateway.lifecycle.plan_items import count, one_of, plan_item, price_number
+from gateway.lifecycle.plan_items import count, plan_item, price_number
 from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.prices import is_one_off, is_paid
 from gateway.messages import plans as wire
+from gateway.messages.common import one_of
 from gateway.messages.controls import shown_controls
 from gateway.messages.features import decode_feature_document
 from gateway.messages.plans import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -70,6 +71,19 @@ def integer(value: float | None, *, field: str) -> int | None:
     if value is None or isinstance(value, int):
         return value
     if not value.is_integer() or abs(value) > UNITS_MAX:
-        msg = f"{field}: must be an integer"
-        raise InvalidInputsError(msg)
+        raise InvalidInputsError(f"{field}: must be an integer")
     return int(value)
+
+
+def whole(value: float | None, field: str, least: int, most: int) -> int | None:
+    """Return an integer between two bounds, or None when none was sent."""
+    found = integer(value, field=field)
+    if found is not None and not least <= found <= most:
+        raise InvalidInputsError(f"{field}: must be {least} to {most}")
+    return found
+
+
+def one_of(value: str | None, allowed: Collection[str], field: str) -> None:
+    """Refuse a text that is none of those allowed; None was not sent."""
+    if value is not None and value not in allowed:
+        raise InvalidInputsError(f"{field}: must be one of {', '.join(allowed)}")

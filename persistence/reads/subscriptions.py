@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
-import msgspec
 from sqlalchemy import ColumnElement, Engine, Integer, and_, bindparam, exists, or_, select
 
 from gateway import documents
-from gateway.documents import ACTIVE, EXPIRED, SCHEDULED
+from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, decode_subscription
 from gateway.holders import PlanDue, PlanFilter
 from gateway.ports import ListQuery
 from persistence.database import Database, read_transaction
@@ -23,7 +22,6 @@ _BEFORE = "before_"
 """And an environment: the name of its time in a question."""
 
 _HAS_CYCLE = '"cycle_unit":'
-_decode = msgspec.json.Decoder(documents.Subscription).decode
 
 
 class Holders:
@@ -56,7 +54,7 @@ class Holders:
     ) -> list[documents.Subscription]:
         """Return active plans of a customer's entities that may have a billing cycle."""
         asked = partial(_entity_plans, env, customer_id, limit)
-        return [_decode(text) for text in await self._database.run(asked)]
+        return [decode_subscription(text) for text in await self._database.run(asked)]
 
 
 def _plans_due(until: Mapping[str, int], limit: int, engine: Engine) -> list[PlanDue]:
@@ -124,7 +122,9 @@ def _tried_plans(env: str, customer_id: str, entity_id: str, engine: Engine) -> 
     )
     with read_transaction(engine) as connection:
         found = connection.execute(statement).all()
-    return {plan_id for plan_id, text in found if _decode(text).trial_ends_at is not None}
+    return {
+        plan_id for plan_id, text in found if decode_subscription(text).trial_ends_at is not None
+    }
 
 
 def _entity_plans(env: str, customer_id: str, limit: int, engine: Engine) -> list[str]:

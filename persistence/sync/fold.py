@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway import outbox
-from gateway.documents import EXPIRED, CustomerDocument, EntityDocument, Subscription
+from gateway.documents import EXPIRED, decode_customer, decode_entity, decode_subscription
 from gateway.rows import decode_row
 from persistence.sync.batch import (
     AlertRow,
@@ -37,11 +37,6 @@ from persistence.sync.batch import (
 )
 from persistence.sync.fold_state import Balance, CustomerState, DenialCounts, cursor_moves
 from persistence.sync.tracks import Track, entry_name
-
-_customer_decoder = msgspec.json.Decoder(CustomerDocument)
-_entity_decoder = msgspec.json.Decoder(EntityDocument)
-_subscription_decoder = msgspec.json.Decoder(Subscription)
-
 
 # What a customer tracks comes by the thousand; made by hand, a row costs half.
 _new = tuple.__new__
@@ -291,7 +286,7 @@ class _Step:
         )
 
     def set_subscription(self, change: outbox.SubscriptionSet) -> None:
-        subscription = _subscription_decoder.decode(change.document)
+        subscription = decode_subscription(change.document)
         self._state.rest.subscriptions[subscription.id] = SubscriptionRow(
             internal_id=self._entry.internal_id,
             id=subscription.id,
@@ -311,10 +306,10 @@ class _Step:
 
     def set_customer(self, change: outbox.CustomerSet) -> None:
         if self._is_followed:
-            self._state.document = (_customer_decoder.decode(change.document), change.document)
+            self._state.document = (decode_customer(change.document), change.document)
 
     def set_entity(self, change: outbox.EntitySet) -> None:
-        document = _entity_decoder.decode(change.document)
+        document = decode_entity(change.document)
         self._state.number_max = max(self._state.number_max, change.number)
         self._state.rest.entities[change.number] = EntityRow(
             internal_id=self._entry.internal_id,

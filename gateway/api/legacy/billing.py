@@ -15,7 +15,7 @@ from gateway.messages.billing import (
     PlanToAttach,
     SubscriptionUpdateRequest,
 )
-from gateway.messages.common import given
+from gateway.messages.common import given, whole
 from gateway.messages.plans import FreeTrialRequest, PlanDocument
 from gateway.messages.subjects import CustomerData
 
@@ -36,7 +36,7 @@ def attach_rule(call: Call, request: wire.ProductAttachRequest) -> None:
     if given(request.reward):
         raise NotSupportedError("reward: rewards are not supported")
     for index, product in enumerate(request.products or ()):
-        quantity = shapes.whole(product.quantity, f"products.{index}.quantity", 1, 1_000_000)
+        quantity = whole(product.quantity, f"products.{index}.quantity", 1, 1_000_000)
         if quantity not in (None, 1):
             raise NotSupportedError(f"products.{index}.quantity: a product is attached once")
     for index, attachment in enumerate(_attachments(request)):

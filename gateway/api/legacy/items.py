@@ -17,7 +17,7 @@ from gateway.api.legacy import product_messages as wire
 from gateway.engine.catalog import Catalog
 from gateway.errors import FeatureNotFoundError, InvalidInputsError, NotSupportedError
 from gateway.lifecycle.catalog import plain
-from gateway.messages.common import given
+from gateway.messages.common import given, one_of
 from gateway.messages.features import FeatureView
 from gateway.messages.plans import (
     BasePrice,
@@ -110,10 +110,7 @@ def _proration(item: wire.ProductItem) -> ProrationRequest | None:
 
 def _item_price(item: wire.ProductItem, field: str) -> ItemPriceRequest:
     model = item.usage_model or "pay_per_use"
-    if model not in BILLING_METHODS:
-        raise InvalidInputsError(
-            f"{field}.usage_model: must be one of {', '.join(BILLING_METHODS)}"
-        )
+    one_of(model, BILLING_METHODS, f"{field}.usage_model")
     most = Raw()
     included = Decimal(0)
     if given(item.included_usage) and bytes(item.included_usage) != UNLIMITED:

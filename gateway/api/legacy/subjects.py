@@ -9,8 +9,9 @@ import msgspec
 
 from gateway.api.legacy import messages as old
 from gateway.api.legacy import views
-from gateway.api.operation import Call, Engine, Handler, Services
+from gateway.api.operation import Call, Handler, Services
 from gateway.api.resources import rules, shapes
+from gateway.engine.engine import Engine
 from gateway.errors import InvalidInputsError, UnavailableError, UnknownOutcomeError
 from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
 from gateway.messages.entities import (

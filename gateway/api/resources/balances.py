@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services
+from gateway.api.operation import Call, Operation, Services, asking
 from gateway.api.resources import rules
 from gateway.api.resources.examples import EXAMPLES
 from gateway.engine.outage import Policy, StandIn
@@ -58,10 +58,6 @@ def unawaited(response: TrackResponse) -> int:
     response.balances = UNSET
     response.deductions = UNSET
     return 202
-
-
-async def _finalize(services: Services, call: Call, request: FinalizeRequest) -> FinalizeResponse:
-    return await services.engine.finalize(call.env, request, call.request_id)
 
 
 async def _expand_features(
@@ -160,7 +156,9 @@ OPERATIONS = (
         ),
         request=FinalizeRequest,
         response=FinalizeResponse,
-        handle=_finalize,
+        handle=asking(
+            lambda engine, call, request: engine.finalize(call.env, request, call.request_id)
+        ),
         rule=rules.finalize,
         errors=(
             errors.CustomerNotFoundError,

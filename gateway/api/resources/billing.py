@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import billing_rules as rules
 from gateway.api.resources.billing_examples import BILLING_EXAMPLES
 from gateway.messages.billing import (
@@ -14,39 +14,6 @@ from gateway.messages.billing import (
     SubscriptionUpdateRequest,
     UpdatePreview,
 )
-
-
-async def _attach(services: Services, call: Call, request: AttachRequest) -> AttachResponse:
-    return await services.engine.attach(call.env, request)
-
-
-async def _preview_attach(services: Services, call: Call, request: AttachRequest) -> AttachPreview:
-    return await services.engine.preview_attach(call.env, request)
-
-
-async def _multi_attach(
-    services: Services, call: Call, request: MultiAttachRequest
-) -> AttachResponse:
-    return await services.engine.multi_attach(call.env, request)
-
-
-async def _preview_multi_attach(
-    services: Services, call: Call, request: MultiAttachRequest
-) -> AttachPreview:
-    return await services.engine.preview_multi_attach(call.env, request)
-
-
-async def _update(
-    services: Services, call: Call, request: SubscriptionUpdateRequest
-) -> AttachResponse:
-    return await services.engine.update_subscription(call.env, request)
-
-
-async def _preview_update(
-    services: Services, call: Call, request: SubscriptionUpdateRequest
-) -> UpdatePreview:
-    return await services.engine.preview_update(call.env, request)
-
 
 _EITHER = (
     errors.CustomerNotFoundError,
@@ -77,7 +44,7 @@ OPERATIONS = (
         ),
         request=AttachRequest,
         response=AttachResponse,
-        handle=_attach,
+        handle=asking(lambda engine, call, request: engine.attach(call.env, request)),
         rule=rules.attach,
         errors=_ATTACH,
         example=BILLING_EXAMPLES["billing.attach"],
@@ -91,7 +58,7 @@ OPERATIONS = (
         ),
         request=AttachRequest,
         response=AttachPreview,
-        handle=_preview_attach,
+        handle=asking(lambda engine, call, request: engine.preview_attach(call.env, request)),
         rule=rules.attach,
         errors=_ATTACH,
         example=BILLING_EXAMPLES["billing.preview_attach"],
@@ -107,7 +74,7 @@ OPERATIONS = (
         ),
         request=MultiAttachRequest,
         response=AttachResponse,
-        handle=_multi_attach,
+        handle=asking(lambda engine, call, request: engine.multi_attach(call.env, request)),
         rule=rules.multi_attach,
         errors=_MULTI_ATTACH,
         example=BILLING_EXAMPLES["billing.multi_attach"],
@@ -121,7 +88,7 @@ OPERATIONS = (
         ),
         request=MultiAttachRequest,
         response=AttachPreview,
-        handle=_preview_multi_attach,
+        handle=asking(lambda engine, call, request: engine.preview_multi_attach(call.env, request)),
         rule=rules.multi_attach,
         errors=_MULTI_ATTACH,
         example=BILLING_EXAMPLES["billing.preview_multi_attach"],
@@ -138,7 +105,7 @@ OPERATIONS = (
         ),
         request=SubscriptionUpdateRequest,
         response=AttachResponse,
-        handle=_update,
+        handle=asking(lambda engine, call, request: engine.update_subscription(call.env, request)),
         rule=rules.update,
         errors=_UPDATE,
         example=BILLING_EXAMPLES["billing.update"],
@@ -152,7 +119,7 @@ OPERATIONS = (
         ),
         request=SubscriptionUpdateRequest,
         response=UpdatePreview,
-        handle=_preview_update,
+        handle=asking(lambda engine, call, request: engine.preview_update(call.env, request)),
         rule=rules.update,
         errors=_UPDATE,
         example=BILLING_EXAMPLES["billing.preview_update"],

@@ -14,7 +14,7 @@ from gateway.api.resources.rules import VERSION_MAX, plan_items, subject_data
 from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.lifecycle.plan_items import COUNT_MAX
 from gateway.messages import billing as wire
-from gateway.messages.common import ID_MAX, given
+from gateway.messages.common import ID_MAX, given, one_of, whole
 from gateway.messages.plan_changes import PlanDeleteRequest, PlanUpdateRequest
 from gateway.messages.plans import BILLING_METHODS
 
@@ -69,10 +69,9 @@ def attach(_: Call, request: wire.AttachRequest) -> None:
     """``billing.attach`` and ``billing.preview_attach``."""
     _billing(request)
     shapes.plan_id(request.plan_id)
-    if request.plan_schedule is not None:
-        shapes.one_of(request.plan_schedule, wire.SCHEDULES, "plan_schedule")
-    request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
-    request.ends_at = shapes.whole(request.ends_at, "ends_at", 0, TIME_MAX)
+    one_of(request.plan_schedule, wire.SCHEDULES, "plan_schedule")
+    request.starts_at = whole(request.starts_at, "starts_at", 0, TIME_MAX)
+    request.ends_at = whole(request.ends_at, "ends_at", 0, TIME_MAX)
     _carry_over(request.carry_over_balances, "carry_over_balances")
     subject_data(request.customer_data, request.entity_data, request.entity_id)
 
@@ -87,7 +86,7 @@ def multi_attach(call: Call, request: wire.MultiAttachRequest) -> None:
         call.sent_as = {**call.sent_as, "proration_behavior": "billing_behavior"}
         request.proration_behavior = request.billing_behavior
     _charging(request)
-    request.starts_at = shapes.whole(request.starts_at, "starts_at", 0, TIME_MAX)
+    request.starts_at = whole(request.starts_at, "starts_at", 0, TIME_MAX)
     shapes.length(request.plans, "plans")
     known: set[str] = set()
     for index, plan in enumerate(request.plans):
@@ -109,8 +108,7 @@ def _one_scope(request: wire.MultiAttachRequest) -> None:
     ]
     for index, entity_id in enumerate(entities):
         field = f"plans.{index}.entity_id"
-        if entity_id is not None:
-            shapes.text_id(entity_id, field)
+        shapes.text_id(entity_id, field)
         if entity_id != entities[0]:
             raise NotSupportedError(
                 f"{field}: all plans must be for the customer or for one entity; attach those of "
@@ -122,8 +120,7 @@ def _one_scope(request: wire.MultiAttachRequest) -> None:
 def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
     """``billing.update`` and ``billing.preview_update``."""
     _billing(request)
-    if request.plan_id is not None:
-        shapes.plan_id(request.plan_id)
+    shapes.plan_id(request.plan_id)
     if given(request.billing_cycle_anchor):
         raise NotSupportedError(
             "billing_cycle_anchor: the cycle of a plan that is held cannot be moved"
@@ -137,7 +134,7 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
     if request.free_trial is UNSET and all(getattr(request, name) is None for name in _CHANGES):
         raise InvalidInputsError(f"input: at least one of {', '.join(_CHANGES)} is required")
     if request.cancel_action is not None:
-        shapes.one_of(request.cancel_action, wire.CANCEL_ACTIONS, "cancel_action")
+        one_of(request.cancel_action, wire.CANCEL_ACTIONS, "cancel_action")
         for name in _NOT_WITH_CANCEL:
             if getattr(request, name) is not None:
                 raise InvalidInputsError(f"cancel_action: excludes {name}")
@@ -151,13 +148,12 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
 def plan_update(_: Call, request: PlanUpdateRequest) -> None:
     """``plans.update``."""
     shapes.plan_id(request.plan_id)
-    if request.new_plan_id is not None:
-        shapes.plan_id(request.new_plan_id, "new_plan_id")
+    shapes.plan_id(request.new_plan_id, "new_plan_id")
     shapes.name(request.name, "name", least=1)
     if isinstance(request.description, str):
         shapes.name(request.description, "description")
     shapes.name(request.group, "group", most=ID_MAX)
-    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
+    request.version = whole(request.version, "version", 1, VERSION_MAX)
     shapes.length(request.update_variant_ids, "update_variant_ids")
     plan_items(request.items or (), "items")
     shapes.documents(metadata=request.metadata, billing_controls=request.billing_controls)
@@ -178,8 +174,7 @@ def _charging(request: _Request) -> None:
     shapes.customer_id(request.customer_id)
     shapes.text_ids(entity_id=request.entity_id)
     _unpaid(request)
-    if request.proration_behavior is not None:
-        shapes.one_of(request.proration_behavior, wire.PRORATIONS, "proration_behavior")
+    one_of(request.proration_behavior, wire.PRORATIONS, "proration_behavior")
     _anchor(request)
 
 
@@ -187,9 +182,8 @@ def _terms(
     plan: wire.AttachRequest | wire.SubscriptionUpdateRequest | wire.PlanToAttach, prefix: str = ""
 ) -> None:
     """What is asked of one plan; ``prefix`` is where it stands."""
-    if plan.subscription_id is not None:
-        shapes.text_id(plan.subscription_id, f"{prefix}subscription_id")
-    plan.version = shapes.whole(plan.version, f"{prefix}version", 1, VERSION_MAX)
+    shapes.text_id(plan.subscription_id, f"{prefix}subscription_id")
+    plan.version = whole(plan.version, f"{prefix}version", 1, VERSION_MAX)
     _unpaid(plan, prefix)
     listed = f"{prefix}feature_quantities"
     shapes.length(plan.feature_quantities, listed)
@@ -244,9 +238,7 @@ def _selector(item: wire.ItemSelector, field: str) -> None:
     chosen = (item.feature_id, item.billing_method, item.interval, item.interval_count)
     if not given(item.included) and all(one is None for one in chosen):
         raise InvalidInputsError(f"{field}: must say which items")
-    if item.feature_id is not None:
-        shapes.text_id(item.feature_id, f"{field}.feature_id")
-    if item.billing_method is not None:
-        shapes.one_of(item.billing_method, BILLING_METHODS, f"{field}.billing_method")
-    item.interval_count = shapes.whole(item.interval_count, f"{field}.interval_count", 1, COUNT_MAX)
+    shapes.text_id(item.feature_id, f"{field}.feature_id")
+    one_of(item.billing_method, BILLING_METHODS, f"{field}.billing_method")
+    item.interval_count = whole(item.interval_count, f"{field}.interval_count", 1, COUNT_MAX)
     shapes.number(item.included, f"{field}.included")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
-from gateway.api.resources import shapes
 from gateway.api.resources.examples import EXAMPLES
 from gateway.lifecycle.clock import OFFSET_DAYS_MAX, SANDBOX
 from gateway.messages.clock import ClockAdvanceRequest, ClockGetRequest, ClockView
+from gateway.messages.common import whole
 
 TO_MS_MAX = 10**15
 """Far beyond any step the clock may take; a larger number is no time."""
@@ -32,7 +32,7 @@ def _sandbox_only(call: Call, _: ClockGetRequest) -> None:
 def _advance_rule(call: Call, request: ClockAdvanceRequest) -> None:
     if call.env != SANDBOX:
         raise errors.SandboxOnlyError
-    request.to = shapes.whole(request.to, "to", 0, TO_MS_MAX)
+    request.to = whole(request.to, "to", 0, TO_MS_MAX)
 
 
 OPERATIONS = (

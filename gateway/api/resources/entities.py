@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.operation import Call, Operation, Services, always, asking
 from gateway.api.resources import rules
 from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
@@ -15,24 +15,6 @@ from gateway.messages.entities import (
     EntityUpdateRequest,
     EntityView,
 )
-
-
-async def _create(services: Services, call: Call, request: EntityCreateRequest) -> EntityView:
-    return await services.engine.create_entity(call.env, request)
-
-
-async def _get(services: Services, call: Call, request: EntityGetRequest) -> EntityView:
-    return await services.engine.get_entity(call.env, request)
-
-
-async def _update(services: Services, call: Call, request: EntityUpdateRequest) -> EntityView:
-    return await services.engine.update_entity(call.env, request)
-
-
-async def _list(services: Services, call: Call, request: EntityListRequest) -> EntityListResponse:
-    return await services.engine.list_entities(
-        call.env, request, cursor_paging=rules.by_cursor(call, request)
-    )
 
 
 async def _delete(services: Services, call: Call, request: EntityGetRequest) -> Acknowledged:
@@ -57,7 +39,7 @@ OPERATIONS = (
         ),
         request=EntityCreateRequest,
         response=EntityView,
-        handle=_create,
+        handle=asking(lambda engine, call, request: engine.create_entity(call.env, request)),
         rule=rules.entity_create,
         errors=(
             errors.EntityExistsError,
@@ -74,7 +56,7 @@ OPERATIONS = (
         description="Returns what the entity may spend: its own balances and the customer's.",
         request=EntityGetRequest,
         response=EntityView,
-        handle=_get,
+        handle=asking(lambda engine, call, request: engine.get_entity(call.env, request)),
         rule=rules.entity_named,
         errors=_LOOKUP,
         example=EXAMPLES["entities.get"],
@@ -86,7 +68,7 @@ OPERATIONS = (
         description="Replaces the arrays of `billing_controls` that are sent.",
         request=EntityUpdateRequest,
         response=EntityView,
-        handle=_update,
+        handle=asking(lambda engine, call, request: engine.update_entity(call.env, request)),
         rule=rules.entity_update,
         errors=_LOOKUP,
         example=EXAMPLES["entities.update"],
@@ -102,7 +84,11 @@ OPERATIONS = (
         ),
         request=EntityListRequest,
         response=EntityListResponse,
-        handle=_list,
+        handle=asking(
+            lambda engine, call, request: engine.list_entities(
+                call.env, request, cursor_paging=rules.by_cursor(call, request)
+            )
+        ),
         rule=rules.entity_list,
         errors=(
             errors.InvalidCursorError,

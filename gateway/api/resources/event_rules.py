@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.api.resources import rules, shapes
 from gateway.engine.aggregates import BILLING_RANGES, BIN_SIZES, LENGTHS
 from gateway.errors import InvalidInputsError, NotSupportedError
-from gateway.messages.common import ID_MAX, NAME_MAX
+from gateway.messages.common import ID_MAX, NAME_MAX, one_of, whole
 from gateway.messages.events import FILTERS_MAX
 from gateway.ports import PROPERTY_PREFIX
 
@@ -36,13 +36,11 @@ def event_aggregate(_: Call, request: AggregateRequest) -> None:
     custom = request.custom_range
     if custom is not None and None in (custom.start, custom.end):
         raise InvalidInputsError("custom_range: start and end are required")
-    if request.bin_size is not None:
-        shapes.one_of(request.bin_size, BIN_SIZES, "bin_size")
-    if request.measure is not None:
-        shapes.one_of(request.measure, ("sum", "count"), "measure")
+    one_of(request.bin_size, BIN_SIZES, "bin_size")
+    one_of(request.measure, ("sum", "count"), "measure")
     if request.timezone not in (None, "UTC"):
         raise NotSupportedError("timezone: bins are aligned to UTC")
-    request.max_groups = shapes.whole(request.max_groups, "max_groups", 1, MAX_GROUPS_MAX)
+    request.max_groups = whole(request.max_groups, "max_groups", 1, MAX_GROUPS_MAX)
     _group(request)
     _deducted(request)
 
@@ -64,7 +62,7 @@ def _group(request: AggregateRequest) -> None:
 def _deducted(request: AggregateRequest) -> None:
     if request.aggregate_on is None:
         return
-    shapes.one_of(request.aggregate_on, ("deducted",), "aggregate_on")
+    one_of(request.aggregate_on, ("deducted",), "aggregate_on")
     if request.customer_id is None:
         raise InvalidInputsError("aggregate_on: needs customer_id")
     if request.filter_by:
@@ -72,8 +70,7 @@ def _deducted(request: AggregateRequest) -> None:
 
 
 def _selection(request: AggregateRequest | EventListRequest) -> None:
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
+    shapes.customer_id(request.customer_id)
     shapes.text_ids(entity_id=request.entity_id)
     for feature_id in request.feature_ids:
         shapes.text_id(feature_id, "feature_id")
@@ -90,14 +87,14 @@ def _selection(request: AggregateRequest | EventListRequest) -> None:
 def _range(request: AggregateRequest | EventListRequest) -> None:
     custom = request.custom_range
     if custom is not None:
-        start = shapes.whole(custom.start, "custom_range.start", 0, shapes.TIME_MS_MAX)
-        end = shapes.whole(custom.end, "custom_range.end", 0, shapes.TIME_MS_MAX)
+        start = whole(custom.start, "custom_range.start", 0, shapes.TIME_MS_MAX)
+        end = whole(custom.end, "custom_range.end", 0, shapes.TIME_MS_MAX)
         if start is not None and end is not None and start >= end:
             raise InvalidInputsError("custom_range: start must be before end")
         custom.start, custom.end = start, end
     if request.range is None:
         return
-    shapes.one_of(request.range, RANGES, "range")
+    one_of(request.range, RANGES, "range")
     if custom is not None:
         raise InvalidInputsError("range: cannot be combined with custom_range")
     if request.customer_id is None and request.range in BILLING_RANGES:

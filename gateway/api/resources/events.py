@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import event_rules, rules
 from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.events import (
@@ -12,19 +12,6 @@ from gateway.messages.events import (
     EventListRequest,
     EventListResponse,
 )
-
-
-async def _list(services: Services, call: Call, request: EventListRequest) -> EventListResponse:
-    return await services.engine.list_events(
-        call.env, request, cursor_paging=rules.by_cursor(call, request)
-    )
-
-
-async def _aggregate(
-    services: Services, call: Call, request: AggregateRequest
-) -> AggregateResponse:
-    return await services.engine.aggregate_events(call.env, request)
-
 
 OPERATIONS = (
     Operation(
@@ -38,7 +25,11 @@ OPERATIONS = (
         ),
         request=EventListRequest,
         response=EventListResponse,
-        handle=_list,
+        handle=asking(
+            lambda engine, call, request: engine.list_events(
+                call.env, request, cursor_paging=rules.by_cursor(call, request)
+            )
+        ),
         rule=event_rules.event_list,
         errors=(
             errors.InvalidCursorError,
@@ -61,7 +52,7 @@ OPERATIONS = (
         ),
         request=AggregateRequest,
         response=AggregateResponse,
-        handle=_aggregate,
+        handle=asking(lambda engine, call, request: engine.aggregate_events(call.env, request)),
         rule=event_rules.event_aggregate,
         errors=(
             errors.NotSupportedError,

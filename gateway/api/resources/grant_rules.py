@@ -15,10 +15,10 @@ from gateway.api.operation import Call
 from gateway.api.resources import rules, shapes
 from gateway.errors import GatewayError, InvalidInputsError
 from gateway.ids import ROW_PREFIX
-from gateway.lifecycle.plan_items import rollover_rule
+from gateway.lifecycle.plan_items import COUNT_MAX, rollover_rule
 from gateway.listing import STATUSES
 from gateway.messages.balances import TrackRequest
-from gateway.messages.common import ID_MAX, given
+from gateway.messages.common import ID_MAX, given, one_of, whole
 from gateway.messages.grants import (
     BalanceCreateRequest,
     BalanceDeleteRequest,
@@ -27,9 +27,6 @@ from gateway.messages.grants import (
     UsageSetRequest,
 )
 from gateway.messages.plans import RESET_INTERVALS, RolloverRequest
-
-INTERVAL_COUNT_MAX = 1_000
-"""Longest interval, in its unit; calendar arithmetic stays inside four-digit years."""
 
 TIME_MS_MAX = 10**13 - 1
 """Latest time a balance may name, in the year 2286; ranks keep times in 13 digits."""
@@ -53,11 +50,9 @@ def create(call: Call, request: BalanceCreateRequest) -> None:
         raise InvalidInputsError("reset: an unlimited balance does not reset")
     resets = request.reset is not None and request.reset.interval != "one_off"
     if request.reset is not None:
-        shapes.one_of(request.reset.interval, RESET_INTERVALS, "reset.interval")
+        one_of(request.reset.interval, RESET_INTERVALS, "reset.interval")
         count = request.reset.interval_count
-        request.reset.interval_count = shapes.whole(
-            count, "reset.interval_count", 1, INTERVAL_COUNT_MAX
-        )
+        request.reset.interval_count = whole(count, "reset.interval_count", 1, COUNT_MAX)
     if request.rollover is not None:
         _check_rollover(request.rollover)
         if not resets:
@@ -96,17 +91,16 @@ def delete(_: Call, request: BalanceDeleteRequest) -> None:
 
 def listing(_: Call, request: BalanceListRequest) -> None:
     """``balances.list``."""
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
-    elif request.entity_id is not None:
+    shapes.customer_id(request.customer_id)
+    if request.customer_id is None and request.entity_id is not None:
         raise InvalidInputsError("entity_id: needs customer_id")
     shapes.text_ids(entity_id=request.entity_id, feature_id=request.feature_id)
     if request.plan_id not in (None, UNSET):
         shapes.plan_id(str(request.plan_id))
     shapes.length(request.statuses, "statuses", len(STATUSES))
     for index, status in enumerate(request.statuses or ()):
-        shapes.one_of(status, STATUSES, f"statuses.{index}")
-    request.limit = shapes.whole(request.limit, "limit", 1, LISTED_MAX)
+        one_of(status, STATUSES, f"statuses.{index}")
+    request.limit = whole(request.limit, "limit", 1, LISTED_MAX)
     shapes.name(request.start_cursor, "start_cursor", most=rules.QUERY_MAX)
 
 
@@ -134,9 +128,7 @@ def _names(request: BalanceCreateRequest | BalanceUpdateRequest | BalanceDeleteR
     shapes.text_ids(
         feature_id=request.feature_id, entity_id=request.entity_id, balance_id=request.balance_id
     )
-    interval = getattr(request, "interval", None)
-    if interval is not None:
-        shapes.one_of(interval, RESET_INTERVALS, "interval")
+    one_of(getattr(request, "interval", None), RESET_INTERVALS, "interval")
 
 
 def _new_balance_id(balance_id: str) -> None:
@@ -176,7 +168,7 @@ def _take_older_names(request: BalanceUpdateRequest) -> dict[str, str]:
 
 def _times(call: Call, request: BalanceCreateRequest | BalanceUpdateRequest) -> None:
     for field in ("expires_at", "next_reset_at"):
-        time_ms = shapes.whole(getattr(request, field), field, 1, TIME_MS_MAX)
+        time_ms = whole(getattr(request, field), field, 1, TIME_MS_MAX)
         if time_ms is not None and time_ms <= call.now_ms:
             raise InvalidInputsError(f"{field}: must be in the future (Unix milliseconds)")
         setattr(request, field, time_ms)

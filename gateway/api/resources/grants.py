@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always
+from gateway.api.operation import Call, Operation, Services, always, asking
 from gateway.api.resources import grant_rules as rules
 from gateway.api.resources.examples import EXAMPLES
-from gateway.messages.balances import TrackRequest
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.grants import (
     BalanceCreateRequest,
@@ -35,19 +34,9 @@ async def _delete(services: Services, call: Call, request: BalanceDeleteRequest)
     return ACKNOWLEDGED
 
 
-async def _list(services: Services, call: Call, request: BalanceListRequest) -> BalanceListResponse:
-    return await services.engine.list_balances(call.env, request)
-
-
 async def _set_usage(services: Services, call: Call, request: UsageSetRequest) -> Acknowledged:
     await services.engine.set_usage(call.env, request, call.request_id)
     return ACKNOWLEDGED
-
-
-async def _batch_track(
-    services: Services, call: Call, request: list[TrackRequest]
-) -> BatchTrackResponse:
-    return await services.engine.batch_track(call.env, request, call.request_id)
 
 
 _LOOKUP = (
@@ -129,7 +118,7 @@ OPERATIONS = (
         ),
         request=BalanceListRequest,
         response=BalanceListResponse,
-        handle=_list,
+        handle=asking(lambda engine, call, request: engine.list_balances(call.env, request)),
         rule=rules.listing,
         errors=(*_LOOKUP, errors.InvalidCursorError),
         example=EXAMPLES["balances.list"],
@@ -146,7 +135,9 @@ OPERATIONS = (
         ),
         request=BatchTrackRequest,
         response=BatchTrackResponse,
-        handle=_batch_track,
+        handle=asking(
+            lambda engine, call, request: engine.batch_track(call.env, request, call.request_id)
+        ),
         rule=rules.batch_track,
         errors=(
             errors.FeatureNotFoundError,

@@ -16,7 +16,7 @@ from gateway.api.resources import shapes
 from gateway.engine.claims import KEY_MAX
 from gateway.errors import InvalidInputsError, InvalidRequestError, NotSupportedError
 from gateway.messages.balances import CheckRequest, FinalizeRequest, LockRequest, TrackRequest
-from gateway.messages.common import ID_MAX, JsonObject, given, integer
+from gateway.messages.common import ID_MAX, JsonObject, given, integer, one_of, whole
 from gateway.messages.customers import (
     CustomerCreateRequest,
     CustomerGetRequest,
@@ -76,13 +76,12 @@ def check(_: Call, request: CheckRequest) -> None:
     """``balances.check``."""
     shapes.customer_id(request.customer_id)
     shapes.text_id(request.feature_id, "feature_id")
-    if request.entity_id is not None:
-        shapes.text_id(request.entity_id, "entity_id")
+    shapes.text_id(request.entity_id, "entity_id")
     shapes.number(request.required_balance, "required_balance")
     request.properties = shapes.properties(request.properties)
     _lock(request.lock)
-    if request.lock is not None and request.lock.overage_behavior is not None:
-        shapes.one_of(request.lock.overage_behavior, OVERAGE_BEHAVIORS, "lock.overage_behavior")
+    if request.lock is not None:
+        one_of(request.lock.overage_behavior, OVERAGE_BEHAVIORS, "lock.overage_behavior")
     subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
@@ -109,10 +108,8 @@ def track(call: Call, request: TrackRequest) -> None:
 def finalize(_: Call, request: FinalizeRequest) -> None:
     """``balances.finalize``."""
     _lock_id(request.lock_id, "lock_id")
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
-    if request.action not in FINALIZE_ACTIONS:
-        raise InvalidInputsError(f"action: must be one of {', '.join(FINALIZE_ACTIONS)}")
+    shapes.customer_id(request.customer_id)
+    one_of(request.action, FINALIZE_ACTIONS, "action")
     shapes.number(request.override_value, "override_value")
     if request.action == "release" and given(request.override_value):
         raise InvalidInputsError("override_value: a lock that is released has none")
@@ -121,9 +118,8 @@ def finalize(_: Call, request: FinalizeRequest) -> None:
 
 def customer_create(_: Call, request: CustomerCreateRequest) -> None:
     """``customers.get_or_create``."""
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
-    elif not request.email:
+    shapes.customer_id(request.customer_id)
+    if request.customer_id is None and not request.email:
         raise InvalidInputsError("email: is required where customer_id is null")
     _customer_data(request, "")
     shapes.length(request.expand, "expand")
@@ -138,8 +134,7 @@ def customer_named(_: Call, request: CustomerGetRequest) -> None:
 def customer_update(_: Call, request: CustomerUpdateRequest) -> None:
     """``customers.update``."""
     shapes.customer_id(request.customer_id)
-    if request.new_customer_id is not None:
-        shapes.customer_id(request.new_customer_id, "new_customer_id")
+    shapes.customer_id(request.new_customer_id, "new_customer_id")
     for field in ("name", "email", "fingerprint", "stripe_id"):
         value = getattr(request, field)
         shapes.name(None if value is msgspec.UNSET else value, field)
@@ -153,13 +148,12 @@ def customer_list(call: Call, request: CustomerListRequest) -> None:
     """``customers.list``."""
     created = request.created_at_range
     if created is not None:
-        start = shapes.whole(created.start, "created_at_range.start", 0, shapes.TIME_MS_MAX)
-        end = shapes.whole(created.end, "created_at_range.end", 0, shapes.TIME_MS_MAX)
+        start = whole(created.start, "created_at_range.start", 0, shapes.TIME_MS_MAX)
+        end = whole(created.end, "created_at_range.end", 0, shapes.TIME_MS_MAX)
         if start is not None and end is not None and start > end:
             raise InvalidInputsError("created_at_range: start must not be after end")
         created.start, created.end = start, end
-    if request.sort_order is not None:
-        shapes.one_of(request.sort_order, SORT_ORDERS, "sort_order")
+    one_of(request.sort_order, SORT_ORDERS, "sort_order")
     _subject_filters(request)
     page(call, request)
 
@@ -177,15 +171,13 @@ def entity_create(_: Call, request: EntityCreateRequest) -> None:
 def entity_named(_: Call, request: EntityGetRequest) -> None:
     """``entities.get`` and ``entities.delete``."""
     shapes.text_id(request.entity_id, "entity_id")
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
+    shapes.customer_id(request.customer_id)
 
 
 def entity_update(_: Call, request: EntityUpdateRequest) -> None:
     """``entities.update``."""
     shapes.text_id(request.entity_id, "entity_id")
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
+    shapes.customer_id(request.customer_id)
     _entity_controls(request.billing_controls)
 
 
@@ -199,8 +191,7 @@ def _entity_controls(controls: JsonObject | None, prefix: str = "") -> None:
 
 def entity_list(call: Call, request: EntityListRequest) -> None:
     """``entities.list``."""
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
+    shapes.customer_id(request.customer_id)
     _subject_filters(request)
     page(call, request)
 
@@ -239,20 +230,18 @@ def plan_items(items: Sequence[PlanItemRequest], field: str) -> None:
     for index, item in enumerate(items):
         shapes.text_id(item.feature_id, f"{field}.{index}.feature_id")
         shapes.refuse_given(item, _OF_ITEMS, "is not supported", f"{field}.{index}.")
-        if item.entity_feature_id is not None:
-            shapes.text_id(item.entity_feature_id, f"{field}.{index}.entity_feature_id")
+        shapes.text_id(item.entity_feature_id, f"{field}.{index}.entity_feature_id")
 
 
 def plan_named(_: Call, request: PlanGetRequest) -> None:
     """``plans.get``."""
     shapes.plan_id(request.plan_id)
-    request.version = shapes.whole(request.version, "version", 1, VERSION_MAX)
+    request.version = whole(request.version, "version", 1, VERSION_MAX)
 
 
 def plan_list(_: Call, request: PlanListRequest) -> None:
     """``plans.list``."""
-    if request.customer_id is not None:
-        shapes.customer_id(request.customer_id)
+    shapes.customer_id(request.customer_id)
     shapes.text_ids(entity_id=request.entity_id)
 
 
@@ -272,11 +261,8 @@ def _timestamp(value: float | None, now_ms: int) -> int | None:
 
 
 def _overage(request: TrackRequest) -> None:
-    behavior = request.overage_behavior
-    if behavior is None:
-        return
-    shapes.one_of(behavior, OVERAGE_BEHAVIORS, "overage_behavior")
-    if behavior == "reject" and request.event_name is not None:
+    one_of(request.overage_behavior, OVERAGE_BEHAVIORS, "overage_behavior")
+    if request.overage_behavior == "reject" and request.event_name is not None:
         raise InvalidRequestError("overage_behavior: reject needs a feature_id, not an event_name")
 
 
@@ -310,8 +296,7 @@ def subject_data(
 def _customer_data(data: CustomerData, prefix: str) -> None:
     for field in ("name", "email", "fingerprint", "stripe_id"):
         shapes.name(getattr(data, field), f"{prefix}{field}")
-    if data.auto_enable_plan_id is not None:
-        shapes.plan_id(data.auto_enable_plan_id, f"{prefix}auto_enable_plan_id")
+    shapes.plan_id(data.auto_enable_plan_id, f"{prefix}auto_enable_plan_id")
     shapes.email(data.email, f"{prefix}email")
     shapes.documents(
         **{
@@ -353,10 +338,8 @@ def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
         shapes.plan_id(plan_id, f"plans.{index}.id")
         _versions(plan.get("versions"), f"plans.{index}.versions")
     for index, processor in enumerate(request.processors or ()):
-        shapes.one_of(processor, PROCESSORS, f"processors.{index}")
-    if request.subscription_status is not None:
-        statuses = ("active", "scheduled")
-        shapes.one_of(request.subscription_status, statuses, "subscription_status")
+        one_of(processor, PROCESSORS, f"processors.{index}")
+    one_of(request.subscription_status, ("active", "scheduled"), "subscription_status")
 
 
 def _versions(versions: object, field: str) -> None:
@@ -368,7 +351,7 @@ def _versions(versions: object, field: str) -> None:
     for index, version in enumerate(versions):
         if isinstance(version, bool) or not isinstance(version, int | float):
             raise InvalidInputsError(f"{field}.{index}: must be a number")
-        shapes.whole(version, f"{field}.{index}", 1, VERSION_MAX)
+        whole(version, f"{field}.{index}", 1, VERSION_MAX)
 
 
 def by_cursor(
@@ -384,6 +367,6 @@ def by_cursor(
 def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
     """Refuse a page that is too large for its paging, or begins too far away."""
     most = LIMIT_MAX if by_cursor(call, request) else 1_000
-    request.limit = shapes.whole(request.limit, "limit", 1, most)
-    request.offset = shapes.whole(request.offset, "offset", 0, OFFSET_MAX)
+    request.limit = whole(request.limit, "limit", 1, most)
+    request.offset = whole(request.offset, "offset", 0, OFFSET_MAX)
     shapes.name(request.start_cursor, "start_cursor", most=QUERY_MAX)

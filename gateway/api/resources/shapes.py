@@ -1,7 +1,8 @@
 """Shapes of single values: which texts are ids, how long a name, how deep a document may be.
 
 Ids pass through here before they become part of a Redis key or of a tab-separated line, so no id
-may hold a control character. Each check raises ``InvalidInputsError`` naming the field.
+may hold a control character. Each check raises ``InvalidInputsError`` naming the field; None, what
+was not sent, passes all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from gateway.messages.common import (
     NAME_MAX,
     JsonObject,
     given,
-    integer,
 )
 from gateway.messages.controls import take_document
 
@@ -48,35 +48,34 @@ class _Switch(msgspec.Struct):
 _switch = msgspec.json.Decoder(_Switch).decode
 
 
-def customer_id(value: str, field: str = "customer_id") -> None:
+def customer_id(value: str | None, field: str = "customer_id") -> None:
     """Refuse what is no customer id."""
-    if CUSTOMER_ID.fullmatch(value) is None:
+    if value is not None and CUSTOMER_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} letters, digits, underscores, hyphens or colons"
         )
 
 
-def plan_id(value: str, field: str = "plan_id") -> None:
+def plan_id(value: str | None, field: str = "plan_id") -> None:
     """Refuse what is no plan id."""
-    if PLAN_ID.fullmatch(value) is None:
+    if value is not None and PLAN_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} letters, digits, underscores or hyphens"
         )
 
 
-def text_id(value: str, field: str) -> None:
+def text_id(value: str | None, field: str) -> None:
     """Refuse what is no id of a feature, an event or an entity."""
-    if TEXT_ID.fullmatch(value) is None:
+    if value is not None and TEXT_ID.fullmatch(value) is None:
         raise InvalidInputsError(
             f"{field}: must be 1 to {ID_MAX} characters, none of them a control character"
         )
 
 
 def text_ids(**ids: str | None) -> None:
-    """Refuse what is no id; None was not sent."""
+    """Refuse what is no id."""
     for field, value in ids.items():
-        if value is not None:
-            text_id(value, field)
+        text_id(value, field)
 
 
 def new_entity_id(value: str) -> None:
@@ -107,20 +106,6 @@ def number(value: msgspec.Raw, field: str, *, required: bool = False) -> None:
         raise InvalidInputsError(f"{field}: is required")
     if (required or given(value)) and raw[:1] not in b"-0123456789":
         raise InvalidInputsError(f"{field}: must be a number (received {json_type(raw)})")
-
-
-def one_of(value: str, allowed: Sequence[str], field: str) -> None:
-    """Refuse a text that is none of those allowed."""
-    if value not in allowed:
-        raise InvalidInputsError(f"{field}: must be one of {', '.join(allowed)}")
-
-
-def whole(value: float | None, field: str, least: int, most: int) -> int | None:
-    """Return an integer between two bounds, or None when none was sent."""
-    found = integer(value, field=field)
-    if found is not None and not least <= found <= most:
-        raise InvalidInputsError(f"{field}: must be {least} to {most}")
-    return found
 
 
 def properties(value: msgspec.Raw) -> msgspec.Raw:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.documents import CustomerDocument, EntityDocument, Subscription
+from gateway.documents import CustomerDocument, EntityDocument, Subscription, encode_document
 from gateway.engine.catalog import Catalog
 from gateway.engine.controls import (
     check_controls,
@@ -16,7 +16,6 @@ from gateway.engine.controls import (
     rules_of_image,
 )
 from gateway.engine.images import restore_groups
-from gateway.engine.planner import encode_document
 from gateway.errors import FeatureNotFoundError
 from gateway.messages.common import JsonObject
 from gateway.ports import CustomerImage, EntityImage, RowImage, WindowImage

@@ -64,11 +64,3 @@ def test_another_type_is_no_number(raw: bytes) -> None:
 def test_a_number_that_is_required_is_missed_by_name() -> None:
     with pytest.raises(InvalidInputsError, match="value: is required"):
         shapes.number(msgspec.Raw(), "value", required=True)
-
-
-def test_a_whole_number_may_arrive_with_a_point() -> None:
-    assert shapes.whole(2.0, "limit", 1, 5) == 2
-    assert shapes.whole(None, "limit", 1, 5) is None
-    for value in (0, 6, 2.5, 10**30):
-        with pytest.raises(InvalidInputsError, match="limit: "):
-            shapes.whole(value, "limit", 1, 5)
