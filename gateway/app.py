@@ -26,7 +26,7 @@ from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
 from gateway.config import Settings
 from gateway.databases import check_sql, make_database
-from gateway.engine import locks, switches
+from gateway.engine import backlog, locks, switches
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
 from gateway.engine.creation import Parts
@@ -116,6 +116,7 @@ class Runtime:
         )
         self.engine = self._make_engine()
         self.sweepers = (
+            Sweeper("looks at the outboxes", self.backlog.look, backlog.LOOK_SECONDS),
             Sweeper("expired locks", self.engine.expire, locks.SWEEP_SECONDS),
             Sweeper("plans that are due", self.engine.switch_due, switches.SWEEP_SECONDS),
             Sweeper("revoked tokens", self.tokens.follow, FOLLOW_SECONDS),
@@ -176,7 +177,6 @@ class Runtime:
         self.guard.start()
         for sweeper in self.sweepers:
             sweeper.start()
-        self.backlog.start()
         self.engine.denials.start()
         if self.writer is not None:
             self.writer.start()
@@ -185,7 +185,6 @@ class Runtime:
         """Let the writer finish and close every client; safe after a failed start."""
         for sweeper in self.sweepers:
             await sweeper.stop()
-        await self.backlog.stop()
         await self.engine.denials.stop()
         if self.writer is not None:
             await self.writer.stop()

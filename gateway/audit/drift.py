@@ -10,12 +10,12 @@ Failure: Redis or SQL gone, or a writer that is behind, it waits and walks again
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from gateway import metrics
 from gateway.audit.records import Drift, Scope
+from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class DriftWatch:
                 await self.walk()
             except GatewayError as error:
                 log.warning("comparing waits: %s", error)
-            await self._pause(WALK_SECONDS)
+            await rest(WALK_SECONDS, self._stopping)
 
     def stop(self) -> None:
         """End ``run`` after the customer in hand."""
@@ -123,7 +123,7 @@ class DriftWatch:
             if drifts is not None:
                 metrics.drift_checked.inc()
                 self._note(name, drifts)
-        await self._pause(max(self._pause_seconds, REST * (loop.time() - began)))
+        await rest(max(self._pause_seconds, REST * (loop.time() - began)), self._stopping)
 
     async def _drifts_of(self, name: Name) -> list[Drift] | None:
         """Return what differs; None when it cannot be told now."""
@@ -154,8 +154,3 @@ class DriftWatch:
                 *(first.sql, first.redis, first.events),
             )
         metrics.drift_balances.set(sum(self._drifting.values()))
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -13,11 +13,11 @@ Failure: Redis or SQL gone, the walk begins anew a while later. Several processe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from gateway import metrics
+from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
 from gateway.scripts import Status
 
@@ -75,7 +75,7 @@ class Evictor:
             else:
                 if count:
                     log.info("%d idle customers left Redis", count)
-            await self._pause(self._pause_seconds)
+            await rest(self._pause_seconds, self._stopping)
 
     def stop(self) -> None:
         """End ``run`` after the step in hand."""
@@ -94,10 +94,10 @@ class Evictor:
             ]
             for at in range(0, len(idle), EVICTED_MAX):
                 count += await self._evict(idle[at : at + EVICTED_MAX])
-                await self._pause(self._step_seconds)
+                await rest(self._step_seconds, self._stopping)
             if cursor == 0:
                 break
-            await self._pause(self._step_seconds)
+            await rest(self._step_seconds, self._stopping)
         return count
 
     async def _evict(self, names: list[Name]) -> int:
@@ -130,8 +130,3 @@ class Evictor:
     async def _is_in_sql(self, name: Name) -> bool:
         found = await self._auditor.compare(name)
         return found.is_settled and not found.drifts
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

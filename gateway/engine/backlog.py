@@ -10,7 +10,6 @@ not answer: what was decided last stays, and calls fail for a reason of their ow
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from typing import TYPE_CHECKING
@@ -30,7 +29,7 @@ LOOK_SECONDS = 1.0
 
 
 class Backlog:
-    """Watches the outboxes as long as the process runs; ``is_full`` is all a call looks at."""
+    """Looks at the outboxes; ``is_full`` is all a call looks at."""
 
     def __init__(
         self,
@@ -48,8 +47,6 @@ class Backlog:
         self._cursors = dict.fromkeys(range(partitions), BEGINNING)
         self._entries_max = entries_max
         self._lag_ms_max = lag_seconds_max * 1000
-        self._task: asyncio.Task[None] | None = None
-        self._is_stopped = False
         self.is_full = False
 
     def admit(self) -> None:
@@ -57,20 +54,6 @@ class Backlog:
         if self.is_full:
             metrics.refused.labels("backlog").inc()
             raise BacklogError
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._task = asyncio.create_task(self._watch(), name="backlog")
-
-    async def stop(self) -> None:
-        """Stop watching."""
-        if self._task is not None:
-            # Not by cancelling alone: a wait that ends at that very moment swallows it (3.11).
-            self._is_stopped = True
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
 
     async def look(self) -> None:
         """Decide anew. Raises ``UnavailableError`` when Redis does not answer."""
@@ -109,14 +92,3 @@ class Backlog:
         oldest = min(int(first.partition("-")[0]) for first in firsts)
         # By the clock that gave the entries their ids: this machine's may differ by any bound.
         return max(0, await self._scripts.now_ms() - oldest)
-
-    async def _watch(self) -> None:
-        while not self._is_stopped:
-            try:
-                await self.look()
-            except UnavailableError:
-                log.debug("the outboxes were not looked at: Redis does not answer")
-            except Exception:
-                # Without anybody who looks, nothing would ever be refused again, or taken.
-                log.exception("the outboxes were not looked at")
-            await asyncio.sleep(LOOK_SECONDS)

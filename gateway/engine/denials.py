@@ -12,15 +12,13 @@ nothing is decided by them.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import metrics
 from gateway.cycles import DAY_MS
-from gateway.errors import GatewayError
+from gateway.engine.sweeper import Sweeper
 from gateway.ids import new_id
 from gateway.keys import denials_key, outbox_key, partition_of
 from gateway.outbox import Denied, EntryKind, join
@@ -63,8 +61,7 @@ class Denials:
         self._denied: dict[tuple[str, str, str, str, int], int] = {}
         self._waiting: deque[_Count] = deque()
         self._lost = 0
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._sweeper = Sweeper("counts of denials", self.flush, FLUSH_SECONDS)
 
     def count(self, env: str, customer_id: str, feature_id: str, operation: str) -> None:
         """Count one denial of an operation, ``check`` or ``track``."""
@@ -78,14 +75,12 @@ class Denials:
 
     def start(self) -> None:
         """Begin to send."""
-        self._task = asyncio.create_task(self._run(), name="denials")
+        self._sweeper.start()
 
     async def stop(self) -> None:
         """Send what there is, once, and end."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
-            self._task = None
+        await self._sweeper.stop()
+        await self._sweeper.once()
 
     async def flush(self) -> None:
         """Send every count in order. Raises what the script raises; the rest waits then."""
@@ -118,16 +113,3 @@ class Denials:
         if self._lost:
             log.warning("%d denials are in no report: more than %d kinds", self._lost, KINDS_MAX)
             self._lost = 0
-
-    async def _run(self) -> None:
-        is_last = False
-        while not is_last:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), FLUSH_SECONDS)
-            is_last = self._stopping.is_set()
-            try:
-                await self.flush()
-            except GatewayError as error:
-                log.warning("counts of denials wait: %s", error)
-            except Exception:
-                log.exception("counts of denials wait")

@@ -16,6 +16,14 @@ TELL_SECONDS = 60.0
 """Between two lines about one outage: each process sweeps several times a second."""
 
 
+async def rest(seconds: float, until: asyncio.Event) -> None:
+    """Wait, no longer than until something happens."""
+    # Not wait_for: it makes a task each time.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await until.wait()
+
+
 class Reminder:
     """Says why work waits when that is news, and now and then while it goes on."""
 
@@ -60,16 +68,17 @@ class Sweeper:
             await self._task
             self._task = None
 
+    async def once(self) -> None:
+        """Sweep once; whatever it meets is told to the log alone."""
+        try:
+            await self._sweep()
+            self._reminder.note(())
+        except GatewayError as error:
+            self._reminder.note([error])
+        except Exception:  # a fault of ours would end the work for as long as the process runs
+            log.exception("%s wait", self._work)
+
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await self._sweep()
-                self._reminder.note(())
-            except GatewayError as error:
-                self._reminder.note([error])
-            except Exception:  # a fault of ours would end the work for as long as the process runs
-                log.exception("%s wait", self._work)
-            # Not wait_for: it makes a task each time.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await self._stopping.wait()
+            await self.once()
+            await rest(self._seconds, self._stopping)

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.engine import backlog as module
 from gateway.engine.backlog import Backlog
+from gateway.engine.sweeper import Sweeper
 from gateway.errors import BacklogError, RedisUnavailableError, UnavailableError
 from gateway.keys import Key, outbox_key
 from tests.fixtures.app import NOW_MS
@@ -132,16 +132,14 @@ async def test_changes_are_refused_only_while_it_is_full(stores: Stores) -> None
     watched.admit()
 
 
-async def test_a_look_that_fails_for_whatever_reason_is_not_the_last(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+async def test_a_look_that_fails_for_whatever_reason_is_not_the_last(stores: Stores) -> None:
     fill(stores, 0, 2, 1)
     stores.fault = AttributeError("no writer")
     watched = backlog(stores, entries_max=1)
-    watched.start()
+    sweeper = Sweeper("looks", watched.look, 0)
+    sweeper.start()
     await until(lambda: stores.looks > 0)
     assert not watched.is_full
     stores.fault = None
     await until(lambda: watched.is_full)
-    await watched.stop()
+    await sweeper.stop()
