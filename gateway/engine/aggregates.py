@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET, Raw
 
-from gateway.amounts import format_units
 from gateway.cycles import DAY_MS, HOUR_MS, MONDAY_MS, WEEK_MS, last_boundary, next_boundary
 from gateway.engine.views import reset_of
 from gateway.errors import InvalidInputsError
+from gateway.messages.common import number_of
 from gateway.messages.events import (
     BalanceDraw,
     DeductionBin,
@@ -160,7 +160,7 @@ def usage_bins(
         groups[begin, cell.feature_id, cell.group] += amount
 
     def shown(feature_id: str, amount: int) -> Raw:
-        return _number(amount, 0 if counted else features[feature_id].precision)
+        return number_of(amount, 0 if counted else features[feature_id].precision)
 
     bins = {
         begin: UsageBin(
@@ -187,7 +187,7 @@ def usage_totals(
         events[cell.feature_id] += cell.events
         units[cell.feature_id] += cell.units
     return {
-        each: UsageTotal(count=events[each], sum=_number(units[each], features[each].precision))
+        each: UsageTotal(count=events[each], sum=number_of(units[each], features[each].precision))
         for each in features
     }
 
@@ -230,12 +230,8 @@ def _begin(begins: list[int], at_ms: int) -> int:
     return begins[bisect_right(begins, at_ms) - 1]
 
 
-def _number(units: int, precision: int) -> Raw:
-    return Raw(format_units(units, precision).encode())
-
-
 def _sum(owner: Measured, cells: Iterable[DeductionCell]) -> Raw:
-    return _number(sum(cell.units for cell in cells), owner.precision)
+    return number_of(sum(cell.units for cell in cells), owner.precision)
 
 
 def _balance(owner: Measured, cells: list[DeductionCell]) -> BalanceDraw:

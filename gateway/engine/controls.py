@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Raw
 
-from gateway.amounts import format_units
 from gateway.documents import (
     ACTIVE,
     CustomerDocument,
@@ -38,6 +37,7 @@ from gateway.lifecycle.controls import (
     named_features,
 )
 from gateway.lifecycle.rules import filter_key, window_usage
+from gateway.messages.common import number_of
 from gateway.messages.controls import filter_text, shown_entry
 from gateway.rows import decode_row, decode_rows
 
@@ -237,7 +237,7 @@ class _Shown:
             return Raw(b"0")
         key = filter_key(filter_text(entry))
         units = window_usage(found.rules, found.extras, key, self.now_ms, found.followed)
-        return Raw(format_units(units, feature.precision).encode())
+        return number_of(units, feature.precision)
 
 
 def shown_customer_controls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,13 +42,6 @@ if TYPE_CHECKING:
 _POOLED = '"pooled":['
 """What the text of an entity has whose plans give to pooled rows, as ``delete_entity`` looks for
 it."""
-
-
-class _Placed:
-    """The status of a creation, as ``Subjects.run`` wants it."""
-
-    def __init__(self, status: Status) -> None:
-        self.status = status
 
 
 @contextlib.contextmanager
@@ -102,11 +96,8 @@ class Entities(Creation):
             created_at=0, name=request.name, billing_controls=request.billing_controls or {}
         )
 
-        async def call() -> _Placed:
-            return _Placed(await self.place_entity(subject, request.feature_id, document))
-
-        placed = await self.run(subject, call)
-        if placed.status is Status.EXISTS:
+        place = partial(self.place_entity, subject, request.feature_id, document)
+        if await self.run(subject, place) is Status.EXISTS:
             raise _exists(subject)
         try:
             return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
@@ -191,17 +182,16 @@ class Entities(Creation):
         pooled = await self.planner.pooled(subject, reply, ())
         revision = reply.revision if _POOLED in reply.entity else ""
 
-        async def call() -> _Placed:
-            status = await self.scripts.delete_entity(
+        async def call() -> Status:
+            return await self.scripts.delete_entity(
                 self.subjects.context(subject),
                 subject.entity_id,
                 10**feature.precision,
                 revision,
                 pooled,
             )
-            return _Placed(status)
 
-        return (await self.run(subject, call)).status
+        return await self.run(subject, call)
 
     async def list_entities(
         self, env: str, request: EntityListRequest, *, cursor_paging: bool

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Raw
 
-from gateway.amounts import format_units
 from gateway.documents import decode_customer, decode_subscriptions, held_entity
 from gateway.engine.aggregates import (
     BILLING_RANGES,
@@ -30,7 +29,7 @@ from gateway.engine.creation import Creation
 from gateway.engine.views import reset_of
 from gateway.errors import EntityNotFoundError, FeatureNotFoundError
 from gateway.messages.balances import DeductionView
-from gateway.messages.common import integer
+from gateway.messages.common import integer, number_of
 from gateway.messages.events import AggregateResponse, EventListResponse, EventView
 from gateway.ports import EventQuery, UsageQuery
 
@@ -204,7 +203,7 @@ class Events(Creation):
             feature_id=event.feature_id,
             customer_id=event.customer_id,
             entity_id=event.entity_id or UNSET,
-            value=Raw(format_units(event.value, precision).encode()),
+            value=number_of(event.value, precision),
             properties=Raw(event.properties.encode()),
             deductions=deductions or None,
         )
@@ -216,7 +215,7 @@ class Events(Creation):
             feature_id=one.feature_id,
             plan_id=one.plan_id,
             reset=reset_of(one.interval, one.interval_count, one.resets_at),
-            value=Raw(format_units(one.value, precision).encode()),
+            value=number_of(one.value, precision),
         )
 
     async def _precision(self, env: str, feature_id: str) -> int:

@@ -7,6 +7,7 @@ target for what is left or used to one script, which applies both if no row has 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -83,12 +84,6 @@ class _Update(NamedTuple):
 
     field: str
     decide: Callable[[Holding], Decision]
-
-
-class _Outcome(NamedTuple):
-    """A bare status, as ``Subjects.run`` wants it."""
-
-    status: Status
 
 
 class Grants(Foresight):
@@ -246,43 +241,43 @@ class Grants(Foresight):
         """Apply what is decided on the rows of now; decide anew when they have changed."""
         for _ in range(CHANGES_MAX):
             reply = await self.read(subject)
-            holding = _holding(subject, reply, feature.id, self.clock.now_ms(subject.env))
-            decision = decide(holding)
+            decision = decide(_holding(subject, reply, feature.id, self.clock.now_ms(subject.env)))
             rules = await self._rules_after(subject, reply, feature.id, decision.edits)
-            edits = [
-                RowEdit(
-                    edit.row_id,
-                    "" if edit.due_ms is None else str(edit.due_ms),
-                    "" if edit.row is None else encode_row(edit.row),
-                )
-                for edit in decision.edits
-            ]
-
-            async def call(
-                revision: str = reply.revision,
-                decision: Decision = decision,
-                rules: str = rules,
-                edits: Sequence[RowEdit] = edits,
-            ) -> _Outcome:
-                status = await self.scripts.adjust_balance(
-                    self.subjects.context(subject),
-                    revision,
-                    subject.entity_id,
-                    feature.id,
-                    10**feature.precision,
-                    decision.claim,
-                    decision.aim.target,
-                    decision.aim.amount,
-                    "\t".join(decision.aim.rows),
-                    rules,
-                    edits,
-                )
-                return _Outcome(status)
-
-            outcome = await self.run(subject, call)
-            if outcome.status is not Status.STALE:
-                return outcome.status
+            apply = partial(self._apply, subject, feature, reply.revision, decision, rules)
+            status = await self.run(subject, apply)
+            if status is not Status.STALE:
+                return status
         raise changed_meanwhile(subject.customer_id)
+
+    async def _apply(
+        self,
+        subject: Subject,
+        feature: FeatureRecord,
+        revision: str,
+        decision: Decision,
+        rules: str,
+    ) -> Status:
+        edits = [
+            RowEdit(
+                edit.row_id,
+                "" if edit.due_ms is None else str(edit.due_ms),
+                "" if edit.row is None else encode_row(edit.row),
+            )
+            for edit in decision.edits
+        ]
+        return await self.scripts.adjust_balance(
+            self.subjects.context(subject),
+            revision,
+            subject.entity_id,
+            feature.id,
+            10**feature.precision,
+            decision.claim,
+            decision.aim.target,
+            decision.aim.amount,
+            "\t".join(decision.aim.rows),
+            rules,
+            edits,
+        )
 
     async def _rules_after(
         self, subject: Subject, reply: CustomerReply, feature_id: str, edits: Sequence[Edit]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import UNSET, Raw
 
-from gateway.amounts import format_units
 from gateway.engine.views import balance_of, flag_of, parts_of, reset_of
 from gateway.messages.balances import (
     CheckPreview,
@@ -19,6 +18,7 @@ from gateway.messages.balances import (
     Explanation,
     TrackResponse,
 )
+from gateway.messages.common import number_of
 from gateway.rows import decode_row
 from gateway.scripts import Pool, Status
 
@@ -210,7 +210,7 @@ def _balances(
 
 def number(units: int, feature: FeatureRecord) -> Raw:
     """Return units of a feature as the number of an answer."""
-    return Raw(format_units(units, feature.precision).encode())
+    return number_of(units, feature.precision)
 
 
 def _deduction(feature: FeatureRecord, move: Move) -> DeductionView:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.amounts import format_units
 from gateway.cycles import last_boundary, next_boundary
 from gateway.lifecycle.rules import is_alone, overage_control
 from gateway.messages.balances import Balance, Breakdown, FlagView, LeftoverView, ResetView
+from gateway.messages.common import number_of
 from gateway.rows import Kind, Live, Row, decode_live, decode_rows
 
 if TYPE_CHECKING:
@@ -126,9 +126,6 @@ def balance_of(
     leftovers = [part for part in parts if part.row.rollover]
     parts = [part for part in parts if not part.row.rollover]
 
-    def number(units: int) -> Raw:
-        return Raw(format_units(units, precision).encode())
-
     unlimited = held.unlimited > 0 or any(part.row.unlimited for part in parts)
     if unlimited:
         granted = remaining = 0
@@ -141,12 +138,12 @@ def balance_of(
     cap = _max_purchase(parts)
     return Balance(
         feature_id=description.feature,
-        granted=number(granted),
-        remaining=number(remaining),
-        usage=number(usage),
+        granted=number_of(granted, precision),
+        remaining=number_of(remaining, precision),
+        usage=number_of(usage, precision),
         unlimited=unlimited,
         overage_allowed=_overage_allowed(description, parts),
-        max_purchase=None if cap is None else number(cap),
+        max_purchase=None if cap is None else number_of(cap, precision),
         next_reset_at=min((part.due_ms for part in parts if part.due_ms), default=None),
         held=_on_hold(description, precision, entity_level=entity_level),
         breakdown=[breakdown_of(part, precision) for part in parts],
@@ -164,7 +161,7 @@ def _on_hold(description: Description, precision: int, *, entity_level: bool) ->
     extras = description.own_extras if entity_level else description.extras
     for line in extras.split("\n"):
         if line.startswith("k\t"):
-            return Raw(format_units(int(line[2:]), precision).encode())
+            return number_of(int(line[2:]), precision)
     return UNSET
 
 
@@ -177,8 +174,8 @@ def rollovers_of(
 
     def view(granted: int, left: int, expires_ms: int) -> LeftoverView:
         return LeftoverView(
-            granted=Raw(format_units(granted, precision).encode()),
-            balance=Raw(format_units(left, precision).encode()),
+            granted=number_of(granted, precision),
+            balance=number_of(left, precision),
             expires_at=expires_ms or NEVER_MS,
         )
 
@@ -224,16 +221,13 @@ def breakdown_of(part: Part, precision: int) -> Breakdown:
     """Return one source as a balance shows it."""
     row, document = part.row, part.row.document
 
-    def number(units: int) -> Raw:
-        return Raw(format_units(units, precision).encode())
-
     return Breakdown(
         id=row.id,
         plan_id=document.plan_id,
-        included_grant=number(document.included * part.copies),
-        prepaid_grant=number(document.prepaid * part.copies),
-        remaining=number(0 if row.unlimited else part.remaining),
-        usage=number(part.used),
+        included_grant=number_of(document.included * part.copies, precision),
+        prepaid_grant=number_of(document.prepaid * part.copies, precision),
+        remaining=number_of(0 if row.unlimited else part.remaining, precision),
+        usage=number_of(part.used, precision),
         unlimited=row.unlimited,
         reset=reset_of(document.interval, document.interval_count, part.due_ms or None),
         price=None if document.price is None else cast("PriceView", Raw(document.price.encode())),

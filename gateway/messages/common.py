@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.amounts import UNITS_MAX
+from gateway.amounts import UNITS_MAX, format_units
 from gateway.errors import InvalidInputsError
 
 Number = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
@@ -62,6 +62,11 @@ class ErrorBody(msgspec.Struct, kw_only=True):
 def given(raw: msgspec.Raw) -> bool:
     """Whether a raw field was sent and is not null."""
     return bytes(raw) not in (b"", b"null")
+
+
+def number_of(units: int, precision: int) -> msgspec.Raw:
+    """Return an amount in units as the JSON number it is."""
+    return msgspec.Raw(format_units(units, precision).encode())
 
 
 def integer(value: float | None, *, field: str) -> int | None:

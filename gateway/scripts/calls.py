@@ -36,6 +36,11 @@ class Status(IntEnum):
     LIMITED = 16
     UNSTAGED = 17
 
+    @property
+    def status(self) -> Status:
+        """Itself: the reply of a script that says nothing else."""
+        return self
+
 
 class Description(NamedTuple):
     """A feature as ``describe_feature`` returns it; texts as ``gateway.rows`` defines them."""

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from standardwebhooks import Webhook
 
-from gateway.amounts import format_units
+from gateway.messages.common import number_of
 from gateway.webhooks.records import (
     Alert,
     Claim,
@@ -102,7 +102,7 @@ def _usage_alert(alert: Alert) -> _UsageAlertData:
     precision = _PERCENT_PRECISION if is_share else alert.precision
     if precision is None:
         raise ValueError(alert.feature_id)
-    threshold = msgspec.Raw(format_units(found.threshold, precision).encode())
+    threshold = number_of(found.threshold, precision)
     return _UsageAlertData(found.name or UNSET, threshold, found.threshold_type)
 
 
