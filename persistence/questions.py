@@ -22,7 +22,6 @@ class Question:
     """
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        """Keep the statement."""
         self._statement = statement
         self._compiled: dict[str, SQLCompiler] = {}
 

@@ -107,7 +107,7 @@ class Operation(NamedTuple):
     handle: Handler
     rule: Rule
     errors: tuple[type[GatewayError], ...]
-    example: Example
+    example: Example = Example({}, {})
     queues: bool = False
     """Whether ``async: true`` answers 202."""
     status: int = 200

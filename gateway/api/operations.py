@@ -16,18 +16,27 @@ from gateway.api.resources import (
     keys,
     plans,
 )
+from gateway.api.resources.billing_examples import BILLING_EXAMPLES
+from gateway.api.resources.examples import EXAMPLES
 
-OPERATIONS: tuple[Operation, ...] = (
-    *balances.OPERATIONS,
-    *grants.OPERATIONS,
-    *customers.OPERATIONS,
-    *entities.OPERATIONS,
-    *billing.OPERATIONS,
-    *events.OPERATIONS,
-    *features.OPERATIONS,
-    *plans.OPERATIONS,
-    *keys.OPERATIONS,
-    *clock.OPERATIONS,
+_RESOURCES = (
+    balances,
+    grants,
+    customers,
+    entities,
+    billing,
+    events,
+    features,
+    plans,
+    keys,
+    clock,
+)
+_EXAMPLES = EXAMPLES | BILLING_EXAMPLES
+
+OPERATIONS: tuple[Operation, ...] = tuple(
+    one._replace(example=_EXAMPLES.get(one.name, one.example))
+    for resource in _RESOURCES
+    for one in resource.OPERATIONS
 )
 
 COMMON_ERRORS: tuple[type[errors.GatewayError], ...] = (

@@ -21,7 +21,6 @@ class Rates:
     """Lets requests be counted."""
 
     def __init__(self, scripts: Scripts, limits: Limits) -> None:
-        """Keep the limits."""
         self._admit = scripts.admit
         self._limits = limits
 

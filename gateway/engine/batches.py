@@ -47,7 +47,6 @@ class Batches(Balances):
     """Check, track, and tracks in batches."""
 
     def __init__(self, parts: Parts) -> None:
-        """Keep the parts."""
         super().__init__(parts)
         self._batch_turns = asyncio.Semaphore(CUSTOMERS_MAX)
 

@@ -108,7 +108,6 @@ class Creation:
     """The shared parts, and the creation of what a call needs."""
 
     def __init__(self, parts: Parts) -> None:
-        """Keep the parts."""
         self.scripts = parts.scripts
         self.subjects = parts.subjects
         self.catalog = parts.catalog

@@ -71,7 +71,6 @@ class Locks(Creation):
     """Ending locks."""
 
     def __init__(self, parts: Parts) -> None:
-        """Keep the parts."""
         super().__init__(parts)
         self._late = Reminder("expired locks")
         self._repeats = parts.repeats

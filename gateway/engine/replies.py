@@ -33,7 +33,6 @@ class Replies:
     """Keeps answers by idempotency key."""
 
     def __init__(self, scripts: Scripts, partitions: int) -> None:
-        """Keep the parts."""
         self._scripts = scripts
         self._partitions = partitions
 

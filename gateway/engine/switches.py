@@ -37,7 +37,6 @@ class Switches(Creation):
     """What happens to plans by itself."""
 
     def __init__(self, parts: Parts) -> None:
-        """Keep the parts."""
         super().__init__(parts)
         self._late = Reminder("plans that are due")
 

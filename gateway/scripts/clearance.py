@@ -34,7 +34,6 @@ class Clearance:
     """Clears Redis of one feature."""
 
     def __init__(self, client: Redis, residents: Residents, env: str, feature_id: str) -> None:
-        """Keep the parts."""
         self._client: Any = client
         self._residents = residents
         self._env = env

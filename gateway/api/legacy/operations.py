@@ -52,7 +52,6 @@ def _refused(name: str, reason: str) -> Operation:
         handle=refuse,
         rule=rules.nothing,
         errors=(NotSupportedError,),
-        example=Example({}, {}),
     )
 
 
@@ -67,7 +66,6 @@ SET_BALANCES = Operation(
     handle=usage.set_balances,
     rule=usage.balances_rule,
     errors=(errors.BalanceNotFoundError, errors.CustomerNotFoundError),
-    example=Example({}, {}),
 )
 
 CANCEL = Operation(

@@ -10,7 +10,6 @@ from msgspec import UNSET
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, asking
 from gateway.api.resources import rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.engine.outage import Policy, StandIn
 from gateway.lifecycle.catalog import feature_view
 from gateway.messages.balances import (
@@ -112,7 +111,6 @@ OPERATIONS = (
         handle=check,
         rule=rules.check,
         errors=(*_LOOKUP, errors.LockExistsError, errors.IdempotencyKeyError),
-        example=EXAMPLES["balances.check"],
         claims=spends,
         hot=True,
         reads=lambda request: not spends(request),
@@ -139,7 +137,6 @@ OPERATIONS = (
             errors.LockExistsError,
             errors.IdempotencyKeyError,
         ),
-        example=EXAMPLES["balances.track"],
         queues=True,
         claims=lambda request: not request.dry_run,
         hot=True,
@@ -166,6 +163,5 @@ OPERATIONS = (
             errors.LockAmbiguousError,
             errors.LockEndedError,
         ),
-        example=EXAMPLES["balances.finalize"],
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import billing_rules as rules
-from gateway.api.resources.billing_examples import BILLING_EXAMPLES
 from gateway.messages.billing import (
     AttachPreview,
     AttachRequest,
@@ -47,7 +46,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.attach(call.env, request)),
         rule=rules.attach,
         errors=_ATTACH,
-        example=BILLING_EXAMPLES["billing.attach"],
     ),
     Operation(
         name="billing.preview_attach",
@@ -61,7 +59,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.preview_attach(call.env, request)),
         rule=rules.attach,
         errors=_ATTACH,
-        example=BILLING_EXAMPLES["billing.preview_attach"],
         reads=always,
     ),
     Operation(
@@ -77,7 +74,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.multi_attach(call.env, request)),
         rule=rules.multi_attach,
         errors=_MULTI_ATTACH,
-        example=BILLING_EXAMPLES["billing.multi_attach"],
     ),
     Operation(
         name="billing.preview_multi_attach",
@@ -91,7 +87,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.preview_multi_attach(call.env, request)),
         rule=rules.multi_attach,
         errors=_MULTI_ATTACH,
-        example=BILLING_EXAMPLES["billing.preview_multi_attach"],
         reads=always,
     ),
     Operation(
@@ -108,7 +103,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.update_subscription(call.env, request)),
         rule=rules.update,
         errors=_UPDATE,
-        example=BILLING_EXAMPLES["billing.update"],
     ),
     Operation(
         name="billing.preview_update",
@@ -122,7 +116,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.preview_update(call.env, request)),
         rule=rules.update,
         errors=_UPDATE,
-        example=BILLING_EXAMPLES["billing.preview_update"],
         reads=always,
     ),
 )

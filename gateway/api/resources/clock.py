@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
-from gateway.api.resources.examples import EXAMPLES
 from gateway.lifecycle.clock import OFFSET_DAYS_MAX, SANDBOX
 from gateway.messages.clock import ClockAdvanceRequest, ClockGetRequest, ClockView
 from gateway.messages.common import whole
@@ -51,7 +50,6 @@ OPERATIONS = (
         handle=_advance,
         rule=_advance_rule,
         errors=(errors.SandboxOnlyError,),
-        example=EXAMPLES["clock.advance"],
     ),
     Operation(
         name="clock.get",
@@ -62,7 +60,6 @@ OPERATIONS = (
         handle=_get,
         rule=_sandbox_only,
         errors=(errors.SandboxOnlyError,),
-        example=EXAMPLES["clock.get"],
         reads=always,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
 from gateway.api.resources import rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.engine.controls import own_controls
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.customers import (
@@ -75,7 +74,6 @@ OPERATIONS = (
         handle=_create,
         rule=rules.customer_create,
         errors=(errors.PlanNotFoundError, errors.InvalidRequestError),
-        example=EXAMPLES["customers.get_or_create"],
     ),
     Operation(
         name="customers.get",
@@ -86,7 +84,6 @@ OPERATIONS = (
         handle=_get,
         rule=rules.customer_named,
         errors=(errors.CustomerNotFoundError,),
-        example=EXAMPLES["customers.get"],
         reads=always,
     ),
     Operation(
@@ -101,7 +98,6 @@ OPERATIONS = (
             errors.CustomerNotFoundError,
             errors.NotSupportedError,
         ),
-        example=EXAMPLES["customers.update"],
     ),
     Operation(
         name="customers.list",
@@ -117,7 +113,6 @@ OPERATIONS = (
         handle=_list,
         rule=rules.customer_list,
         errors=(errors.InvalidCursorError,),
-        example=EXAMPLES["customers.list"],
         reads=always,
     ),
     Operation(
@@ -132,6 +127,5 @@ OPERATIONS = (
         handle=_delete,
         rule=rules.customer_named,
         errors=(errors.CustomerNotFoundError,),
-        example=EXAMPLES["customers.delete"],
     ),
 )

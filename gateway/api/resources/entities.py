@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always, asking
 from gateway.api.resources import rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.entities import (
     EntityCreateRequest,
@@ -48,7 +47,6 @@ OPERATIONS = (
             errors.PlanNotFoundError,
             errors.InvalidRequestError,
         ),
-        example=EXAMPLES["entities.create"],
     ),
     Operation(
         name="entities.get",
@@ -59,7 +57,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.get_entity(call.env, request)),
         rule=rules.entity_named,
         errors=_LOOKUP,
-        example=EXAMPLES["entities.get"],
         reads=always,
     ),
     Operation(
@@ -71,7 +68,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.update_entity(call.env, request)),
         rule=rules.entity_update,
         errors=_LOOKUP,
-        example=EXAMPLES["entities.update"],
     ),
     Operation(
         name="entities.list",
@@ -94,7 +90,6 @@ OPERATIONS = (
             errors.InvalidCursorError,
             errors.CustomerNotFoundError,
         ),
-        example=EXAMPLES["entities.list"],
         reads=always,
     ),
     Operation(
@@ -106,6 +101,5 @@ OPERATIONS = (
         handle=_delete,
         rule=rules.entity_named,
         errors=_LOOKUP,
-        example=EXAMPLES["entities.delete"],
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import event_rules, rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.events import (
     AggregateRequest,
     AggregateResponse,
@@ -35,7 +34,6 @@ OPERATIONS = (
             errors.InvalidCursorError,
             errors.CustomerNotFoundError,
         ),
-        example=EXAMPLES["events.list"],
         reads=always,
     ),
     Operation(
@@ -59,7 +57,6 @@ OPERATIONS = (
             errors.CustomerNotFoundError,
             errors.FeatureNotFoundError,
         ),
-        example=EXAMPLES["events.aggregate"],
         reads=always,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
 from gateway.api.resources import rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.lifecycle.catalog import feature_view
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.features import (
@@ -63,7 +62,6 @@ OPERATIONS = (
             errors.InvalidFeatureError,
             errors.NotSupportedError,
         ),
-        example=EXAMPLES["features.create"],
     ),
     Operation(
         name="features.get",
@@ -74,7 +72,6 @@ OPERATIONS = (
         handle=_get,
         rule=rules.feature_named,
         errors=(errors.FeatureNotFoundError,),
-        example=EXAMPLES["features.get"],
         reads=always,
     ),
     Operation(
@@ -86,7 +83,6 @@ OPERATIONS = (
         handle=_list,
         rule=rules.nothing,
         errors=(),
-        example=EXAMPLES["features.list"],
         reads=always,
     ),
     Operation(
@@ -110,7 +106,6 @@ OPERATIONS = (
             errors.InvalidRequestError,
             errors.NotSupportedError,
         ),
-        example=EXAMPLES["features.update"],
     ),
     Operation(
         name="features.delete",
@@ -121,6 +116,5 @@ OPERATIONS = (
         handle=_delete,
         rule=rules.feature_named,
         errors=(errors.FeatureNotFoundError, errors.FeatureInUseError),
-        example=EXAMPLES["features.delete"],
     ),
 )

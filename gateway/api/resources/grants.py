@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always, asking
 from gateway.api.resources import grant_rules as rules
-from gateway.api.resources.examples import EXAMPLES
 from gateway.messages.common import ACKNOWLEDGED, Acknowledged
 from gateway.messages.grants import (
     BalanceCreateRequest,
@@ -61,7 +60,6 @@ OPERATIONS = (
         handle=_create,
         rule=rules.create,
         errors=(*_LOOKUP, errors.InvalidRequestError, errors.BalanceExistsError),
-        example=EXAMPLES["balances.create"],
     ),
     Operation(
         name="balances.update",
@@ -80,7 +78,6 @@ OPERATIONS = (
         handle=_update,
         rule=rules.update,
         errors=(*_LOOKUP, errors.BalanceNotFoundError),
-        example=EXAMPLES["balances.update"],
     ),
     Operation(
         name="balances.delete",
@@ -102,7 +99,6 @@ OPERATIONS = (
             errors.BalancePricedError,
             errors.InvalidRequestError,
         ),
-        example=EXAMPLES["balances.delete"],
     ),
     Operation(
         name="balances.list",
@@ -121,7 +117,6 @@ OPERATIONS = (
         handle=asking(lambda engine, call, request: engine.list_balances(call.env, request)),
         rule=rules.listing,
         errors=(*_LOOKUP, errors.InvalidCursorError),
-        example=EXAMPLES["balances.list"],
         reads=always,
     ),
     Operation(
@@ -145,7 +140,6 @@ OPERATIONS = (
             errors.InvalidRequestError,
             errors.NotSupportedError,
         ),
-        example=EXAMPLES["balances.batch_track"],
         status=202,
     ),
     Operation(
@@ -167,6 +161,5 @@ OPERATIONS = (
             errors.PlanNotFoundError,
             errors.InvalidRequestError,
         ),
-        example=EXAMPLES["usage"],
     ),
 )

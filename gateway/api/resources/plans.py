@@ -5,8 +5,6 @@ from __future__ import annotations
 from gateway import errors
 from gateway.api.operation import Call, Operation, Services, always
 from gateway.api.resources import billing_rules, rules
-from gateway.api.resources.billing_examples import BILLING_EXAMPLES
-from gateway.api.resources.examples import EXAMPLES
 from gateway.documents import EXPIRED
 from gateway.lifecycle.catalog import StoredPlan
 from gateway.lifecycle.plan_rules import plan_view
@@ -87,7 +85,6 @@ OPERATIONS = (
             errors.InvalidRequestError,
             errors.NotSupportedError,
         ),
-        example=EXAMPLES["plans.create"],
     ),
     Operation(
         name="plans.get",
@@ -98,7 +95,6 @@ OPERATIONS = (
         handle=_get,
         rule=rules.plan_named,
         errors=(errors.PlanNotFoundError,),
-        example=EXAMPLES["plans.get"],
         reads=always,
     ),
     Operation(
@@ -114,7 +110,6 @@ OPERATIONS = (
         handle=_list,
         rule=rules.plan_list,
         errors=(errors.CustomerNotFoundError, errors.EntityNotFoundError),
-        example=EXAMPLES["plans.list"],
         reads=always,
     ),
     Operation(
@@ -142,7 +137,6 @@ OPERATIONS = (
             errors.PropagationError,
             errors.NotSupportedError,
         ),
-        example=BILLING_EXAMPLES["plans.update"],
     ),
     Operation(
         name="plans.delete",
@@ -153,6 +147,5 @@ OPERATIONS = (
         handle=_delete,
         rule=billing_rules.plan_delete,
         errors=(errors.PlanNotFoundError, errors.InvalidRequestError),
-        example=BILLING_EXAMPLES["plans.delete"],
     ),
 )
