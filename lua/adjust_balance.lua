@@ -22,9 +22,9 @@ ARGV[11] rows       ids of the rows the target is about, joined by tabs; empty f
 ARGV[12] rules      records of store_rules once the edits are made, may be empty
 ARGV[13...] edits   as edit_rows
 
-Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows are due (settle first), 6 the id is taken,
-7 a row has changed: decide again, 9 a balance, or what all entities hold together, would leave the exact range (nothing
-written for any of these)
+Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows are due, or what had the id has expired (settle
+first), 6 the id is taken, 7 a row has changed: decide again, 9 a balance, or what all entities hold together, would
+leave the exact range (nothing written for any of these)
 ]]
 --@include read_feature
 --@include edit_rows
@@ -48,7 +48,15 @@ if not state then return { 2 } end
 if entity ~= '' and not state.entity then return { 3 } end
 if redis.call('HGET', keys.customer, 'rev') ~= ARGV[4] then return { 7 } end
 if state.due or state.rolls then return { 5 } end
-if claim ~= '' and redis.call('HEXISTS', keys.customer, 'i:' .. claim) == 1 then return { 6 } end
+local claimed = claim ~= '' and redis.call('HGET', keys.customer, 'i:' .. claim)
+if claimed then -- an id is free once the end of its balance is written: settle does that for one that has expired
+  local its_feature, holder = string.match(claimed, '^([^\t]*)\t(.*)$')
+  local its = read_feature(keys, its_feature, holder, now)
+  for _, row in ipairs(holder == '' and its.rows or its.own) do
+    if row.id == claim and row.gone then return { 5 } end
+  end
+  return { 6 }
+end
 for _, edit in ipairs(entity == '' and edits or {}) do
   if not fits_slots(keys, edit.line, 0) then return { 9 } end
 end

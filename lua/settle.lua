@@ -61,7 +61,7 @@ end
 for _, feature in ipairs(settled < limit and list_features(keys.customer) or {}) do
   local state = read_feature(keys, feature, '', tonumber(now))
   state.counter = counter
-  if state.rows.rolling or state.rolls then
+  if state.rows.rolling or state.rows.renew then
     for _, row in ipairs(state.rows) do
       if row.kind == 'p' and row.fresh and not row.gone and settled < limit then
         settled = settled + roll_slots(keys, state, row, tonumber(now), limit - settled, lines)

@@ -114,6 +114,25 @@ async def test_a_grant_that_has_expired_is_gone_and_its_id_free(shop: Api) -> No
     assert await numbers(shop) == (20, 20, 0)
 
 
+@pytest.mark.parametrize("owner", [{}, {"entity_id": "e1"}, {"feature_id": "mails"}])
+async def test_the_id_of_a_grant_is_free_from_its_expiry_on(
+    shop: Api, owner: dict[str, str]
+) -> None:
+    await seat(shop, "e1")
+    expires_at = (await done(shop, "clock.get"))["now"] + DAY_MS
+    await create(shop, included_grant=5)
+    await create(shop, included_grant=50, expires_at=expires_at, balance_id="gift", **owner)
+    await shop.call("clock.advance", by="2d")  # and nobody has used anything since
+    await create(shop, included_grant=20, balance_id="gift")
+    assert await numbers(shop) == (25, 25, 0)
+    await track(shop, 22)
+    assert await numbers(shop) == (25, 3, 22)
+    status, _ = await refused(
+        shop, "balances.create", feature_id="messages", included_grant=1, balance_id="gift"
+    )
+    assert status == 409
+
+
 async def test_a_balance_id_is_given_once_a_customer(shop: Api) -> None:
     await create(shop, included_grant=100, balance_id="my-balance")
     for feature_id in ("messages", "mails"):

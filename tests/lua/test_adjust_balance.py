@@ -331,12 +331,16 @@ async def test_a_target_beyond_the_exact_range_writes_nothing(
     assert await world.dump() == before
 
 
-async def test_an_expired_row_gives_its_id_back_with_the_next_change(world: World) -> None:
+@pytest.mark.parametrize("feature", ["calls", "mails"])
+async def test_an_expired_row_gives_its_id_back_once_its_end_is_written(
+    world: World, feature: str
+) -> None:
     await world.create()
-    await adjust(world, put(row("a", expires_ms=NOW_MS + 1)), claim="a")
-    world.now_ms = NOW_MS + 1
+    await adjust(world, put(row("a", expires_ms=NOW_MS + 1)), claim="a", feature=feature)
     assert await adjust(world, put(row("a")), claim="a") is Status.EXISTS
-    await world.track("calls", 1)
+    world.now_ms = NOW_MS + 1
+    assert await adjust(world, put(row("a")), claim="a") is Status.DUE
+    await world.settle()
     assert await adjust(world, put(row("a")), claim="a") is Status.DONE
     assert await world.used() == {"a": 0}
 
