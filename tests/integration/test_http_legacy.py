@@ -24,7 +24,12 @@ async def test_the_story_of_the_seeds_in_its_own_words(old: Old) -> None:
     assert attached["product_ids"] == ["team"]
     assert [each["id"] for each in made["list"]] == ["user_bob", "user_eve"]
     assert (total["allowed"], total["balance"], total["code"]) == (True, 150, "feature_found")
-    assert track["code"] == "event_received"
+    assert track == {
+        "id": "placeholder",
+        "code": "event_received",
+        "customer_id": "org_123",
+        "feature_id": "meeting_summaries",
+    }
     assert bob["features"]["meeting_summaries"]["balance"] == 40  # the admin's 50 went first
     assert (bob["invoices"], bob["products"][0]["id"]) == ([], "team")
     assert left == {"success": True}

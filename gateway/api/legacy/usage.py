@@ -82,8 +82,6 @@ async def track(services: Services, call: Call, request: TrackRequest) -> old.Tr
     with _described(call):
         response = await balances.track(services, call, request)
     return old.TrackReceipt(
-        # A repeated call gets the first answer again, so its id has to be the same one.
-        id=call.request_id if call.claim is None else call.claim.key,
         customer_id=response.customer_id,
         entity_id=response.entity_id,
         feature_id=request.feature_id or msgspec.UNSET,
