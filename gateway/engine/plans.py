@@ -214,7 +214,7 @@ class Attachments(Foresight):
 
     async def _seen(self, env: str, request: AttachRequest) -> Offer:
         """Return the plan that is asked for, its features not used yet."""
-        record, document = await self.catalog.plan(env, request.plan_id, _version(request))
+        record, document = await self.catalog.plan(env, request.plan_id, _whole(request.version))
         if record.archived:
             msg = f"plan {record.id} is archived"
             raise InvalidRequestError(msg)
@@ -245,6 +245,7 @@ class Attachments(Foresight):
             balances=await self._carrying(env, request.carry_over_balances, "carry_over_balances"),
             skips_charge=request.proration_behavior == UNPRORATED
             and not request.no_billing_changes,
+            removes=request.remove_plan_ids or (),
         )
 
     async def _carrying(self, env: str, wish: CarryOver | None, field: str) -> Carrying | None:
@@ -299,7 +300,7 @@ class Attachments(Foresight):
         is_preview: bool,
     ) -> Offer:
         """Return what the target becomes: the plan in the version asked for, customized."""
-        version = _version(request)
+        version = _whole(request.version)
         if version is None:
             offer = await self.planner.offer_of(env, target, is_preview=is_preview)
             record, document, is_custom = offer.record, offer.document, offer.is_custom
@@ -383,10 +384,6 @@ def _shown(subject: Subject, seen: Preview) -> dict[str, Any]:
 
 def _entity(subject: Subject) -> str | msgspec.UnsetType:
     return subject.entity_id or UNSET
-
-
-def _version(request: AttachRequest | SubscriptionUpdateRequest) -> int | None:
-    return _whole(request.version)
 
 
 def _whole(value: float | None) -> int | None:

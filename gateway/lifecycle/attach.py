@@ -26,6 +26,7 @@ from gateway.lifecycle.plan_rows import (
     check_range,
     is_one_off_purchase,
     packs,
+    sold_each_cycle,
 )
 from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off, is_upgrade
@@ -39,6 +40,7 @@ from gateway.lifecycle.scope import (
     rows_without,
     swap,
 )
+from gateway.lifecycle.target import to_remove
 from gateway.lifecycle.trials import check_end, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
 from gateway.messages.billing import SCHEDULES
@@ -68,6 +70,8 @@ class Terms(NamedTuple):
     balances: Carrying | None = None
     skips_charge: bool = False
     """Whether the rest of the cycle is not to be paid for."""
+    removes: Sequence[str] = ()
+    """Plans that end when this one begins."""
 
 
 class Making(NamedTuple):
@@ -107,14 +111,17 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         dropped = make_room(scope, offer, terms.ends_ms, make_id=making.make_id, now_ms=now_ms)
         scope = after(scope, dropped)
     subscription = new_subscription(offer, terms, making)
+    removed = to_remove(scope, terms.removes)
     starts_ms = _starts(scope, offer, current, terms, now_ms)
     if starts_ms is None:
-        if terms.skips_charge and current is not None:
-            _check_charge(document, current, now_ms)
+        replaced = current or next(iter(removed), None)
+        if terms.skips_charge and replaced is not None:
+            _check_charge(document, replaced, now_ms)
         check_end(document, current)
-        tried = on_trial(subscription, document, now_ms)
-        change = begin(scope, offer, tried, current, terms=terms, making=making, at_ms=now_ms)
-        return join(dropped, change)
+        others = leave(scope, [one for one in removed if one is not replaced], now_ms)
+        tried, scope = on_trial(subscription, document, now_ms), after(scope, others)
+        change = begin(scope, offer, tried, replaced, terms=terms, making=making, at_ms=now_ms)
+        return join(join(dropped, others), change)
     _check_scheduled(document, terms)
     # What cannot begin then is refused now.
     replaced = current if ends_ms is None or ends_ms >= starts_ms else None
@@ -300,6 +307,7 @@ def _check_scheduled(document: PlanDocument, terms: Terms) -> None:
         ("carry_over_usages", terms.usages),
         ("carry_over_balances", terms.balances),
         ("billing_cycle_anchor", terms.anchor_ms),
+        ("remove_plan_ids", terms.removes or None),
     ):
         if value is not None:
             raise InvalidRequestError(f"{field}: the plan begins later, when its cycle does")
@@ -366,7 +374,7 @@ def _quantity(
         return Decimal(0)
     rows = scope.held(replaced).get(item.feature_id, ())
     precision = offer.features[item.feature_id].precision
-    before = _bought_before(scope.documents.get(replaced.id), item.feature_id)
+    before = sold_each_cycle(scope.documents.get(replaced.id), item.feature_id)
     if before is None:
         units = sum(max(0, scope.lives[row.id].used) for row in rows if row.id in scope.lives)
     elif (
@@ -384,16 +392,3 @@ def _quantity(
             and (row.document.interval != "one_off" or before.reset_interval == "one_off")
         )
     return Decimal(units).scaleb(-precision)
-
-
-def _bought_before(document: PlanDocument | None, feature_id: str) -> PlanItem | None:
-    """Return the item by which a plan sold units of a feature for each of its cycles."""
-    sold = (
-        item
-        for item in (document.items if document is not None else ())
-        if item.feature_id == feature_id
-        and item.price is not None
-        and item.price.prepaid
-        and item.price.interval != "one_off"
-    )
-    return next(sold, None)

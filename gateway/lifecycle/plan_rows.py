@@ -186,3 +186,16 @@ def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, Featur
                 f"{precision}; {way}"
             )
             raise InvalidRequestError(msg)
+
+
+def sold_each_cycle(document: PlanDocument | None, feature_id: str) -> PlanItem | None:
+    """Return the item by which a plan sold units of a feature for each of its cycles."""
+    sold = (
+        item
+        for item in (document.items if document is not None else ())
+        if item.feature_id == feature_id
+        and item.price is not None
+        and item.price.prepaid
+        and item.price.interval != "one_off"
+    )
+    return next(sold, None)

@@ -1,12 +1,15 @@
-"""Which subscription an update is about (cold-path section 3.9). Pure."""
+"""Which subscriptions a call is about (cold-path sections 3.1 and 3.9). Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gateway.documents import ACTIVE
+from gateway.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.documents import Subscription
     from gateway.lifecycle.scope import Scope
 
@@ -26,6 +29,22 @@ def find_target(
     if subscription_id is None and plan_id is None:
         fitting = [one for one in fitting if one.status == ACTIVE]
     return min(fitting, key=_place, default=None)
+
+
+def to_remove(scope: Scope, plan_ids: Sequence[str]) -> list[Subscription]:
+    """Return the active subscriptions of some plans, paid ones first, as the plans are listed, and
+    after them what waits to take their place.
+
+    Raises ``InvalidRequestError`` for a plan that is not held.
+    """
+    found = [one for one in scope.subscriptions if one.status == ACTIVE and one.plan_id in plan_ids]
+    held = {one.plan_id for one in found}
+    for plan_id in plan_ids:
+        if plan_id not in held:
+            raise InvalidRequestError(f"remove_plan_ids: plan {plan_id} is not held")
+    found.sort(key=lambda one: (one.cycle_unit == "", plan_ids.index(one.plan_id)))
+    groups = {scope.group_of(one) for one in found if not one.add_on and not one.one_off}
+    return [*found, *(one for group in groups for one in scope.pending(group))]
 
 
 def _place(one: Subscription) -> tuple[bool, bool, bool, bool, int]:

@@ -133,7 +133,7 @@ class AttachRequest(_Billing, kw_only=True):
     carry_over_balances: CarryOver | None = None
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
-    remove_plan_ids: Anything = msgspec.field(default_factory=msgspec.Raw)
+    remove_plan_ids: list[str] | None = None
 
 
 class PlanToAttach(msgspec.Struct, kw_only=True):

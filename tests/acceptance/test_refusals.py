@@ -69,7 +69,6 @@ def test_properties_no_client_could_read_back_are_refused(world: World, value: s
 @pytest.mark.parametrize(
     "given",
     [
-        {"remove_plan_ids": ["plan"]},
         {"discounts": [{"reward_id": "half"}]},
         {"invoice_mode": {"enabled": True}},
     ],

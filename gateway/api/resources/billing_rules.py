@@ -33,7 +33,6 @@ UNPAID = (
     "processor_subscription_id",
     "tax_rate_id",
     "currency",
-    "remove_plan_ids",
     "refund_last_payment",
     "recalculate_balances",
     "subscription_params",
@@ -73,6 +72,9 @@ def attach(_: Call, request: wire.AttachRequest) -> None:
     request.starts_at = whole(request.starts_at, "starts_at", 0, TIME_MAX)
     request.ends_at = whole(request.ends_at, "ends_at", 0, TIME_MAX)
     _carry_over(request.carry_over_balances, "carry_over_balances")
+    shapes.length(request.remove_plan_ids, "remove_plan_ids")
+    for index, plan_id in enumerate(request.remove_plan_ids or ()):
+        shapes.plan_id(plan_id, f"remove_plan_ids.{index}")
     subject_data(request.customer_data, request.entity_data, request.entity_id)
 
 
