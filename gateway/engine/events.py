@@ -186,6 +186,7 @@ class Events(Creation):
     def _measured(self, feature: FeatureRecord) -> Measured:
         schema = self.catalog.document(feature).credit_schema
         costs = {one.metered_feature_id: one.credit_cost for one in schema}
+        costs.pop(feature.id, None)
         return Measured(feature.type, feature.precision, costs)
 
     async def _owner(self, env: str, feature_id: str) -> Measured:

@@ -47,6 +47,8 @@ def take_snapshot(image: CatalogImage) -> Snapshot:
             key = (feature.env, name)
             events[key] = (*events.get(key, ()), feature)
         for cost in documents[feature.env, feature.id].credit_schema:
+            if cost.metered_feature_id == feature.id:
+                continue  # its own units are spent as they are
             key = (feature.env, cost.metered_feature_id)
             systems[key] = (*systems.get(key, ()), feature)
             if key in precisions:

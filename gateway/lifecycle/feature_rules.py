@@ -99,7 +99,7 @@ def new_feature(
 def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> FeatureChange:
     """Return what an update writes. The feature is one of the catalog."""
     old = catalog.features[request.feature_id]
-    new = _changed(old, request, catalog)
+    new = _renamed_schema(_changed(old, request, catalog), old.id, request.new_feature_id or old.id)
     _check_change(old, new, catalog)
     plans = [_adapted(plan, old, new) for plan in catalog.versions if _knows(plan.document, old.id)]
     kept = (plan for plan in catalog.versions if not _knows(plan.document, old.id))
@@ -195,9 +195,11 @@ def _credit_costs(
 
 
 def _check_source(feature_id: str, source: str, feature: FeatureRecord | None, field: str) -> None:
-    if source == feature_id or (feature is not None and feature.type == "credit_system"):
+    if feature is None or source == feature_id:  # its credits are spent as they are
+        return
+    if feature.type == "credit_system":
         raise InvalidFeatureError(f"{field}.metered_feature_id: {source} is a credit system itself")
-    if feature is not None and not feature.consumable:
+    if not feature.consumable:
         raise InvalidFeatureError(f"{field}.metered_feature_id: {source} is not consumable")
 
 
@@ -342,16 +344,17 @@ def _adapted(plan: StoredPlan, old: FeatureRecord, new: FeatureRecord) -> Stored
 def _renamed_schemas(old_id: str, new_id: str, catalog: CatalogView) -> list[FeatureRecord]:
     if old_id == new_id:
         return []
-    renamed = []
-    for feature in catalog.features.values():
-        document = decode_feature_document(feature.document)
-        if old_id in _sources(feature):
-            for cost in document.credit_schema:
-                if cost.metered_feature_id == old_id:
-                    cost.metered_feature_id = new_id
-            text = encode_feature_document(document)
-            renamed.append(msgspec.structs.replace(feature, document=text))
-    return renamed
+    others = (feature for feature in catalog.features.values() if feature.id != old_id)
+    named = (feature for feature in others if old_id in _sources(feature))
+    return [_renamed_schema(feature, old_id, new_id) for feature in named]
+
+
+def _renamed_schema(feature: FeatureRecord, old_id: str, new_id: str) -> FeatureRecord:
+    document = decode_feature_document(feature.document)
+    for cost in document.credit_schema:
+        if cost.metered_feature_id == old_id:
+            cost.metered_feature_id = new_id
+    return msgspec.structs.replace(feature, document=encode_feature_document(document))
 
 
 def _sources(feature: FeatureRecord) -> set[str]:

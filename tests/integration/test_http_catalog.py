@@ -219,6 +219,33 @@ async def test_a_rename_reaches_plans_and_credit_systems(api: Api) -> None:
     assert gone.error == (404, "feature_not_found")
 
 
+async def test_a_credit_system_that_names_itself_is_spent_as_it_is(live_api: Api) -> None:
+    # Cold-path section 1.2: such a line is not refused; it costs nothing beside what is spent.
+    await define(live_api, "calls")
+    schema = [
+        {"metered_feature_id": "coins", "credit_cost": 3},
+        {"metered_feature_id": "calls", "credit_cost": 2},
+    ]
+    created = await define(live_api, "coins", type="credit_system", credit_schema=schema)
+    await grant(live_api, "p", "coins", 100)
+    customer = {"customer_id": "ann"}
+    await live_api.call("customers.get_or_create", **customer)
+    await live_api.call("billing.attach", **customer, plan_id="p")
+
+    own = await live_api.call("balances.track", **customer, feature_id="coins", value=10)
+    paid = await live_api.call("balances.track", **customer, feature_id="calls", value=5)
+    asked = await live_api.call(
+        "balances.check", **customer, feature_id="coins", required_balance=80
+    )
+    deleted = await live_api.call("features.delete", feature_id="calls")
+
+    assert created["credit_schema"] == schema
+    assert own.body["balance"]["usage"] == 10
+    assert paid.body["balance"]["usage"] == 20
+    assert (asked.body["allowed"], asked.body["required_balance"]) == (True, 80)
+    assert deleted.status == 409
+
+
 async def test_a_feature_of_a_plan_cannot_be_deleted(api: Api) -> None:
     await define(api, "used")
     await define(api, "unused")

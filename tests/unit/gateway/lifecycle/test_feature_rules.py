@@ -98,11 +98,6 @@ def test_event_names_are_kept_once_in_order() -> None:
             "credit_schema.0.metered_feature_id: credits is a credit system",
         ),
         (
-            {"type": "credit_system", "credit_schema": costs(("f", 1))},
-            InvalidFeatureError,
-            "credit_schema.0.metered_feature_id: f is a credit system itself",
-        ),
-        (
             {"type": "credit_system", "credit_schema": costs(("seats", 1))},
             InvalidFeatureError,
             "credit_schema.0.metered_feature_id: seats is not consumable",
@@ -215,6 +210,14 @@ def test_a_change_that_would_break_something_is_refused(
 ) -> None:
     with pytest.raises(error):
         change_feature(request_, catalog)
+
+
+def test_a_credit_system_that_names_itself_does_so_by_its_new_id_too() -> None:
+    old = credits_for("credits")
+    change = change_feature(update("credits", new_feature_id="coins"), view(old))
+    document = decode_feature_document(change.feature.document)
+    assert [cost.metered_feature_id for cost in document.credit_schema] == ["coins"]
+    assert change.credit_systems == []
 
 
 def test_a_feature_in_use_may_be_renamed_for_people_and_archived() -> None:
