@@ -90,7 +90,7 @@ async def till(
             await define(client)
             # That a feature is in use is learned once, and within half a second in any case.
             await runtime.catalog.refresh()
-            for part in (*runtime.sweepers, runtime.guard):
+            for part in (*runtime.sweepers, runtime.engine.denials, runtime.guard):
                 await part.stop()
             async with watcher.monitor() as monitor:
                 yield Till(client, watcher, monitor, "FCALL" if rates else "FCALL_RO")

@@ -95,7 +95,7 @@ async def opened(settings: Settings, clock: ManualClock, tier: str) -> AsyncIter
         serving(runtime, tier) as url,
         httpx.AsyncClient(base_url=f"{url}/v1", timeout=60) as client,
     ):
-        for part in (*runtime.sweepers, runtime.guard):
+        for part in (*runtime.sweepers, runtime.engine.denials, runtime.guard):
             await part.stop()
         yield Place(runtime, client, clock)
 
