@@ -38,6 +38,7 @@ first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed
 --@include count_windows
 --@include measure
 --@include note_alerts
+--@include is_held
 --@include keep_lock
 --@include add_answer
 --@include leave_answers
@@ -45,6 +46,7 @@ first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed
 --@include keep_reply
 --@include pack_reply
 --@include describe_plain
+--@include count_plain
 --@include plain_part
 --@include plain_row
 --@include plain_system
@@ -69,18 +71,18 @@ if feature and amount > 0 and not dry and not lock_id then
   if system then
     found, found_held, units, cost, seen, least = plain_system(KEYS[1], KEYS[2], ARGV, 7, entity, read, held)
   end
-  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest, line, most = plain_row(
-    found, found_held, moment)
+  local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest, line, most, stop, counted
+    = plain_row(found, found_held, moment)
   if id and units + least <= (most or left) then
-    local seq, payer = string.format('%d', read[2] + 1), system or feature
-    local owner = (kind == 's' or kind == 'e') and entity or ''
-    used, total, live, slot, sums = spend_plain(
+    local seq, payer, owner = string.format('%d', read[2] + 1), system or feature, nil
+    used, total, live, slot, sums, owner = spend_plain(
       KEYS[1], KEYS[2], seq, payer, entity, units, kind, live, slot, sums, period, used, total, before, rest)
+    local window = stop and count_plain(KEYS[1], payer, found, stop, counted + units) or ''
     -- In one go: each text that is made on the way costs.
     redis.call('XADD', KEYS[5], '*', 'e', 'track\t' .. head .. '\t' .. read[1] .. '\t' .. seq .. '\t' .. now .. '\t'
       .. request_id .. '\nE\t' .. feature .. '\t' .. event_name .. '\t' .. entity .. '\t' .. text .. '\t' .. text
       .. '\t' .. timestamp .. '\t' .. properties .. '\nD\t' .. payer .. '\t' .. id .. '\t' .. owner
-      .. '\t' .. period .. '\t' .. cost .. '\t' .. used .. '\t' .. total)
+      .. '\t' .. period .. '\t' .. cost .. '\t' .. used .. '\t' .. total .. window)
     local gave = (seen or line) and '\1' .. payer .. '\4' .. (line or row) .. '\4' .. cost .. '\4'
       .. string.match(line and rest or live, ' 0 %d+ %d+ (%d+)') or '\1='
     return keep_reply(KEYS[8], fingerprint, describe_plain('1\1' .. text .. '\1' .. (seen and seen .. '\3' or ''),
@@ -94,13 +96,7 @@ local keys = {
 }
 local parts, obstacle = read_parts(keys, ARGV, 7, entity, moment, read, held)
 if not parts then return obstacle end
-if lock_id then
-  local env, customer = string.match(head, '^([^\t]*)\t(.*)$')
-  local owner, id = string.match(redis.call('HGET', keys.locks, env .. '\t' .. lock_id) or '',
-    '^([^\t]+)\t[^\t]*\t[^\t]*\t%-?%d+\t%d+\t%d+\t([^\t]*)\t')
-  local outlived = owner == customer and id ~= parts[1].states[1].id -- the customer was deleted since
-  if owner and not outlived then return 11 end
-end
+if lock_id and is_held(keys, head, lock_id, parts[1].states[1].id) then return 11 end
 if dry or #parts > 1 then -- all of them can be applied, or none is
   local reply = { 1, {}, {}, {} }
   for _, part in ipairs(parts) do

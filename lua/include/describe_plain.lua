@@ -7,10 +7,15 @@ them, the rest as plain_row does or, after a use, spend_plain. Returns before, t
 ]]
 local function describe_plain(before, feature, kind, line, live, slot, sums, read, held, behind)
   if kind == 'e' then
-    return before .. feature .. '\4\4\4' .. sums .. '\4\4' .. line .. '\4' .. live .. '\4\4\4' .. (read[9] or '')
-      .. '\4\4' .. (held[6] or '') .. '\4' .. (read[7] or '') .. behind
+    return before .. feature .. '\4\4\4' .. sums .. '\4\4' .. line .. '\4' .. live .. '\4\4' .. (read[8] or '')
+      .. '\4' .. (read[9] or '') .. '\4\4' .. (held[6] or '') .. '\4' .. (read[7] or '') .. behind
   end
-  return before .. feature .. '\4' .. line .. '\4' .. live .. '\4' .. sums .. '\4'
-    .. (kind == 'm' and string.gsub(slot, '-', '0') or '0') .. '\4\4\4' .. slot .. '\4\4'
-    .. (read[9] or '') .. '\4\4' .. (held and held[6] or '') .. '\4' .. (read[7] or '') .. behind
+  local counts = kind == 'm' and string.gsub(slot, '-', '0') or '0'
+  if read[7] or read[8] or read[9] or held and held[6] then
+    return before .. feature .. '\4' .. line .. '\4' .. live .. '\4' .. sums .. '\4' .. counts .. '\4\4\4' .. slot
+      .. '\4' .. (read[8] or '') .. '\4' .. (read[9] or '') .. '\4\4' .. (held and held[6] or '') .. '\4'
+      .. (read[7] or '') .. behind
+  end
+  return before .. feature .. '\4' .. line .. '\4' .. live .. '\4' .. sums .. '\4' .. counts .. '\4\4\4' .. slot
+    .. '\4\4\4\4\4' .. behind
 end

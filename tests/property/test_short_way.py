@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.keys import customer_keys, partition_of, reply_key
-from gateway.rows import Row
+from gateway.lifecycle.rules import CREDITS_LINE
+from gateway.rows import Kind, Row
 from gateway.scripts import (
     CheckReply,
     Context,
@@ -46,7 +47,7 @@ from tests.property.plans import (
     in_order,
     make_row,
 )
-from tests.property.rules import RuleText
+from tests.property.rules import RuleText, Spend, Window
 
 T = TypeVar("T")
 Dump = dict[bytes, Any]
@@ -56,6 +57,7 @@ KEYS = customer_keys(ENV, CUSTOMER, PARTITIONS)
 CLAIMED = reply_key(ENV, CUSTOMER, partition_of(ENV, CUSTOMER, PARTITIONS), "once")
 KEPT_MS = 10**9
 START_MS = 1_706_690_000_000
+TO_THE_HOUR_MS = HOUR_MS - START_MS % HOUR_MS + 1_000
 MOST = 2**53 - 1
 """The end of the exact range."""
 
@@ -82,7 +84,8 @@ class Past(NamedTuple):
     plan: dict[str, list[Draft]]
     entities: list[str]
     own: list[dict[str, list[Draft]]]
-    rules: list[tuple[str, str, RuleText]]
+    rules: list[tuple[str, str, str]]
+    """Scope, feature and text."""
 
 
 ample = st.builds(
@@ -94,21 +97,46 @@ some = st.one_of(one, one, several, st.lists(drafts, min_size=1, max_size=2))
 vast = st.sampled_from((MOST, MOST - 5)).flatmap(
     lambda grant: drafts.map(lambda draft: [draft._replace(grant=grant, flags="")])
 )
-features = st.sampled_from(("calls", "calls", "store", "coins"))
+features = st.sampled_from(("calls", "calls", "store", "coins", "flag"))
 members = st.sampled_from(("words", "words", "calls", "store"))
 systems = st.sampled_from(((COINS,), (Pool("coins", 3, 2),), (Pool("coins", 1, 1),), (COINS, GEMS)))
 scopes = st.sampled_from(("", *NAMES))
+limits = st.sampled_from((3, 20, 20, 1000)).flatmap(
+    lambda limit: (
+        st.builds(
+            Window,
+            limit=st.just(limit),
+            unit=st.just("f"),
+            every=st.sampled_from((HOUR_MS, DAY_MS)),
+            anchor_ms=st.sampled_from((0, START_MS)),
+        )
+        | st.builds(Window, st.just(limit), st.just("m"), st.integers(1, 2), st.just(START_MS))
+    )
+)
+plain_rules = st.one_of(
+    limits.map(Window.line),
+    limits.map(lambda window: f"{window.line()}\n{CREDITS_LINE}"),
+    st.sampled_from((0, 30)).map(lambda units: RuleText(spend=Spend(units)).text),
+)
+ruled = st.sampled_from(("calls", "calls", "coins"))
 pasts = st.builds(
     Past,
     st.fixed_dictionaries(
-        {"calls": st.one_of(one, one, some, vast), "coins": one | several}, optional={"store": some}
+        {"calls": st.one_of(one, one, some, vast), "coins": one | several},
+        optional={"store": some, "flag": some},
     ),
     st.lists(entity_features, min_size=2, max_size=2),
-    st.lists(st.fixed_dictionaries({"coins": some}, optional={"store": some}), max_size=2),
+    st.lists(
+        st.fixed_dictionaries({"coins": some}, optional={"store": some, "flag": some}), max_size=2
+    ),
     st.one_of(
         st.just([]),
         st.just([]),
-        st.lists(st.tuples(scopes, features | members, controls), max_size=1),
+        st.lists(
+            st.tuples(scopes, features | members, controls.map(lambda rules: rules.text)),
+            max_size=1,
+        ),
+        st.lists(st.tuples(st.just(""), ruled, plain_rules), min_size=1, max_size=2),
     ),
 )
 units = st.one_of(
@@ -116,7 +144,7 @@ units = st.one_of(
 )
 calls = st.builds(
     Call,
-    st.sampled_from((0, 0, 0, 0, 0, HOUR_MS, 32 * DAY_MS)),
+    st.sampled_from((0, 0, 0, 0, 0, HOUR_MS, 32 * DAY_MS, TO_THE_HOUR_MS, -2_000)),
     st.sampled_from(("check", "track", "track")),
     scopes,
     st.builds(Part, features, units)
@@ -125,6 +153,11 @@ calls = st.builds(
     st.sampled_from(("cap", "cap", "reject", "overflow")),
     st.sampled_from((False, False, False, False, True)),
 )
+
+
+def flag_of(row: Row) -> Row:
+    """Return the row as one of a boolean feature."""
+    return Row(id=row.id, kind=Kind.FLAG, grant=row.grant, expires_ms=row.expires_ms, rank=row.rank)
 
 
 def variant(name: str, marker: str, line: str) -> Library:
@@ -159,9 +192,7 @@ class Copies:
         """Make the customer anew."""
         self.run(self._client.flushall())
         self.now_ms, self._made = START_MS, 0
-        rules = {("", ""): ""} | {
-            (scope, feature): text.text for scope, feature, text in past.rules
-        }
+        rules = {("", ""): ""} | {(scope, feature): text for scope, feature, text in past.rules}
         created = self.real.create_customer(
             self.context,
             "0-0",
@@ -227,7 +258,8 @@ class Copies:
             rows = []
             for draft in sketches:
                 self._made += 1
-                rows.append(make_row(draft, self._made, scope, self.now_ms))
+                row = make_row(draft, self._made, scope, self.now_ms)
+                rows.append(flag_of(row) if feature == "flag" else row)
             made[feature] = in_order([], rows, self.now_ms)
         return made
 
