@@ -30,18 +30,22 @@ section 2.3); descriptions as describe_feature, explanation as explain_plan
 --@include plain_part
 --@include plain_row
 --@include plain_system
+--@include read_both
 --@include read_fields
 
 local now, entity, explain = tonumber(ARGV[1]), ARGV[2], ARGV[4] == '1'
 local feature, required, text, system = plain_part(ARGV, 5)
-local read, held
+local read, held, paying, paying_held
 if feature and not explain and (required > 0 or not system) then
-  read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local found, found_held, units, cost, seen = read, held, required, text, nil
+  local units, cost, seen = required, text, nil
   if system then
-    found, found_held, units, cost, seen = plain_system(KEYS[1], KEYS[2], ARGV, 5, entity, read, held)
+    read, held, paying, paying_held = read_both(KEYS[1], KEYS[2], feature, system, entity)
+    units, cost, seen = plain_system(ARGV, 5, read, held)
+  else
+    read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
   end
-  local kind, line, live, slot, sums, left, overdraws = plain_row(found, found_held, now)
+  local found, found_held = paying or read, paying_held or held
+  local kind, line, live, slot, sums, left, overdraws = plain_row(units and found, found_held, now)
   local allowed = kind and (units <= 0 or units <= left)
   if allowed or kind and not overdraws then
     local verdict = allowed and '1\0011\1' or '1\0010\1'
@@ -51,7 +55,7 @@ if feature and not explain and (required > 0 or not system) then
   end
 end
 local keys = { customer = KEYS[1], entities = KEYS[2], due = KEYS[3] }
-local parts, obstacle = read_parts(keys, ARGV, 5, entity, now, read, held)
+local parts, obstacle = read_parts(keys, ARGV, 5, entity, now, read, held, paying, paying_held)
 if not parts then return obstacle end
 local states, amount = parts[1].states, parts[1].amount
 for _, state in ipairs(states) do

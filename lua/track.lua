@@ -50,6 +50,7 @@ first), 9 a balance would leave the exact range, 11 the lock exists, 13 replayed
 --@include plain_part
 --@include plain_row
 --@include plain_system
+--@include read_both
 --@include read_fields
 --@include spend_plain
 --@include stays_allowed
@@ -64,15 +65,18 @@ if fingerprint ~= '' then
   end
 end
 local moment = tonumber(now)
-local feature, amount, text, system, read, held = plain_part(ARGV, 7)
+local feature, amount, text, system, read, held, paying, paying_held = plain_part(ARGV, 7)
 if feature and amount > 0 and not dry and not lock_id then
-  read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
-  local found, found_held, units, cost, seen, least = read, held, amount, text, nil, 1
+  local units, cost, seen, least = amount, text, nil, 1
   if system then
-    found, found_held, units, cost, seen, least = plain_system(KEYS[1], KEYS[2], ARGV, 7, entity, read, held)
+    read, held, paying, paying_held = read_both(KEYS[1], KEYS[2], feature, system, entity)
+    units, cost, seen, least = plain_system(ARGV, 7, read, held)
+  else
+    read, held = read_fields(KEYS[1], KEYS[2], feature, entity)
   end
+  local found, found_held = paying or read, paying_held or held
   local kind, row, live, slot, sums, left, _, id, period, used, total, before, rest, line, most, stop, counted
-    = plain_row(found, found_held, moment)
+    = plain_row(units and found, found_held, moment)
   if id and units + least <= (most or left) then
     local seq, payer, owner = string.format('%d', read[2] + 1), system or feature, nil
     used, total, live, slot, sums, owner = spend_plain(
@@ -94,7 +98,7 @@ local keys = {
   customer = KEYS[1], entities = KEYS[2], index = { key = KEYS[3] }, due = KEYS[4], outbox = KEYS[5],
   locks = KEYS[6], holds = KEYS[7],
 }
-local parts, obstacle = read_parts(keys, ARGV, 7, entity, moment, read, held)
+local parts, obstacle = read_parts(keys, ARGV, 7, entity, moment, read, held, paying, paying_held)
 if not parts then return obstacle end
 if lock_id and is_held(keys, head, lock_id, parts[1].states[1].id) then return 11 end
 if dry or #parts > 1 then -- all of them can be applied, or none is

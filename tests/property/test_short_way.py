@@ -64,7 +64,9 @@ MOST = 2**53 - 1
 NAMES = ("zoe", "bob")
 COINS, GEMS = Pool("coins", 1, 5), Pool("gems", 10, 1)
 _PLAIN_ROW = "local function plain_row(read, held, now)\n"
-_READ_PARTS = "local function read_parts(keys, args, at, entity, now, read, held)\n"
+_READ_PARTS = (
+    "local function read_parts(keys, args, at, entity, now, read, held, paying, paying_held)\n"
+)
 
 
 class Call(NamedTuple):
