@@ -262,6 +262,11 @@ class Context(NamedTuple):
         """The first argument of every changing script."""
         return f"{self.env}\t{self.customer_id}"
 
+    @property
+    def words(self) -> tuple[str, str, int]:
+        """The first arguments of every script a request changes a customer with."""
+        return self.head, self.request_id, self.now_ms
+
 
 def track_words(context: Context, use: Use) -> tuple[tuple[Key, ...], tuple[str | int, ...]]:
     """Return the keys and the values ``track`` is asked with."""

@@ -65,13 +65,7 @@ class Scripts(Restores):
         reply = await self._read(
             "check",
             (keys.customer, keys.entities, keys.due),
-            (
-                now_ms,
-                entity,
-                properties,
-                "1" if explain else "",
-                *part.values,
-            ),
+            (now_ms, entity, properties, "1" if explain else "", *part.values),
         )
         return check_reply(reply)
 
@@ -87,9 +81,7 @@ class Scripts(Restores):
             "finalize",
             context.keys,
             (
-                context.head,
-                context.request_id,
-                context.now_ms,
+                *context.words,
                 ending.lock_id,
                 ending.action,
                 "" if ending.final is None else ending.final,
@@ -134,9 +126,7 @@ class Scripts(Restores):
             "create_customer",
             (keys.customer, keys.entity_index, keys.outbox, keys.seal),
             (
-                context.head,
-                context.request_id,
-                context.now_ms,
+                *context.words,
                 cursor,
                 self.seal,
                 internal_id,
@@ -167,9 +157,7 @@ class Scripts(Restores):
             "apply_plan",
             (keys.customer, keys.entities, keys.entity_index, keys.due, keys.outbox),
             (
-                context.head,
-                context.request_id,
-                context.now_ms,
+                *context.words,
                 revision,
                 entity,
                 document,
@@ -202,9 +190,7 @@ class Scripts(Restores):
             "adjust_balance",
             context.keys.own,
             (
-                context.head,
-                context.request_id,
-                context.now_ms,
+                *context.words,
                 revision,
                 entity,
                 feature,
@@ -232,17 +218,7 @@ class Scripts(Restores):
         return await self._verdict(
             "create_entity",
             context.keys.own,
-            (
-                context.head,
-                context.request_id,
-                context.now_ms,
-                entity,
-                feature,
-                document,
-                unit,
-                entities_max,
-                rules,
-            ),
+            (*context.words, entity, feature, document, unit, entities_max, rules),
         )
 
     async def delete_entity(
@@ -254,10 +230,11 @@ class Scripts(Restores):
         pooled: PooledGroups = NOTHING_POOLED,
     ) -> Status:
         """Run ``delete_entity``."""
-        named = (context.head, context.request_id, context.now_ms, entity, unit)
         flat = [part for group in pooled.rows for part in group]
         return await self._verdict(
-            "delete_entity", context.keys.own, (*named, revision, pooled.rules, *flat)
+            "delete_entity",
+            context.keys.own,
+            (*context.words, entity, unit, revision, pooled.rules, *flat),
         )
 
     async def update_customer(
@@ -268,7 +245,7 @@ class Scripts(Restores):
         return await self._verdict(
             "update_customer",
             (keys.customer, keys.outbox),
-            (context.head, context.request_id, context.now_ms, revision, document, rules),
+            (*context.words, revision, document, rules),
         )
 
     async def update_entity(
@@ -279,22 +256,12 @@ class Scripts(Restores):
         return await self._verdict(
             "update_entity",
             (keys.customer, keys.entities, keys.outbox),
-            (
-                context.head,
-                context.request_id,
-                context.now_ms,
-                revision,
-                entity,
-                document,
-                rules,
-            ),
+            (*context.words, revision, entity, document, rules),
         )
 
     async def delete_customer(self, context: Context) -> Status:
         """Run ``delete_customer``."""
-        return await self._verdict(
-            "delete_customer", context.keys.own, (context.head, context.request_id, context.now_ms)
-        )
+        return await self._verdict("delete_customer", context.keys.own, context.words)
 
     async def release_customer(
         self, context: Context, cursor: str, revision: str, document: str
@@ -303,18 +270,18 @@ class Scripts(Restores):
         return await self._verdict(
             "release_customer",
             context.keys.own,
-            (context.head, context.request_id, context.now_ms, cursor, revision, document),
+            (*context.words, cursor, revision, document),
         )
 
     async def adopt_customer(
         self, context: Context, cursor: str, internal_id: str, seq: int, document: str
     ) -> Status:
         """Run ``adopt_customer``."""
-        keys, head = context.keys, (context.head, context.request_id, context.now_ms)
+        keys = context.keys
         return await self._verdict(
             "adopt_customer",
             (keys.customer, keys.outbox, keys.seal),
-            (*head, cursor, self.seal, internal_id, seq, document),
+            (*context.words, cursor, self.seal, internal_id, seq, document),
         )
 
     async def discard_customer(
@@ -347,9 +314,5 @@ class Scripts(Restores):
 
     async def settle(self, context: Context, limit: int) -> tuple[Status, int]:
         """Run ``settle``; the integer is how many entities were settled."""
-        reply = await self._change(
-            "settle",
-            context.keys.own,
-            (context.head, context.request_id, context.now_ms, limit),
-        )
+        reply = await self._change("settle", context.keys.own, (*context.words, limit))
         return Status(reply[0]), reply[1]
