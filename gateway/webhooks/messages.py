@@ -2,7 +2,7 @@
 
 The format is that of Standard Webhooks: ``webhook-id`` is the id of the alert and stays the same in
 every attempt, so a receiver that has seen it may ignore it; the timestamp and the signature are of
-the attempt.
+the attempt. Receivers written for the reference find the same under the names of Svix.
 """
 
 from __future__ import annotations
@@ -124,12 +124,12 @@ def headers(message_id: str, body: str, secret: str, now_ms: int) -> dict[str, s
     """Return the headers of one attempt, its signature among them."""
     seconds = now_ms // 1000
     signature = Webhook(secret).sign(message_id, _moment(seconds * 1000), body)
+    signed = {"id": message_id, "timestamp": str(seconds), "signature": signature}
     return {
         "content-type": "application/json",
         "user-agent": _USER_AGENT,
-        "webhook-id": message_id,
-        "webhook-timestamp": str(seconds),
-        "webhook-signature": signature,
+        **{f"webhook-{name}": value for name, value in signed.items()},
+        **{f"svix-{name}": value for name, value in signed.items()},
     }
 
 

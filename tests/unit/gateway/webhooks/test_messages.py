@@ -148,6 +148,13 @@ def test_a_signature_is_that_of_the_specification() -> None:
     assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+def test_receivers_of_the_reference_find_the_same_under_its_names() -> None:
+    # Cold-path section 7: svix-id, svix-timestamp and svix-signature.
+    signed = headers("ping_1", "{}", new_secret(), NOW_MS)
+    for name in ("id", "timestamp", "signature"):
+        assert signed[f"svix-{name}"] == signed[f"webhook-{name}"]
+
+
 def test_a_secret_has_the_length_of_the_digest() -> None:
     prefix, _, encoded = new_secret().partition("_")
     assert (prefix, len(b64decode(encoded, validate=True))) == ("whsec", 32)
