@@ -20,7 +20,8 @@ ARGV[8] rules       records of store_rules, may be empty
 ARGV[9] carries     lines of feature, row that ends, heir, rest: what of it moves on (leave_rest), may be empty
 ARGV[10] rules of the customer that change beside those of its entity, may be empty
 ARGV[11] own        how many of the groups are of the scope; the others, after these, are of the entity's customer
-ARGV[12...] feature, rows, first resets, unit  groups of four; rows is the whole new text of the scope or customer
+ARGV[12...] feature, rows, resets, unit  groups of four; rows is the whole new text of the scope or customer, resets the
+first of each row that is new, and of one that stays = and the next where that moves
 
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows whose numbers move on are due (settle first),
 7 the customer has changed: decide again, 9 the grants of all entities together would leave the exact range (nothing
@@ -51,6 +52,7 @@ for feature, row, heir, rest in string.gmatch(ARGV[9], '([^\t\n]+)\t([^\t\n]+)\t
   carries[row], counted[feature] = carry, true
 end
 for at = 12, #ARGV, 4 do -- numbers that move on are those of now, with the resets that are due by then
+  if string.find(ARGV[at + 2], '=', 1, true) then counted[ARGV[at]] = true end -- so are those whose reset moves
   local owner = at < own_end and entity or ''
   local state = counted[ARGV[at]] and read_feature(keys, ARGV[at], owner, now)
   if state and (state.due or state.rolls) then return { 5 } end

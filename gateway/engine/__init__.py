@@ -3,8 +3,8 @@
 What decides is Lua (hot) or ``gateway.lifecycle`` (cold); what is here fetches, retries within
 bounds, and words the answer. ``engine`` is all operations as one object: ``balances`` with
 ``spending``, ``batches``, ``locks``, ``grants`` and ``listings``, ``customers``, ``entities``,
-``plans``, and ``events`` with ``aggregates``. What they share is in ``creation`` and ``foresight``;
-``tokens`` stand beside them.
+``plans`` (what is ``asked`` of them), and ``events`` with ``aggregates``. What they share is in
+``creation`` and ``foresight``; ``tokens`` stand beside them.
 
 ``subject`` brings who a call is about, from SQL (``images``) or known by an email (``nameless``);
 ``newcomers`` are entities SQL may not have yet. ``planner`` changes plans, and ``agenda``,

@@ -31,11 +31,12 @@ from gateway.errors import (
     InvalidRequestError,
 )
 from gateway.ids import new_id
-from gateway.lifecycle.attach import NO_TERMS, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.plan_rules import is_default_trial
 from gateway.lifecycle.prices import is_paid
 from gateway.lifecycle.scope import Change, Scope
 from gateway.lifecycle.scope import join as join_changes
+from gateway.lifecycle.terms import NO_TERMS
 from gateway.messages.common import DOCUMENT_BYTES_MAX
 from gateway.outbox import join
 from gateway.scripts import Status

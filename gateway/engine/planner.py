@@ -244,7 +244,12 @@ class Planner:
         groups = []
         for feature_id, rows in change.rows.items():
             feature = await self._catalog.feature(env, feature_id)
-            text = " ".join(str(change.dues.get(row.id, 0)) for row in rows)
+            text = " ".join(
+                f"={change.moves[row.id]}"
+                if row.id in change.moves
+                else str(change.dues.get(row.id, 0))
+                for row in rows
+            )
             groups.append(FeatureRows(feature_id, encode_rows(rows), text, 10**feature.precision))
         return groups
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway.amounts import parse_decimal
 from gateway.documents import SCHEDULED
+from gateway.engine.asked import anchor_of, quantities_of, version_of, whole
 from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.errors import (
@@ -21,7 +21,7 @@ from gateway.errors import (
     SubscriptionNotFoundError,
     UnavailableError,
 )
-from gateway.lifecycle.attach import Terms, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.cancel import cancel
 from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.catalog import plain
@@ -30,10 +30,12 @@ from gateway.lifecycle.eligibility import eligibility
 from gateway.lifecycle.preview import CURRENCY, Preview, intent_of
 from gateway.lifecycle.prices import billing_cycle
 from gateway.lifecycle.quantities import buy
+from gateway.lifecycle.reanchor import Wish, begins_anew, reanchor
 from gateway.lifecycle.revise import revise
 from gateway.lifecycle.room import check_room
 from gateway.lifecycle.scope import Change
 from gateway.lifecycle.target import find_target
+from gateway.lifecycle.terms import Terms
 from gateway.lifecycle.together import attach_together
 from gateway.lifecycle.trials import without_trial
 from gateway.messages.billing import (
@@ -42,13 +44,11 @@ from gateway.messages.billing import (
     AttachResponse,
     UpdatePreview,
 )
-from gateway.messages.common import given
 from gateway.messages.plans import raw
 from gateway.scripts import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
-    from decimal import Decimal
 
     from gateway.documents import Subscription
     from gateway.engine.subject import Subject
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from gateway.messages.billing import (
         AttachRequest,
         CarryOver,
-        FeatureQuantity,
         MultiAttachRequest,
         SubscriptionUpdateRequest,
     )
@@ -214,7 +213,7 @@ class Attachments(Foresight):
 
     async def _seen(self, env: str, request: AttachRequest) -> Offer:
         """Return the plan that is asked for, its features not used yet."""
-        record, document = await self.catalog.plan(env, request.plan_id, _whole(request.version))
+        record, document = await self.catalog.plan(env, request.plan_id, version_of(request))
         if record.archived:
             msg = f"plan {record.id} is archived"
             raise InvalidRequestError(msg)
@@ -228,19 +227,15 @@ class Attachments(Foresight):
         return await self.planner.offer(env, seen.record, seen.document, is_custom=seen.is_custom)
 
     async def _terms(self, env: str, request: AttachRequest) -> Terms:
-        anchor_ms = None
-        if given(request.billing_cycle_anchor):
-            raw = bytes(request.billing_cycle_anchor)
-            anchor_ms = self.clock.now_ms(env)
-            if raw != b'"now"':
-                anchor_ms = int(parse_decimal(raw, field="billing_cycle_anchor"))
+        anchor = anchor_of(request)
         return Terms(
-            quantities=_quantities(request.feature_quantities),
+            quantities=quantities_of(request.feature_quantities),
             schedule=request.plan_schedule or "",
-            starts_ms=_whole(request.starts_at),
-            ends_ms=_whole(request.ends_at),
+            starts_ms=whole(request.starts_at),
+            ends_ms=whole(request.ends_at),
             subscription_id=request.subscription_id or "",
-            anchor_ms=anchor_ms,
+            anchor_ms=None if anchor is None else anchor.at_ms,
+            anew=anchor is not None and anchor.is_now,
             usages=await self._carrying(env, request.carry_over_usages, "carry_over_usages"),
             balances=await self._carrying(env, request.carry_over_balances, "carry_over_balances"),
             skips_charge=request.proration_behavior == UNPRORATED
@@ -262,11 +257,12 @@ class Attachments(Foresight):
         self, env: str, request: SubscriptionUpdateRequest, *, is_preview: bool = False
     ) -> tuple[Subject, Decide]:
         subject = self.subjects.subject(env, request.customer_id, entity_id=request.entity_id)
-        quantities = _quantities(request.feature_quantities)
+        quantities = quantities_of(request.feature_quantities)
+        anchor = anchor_of(request)
         await self.catalog.renew()
         usages = None
-        if wish := request.carry_over_usages:
-            usages = await self._carrying(env, wish, "carry_over_usages") or Carrying(())
+        if carry := request.carry_over_usages:
+            usages = await self._carrying(env, carry, "carry_over_usages") or Carrying(())
 
         async def decide(scope: Scope, making: Making) -> Change:
             target = find_target(scope, request.subscription_id, request.plan_id)
@@ -281,13 +277,21 @@ class Attachments(Foresight):
             if target.status == SCHEDULED:
                 msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"
                 raise InvalidRequestError(msg)
-            if request.version or request.customize or request.trial is None:
+            revises = request.version or request.customize or request.trial is None
+            change = Change(list(scope.subscriptions), [])
+            if revises:
                 offer = await self._revised(env, target, request, is_preview=is_preview)
                 change = revise(scope, target, offer, quantities, making, usages=usages)
                 check_room(scope, change)
+            else:
+                offer = await self.planner.offer_of(env, target, is_preview=is_preview)
+                if quantities or anchor is None:
+                    anew = begins_anew(target, anchor, making.now_ms)
+                    change = buy(scope, target, offer, quantities, making, anew=anew)
+            if anchor is None:
                 return change
-            offer = await self.planner.offer_of(env, target, is_preview=is_preview)
-            return buy(scope, target, offer, quantities, making)
+            wish = Wish(anchor, usages, is_alone=not revises and not quantities)
+            return reanchor(scope, change, target, offer.document, wish, now_ms=making.now_ms)
 
         return subject, decide
 
@@ -300,7 +304,7 @@ class Attachments(Foresight):
         is_preview: bool,
     ) -> Offer:
         """Return what the target becomes: the plan in the version asked for, customized."""
-        version = _whole(request.version)
+        version = version_of(request)
         if version is None:
             offer = await self.planner.offer_of(env, target, is_preview=is_preview)
             record, document, is_custom = offer.record, offer.document, offer.is_custom
@@ -384,14 +388,3 @@ def _shown(subject: Subject, seen: Preview) -> dict[str, Any]:
 
 def _entity(subject: Subject) -> str | msgspec.UnsetType:
     return subject.entity_id or UNSET
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _quantities(listed: list[FeatureQuantity] | None) -> dict[str, Decimal]:
-    return {
-        one.feature_id: parse_decimal(bytes(one.quantity), field="feature_quantities.quantity")
-        for one in listed or ()
-    }

@@ -18,13 +18,12 @@ import msgspec
 from gateway.cycles import next_boundary
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.lifecycle.carrying import Carrying, carry, pay_debts
+from gateway.lifecycle.carrying import carry, pay_debts
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import (
     RowMaker,
     check_quantities,
     check_range,
-    is_one_off_purchase,
     packs,
     sold_each_cycle,
 )
@@ -41,37 +40,24 @@ from gateway.lifecycle.scope import (
     swap,
 )
 from gateway.lifecycle.target import to_remove
+from gateway.lifecycle.terms import (
+    END_OF_CYCLE,
+    IMMEDIATE,
+    NO_TERMS,
+    Terms,
+    check_charge,
+    check_dates,
+    check_scheduled,
+    check_trial,
+)
 from gateway.lifecycle.trials import check_end, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
-from gateway.messages.billing import SCHEDULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.messages.plans import PlanDocument, PlanItem
-
-_IMMEDIATE, _END_OF_CYCLE = SCHEDULES
-
-
-class Terms(NamedTuple):
-    """How a plan is attached."""
-
-    quantities: Mapping[str, Decimal] = {}
-    """Units of prepaid features, the included ones counted."""
-    schedule: str = ""
-    """One of ``SCHEDULES``; empty leaves it to the rules."""
-    starts_ms: int | None = None
-    ends_ms: int | None = None
-    subscription_id: str = ""
-    anchor_ms: int | None = None
-    """Where cycles are counted from, if not from where the rules say."""
-    usages: Carrying | None = None
-    balances: Carrying | None = None
-    skips_charge: bool = False
-    """Whether the rest of the cycle is not to be paid for."""
-    removes: Sequence[str] = ()
-    """Plans that end when this one begins."""
+    from gateway.messages.plans import PlanItem
 
 
 class Making(NamedTuple):
@@ -83,9 +69,6 @@ class Making(NamedTuple):
     """Whether what was used beyond a free grant stays used after its reset."""
 
 
-NO_TERMS = Terms()
-
-
 def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     """Decide what attaching a plan changes.
 
@@ -94,8 +77,8 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     """
     now_ms, document = making.now_ms, offer.document
     check_quantities(document, terms.quantities)
-    _check_dates(document, terms, now_ms)
-    _check_trial(document, terms)
+    check_dates(document, terms, now_ms)
+    check_trial(document, terms)
     current, ends_ms, dropped = None, None, Change(list(scope.subscriptions), [])
     if not document.add_on and not is_one_off(document):
         # By its id: the group of the plan may be another by now than when it was attached.
@@ -116,13 +99,13 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     if starts_ms is None:
         replaced = current or next(iter(removed), None)
         if terms.skips_charge and replaced is not None:
-            _check_charge(document, replaced, now_ms)
+            check_charge(document, replaced, now_ms)
         check_end(document, current)
         others = leave(scope, [one for one in removed if one is not replaced], now_ms)
         tried, scope = on_trial(subscription, document, now_ms), after(scope, others)
         change = begin(scope, offer, tried, replaced, terms=terms, making=making, at_ms=now_ms)
         return join(join(dropped, others), change)
-    _check_scheduled(document, terms)
+    check_scheduled(document, terms)
     # What cannot begin then is refused now.
     replaced = current if ends_ms is None or ends_ms >= starts_ms else None
     begun = begin(scope, offer, subscription, replaced, at_ms=starts_ms, making=making)
@@ -236,10 +219,10 @@ def _starts(
     """Return when the plan begins; None for now."""
     if terms.starts_ms is not None:
         return terms.starts_ms
-    if current is None or terms.schedule == _IMMEDIATE:
+    if current is None or terms.schedule == IMMEDIATE:
         return None
     held = scope.documents.get(current.id)
-    waits = terms.schedule == _END_OF_CYCLE
+    waits = terms.schedule == END_OF_CYCLE
     if not waits:
         waits = not is_upgrade(held, offer.document) if held else current.cycle_unit != ""
     if not waits:
@@ -262,62 +245,6 @@ def _own_end(current: Subscription | None, pending: Sequence[Subscription]) -> i
     return current.ends_at
 
 
-def _check_dates(document: PlanDocument, terms: Terms, now_ms: int) -> None:
-    """Refuse dates that make no sense for the plan (cold-path section 3.14)."""
-    recurring_paid = billing_cycle(document)[0] != ""
-    if terms.starts_ms is not None:
-        if terms.starts_ms <= now_ms:
-            raise InvalidRequestError("starts_at: must be in the future")
-        if not recurring_paid:
-            raise InvalidRequestError("starts_at: a free or one-off plan begins at once")
-        if terms.schedule == _END_OF_CYCLE:
-            raise InvalidRequestError("starts_at: excludes plan_schedule end_of_cycle")
-    if terms.ends_ms is not None:
-        if terms.ends_ms <= max(now_ms, terms.starts_ms or 0):
-            raise InvalidRequestError("ends_at: must be in the future and after the plan begins")
-        if not recurring_paid and not is_one_off(document):
-            raise InvalidRequestError("ends_at: a free plan has no end")
-    if terms.anchor_ms is not None and not recurring_paid:
-        raise InvalidRequestError("billing_cycle_anchor: the plan has no billing cycle")
-
-
-def _check_trial(document: PlanDocument, terms: Terms) -> None:
-    """Refuse another beginning than that of the trial (cold-path section 3.14)."""
-    for field, value in (("starts_at", terms.starts_ms), ("billing_cycle_anchor", terms.anchor_ms)):
-        if value is not None and document.free_trial is not None:
-            raise InvalidRequestError(
-                f"{field}: the free trial begins at once; customize.free_trial null leaves it out"
-            )
-
-
-def _check_charge(document: PlanDocument, current: Subscription, now_ms: int) -> None:
-    """Refuse that the first price after a free plan, or a trial, is skipped (cold-path section
-    3.14).
-    """
-    was_free = not current.cycle_unit or is_trialing(current, now_ms)
-    if was_free and billing_cycle(document)[0] and document.free_trial is None:
-        raise InvalidRequestError(
-            "proration_behavior: none would skip what a paid plan costs after a free one"
-        )
-
-
-def _check_scheduled(document: PlanDocument, terms: Terms) -> None:
-    """Refuse what only a change at once can do."""
-    for field, value in (
-        ("carry_over_usages", terms.usages),
-        ("carry_over_balances", terms.balances),
-        ("billing_cycle_anchor", terms.anchor_ms),
-        ("remove_plan_ids", terms.removes or None),
-    ):
-        if value is not None:
-            raise InvalidRequestError(f"{field}: the plan begins later, when its cycle does")
-    for item in document.items:
-        if is_one_off_purchase(item) and terms.quantities.get(item.feature_id):
-            raise InvalidRequestError(
-                f"feature_quantities: {item.feature_id} is bought once, but the plan begins later"
-            )
-
-
 def _in_phase(
     scope: Scope,
     one: Subscription,
@@ -327,20 +254,23 @@ def _in_phase(
 ) -> Subscription:
     """Return a subscription as it begins, with where its cycles are counted from."""
     paid = one.cycle_unit != ""
+    follows = replaced is not None and (replaced.cycle_unit != "") == paid
+    joins = paid and not follows and (one.add_on or scope.entity_id != "")
+    base = _base_of(scope) if joins else None
     anchor_ms = at_ms
     if one.trial_ends_at is not None:
         anchor_ms = one.trial_ends_at
     elif terms.anchor_ms is not None:
         anchor_ms = terms.anchor_ms
-    elif replaced is not None and (replaced.cycle_unit != "") == paid:
+    elif terms.anew and paid and not (base and is_trialing(base, at_ms)):
+        anchor_ms = at_ms
+    elif replaced is not None and follows:
         anchor_ms = at_ms if is_trialing(replaced, at_ms) else replaced.anchor_ms
-    elif paid and (one.add_on or scope.entity_id):
-        base = _base_of(scope)
-        if base is not None:
-            one, anchor_ms = joined(one, base, at_ms), base.anchor_ms
-        elif scope.entity_id and one.status == SCHEDULED:
-            # The plans of other entities were looked at when it was attached.
-            anchor_ms = one.anchor_ms
+    elif base is not None:
+        one, anchor_ms = joined(one, base, at_ms), base.anchor_ms
+    elif joins and scope.entity_id and one.status == SCHEDULED:
+        # The plans of other entities were looked at when it was attached.
+        anchor_ms = one.anchor_ms
     return msgspec.structs.replace(one, status=ACTIVE, started_at=at_ms, anchor_ms=anchor_ms)
 
 

@@ -10,8 +10,9 @@ import msgspec
 
 from gateway.documents import SCHEDULED
 from gateway.errors import InvalidRequestError
-from gateway.lifecycle.attach import NO_TERMS, begin, end_of_cycle, new_subscription
+from gateway.lifecycle.attach import begin, end_of_cycle, new_subscription
 from gateway.lifecycle.scope import Change, Scope, after, join, leave, revived, swap
+from gateway.lifecycle.terms import NO_TERMS
 
 if TYPE_CHECKING:
     from gateway.documents import Subscription

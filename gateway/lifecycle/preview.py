@@ -75,15 +75,14 @@ def preview(
         if known is None or _terms(known) != _terms(one):
             old = _due(known, scope.documents, now_ms)
             new = _due(one, documents, now_ms)
-            stays = known is not None and known.anchor_ms == one.anchor_ms
-            left, kept = (new, old) if stays else ((), ())
-            due = [
-                *_lines(known, scope.documents, without=left, now_ms=now_ms, sign=-1),
-                *_lines(one, documents, without=kept, now_ms=now_ms, sign=1),
-            ]
-            if not prorates:
-                joins = one.anchor_ms in anchors
-                due = [line for line in due if not (joins and line.period)]
+            if known is None or known.anchor_ms != one.anchor_ms:  # a new cycle is paid as a whole
+                new = [charge for charge in new if not charge.unit]
+                old = [charge for charge in old if not charge.unit]
+            due = [*_lines(one, documents, without=old, now_ms=now_ms, sign=1)]
+            if prorates:
+                due = [*_lines(known, scope.documents, without=new, now_ms=now_ms, sign=-1), *due]
+            elif one.anchor_ms in anchors or one.anchor_ms > now_ms:
+                due = [line for line in due if not line.period]
             later = _deferrals(known, one, documents)
             lines += [line for line in due if not line.period or line.feature_id not in later]
             deferred += [
@@ -122,7 +121,7 @@ def _deferrals(
     """Return the features whose new quantity is not paid for before the next cycle (cold-path
     sections 3.9 and 5.4): what their plan says about it.
     """
-    if known is None or (known.version, known.custom) != (one.version, one.custom):
+    if known is None or _offer(known) != _offer(one):
         return {}
     found: dict[str | None, str] = {}
     for item in documents[one.id].items if one.id in documents else ():
@@ -140,7 +139,12 @@ def _deferrals(
 
 def _terms(one: Subscription) -> tuple[object, ...]:
     """Return what the price of a subscription depends on."""
-    return one.status, one.version, one.custom, one.quantities, one.trial_ends_at
+    return one.status, one.quantities, one.trial_ends_at, *_offer(one)
+
+
+def _offer(one: Subscription) -> tuple[object, ...]:
+    """Return which plan a subscription is of, and where its cycles are counted from."""
+    return one.version, one.custom, one.anchor_ms
 
 
 def _becomes_another(known: Subscription, one: Subscription) -> bool:

@@ -43,8 +43,11 @@ def buy(
     offer: Offer,
     quantities: Mapping[str, Decimal],
     making: Making,
+    *,
+    anew: bool = False,
 ) -> Change:
-    """Return what other quantities change, now and at the end of the cycle.
+    """Return what other quantities change, now and at the end of the cycle; all of it now where a
+    new cycle begins ``anew``.
 
     Raises ``InvalidRequestError`` for what the plan does not sell, and for a one-off plan.
     """
@@ -60,7 +63,7 @@ def buy(
     later = {
         feature: plain(quantity)
         for feature, quantity in quantities.items()
-        if _waits(items[feature], quantity, target)
+        if not anew and _waits(items[feature], quantity, target)
     }
     now = {feature: one for feature, one in quantities.items() if feature not in later}
     change = requantify(scope, target, offer, now, making)

@@ -110,6 +110,8 @@ class Change(NamedTuple):
     dues: Mapping[str, int] = {}
     """Row id -> first reset, for rows that are new; 0 for never."""
     carries: tuple[Carry, ...] = ()
+    moves: Mapping[str, int] = {}
+    """Row id -> next reset, for rows that stay and get another one."""
 
 
 def ended(subscription: Subscription, now_ms: int) -> Subscription:
@@ -176,6 +178,7 @@ def join(first: Change, second: Change) -> Change:
         {**first.rows, **second.rows},
         {**first.dues, **second.dues},
         (*first.carries, *second.carries),
+        {**first.moves, **second.moves},
     )
 
 

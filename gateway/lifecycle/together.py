@@ -14,14 +14,15 @@ from gateway.lifecycle.scope import Change, after, join
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.lifecycle.attach import Making, Terms
+    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
     from gateway.lifecycle.scope import Scope
+    from gateway.lifecycle.terms import Terms
 
 
 def attach_together(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:
     """Decide what attaching plans in this order changes. Where cycles are counted from is said for
-    those that have one; that it is from now on, for those that begin so.
+    those that have one.
 
     Raises ``InvalidRequestError`` when one of them is the current one, when two of them would take
     the same place, and for what ``attach`` refuses.
@@ -30,23 +31,16 @@ def attach_together(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making:
     change = Change(list(scope.subscriptions), [])
     for offer, terms in wanted:
         try:
-            step = attach(scope, offer, _fitting(offer, terms, making.now_ms), making)
+            step = attach(scope, offer, _fitting(offer, terms), making)
         except PlanAttachedError as error:
             raise InvalidRequestError(f"plans: {error.message}") from error
         change, scope = join(change, step), after(scope, step)
     return change
 
 
-def _fitting(offer: Offer, terms: Terms, now_ms: int) -> Terms:
-    """Return the terms as they fit one plan. PyPI ``autumn-sdk`` asks for cycles from now on with
-    every call, so a plan that begins later, or with its trial, must not be refused for it.
-    """
-    document = offer.document
-    begins_so = terms.starts_ms is None and document.free_trial is None
-    is_now = terms.anchor_ms is not None and terms.anchor_ms <= now_ms
-    if billing_cycle(document)[0] and (begins_so or not is_now):
-        return terms
-    return terms._replace(anchor_ms=None)
+def _fitting(offer: Offer, terms: Terms) -> Terms:
+    """Return the terms as they fit one plan."""
+    return terms if billing_cycle(offer.document)[0] else terms._replace(anchor_ms=None)
 
 
 def _check_places(offers: Iterable[Offer]) -> None:

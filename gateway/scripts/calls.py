@@ -205,8 +205,8 @@ class CustomerReply(NamedTuple):
 
 
 class FeatureRows(NamedTuple):
-    """New rows of one feature: their text, first resets in order, and what one entity of the
-    feature counts for.
+    """New rows of one feature: their text, their resets in order (of a row that stays ``=`` and the
+    next one where that moves), and what one entity of the feature counts for.
     """
 
     feature: str

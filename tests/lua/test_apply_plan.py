@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.outbox import EntitySet, EntryKind, RowAdded, RowEnded, SubscriptionSet
-from gateway.rows import encode_row
+from gateway.outbox import (
+    EntitySet,
+    EntryKind,
+    RowAdded,
+    RowEnded,
+    RowUpdated,
+    SubscriptionSet,
+)
+from gateway.rows import decode_live, encode_row
 from gateway.scripts import PooledGroups, Status
-from tests.lua.world import HOUR_MS, NOW_MS, SEAT, World, groups, hourly, per_entity, row, rules
+from tests.lua.world import (
+    HOUR_MS,
+    NOW_MS,
+    SEAT,
+    World,
+    groups,
+    hourly,
+    per_entity,
+    row,
+    rules,
+    slots,
+)
 
 
 async def test_rows_that_stay_keep_their_numbers(world: World) -> None:
@@ -272,4 +290,54 @@ async def test_a_customer_row_that_expired_since_it_was_read_does_not_come_back(
     carry = "calls\told\tnew\t"
     changed = await world.attach("zoe", carries=carry, pooled=shared, calls=[row("new", 5)])
     assert changed is Status.STALE
+    assert await world.dump() == before
+
+
+async def test_the_next_reset_of_a_row_that_stays_moves_with_its_cycle(world: World) -> None:
+    await world.create(calls=[hourly("a", 10), slots("b", 5), hourly("c", 10)])
+    await world.seats("zoe")
+    await world.track("calls", 23)
+    await world.entries()
+    world.now_ms += HOUR_MS // 4
+    at_ms, later_ms = world.now_ms, world.now_ms + 7
+    moved = hourly("a", 10, anchor_ms=at_ms), slots("b", 5, anchor_ms=at_ms), hourly("c", 10)
+    moves = {"a": later_ms, "b": at_ms}
+    assert await world.attach(calls=list(moved), moves=moves) is Status.DONE
+    entry = await world.entry()
+    assert [one for one in entry.changes if isinstance(one, RowUpdated)] == [
+        RowUpdated("calls", "", later_ms, encode_row(moved[0])),
+        RowUpdated("calls", "", at_ms, encode_row(moved[1])),
+    ]
+    assert await world.left("calls") == 5
+    world.now_ms = later_ms
+    assert await world.left("calls") == 10 + 5
+    await world.track("calls", 1)
+    (seen,) = (await world.check("calls", 0)).descriptions
+    dues = dict(zip("acb", (one.due_ms for one in decode_live(seen.live)), strict=True))
+    assert dues == dict.fromkeys("ab", at_ms + HOUR_MS) | {"c": NOW_MS + HOUR_MS}
+    await world.check_ledger()
+
+
+async def test_a_reset_that_is_due_comes_before_the_one_that_moves(world: World) -> None:
+    await world.create(calls=[hourly("a", 10)])
+    await world.seats("zoe")
+    await world.attach("zoe", calls=[hourly("own", 10)])
+    await world.track("calls", 3, "zoe")
+    await world.track("calls", 4)
+    world.now_ms += HOUR_MS
+    move = {"a": world.now_ms + 7, "own": world.now_ms + 9}
+    assert await world.attach(calls=[hourly("a", 10)], moves=move) is Status.DUE
+    assert await world.attach("zoe", calls=[hourly("own", 10)], moves=move) is Status.DONE
+    assert await world.attach(calls=[hourly("a", 10)], moves=move) is Status.DONE
+    assert [await world.left("calls", name) for name in ("", "zoe")] == [20, 20]
+    await world.check_ledger()
+
+
+async def test_slots_that_roll_over_are_settled_before_their_reset_moves(world: World) -> None:
+    rolling = slots("a", 10, roll=":0")
+    await world.create(calls=[rolling])
+    await world.seats("zoe")
+    world.now_ms += HOUR_MS
+    before = await world.dump()
+    assert await world.attach(calls=[rolling], moves={"a": world.now_ms}) is Status.DUE
     assert await world.dump() == before

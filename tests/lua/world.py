@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio import Redis
@@ -69,16 +70,20 @@ def rules(**texts: str) -> str:
     return "\x1e".join(f"{feature}\x1f{text}" for feature, text in texts.items())
 
 
-def groups(rows: dict[str, list[Row]]) -> list[FeatureRows]:
+def groups(
+    rows: dict[str, list[Row]], moves: Mapping[str, int] = MappingProxyType({})
+) -> list[FeatureRows]:
     """Return new rows as the scripts take them; those that reset first do so a cycle after their
-    anchor.
+    anchor. ``moves`` are the next resets of rows that stay, by id.
     """
     return [
         FeatureRows(
             feature,
             encode_rows(made),
             " ".join(
-                str(next_boundary(one.anchor_ms, one.unit, one.every, one.anchor_ms))
+                f"={moves[one.id]}"
+                if one.id in moves
+                else str(next_boundary(one.anchor_ms, one.unit, one.every, one.anchor_ms))
                 for one in made
             ),
             SEAT,
@@ -129,6 +134,8 @@ class World:
         rules: str = "",
         carries: str = "",
         pooled: PooledGroups | None = None,
+        *,
+        moves: Mapping[str, int] = MappingProxyType({}),
         **rows: list[Row],
     ) -> Status:
         """Replace the rows of a scope, and with those of an entity rows of its customer."""
@@ -148,7 +155,7 @@ class World:
             line,
             rules,
             carries,
-            groups(rows),
+            groups(rows, moves),
             pooled or PooledGroups(),
         )
 

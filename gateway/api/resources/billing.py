@@ -40,7 +40,9 @@ OPERATIONS = (
             "the same step. Usage of non-consumable features "
             "carries over, that of others with `carry_over_usages` or `carry_over_balances`. A "
             "plan with a `free_trial` begins with it, unless the customer or the entity has had "
-            "it; a `free_trial` of the request begins in any case, and a null one leaves it out."
+            "it; a `free_trial` of the request begins in any case, and a null one leaves it out. "
+            "`billing_cycle_anchor` says where cycles are counted from; `now` is left out where "
+            "the plan begins later, with its trial, or has no cycles."
         ),
         request=AttachRequest,
         response=AttachResponse,
@@ -97,7 +99,10 @@ OPERATIONS = (
             "Cancels a plan at once or at the end of its cycle, takes that back, changes the "
             "quantity of what is prepaid, moves it to another version or gives it items of its "
             "own. What was used stays used. When a main plan of the customer ends, the free plan "
-            "of its group that enables itself comes back."
+            "of its group that enables itself comes back. `billing_cycle_anchor` `now` begins a "
+            "new cycle: alone it resets the plan's balances, beside another change only moves "
+            "their resets, and beside `cancel_action`, or a change of a plan without cycles or in "
+            "its trial, it is left out. Milliseconds say when the cycle ends."
         ),
         request=SubscriptionUpdateRequest,
         response=AttachResponse,

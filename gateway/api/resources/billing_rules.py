@@ -58,6 +58,7 @@ _CHANGES = (
     "proration_behavior",
     "no_billing_changes",
 )
+_NOW = b'"now"'
 _NOT_WITH_CANCEL = ("feature_quantities", "version", "customize", "carry_over_usages")
 
 
@@ -123,18 +124,17 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
     """``billing.update`` and ``billing.preview_update``."""
     _billing(request)
     shapes.plan_id(request.plan_id)
-    if given(request.billing_cycle_anchor):
-        raise NotSupportedError(
-            "billing_cycle_anchor: the cycle of a plan that is held cannot be moved"
-        )
     if request.trial:
         own = request.customize is not None and request.customize.free_trial
         raise NotSupportedError(
             f"{'customize.' if own else ''}free_trial: a plan that is held begins no trial; null "
             "ends the one it is in"
         )
-    if request.free_trial is UNSET and all(getattr(request, name) is None for name in _CHANGES):
-        raise InvalidInputsError(f"input: at least one of {', '.join(_CHANGES)} is required")
+    is_moved = given(request.billing_cycle_anchor)
+    is_asked = is_moved or request.free_trial is not UNSET
+    if not is_asked and all(getattr(request, name) is None for name in _CHANGES):
+        named = ", ".join((*_CHANGES, "billing_cycle_anchor"))
+        raise InvalidInputsError(f"input: at least one of {named} is required")
     if request.cancel_action is not None:
         one_of(request.cancel_action, wire.CANCEL_ACTIONS, "cancel_action")
         for name in _NOT_WITH_CANCEL:
@@ -142,9 +142,13 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
                 raise InvalidInputsError(f"cancel_action: excludes {name}")
         if request.free_trial is not UNSET:
             raise InvalidInputsError("cancel_action: excludes free_trial")
+        if is_moved and bytes(request.billing_cycle_anchor) != _NOW:  # which a client always sends
+            raise InvalidInputsError("cancel_action: excludes billing_cycle_anchor but for now")
     revises = request.customize is not None or request.version is not None
-    if request.carry_over_usages is not None and not revises:
-        raise InvalidInputsError("carry_over_usages: needs version or customize")
+    if request.carry_over_usages is not None and not (revises or is_moved):
+        raise InvalidInputsError(
+            "carry_over_usages: needs version, customize or billing_cycle_anchor"
+        )
 
 
 def plan_update(_: Call, request: PlanUpdateRequest) -> None:
@@ -207,7 +211,7 @@ def _unpaid(fields: msgspec.Struct, prefix: str = "") -> None:
 
 def _anchor(request: _Request) -> None:
     raw = request.billing_cycle_anchor
-    if given(raw) and bytes(raw) != b'"now"':
+    if given(raw) and bytes(raw) != _NOW:
         if bytes(raw)[:1] not in b"0123456789":
             raise InvalidInputsError('billing_cycle_anchor: must be "now" or Unix milliseconds')
         anchor_ms = parse_decimal(bytes(raw), field="billing_cycle_anchor")

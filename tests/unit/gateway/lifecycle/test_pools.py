@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import count
 
 from gateway.documents import EXPIRED, SCHEDULED, PooledGrant, Subscription
-from gateway.lifecycle.attach import NO_TERMS, Making, attach
+from gateway.lifecycle.attach import Making, attach
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.plan_rules import new_plan
 from gateway.lifecycle.pools import PooledRows, pooled_features, pooled_rows
 from gateway.lifecycle.scope import Scope
+from gateway.lifecycle.terms import NO_TERMS
 from gateway.rows import Kind, Row
 from tests.unit.gateway.lifecycle.records import SEATS, feature, plan_request, view
 

@@ -6,9 +6,10 @@ import pytest
 
 from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
-from gateway.lifecycle.attach import Terms, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.room import ROWS_MAX, SUBSCRIPTIONS_MAX, check_room
 from gateway.lifecycle.scope import Change, Scope
+from gateway.lifecycle.terms import Terms
 from gateway.rows import Kind, Row
 from tests.unit.gateway.lifecycle.test_attach import (
     EMPTY,

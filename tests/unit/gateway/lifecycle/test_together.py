@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from gateway.errors import InvalidRequestError
-from gateway.lifecycle.attach import NO_TERMS, Terms
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.scope import Scope, after
+from gateway.lifecycle.terms import NO_TERMS, Terms
 from gateway.lifecycle.together import attach_together
 from gateway.messages.plans import FreeTrial
 from tests.unit.gateway.lifecycle.test_attach import (
@@ -77,7 +77,7 @@ def test_cycles_are_counted_anew_for_plans_that_have_one() -> None:
 
 
 def test_that_cycles_begin_now_is_not_said_of_a_plan_that_begins_otherwise() -> None:
-    now = Terms(anchor_ms=MAY_MS)
+    now = Terms(anew=True)
     trial = FreeTrial(duration_length=7, duration_type="day", card_required=False)
     document = msgspec.structs.replace(PRO.document, free_trial=trial)
     tried = PRO._replace(document=document)

@@ -100,6 +100,16 @@ def test_an_update_has_something_to_do() -> None:
         refused(InvalidInputsError, "cancel_action", update, cancel_action="uncancel", **more)
 
 
+def test_cycles_may_be_counted_from_another_time() -> None:
+    update(billing_cycle_anchor="now")
+    update(billing_cycle_anchor=1_714_521_600_000.0, carry_over_usages={"enabled": True})
+    refused(InvalidInputsError, "billing_cycle_anchor", update, billing_cycle_anchor="then")
+    refused(InvalidInputsError, "input", update, billing_cycle_anchor=None)
+    update(billing_cycle_anchor="now", cancel_action="uncancel")
+    later: dict[str, object] = {"billing_cycle_anchor": 1_714_521_600_000}
+    refused(InvalidInputsError, "cancel_action", update, cancel_action="uncancel", **later)
+
+
 def test_a_plan_that_is_held_begins_no_trial() -> None:
     trial = {"free_trial": {"duration_length": 7}}
     refused(NotSupportedError, "free_trial", update, **trial)
