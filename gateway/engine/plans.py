@@ -116,8 +116,7 @@ class Attachments(Foresight):
     ) -> AttachPreview:
         subject, (scope, change) = await self._foreseen(env, wanted, decided)
         prorates = wanted[0].proration_behavior != UNPRORATED
-        features = [await self.catalog.feature(env, feature) for feature in scope.rows]
-        precisions = {feature.id: feature.precision for feature in features}
+        precisions = await self._precisions(env, scope)
         seen = await self.previewed(
             subject, scope, change, prorates=prorates, precisions=precisions
         )
@@ -152,8 +151,15 @@ class Attachments(Foresight):
         reply = await self.read(subject)
         scope, change = await self._decided(subject, reply, decide)
         prorates = request.proration_behavior != UNPRORATED
-        seen = await self.previewed(subject, scope, change, prorates=prorates)
+        precisions = {} if request.cancel_action else await self._precisions(env, scope)
+        seen = await self.previewed(
+            subject, scope, change, prorates=prorates, precisions=precisions
+        )
         return UpdatePreview(**_shown(subject, seen), intent=intent_of(request))
+
+    async def _precisions(self, env: str, scope: Scope) -> dict[str, int]:
+        features = [await self.catalog.feature(env, feature) for feature in scope.rows]
+        return {feature.id: feature.precision for feature in features}
 
     async def eligibilities(self, env: str, request: PlanListRequest) -> dict[str, Eligibility]:
         """Return what attaching each plan would be for a customer or an entity of it."""

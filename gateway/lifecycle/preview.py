@@ -60,8 +60,8 @@ def preview(
 ) -> Preview:
     """Return what a change would do; ``documents`` are the plans of the subscriptions as it leaves
     them, by id. Unless it ``prorates``, cycles that have begun are neither paid for nor paid back.
-    ``precisions`` of features say that use of a plan that ends now is paid for, which a cancel
-    forgives. ``begun`` are the scheduled subscriptions as they will begin, by id.
+    ``precisions`` of features say that use of a plan, or of a cycle, that ends now is paid for,
+    which a cancel forgives. ``begun`` are the scheduled subscriptions as they will begin, by id.
     """
     begun = begun or {}
     before = {one.id: one for one in scope.subscriptions}
@@ -88,8 +88,8 @@ def preview(
             deferred += [
                 line for line in due if line.period and later.get(line.feature_id) == _PRORATED
             ]
-        if known is not None and one.status == EXPIRED:
-            lines += _use(scope, change, known, precisions or {})
+        if known is not None and (one.status == EXPIRED or one.anchor_ms != known.anchor_ms):
+            lines += _use(scope, change, known, precisions or {}, now_ms)
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
             incoming.append(_plan(begun.get(one.id, one), starts_ms))
@@ -201,12 +201,17 @@ def _lines(
 
 
 def _use(
-    scope: Scope, change: Change, ended: Subscription, precisions: Mapping[str, int]
+    scope: Scope,
+    change: Change,
+    ended: Subscription,
+    precisions: Mapping[str, int],
+    now_ms: int,
 ) -> Iterator[wire.PreviewLine]:
     """Yield what was used of a plan beyond what it includes, where that is paid for and does not
     move on (cold-path section 3.10); of entities all together (section 2.8).
     """
     carried = {carry.row_id for carry in change.carries}
+    carried |= {row_id for row_id, due_ms in change.moves.items() if due_ms > now_ms}
     document = scope.documents.get(ended.id)
     for item in document.items if document is not None else ():
         price, cycle = item.price, span(item.reset_interval, item.reset_interval_count)

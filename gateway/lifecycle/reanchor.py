@@ -9,7 +9,7 @@ moves the end of the cycle. Either way ``carry_over_usages`` may say otherwise.
 Nothing else of the customer goes along: plans beside it and what plans of entities pool keep their
 cycles, and what was to end or to begin at a time does so then.
 
-PyPI ``autumn-sdk`` 1.0 asks for cycles from now on with every update. So that is no more than a
+PyPI ``autumn-sdk`` 1.0.2 asks for cycles from now on with every update. So that is no more than a
 wish beside another change: it is left out where cycles cannot begin, and with a cancel action.
 """
 

@@ -35,8 +35,8 @@ class Terms(NamedTuple):
     """Where cycles are counted from, if not from where the rules say."""
     anew: bool = False
     """Whether they are counted from the beginning of the plan instead, where they may be. PyPI
-    ``autumn-sdk`` 1.0 says so with every call, so nothing that begins otherwise is refused for it:
-    a plan that begins later, is in its trial or has no cycle.
+    ``autumn-sdk`` 1.0.2 says so with every call, so nothing that begins otherwise is refused for
+    it: a plan that begins later, is in its trial or has no cycle.
     """
     usages: Carrying | None = None
     balances: Carrying | None = None

@@ -1,5 +1,5 @@
 """``billing_cycle_anchor`` of a plan that is held (cold-path sections 3.9 and 3.10), and what PyPI
-``autumn-sdk`` 1.0 gets, which asks for cycles from now on with every call.
+``autumn-sdk`` 1.0.2 gets, which asks for cycles from now on with every call.
 """
 
 from __future__ import annotations
@@ -301,6 +301,22 @@ def test_a_new_cycle_is_paid_as_a_whole_and_the_old_one_back(store: Store) -> No
     assert foretold(store, "pro", **dearer, **NOW)["total"] == pytest.approx(25, abs=0.01)
     assert foretold(store, "pro", **NOW, proration_behavior="none")["total"] == 30
     assert store.change("pro", **NOW)["payment_url"] is None
+
+
+def test_use_beyond_the_plan_is_paid_for_with_the_cycle_that_ends(store: Store) -> None:
+    """Section 3.10. What is carried over is paid for with the cycle it is carried to."""
+    store.plan("pro", store.payg(100), store.seats(0))
+    store.take("pro")
+    store.track(150)
+    store.track(2, feature="users")
+    used = [one["total"] for one in foretold(store, "pro", **NOW)["line_items"]]
+    assert sorted(used) == pytest.approx([-20, 5, 20], abs=0.01)
+    kept = {"carry_over_usages": {"enabled": True}}
+    later = {"billing_cycle_anchor": store.now() + DAY_MS}
+    dearer = {"customize": {"price": {"amount": 30, **MONTH}}}
+    for more in (NOW | kept, NOW | dearer, later):
+        assert len(foretold(store, "pro", **more)["line_items"]) == 2
+    assert len(foretold(store, "pro", **NOW, cancel_action="cancel_immediately")["line_items"]) == 1
 
 
 def test_what_the_plans_of_entities_pool_keeps_its_cycle(store: Store) -> None:

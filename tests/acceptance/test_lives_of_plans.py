@@ -49,6 +49,9 @@ TERMS: tuple[Json, ...] = (
 )
 """How a plan is attached; dates are days from now."""
 
+ANCHORS = (None, None, "now", 3, 40)
+"""Where cycles are counted from; numbers are days from now."""
+
 ACTIONS = ("cancel_end_of_cycle", "cancel_end_of_cycle", "uncancel", "cancel_immediately")
 
 
@@ -56,6 +59,7 @@ SCOPES = (None, "e1", "e2")
 
 scopes = st.sampled_from((None, None, None, "e1"))
 quantities = st.sampled_from((None, None, 0, 120, 300, 700))
+anchors = st.sampled_from(ANCHORS)
 
 
 def rolls(most: float, months: int = 1) -> Json:
@@ -123,17 +127,36 @@ class Life(RuleBasedStateMachine):
         held = self.own(scope)
         if held:
             named = held[place % len(held)]["plan_id"]
-            self.change("update", scope, {"plan_id": named, "cancel_action": action})
+            body = {"plan_id": named, "cancel_action": action, "billing_cycle_anchor": "now"}
+            self.change("update", scope, body)
 
-    @rule(scope=scopes, feature=st.sampled_from(("words", "notes")), quantity=quantities)
-    def buy(self, scope: str | None, feature: str, quantity: int | None) -> None:
+    @rule(
+        scope=scopes, feature=st.sampled_from(("words", "notes")), quantity=quantities, at=anchors
+    )
+    def buy(self, scope: str | None, feature: str, quantity: int | None, at: str | int) -> None:
         wanted = self.store.quantities(**{feature: quantity or 0})
-        self.change("update", scope, {"feature_quantities": wanted})
+        self.change("update", scope, {"feature_quantities": wanted, **self.anchor(at)})
 
-    @rule(scope=scopes, amount=st.sampled_from((1, 30)))
-    def customize(self, scope: str | None, amount: int) -> None:
-        price = {"amount": amount, "interval": "month"}
-        self.change("update", scope, {"customize": {"price": price}})
+    @rule(scope=scopes, amount=st.sampled_from((1, 30)), at=anchors)
+    def customize(self, scope: str | None, amount: int, at: str | int) -> None:
+        is_annual = self.store.name("annual") in [one["plan_id"] for one in self.own(scope)]
+        price = {"amount": amount, "interval": "year" if is_annual else "month"}
+        self.change("update", scope, {"customize": {"price": price}, **self.anchor(at)})
+
+    @rule(scope=scopes, at=anchors, place=st.integers(0, 3), keeps=st.sampled_from((None, True)))
+    def move(self, scope: str | None, at: str | int, place: int, *, keeps: bool | None) -> None:
+        held = self.own(scope)
+        if held and at:
+            body = {"plan_id": held[place % len(held)]["plan_id"], **self.anchor(at)}
+            if keeps:
+                body["carry_over_usages"] = {"enabled": True}
+            self.change("update", scope, body)
+
+    def anchor(self, at: str | int | None) -> Json:
+        if at is None:
+            return {}
+        days = at if isinstance(at, str) else self.store.now() + at * DAY_MS
+        return {"billing_cycle_anchor": days}
 
     @rule(
         scope=scopes,

@@ -176,6 +176,7 @@ def test_a_plan_gets_versions_once_it_is_held(sdk: Client, shop: Gateway) -> Non
     assert (first["version"], first["items"][0]["included"]) == (1, 20)
     assert moved["balance"]["granted"] == 30
     assert archived["archived"] is True
+    assert {one["group"] for one in (edited, second, archived)} == {plan_id}
     assert refused.value.refusal == (400, "invalid_request")
 
 

@@ -159,6 +159,8 @@ def plan_update(_: Call, request: PlanUpdateRequest) -> None:
     if isinstance(request.description, str):
         shapes.name(request.description, "description")
     shapes.name(request.group, "group", most=ID_MAX)
+    if not request.group and request.archived is not None and request.create_in_stripe is None:
+        request.group = None  # Clients of 2.1 and 2.2 send an empty one with every update.
     request.version = whole(request.version, "version", 1, VERSION_MAX)
     shapes.length(request.update_variant_ids, "update_variant_ids")
     plan_items(request.items or (), "items")

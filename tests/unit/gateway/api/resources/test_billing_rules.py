@@ -32,9 +32,11 @@ def update(**fields: object) -> None:
     rules.update(CALL, msgspec.json.decode(body, type=SubscriptionUpdateRequest))
 
 
-def plan_update(**fields: object) -> None:
+def plan_update(**fields: object) -> PlanUpdateRequest:
     body = msgspec.json.encode({"plan_id": "pro", **fields})
-    rules.plan_update(CALL, msgspec.json.decode(body, type=PlanUpdateRequest))
+    request = msgspec.json.decode(body, type=PlanUpdateRequest)
+    rules.plan_update(CALL, request)
+    return request
 
 
 def multi_attach(**fields: object) -> MultiAttachRequest:
@@ -156,6 +158,15 @@ def test_an_item_asks_for_nothing_that_is_not_there(field: str) -> None:
 def test_a_plan_keeps_a_name() -> None:
     with pytest.raises(InvalidInputsError, match="name: "):
         rules.plan_update(CALL, PlanUpdateRequest(plan_id="pro", name=""))
+
+
+def test_a_plan_keeps_its_group_whatever_older_clients_always_send() -> None:
+    """That is npm autumn-js 1.0 and 1.2, and PyPI autumn-sdk 1.0.0."""
+    sent: dict[str, object] = {"group": "", "archived": False}
+    assert plan_update(**sent, name="Pro").group is None
+    assert plan_update(**sent | {"group": "main"}).group == "main"
+    assert plan_update(**sent, create_in_stripe=True).group == ""
+    assert plan_update(group="").group == ""
 
 
 def test_operations_that_are_not_there_are_told_apart_from_unknown_ones() -> None:
