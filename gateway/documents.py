@@ -15,6 +15,7 @@ JsonObject = dict[str, Any]
 
 ACTIVE = "active"
 SCHEDULED = "scheduled"
+PAUSED = "paused"
 EXPIRED = "expired"
 """What a subscription can be."""
 
@@ -47,11 +48,29 @@ class PooledGrant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     interval_count: int = 1
 
 
+class RestingRow(msgspec.Struct, kw_only=True):
+    """A balance row of a plan that is paused, with the numbers it comes back with: those it had
+    when it left, which the script that takes it away writes. They and the id stand at the end.
+    """
+
+    feature_id: str
+    line: str
+    """As ``gateway.rows`` writes it."""
+    due_ms: int = 0
+    period: int = 0
+    used: dict[int, int] = {}
+    """Of a per-entity row, of each slot by the number of its entity; of any other one, under 0."""
+    rolled: list[str] = []
+    """What rolled over of slots: number of the entity, ``=``, units used of it, ``=``, line."""
+    id: str
+
+
 class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A plan attached to a customer or to an entity.
 
-    ``status`` is ``active``, ``scheduled`` until ``started_at``, or ``expired``; a one-off plan is
-    shown under ``purchases`` instead of ``subscriptions``. An active one ends at ``expires_at``.
+    ``status`` is ``active``, ``scheduled`` until ``started_at``, ``paused`` while the trial of
+    another plan takes its place, or ``expired``; a one-off plan is shown under ``purchases``
+    instead of ``subscriptions``. An active one ends at ``expires_at``.
     """
 
     id: str
@@ -69,6 +88,10 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     trial_ends_at: int | None = None
     """When its free trial ends, or has ended; None if it never had one."""
     ends_with_trial: bool = False
+    reverts_to: str = ""
+    """The subscription that is paused until its trial is over."""
+    resting: list[RestingRow] = []
+    """The rows of one that is paused."""
     anchor_ms: int = 0
     """Where billing cycles are counted from; 0 for a plan without a recurring price."""
     cycle_unit: str = ""
@@ -94,9 +117,13 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def due_at(self) -> int | None:
-        """When something happens to it by itself: it begins, ends or gets other quantities."""
+        """When something happens to it by itself: it begins, ends or gets other quantities.
+        While it is paused it can only end.
+        """
         if self.status == SCHEDULED:
             return self.started_at
+        if self.status == PAUSED:
+            return self.ends_at
         if self.status != ACTIVE:
             return None
         return min(filter(None, (self.ends_at, self.pending_at)), default=None)

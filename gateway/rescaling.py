@@ -176,16 +176,18 @@ class Rescaling:
         """Rescale the document of an entity."""
         document = decode_entity(text)
         self._look_at_controls(document.billing_controls)
-        changes = [self._pooled(one) for one in document.subscriptions]
+        changes = [self._given(one) for one in document.subscriptions]
         return encode_document(document) if any(changes) else text
 
     def subscription(self, text: str) -> str:
         """Rescale the document of a subscription."""
         document = decode_subscription(text)
-        return encode_document(document) if self._pooled(document) else text
+        return encode_document(document) if self._given(document) else text
 
-    def _pooled(self, subscription: Subscription) -> bool:
-        """Rescale what a subscription gives to pooled rows; return whether that is anything."""
+    def _given(self, subscription: Subscription) -> bool:
+        """Rescale what a subscription gives to pooled rows, and its rows that rest; return whether
+        that is anything.
+        """
         self._look_at_controls(subscription.billing_controls)
         for quantities in (subscription.quantities, subscription.pending):
             if self.feature_id in quantities:
@@ -200,7 +202,15 @@ class Rescaling:
             else grant
             for grant in subscription.pooled
         ]
-        return is_given
+        resting = [one for one in subscription.resting if one.feature_id == self.feature_id]
+        for one in resting:
+            one.line = self.row(one.line)
+            one.used = {number: self.scaled(units) for number, units in one.used.items()}
+            parts = [text.split("=", 2) for text in one.rolled]
+            one.rolled = [
+                f"{number}={self._number(units)}={self.row(line)}" for number, units, line in parts
+            ]
+        return is_given or bool(resting)
 
     def plan(self, text: str) -> str:
         """Look at the document of a plan."""

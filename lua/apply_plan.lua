@@ -14,14 +14,15 @@ ARGV[2] request_id
 ARGV[3] now_ms      caller's clock
 ARGV[4] revision    of the customer when the caller decided
 ARGV[5] entity      entity id, empty for the customer level
-ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity
+ARGV[6] document    JSON: subscriptions array of the customer, or the whole document of the entity; of rows that end
+                    and rest in it the numbers are written there, and in the lines (rest_row)
 ARGV[7] lines       subscription and entity lines of the outbox, may be empty
 ARGV[8] rules       records of store_rules, may be empty
 ARGV[9] carries     lines of feature, row that ends, heir, rest: what of it moves on (leave_rest), may be empty
 ARGV[10] rules of the customer that change beside those of its entity, may be empty
 ARGV[11] own        how many of the groups are of the scope; the others, after these, are of the entity's customer
-ARGV[12...] feature, rows, resets, unit  groups of four; rows is the whole new text of the scope or customer, resets the
-first of each row that is new, and of one that stays = and the next where that moves
+ARGV[12...] feature, rows, resets, unit  groups of four; rows is the whole new text of the scope or customer, resets as
+                    place_rows has them
 
 Returns {status}: 1 done, 2 customer missing, 3 entity missing, 5 rows whose numbers move on are due (settle first),
 7 the customer has changed: decide again, 9 the grants of all entities together would leave the exact range (nothing
@@ -45,14 +46,16 @@ if known[4] ~= ARGV[4] then return { 7 } end
 local held = entity ~= '' and redis.call('HGET', keys.entities, 'e:' .. entity)
 if entity ~= '' and not held then return { 3 } end
 
-local now, carries, counted = tonumber(ARGV[3]), {}, {}
+local now, carries, counted, resting = tonumber(ARGV[3]), {}, {}, {}
+local unset = '"due_ms":0,"period":0,"used":{},"rolled":%[%],"id":"([%w_~]+)"}'
+for id in string.gmatch(ARGV[6], unset) do resting[id] = false end
 for feature, row, heir, rest in string.gmatch(ARGV[9], '([^\t\n]+)\t([^\t\n]+)\t([^\t\n]*)\t([^\t\n]*)') do
   local carry = carries[row] or { heir = heir, rest = rest }
   carry.whole = rest == ''
   carries[row], counted[feature] = carry, true
 end
 for at = 12, #ARGV, 4 do -- numbers that move on are those of now, with the resets that are due by then
-  if string.find(ARGV[at + 2], '=', 1, true) then counted[ARGV[at]] = true end -- so are those whose reset moves
+  if string.find(' ' .. ARGV[at + 2], ' =', 1, true) then counted[ARGV[at]] = true end -- so are those whose reset moves
   local owner = at < own_end and entity or ''
   local state = counted[ARGV[at]] and read_feature(keys, ARGV[at], owner, now)
   if state and (state.due or state.rolls) then return { 5 } end
@@ -83,7 +86,7 @@ for at = 12, #ARGV, 4 do
     if #fields > 0 then redis.call('HSET', keys.customer, unpack(fields)) end
   end
   local state = read_feature(keys, ARGV[at], owner, 0)
-  state.counter = counter
+  state.counter, state.resting = counter, resting
   if owner == '' then
     local of_slots = place_rows(keys, state, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), lines, moved)
     counter = state.counter
@@ -98,10 +101,12 @@ for at = 12, #ARGV, 4 do
   end
 end
 redis.call('HINCRBY', keys.customer, 'rev', 1)
+if ARGV[7] ~= '' then lines[1] = string.gsub(ARGV[7], unset, resting) end
+local document = string.gsub(ARGV[6], unset, resting)
 if entity == '' then
-  redis.call('HSET', keys.customer, 'subs', ARGV[6])
+  redis.call('HSET', keys.customer, 'subs', document)
 else
-  redis.call('HSET', keys.entities, 'e:' .. entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. ARGV[6])
+  redis.call('HSET', keys.entities, 'e:' .. entity, string.match(held, '^%d+\t%d+\t[^\t]*\t') .. document)
 end
 store_rules(keys, entity, ARGV[8])
 store_rules(keys, '', ARGV[10])

@@ -126,7 +126,9 @@ TEXTS: tuple[_Text, ...] = (
         _SUBSCRIPTIONS.c.document,
         Rescaling.subscription,
         _with_any(
-            _SUBSCRIPTIONS.c.document, "billing_controls", "custom", "quantities", "pend", "pooled"
+            _SUBSCRIPTIONS.c.document,
+            "billing_controls",
+            *("custom", "quantities", "pend", "pooled", "resting"),
         ),
     ),
 )

@@ -244,12 +244,7 @@ class Planner:
         groups = []
         for feature_id, rows in change.rows.items():
             feature = await self._catalog.feature(env, feature_id)
-            text = " ".join(
-                f"={change.moves[row.id]}"
-                if row.id in change.moves
-                else str(change.dues.get(row.id, 0))
-                for row in rows
-            )
+            text = " ".join(_begins(change, row) for row in rows)
             groups.append(FeatureRows(feature_id, encode_rows(rows), text, 10**feature.precision))
         return groups
 
@@ -314,6 +309,21 @@ class Planner:
             named = (one.plan_id, subject.env, subject.customer_id)
             log.error("plan %s of %s customer %s cannot go on and ends", *named)
             await self.apply(subject, reply, leave(scope, [one], at_ms), at_ms)
+
+
+def _begins(change: Change, row: Row) -> str:
+    """Return when a row resets first; of one that stays, to when that moves; of one that comes
+    back, what it has as well.
+    """
+    if row.id in change.moves:
+        return f"={change.moves[row.id]}"
+    due_ms = change.dues.get(row.id, 0)
+    back = change.returning.get(row.id)
+    if back is None:
+        return str(due_ms)
+    used = ",".join(f"{number}={units}" for number, units in back.used.items())
+    rolled = "".join(f"\x1e{text}" for text in back.rolled).replace("\t", "\x1f")
+    return f"{due_ms}:{back.period}:{used}{rolled}"
 
 
 def _held(reply: CustomerReply, *, own: bool) -> dict[str, list[Row]]:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.cycles import last_boundary, next_boundary
 from gateway.documents import (
     ACTIVE,
+    PAUSED,
     Subscription,
     decode_customer,
     decode_subscriptions,
@@ -182,7 +183,7 @@ async def _recurring(
 ) -> list[SubscriptionView]:
     views = []
     for one in subscriptions:
-        if one.one_off:
+        if one.one_off or one.status == PAUSED:
             continue
         at_ms = max(now_ms, one.started_at)  # another clock, which is ahead, may have begun it
         cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, at_ms)

@@ -20,6 +20,7 @@ from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
 from gateway.lifecycle.carrying import carry, pay_debts
 from gateway.lifecycle.catalog import plain
+from gateway.lifecycle.pausing import pause
 from gateway.lifecycle.plan_rows import (
     RowMaker,
     check_quantities,
@@ -36,6 +37,7 @@ from gateway.lifecycle.scope import (
     in_order,
     join,
     leave,
+    revived,
     rows_without,
     swap,
 )
@@ -50,7 +52,7 @@ from gateway.lifecycle.terms import (
     check_scheduled,
     check_trial,
 )
-from gateway.lifecycle.trials import check_end, is_trialing, joined, on_trial
+from gateway.lifecycle.trials import end_of_cycle, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     current, ends_ms, dropped = None, None, Change(list(scope.subscriptions), [])
     if not document.add_on and not is_one_off(document):
         # By its id: the group of the plan may be another by now than when it was attached.
-        if any(one.plan_id == offer.record.id for one in scope.active_mains()):
+        if any(one.plan_id == offer.record.id for one in scope.held_mains()):
             msg = f"plan {offer.record.id} is already attached"
             raise PlanAttachedError(msg)
         current = scope.current(document.group)
@@ -100,9 +102,11 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         replaced = current or next(iter(removed), None)
         if terms.skips_charge and replaced is not None:
             check_charge(document, replaced, now_ms)
-        check_end(document, current)
+        tried = on_trial(subscription, document, now_ms, current)
         others = leave(scope, [one for one in removed if one is not replaced], now_ms)
-        tried, scope = on_trial(subscription, document, now_ms), after(scope, others)
+        scope = after(scope, others)
+        if tried.reverts_to and current is not None and ends_ms is None:
+            replaced = revived(current)
         change = begin(scope, offer, tried, replaced, terms=terms, making=making, at_ms=now_ms)
         return join(join(dropped, others), change)
     check_scheduled(document, terms)
@@ -173,6 +177,8 @@ def begin(
             at_ms=at_ms,
             make_id=making.make_id,
         )
+        if subscription.reverts_to:
+            change = pause(scope, change, replaced)
     if making.keeps_overage and document.add_on and subscription.one_off:
         change = pay_debts(scope, change)
     ordered = in_order(scope, change.rows, change.dues)
@@ -201,16 +207,6 @@ def new_subscription(offer: Offer, terms: Terms, making: Making) -> Subscription
         custom=msgspec.to_builtins(document) if offer.is_custom else None,
         quantities={feature: plain(one) for feature, one in terms.quantities.items()},
     )
-
-
-def end_of_cycle(one: Subscription, now_ms: int) -> int:
-    """Return when the cycle or the trial of a subscription ends, or the subscription itself before
-    that; 0 for one without cycles.
-    """
-    ends_ms = next_boundary(one.anchor_ms, one.cycle_unit, one.cycle_every, now_ms)
-    if one.cycle_unit and is_trialing(one, now_ms):
-        ends_ms = one.trial_ends_at or ends_ms
-    return min(ends_ms, one.ends_at or ends_ms)
 
 
 def _starts(

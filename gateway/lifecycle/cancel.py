@@ -10,9 +10,11 @@ import msgspec
 
 from gateway.documents import SCHEDULED
 from gateway.errors import InvalidRequestError
-from gateway.lifecycle.attach import begin, end_of_cycle, new_subscription
+from gateway.lifecycle.attach import begin, new_subscription
+from gateway.lifecycle.pausing import resume
 from gateway.lifecycle.scope import Change, Scope, after, join, leave, revived, swap
 from gateway.lifecycle.terms import NO_TERMS
+from gateway.lifecycle.trials import end_of_cycle
 
 if TYPE_CHECKING:
     from gateway.documents import Subscription
@@ -50,6 +52,9 @@ def expire(scope: Scope, target: Subscription, default: Offer | None, making: Ma
     """Return what changes when a plan comes to its end and none takes its place then. What begins
     later does so all the same.
     """
+    paused = scope.paused_for(target)
+    if paused is not None:
+        return resume(scope, target, paused, making)
     successor = _successor(scope, target, default)
     if successor is None:
         return leave(scope, [target], making.now_ms)
@@ -64,9 +69,11 @@ def is_main(subscription: Subscription) -> bool:
 
 def _successor(scope: Scope, target: Subscription, default: Offer | None) -> Offer | None:
     """Return the default plan where it comes back when the target ends: not where it is held
-    already, or another plan that has moved to the group is.
+    already, or another plan that has moved to the group is, or one that is paused comes back.
     """
     if default is None or not is_main(target) or scope.entity_id:
+        return None
+    if scope.paused_for(target) is not None:
         return None
     if default.record.id == target.plan_id:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gateway.documents import ACTIVE, SCHEDULED, Subscription
+from gateway.documents import ACTIVE, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.attach import begin
 from gateway.lifecycle.cancel import expire, is_main
 from gateway.lifecycle.quantities import due_quantities, requantify
@@ -41,6 +41,8 @@ def fall_due(
             subscriptions=[other for other in scope.subscriptions if other.id != one.id]
         )
         return begin(left, offer, one, replaced, at_ms=at_ms, making=making)
+    if one.status == PAUSED:
+        return leave(scope, [one], at_ms)
     if one.ends_at == at_ms:
         return expire(scope, one, default, making)
     quantities = due_quantities(one, offer.document, at_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.documents import ACTIVE
+from gateway.documents import ACTIVE, PAUSED
 from gateway.lifecycle.prices import is_one_off, is_upgrade
 from gateway.lifecycle.trials import is_trialing
 from gateway.messages.plans import Eligibility
@@ -23,10 +23,11 @@ def eligibility(
     record, document = plan
     held = [one for one in scope.subscriptions if one.plan_id == record.id]
     found = Eligibility(attach_action="activate", canceling=False)
-    found.trialing = any(is_trialing(one, now_ms) for one in held)
+    found.trialing = any(is_trialing(one, now_ms) for one in held if one.status != PAUSED)
     found.trial_available = document.free_trial is not None and record.id not in tried
-    if held:
-        one = min(held, key=lambda each: each.status != ACTIVE)
+    listed = [one for one in held if one.status != PAUSED]
+    if listed:
+        one = min(listed, key=lambda each: each.status != ACTIVE)
         found.status = one.status
         found.canceling = one.canceled_at is not None
     current = scope.current(record.group)

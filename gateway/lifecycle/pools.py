@@ -5,6 +5,7 @@ row of the customer, which everybody of it spends from. Each subscription says w
 its own document, so what the row grants is the sum of that over the subscriptions that are active.
 A change of plans moves it by what the scope gives more or less than before: nobody has to look at
 the other entities. What was used stays used; the row ends with the last subscription that gives.
+One that is paused gives nothing meanwhile, and the row stays for it, with what was used.
 
 A pooled item of a plan that the customer holds itself is an item like any other: its row is the
 customer's anyway.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.cycles import next_boundary, span
-from gateway.documents import ACTIVE, PooledGrant, Subscription
+from gateway.documents import ACTIVE, PAUSED, PooledGrant, Subscription
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import arrange, rank
 from gateway.rows import Flag, Kind, Row, RowDocument
@@ -100,8 +101,12 @@ def pooled_rows(
 
 
 def _given(subscriptions: Iterable[Subscription]) -> list[tuple[Subscription, PooledGrant]]:
-    active = (one for one in subscriptions if one.status == ACTIVE)
-    return [(one, grant) for one in active for grant in one.pooled]
+    given = [(one, grant) for one in subscriptions for grant in one.pooled]
+    return [
+        (one, grant if one.status == ACTIVE else _pool_of(grant))
+        for one, grant in given
+        if one.status in (ACTIVE, PAUSED)
+    ]
 
 
 def _pool_of(grant: PooledGrant) -> PooledGrant:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.cycles import last_boundary, next_boundary, span
-from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
+from gateway.documents import ACTIVE, EXPIRED, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of, use_of
 from gateway.lifecycle.trials import is_trialing
@@ -93,7 +93,7 @@ def preview(
         if known is None:
             starts_ms = one.started_at if one.status == SCHEDULED else None
             incoming.append(_plan(begun.get(one.id, one), starts_ms))
-        elif one.status == EXPIRED:
+        elif one.status in (EXPIRED, PAUSED):
             outgoing.append(_plan(one, None))
         elif one.expires_at is None or _becomes_another(known, one):
             incoming.append(_plan(one, one.pending_at))
@@ -170,9 +170,9 @@ def _due(
     one: Subscription | None, documents: Mapping[str, PlanDocument], now_ms: int
 ) -> list[Charge]:
     """Return the charges of a subscription that is there and active: in its trial only what is
-    bought once.
+    bought once. One that is paused goes on being paid for, since its cycles go on.
     """
-    if one is None or one.status != ACTIVE or one.id not in documents:
+    if one is None or one.status not in (ACTIVE, PAUSED) or one.id not in documents:
         return []
     is_free = is_trialing(one, now_ms)
     due = charges(documents[one.id], one.quantities)

@@ -69,6 +69,11 @@ def revise(
         pending=_pending(document, target, quantities) if unit else {},
     )
     if offer.is_custom and document.free_trial is None and before and before.free_trial:
+        if target.reverts_to:
+            raise InvalidRequestError(
+                f"free_trial: plan {target.plan_id} ends with its trial, and the plan before comes "
+                "back; cancel_action does that now"
+            )
         changed = trial_over(changed, making.now_ms)
     changed.pending_at = counts_from(changed, document, making.now_ms)
     maker = RowMaker(offer, changed, scope.entity_id, making.make_id, making.keeps_overage)

@@ -33,6 +33,10 @@ def roll_of(rollover: Rollover | None, grant: int, precision: int, *, field: str
     return f"{most}:{months}"
 
 
+def _rolls_over(row: Row) -> bool:
+    return row.kind is Kind.SHARED and row.roll != "" and not row.rollover
+
+
 def adopt_rollovers(
     held: Sequence[Row], added: Sequence[Row], inherited: Collection[str] = ()
 ) -> list[Row]:
@@ -41,7 +45,7 @@ def adopt_rollovers(
     ``inherited`` are ids of rows that are held elsewhere: what rolled over of them stays theirs.
     """
     parents = {row.id for row in held if not row.rollover} | set(inherited)
-    heir = next((row.id for row in added if row.kind is Kind.SHARED and row.roll), None)
+    heir = next((row.id for row in added if _rolls_over(row)), None)
     rows: list[Row] = []
     for row in held:
         if not row.rollover or row.roll in parents:

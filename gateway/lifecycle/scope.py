@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.documents import ACTIVE, EXPIRED, SCHEDULED, Subscription
+from gateway.documents import ACTIVE, EXPIRED, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rollover import adopt_rollovers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from gateway.documents import RestingRow
     from gateway.messages.plans import PlanDocument
     from gateway.rows import Live, Row
 
@@ -24,7 +25,7 @@ class Scope(NamedTuple):
 
     entity_id: str
     subscriptions: Sequence[Subscription]
-    """Active and scheduled ones."""
+    """Active, scheduled and paused ones."""
     rows: Mapping[str, Sequence[Row]]
     inherited: Collection[str] = ()
     """Ids of the rows of an entity's customer, whose rollovers the entity may hold."""
@@ -51,10 +52,14 @@ class Scope(NamedTuple):
 
     def active_mains(self) -> list[Subscription]:
         """Return the active main plans of all groups."""
+        return [one for one in self.held_mains() if one.status == ACTIVE]
+
+    def held_mains(self) -> list[Subscription]:
+        """Return the active main plans of all groups, and those that are paused."""
         return [
             one
             for one in self.subscriptions
-            if one.status == ACTIVE and not one.add_on and not one.one_off
+            if one.status in (ACTIVE, PAUSED) and not one.add_on and not one.one_off
         ]
 
     def pending(self, group: str) -> list[Subscription]:
@@ -68,6 +73,11 @@ class Scope(NamedTuple):
             for one in self.subscriptions
             if not one.add_on and not one.one_off and self.group_of(one) == group
         ]
+
+    def paused_for(self, subscription: Subscription) -> Subscription | None:
+        """Return the plan that waits until the trial of another one is over."""
+        paused = (one for one in self.subscriptions if one.status == PAUSED)
+        return next((one for one in paused if one.id == subscription.reverts_to), None)
 
     def time_of(self, now_ms: int) -> int:
         """Return the time of a decision: not before what has begun by a clock that is ahead, for
@@ -103,7 +113,7 @@ class Change(NamedTuple):
     """What the scope holds afterwards; only features that change are in ``rows``."""
 
     subscriptions: list[Subscription]
-    """Active and scheduled ones, all of them."""
+    """Active, scheduled and paused ones, all of them."""
     touched: list[Subscription]
     """Those that are new, are another, or have ended."""
     rows: Mapping[str, list[Row]] = {}
@@ -112,6 +122,8 @@ class Change(NamedTuple):
     carries: tuple[Carry, ...] = ()
     moves: Mapping[str, int] = {}
     """Row id -> next reset, for rows that stay and get another one."""
+    returning: Mapping[str, RestingRow] = {}
+    """Of the new rows those that come back, with their numbers, by id."""
 
 
 def ended(subscription: Subscription, now_ms: int) -> Subscription:
@@ -124,6 +136,7 @@ def ended(subscription: Subscription, now_ms: int) -> Subscription:
         canceled_at=canceled_at,
         pending={},
         pending_at=None,
+        resting=[],
     )
 
 
@@ -133,7 +146,10 @@ def revived(subscription: Subscription) -> Subscription:
 
 
 def leave(scope: Scope, leavers: Sequence[Subscription], now_ms: int) -> Change:
-    """Return the scope without some subscriptions, their rows, and what rolled over of those."""
+    """Return the scope without some subscriptions, their rows, and what rolled over of those. A
+    plan that waits for one of them to end does not come back.
+    """
+    leavers = [*leavers, *filter(None, map(scope.paused_for, leavers))]
     gone = {one.id for one in leavers}
     return Change(
         [one for one in scope.subscriptions if one.id not in gone],
@@ -179,6 +195,7 @@ def join(first: Change, second: Change) -> Change:
         {**first.dues, **second.dues},
         (*first.carries, *second.carries),
         {**first.moves, **second.moves},
+        {**first.returning, **second.returning},
     )
 
 

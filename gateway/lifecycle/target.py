@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.documents import ACTIVE
+from gateway.documents import ACTIVE, PAUSED
 from gateway.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def find_target(
     """Return the subscription that is named by its id or its plan; without either the main paid
     one, a main one, an add-on, or what was bought once, the newest of them. An active one is meant
     before one that has not begun.
+
+    Raises ``InvalidRequestError`` for one that is paused.
     """
     fitting = [
         one
@@ -28,7 +30,12 @@ def find_target(
     ]
     if subscription_id is None and plan_id is None:
         fitting = [one for one in fitting if one.status == ACTIVE]
-    return min(fitting, key=_place, default=None)
+    found = min(fitting, key=_place, default=None)
+    if found is not None and found.status == PAUSED:
+        raise InvalidRequestError(
+            f"plan {found.plan_id} is paused until a trial ends; cancel that to have it back"
+        )
+    return found
 
 
 def to_remove(scope: Scope, plan_ids: Sequence[str]) -> list[Subscription]:

@@ -6,7 +6,8 @@ Entities that no row has counted yet count now, each once whatever the number of
 section 3.5).
 
 place_rows(keys, state, static, dues, unit, lines, carries): state of the customer level read with now 0; static the new
-text; dues the first reset of each row in order (of one that stays, as note_text); unit what one entity counts for;
+text; dues the first reset of each row in order (of one that stays, as note_text; of one that comes back reset, colon,
+period, colon and number=units, return_row); unit what one entity counts for;
 carries says what moves on beside that (leave_rest), {} for nothing. Raises state.counter, and returns what is left to
 be used of slots, as move_carried.
 ]]
@@ -15,6 +16,7 @@ be used of slots, as move_carried.
 --@include format_live
 --@include inherit_slots
 --@include hand_rollovers
+--@include return_slots
 local function place_rows(keys, state, static, dues, unit, lines, carries)
   local held, rolled = state.held, state.rolled
   local counted = (held and held.used + held.sunk or 0) + (rolled and rolled.used or 0)
@@ -36,11 +38,15 @@ local function place_rows(keys, state, static, dues, unit, lines, carries)
         end
       end
       if heir then inherit_slots(keys, state, gone, heir, lines) end
-      hand_rollovers(keys, state, gone, next_one, lines)
+      local rests = state.resting and state.resting[gone.id] -- and so does what it has rolled over
+      hand_rollovers(keys, state, gone, not rests and next_one or nil, lines)
       drop_marks(keys.index, gone.period)
     end
   end
   state.rows = rows
+  for _, row in ipairs(rows) do
+    if row.slots then return_slots(keys, state, row, lines) end
+  end
   -- Without rows the field stays, empty: slots of rows that went are found by it when their entity is deleted.
   redis.call('HSET', keys.customer, 'r:' .. state.feature, text, 'v:' .. state.feature, format_live(rows))
   return of_slots

@@ -4,8 +4,9 @@ begin get a period, of rows that end what was used moves on (carry_usage, move_c
 
 place_text(keys, state, before, static, dues, owner, seats, lines, carries): before has the rows that were there; owner
 is '' for those of the customer; seats are the units of continuous use that its rows count together at the least, or
-false; the rest as place_rows. Returns the rows, their text, those that were there by id, the list of those that ended,
-and what is left to be used of slots (move_carried). Raises state.counter.
+false; the rest as place_rows. Rows that end and are named in state.resting rest there (rest_row). Returns the rows,
+their text, those that were there by id, the list of those that ended, and what is left to be used of slots
+(move_carried). Raises state.counter.
 ]]
 --@include parse_rows
 --@include carry_usage
@@ -14,6 +15,8 @@ and what is left to be used of slots (move_carried). Raises state.counter.
 --@include note_move
 --@include note_text
 --@include end_row
+--@include rest_row
+--@include return_row
 --@include adopt_rollovers
 local function place_text(keys, state, before, static, dues, owner, seats, lines, carries)
   local old, blank, kept, ended, carried = {}, {}, {}, {}, 0
@@ -29,7 +32,9 @@ local function place_text(keys, state, before, static, dues, owner, seats, lines
       note_text(state, row, owner, was, first_due, lines)
     else
       state.counter = state.counter + 1
-      row.period, row.due = state.counter, tonumber(first_due)
+      row.period, row.due = state.counter, tonumber(string.match(first_due, '^%d+'))
+      local period, used = string.match(first_due, ':(%d+):(.*)$')
+      if period then return_row(row, period, used, seats) end
     end
   end
   for _, row in ipairs(before) do
@@ -39,6 +44,9 @@ local function place_text(keys, state, before, static, dues, owner, seats, lines
     else
       carried = carried + used
       ended[#ended + 1] = row
+      if state.resting and state.resting[row.id] ~= nil then
+        state.resting[row.id] = rest_row(keys, state, row, carries[row.id])
+      end
       end_row(keys, state.feature, row, lines)
     end
   end

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, select
 
-from gateway.documents import ACTIVE, SCHEDULED
+from gateway.documents import ACTIVE, PAUSED, SCHEDULED
 from gateway.ports import (
     CustomerImage,
     EntityImage,
@@ -38,7 +38,7 @@ from persistence.models import Balance, Customer, Entity, Lock, Slot, Subscripti
 TOGETHER = 8
 """Customers of one round; all they hold is in memory at once."""
 
-_HELD = (ACTIVE, SCHEDULED)
+_HELD = (ACTIVE, SCHEDULED, PAUSED)
 _Ids = Sequence[str]
 _Image = TypeVar("_Image")
 

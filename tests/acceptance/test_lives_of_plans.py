@@ -46,6 +46,8 @@ TERMS: tuple[Json, ...] = (
     {"starts_at": 20},
     {"ends_at": 10},
     {"ends_at": 40},
+    {"free_trial": {"duration_length": 12, "duration_type": "day", "on_end": "revert"}},
+    {"free_trial": {"duration_length": 2, "duration_type": "month", "on_end": "revert"}},
 )
 """How a plan is attached; dates are days from now."""
 
@@ -227,8 +229,10 @@ class Life(RuleBasedStateMachine):
         if following is None or following["starts_at"] - self.store.now() > 40 * DAY_MS:
             return
         self.store.gateway.call("clock.advance", to=following["starts_at"] + MINUTES_MS)
-        view = self.store.view(scope)
+        view, paused = self.store.view(scope), self.paused()
         for line in following["line_items"]:
+            if line["plan_id"] in paused:  # it is paid for, and not listed
+                continue
             if line["feature_id"] is None:
                 ends = [
                     one["current_period_end"] - line["period"]["end"]
@@ -240,6 +244,16 @@ class Life(RuleBasedStateMachine):
                 rows = view["balances"][line["feature_id"]]["breakdown"]
                 bought = [row["prepaid_grant"] for row in rows if row["plan_id"] == line["plan_id"]]
                 assert line["quantity"] in bought
+
+    def paused(self) -> list[str]:
+        """Return the plans that come back after a trial."""
+        self.store.gateway.wait_for_writer()
+        found = self.store.gateway.sql(
+            "SELECT s.plan_id FROM subscriptions s JOIN customers c USING (internal_id)"
+            " WHERE c.id = ? AND s.status = 'paused'",
+            self.store.customer,
+        )
+        return [plan_id for (plan_id,) in found]
 
     def is_there(self, foretold: Json, scope: str | None) -> None:
         """Look for what was to come, with its dates and the units of it."""

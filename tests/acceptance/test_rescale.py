@@ -15,6 +15,7 @@ import pytest
 
 from tests import commands
 from tests.acceptance.rescaling import ROLLOVER, Site, catch_up, go_on, live, portrait
+from tests.acceptance.store import Store
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.test_verify import key_of, operation
 from tests.acceptance.world import World
@@ -92,6 +93,34 @@ def test_decimals_stay_and_life_goes_on(site: Site) -> None:
             assert world.counter(entity=scope) == twin.counter(entity=scope)
         assert world.state(feature="credits") == twin.state(feature="credits")
     site.verify()
+
+
+def test_what_a_paused_plan_comes_back_with_is_the_same_at_another_precision(
+    embedded: Site,
+) -> None:
+    rolls: Json = {"rollover": ROLLOVER}
+    with embedded.serving() as gateway:
+        store = Store(gateway)
+        each = store.monthly(5.5, rollover=ROLLOVER, **store.each)
+        store.plan("pro", store.monthly(100, **rolls), each)
+        store.plan("premium", store.monthly(2000))
+        store.entities("ann", "ben")
+        store.take("pro")
+        store.track(1.25, "ann")
+        store.end_of_cycle()
+        store.track(2.5, "ben")
+        store.track(12.25)
+        before = [(store.state(one), store.rollovers(one)) for one in (None, "ann", "ben")]
+        store.take("premium", free_trial={"duration_length": 1, "on_end": "revert"})
+        catch_up(store)
+    embedded.done(store.name("messages"), 2)
+    embedded.verify()
+    with embedded.serving():
+        store.change("premium", cancel_action="cancel_immediately")
+        after = [(store.state(one), store.rollovers(one)) for one in (None, "ann", "ben")]
+        assert after == before
+        catch_up(store)
+    embedded.verify()
 
 
 def open_locks(gateway: Gateway) -> list[Json]:

@@ -213,12 +213,14 @@ def test_a_trial_is_ended_for_one_customer(store: Store, terms: Json) -> None:
     assert store.held() == {"pro": "active"}
 
 
-def test_a_plan_that_would_come_back_after_a_trial_is_refused(store: Store) -> None:
+def test_a_plan_whose_trial_reverts_takes_the_place_of_a_paid_one(store: Store) -> None:
     store.plan("pro", store.monthly(500))
     store.plan("premium", store.monthly(1000), **trial(7, on_end="revert"))
     assert store.not_taken("premium") == (400, "invalid_request")
     enabled = {"plan_id": store.name("premium"), "auto_enable": True, "price": None}
     assert store.gateway.refusal("plans.update", **enabled) == (400, "invalid_request")
     store.take("pro")
-    assert store.not_taken("premium") == (400, "not_supported")
-    assert store.held() == {"pro": "active"}
+    store.take("premium")
+    assert (store.held(), ends(store, "premium")) == ({"premium": "active"}, 7)
+    store.advance("169h")
+    assert (store.held(), store.state()) == ({"pro": "active"}, [500, 500, 0])

@@ -235,6 +235,27 @@ async def test_a_trial_can_be_left_out_or_brought_along(old: Old) -> None:
     assert await status("zoe", free_trial=trial) == "trialing"
 
 
+async def test_a_product_that_is_paused_is_not_listed_and_a_cancel_brings_it_back(
+    old: Old, live_api: Api
+) -> None:
+    await attach_team(old)
+    trial = {"duration_length": 7, "duration_type": "day", "on_end": "revert"}
+    price = {"amount": 90, "interval": "month"}
+    plan = {"plan_id": "big", "name": "Big", "price": price, "free_trial": trial}
+    assert (await live_api.call("plans.create", **plan)).status == 200
+
+    async def listed() -> list[tuple[str, str]]:
+        products = (await old.get("/customers/org_123"))["products"]
+        return [(one["id"], one["status"]) for one in products]
+
+    await old.post("/attach", customer_id="org_123", product_id="big")
+    assert await listed() == [("big", "trialing")]
+    held = await old.post("/check", customer_id="org_123", product_id="team")
+    assert held["allowed"] is False
+    await old.post("/cancel", customer_id="org_123", product_id="big", cancel_immediately=True)
+    assert await listed() == [("team", "active")]
+
+
 @pytest.mark.parametrize(
     ("path", "named"),
     [("/products", {"id": "x"}), ("/attach", {"customer_id": "ada", "product_id": "team"})],

@@ -4,12 +4,13 @@ other one makes of it a moment later.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.fixtures.app import Api
-from tests.fixtures.shop import CUSTOMER, balance, done
+from tests.fixtures.shop import CUSTOMER, balance, done, numbers, track
 
 ATTACH = {"customer_id": CUSTOMER, "plan_id": "monthly"}
 MORE = [{"feature_id": "messages", "included": 500, "reset": {"interval": "month"}}]
@@ -88,3 +89,33 @@ async def test_a_feature_of_another_kind_by_now_is_not_used_as_the_old_one(
     assert first.error == (503, "service_unavailable")
     assert first.body["message"] == "feature desks is being changed; try again"
     assert (await beside.call(operation, **call)).status == status
+
+
+@pytest.mark.parametrize("ends", ["canceled", "over"])
+async def test_a_paused_plan_comes_back_once_whoever_is_asked(
+    shop: Api, beside: Api, ends: str
+) -> None:
+    for plan_id, amount in (("plus", 20), ("top", 40)):
+        price = {"amount": amount, "interval": "month"}
+        fields = {"plan_id": plan_id, "name": plan_id, "group": "paid", "items": MORE}
+        await done(shop, "plans.create", **fields, price=price)
+    await done(shop, "billing.attach", customer_id=CUSTOMER, plan_id="plus")
+    await track(shop, 30)
+    trial = {"duration_length": 1, "duration_type": "day", "on_end": "revert"}
+    named = {"customer_id": CUSTOMER, "plan_id": "top"}
+    await done(beside, "billing.attach", **named, free_trial=trial)
+    assert await numbers(shop) == (500, 500, 0)
+    gateways = (shop, beside) * 4
+    if ends == "canceled":
+        cancel = named | {"cancel_action": "cancel_immediately"}
+        calls = [one.call("billing.update", **cancel) for one in gateways]
+        statuses = sorted(answer.status for answer in await asyncio.gather(*calls))
+        assert statuses == [200, *[404] * 7]
+    else:
+        await done(shop, "clock.advance", by="25h")
+    uses = [track(one, 1) for one in gateways]
+    await asyncio.gather(*uses)
+    for one in (shop, beside):
+        assert await numbers(one) == (500, 462, 38)
+        view = await done(one, "customers.get", customer_id=CUSTOMER)
+        assert [held["plan_id"] for held in view["subscriptions"]] == ["plus"]

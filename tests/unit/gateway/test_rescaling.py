@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.amounts import UNITS_MAX, format_units
-from gateway.documents import EntityDocument, PooledGrant, Subscription
+from gateway.documents import EntityDocument, PooledGrant, RestingRow, Subscription
 from gateway.errors import StartError
 from gateway.rescaling import Place, Rescaling, places_of
 from gateway.rows import Flag, Kind, Row, RowDocument, decode_row, encode_row
@@ -149,6 +149,37 @@ def test_what_a_plan_of_an_entity_gives_to_a_pool_is_rescaled_in_both_documents(
     rescaling.check(str)
     other = '{"id":"s",  "plan_id":"p","version":1}'
     assert rescaling.subscription(other) == other
+
+
+def test_what_rests_of_a_paused_plan_is_rescaled_in_both_documents() -> None:
+    line = "ent_1\tp\t500\t\t\t0\t0\t0\t\tr\tseats\t700:1\t{}"
+    rolled = "ent_1~3~e1\tc\t50\tr\t\t0\t0\t0\t\t!r\t\tent_1\t{}"
+    held = Subscription(id="s", plan_id="p", version=1, status="paused")
+    held.resting = [
+        RestingRow(
+            feature_id=feature,
+            line=line,
+            used={7: 20, 9: -10},
+            rolled=[f"7=30={rolled}"],
+            id="ent_1",
+        )
+        for feature in ("messages", "other")
+    ]
+    entity = EntityDocument(created_at=1, subscriptions=[held])
+    rescaling = Rescaling("messages", 3, 4)
+    found = msgspec.json.decode(
+        rescaling.entity(msgspec.json.encode(entity).decode()), type=EntityDocument
+    )
+    one = msgspec.json.decode(
+        rescaling.subscription(msgspec.json.encode(held).decode()), type=Subscription
+    )
+    assert found.subscriptions == [one]
+    row, other = one.resting
+    assert (decode_row(row.line).grant, decode_row(row.line).roll) == (5000, "7000:1")
+    assert row.used == {7: 200, 9: -100}
+    assert row.rolled == [f"7=300={rolled.replace(chr(9) + '50', chr(9) + '500')}"]
+    assert other == held.resting[1]
+    rescaling.check(str)
 
 
 CONTROLS = {

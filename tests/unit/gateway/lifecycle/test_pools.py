@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
+
 from gateway.documents import EXPIRED, SCHEDULED, PooledGrant, Subscription
 from gateway.lifecycle.attach import Making, attach
 from gateway.lifecycle.plan_rows import Offer
@@ -49,6 +51,16 @@ def test_the_first_who_gives_begins_a_row_with_cycles_of_its_own() -> None:
     assert (pool.document.plan_id, pool.document.subscription_id) == (None, None)
     assert (pool.unit, pool.every, pool.anchor_ms) == ("m", 1, MAY_MS)
     assert dues == {pool.id: JUNE_MS}
+
+
+def test_who_is_paused_gives_nothing_and_the_row_stays_for_it() -> None:
+    giver = gives(500)
+    paused = msgspec.structs.replace(giver, status="paused")
+    begun = changed([OWN], [], [giver])[0]
+    (row, _) = changed([begun, OWN], [giver], [paused])
+    assert (row.id, row.grant, row.document.givers) == (begun.id, 0, 1)
+    assert changed([row, OWN], [paused], [giver]) == [begun, OWN]
+    assert changed([row, OWN], [paused], []) == [OWN]
 
 
 def test_others_give_to_the_same_row_and_the_last_one_ends_it() -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.documents import Subscription
-from gateway.errors import InvalidRequestError, NotSupportedError
-from gateway.lifecycle.trials import check_end, is_trialing, joined, on_trial, trial_over
+from gateway.errors import InvalidRequestError
+from gateway.lifecycle.trials import is_trialing, joined, on_trial, trial_over
 from gateway.messages.plans import BasePrice, FreeTrial, PlanDocument
 
 PRICE = BasePrice(amount="20", interval="month")
@@ -70,11 +70,23 @@ def test_what_is_left_of_a_trial_is_shared_and_one_that_is_over_not() -> None:
     assert joined(one(), base, 9) == one()
 
 
-def test_only_a_paid_plan_could_come_back_and_it_cannot() -> None:
+def test_only_a_paid_plan_comes_back_and_none_that_would_revert_itself() -> None:
     reverting = plan(on_end="revert")
-    for before in (None, one()):
+    for before in (None, one(), one(cycle_unit="m", cycle_every=1, reverts_to="s1")):
         with pytest.raises(InvalidRequestError):
-            check_end(reverting, before)
-    with pytest.raises(NotSupportedError):
-        check_end(reverting, one(cycle_unit="m", cycle_every=1))
-    check_end(plan(), None)
+            on_trial(one(), reverting, 1, before)
+    tried = on_trial(one(), reverting, 1, one(cycle_unit="m", cycle_every=1))
+    assert (tried.reverts_to, tried.due_at) == ("s", tried.trial_ends_at)
+    assert on_trial(one(), plan(), 1).reverts_to == ""
+
+
+def test_what_joins_a_trial_that_reverts_outlives_it() -> None:
+    base = one(trial_ends_at=9, ends_with_trial=True, reverts_to="s1")
+    shared = joined(one(), base, 8)
+    assert (shared.trial_ends_at, shared.ends_with_trial) == (9, False)
+
+
+def test_a_plan_that_is_paused_can_only_end() -> None:
+    paused = one(status="paused", pending={"words": "1"}, pending_at=5)
+    assert paused.due_at is None
+    assert one(status="paused", expires_at=7, pending_at=5).due_at == 7
