@@ -261,6 +261,31 @@ def test_a_version_and_an_edit_meanwhile_leave_it_as_it_was(store: Store) -> Non
     assert (store.held(), store.left(None)) == ({"pro": "active"}, [500])
 
 
+def test_a_trial_of_a_plan_without_a_price_waits_for_no_cycle(store: Store) -> None:
+    store.plan("pro", store.monthly(500))
+    store.plan("tried", store.monthly(2000))
+    store.take("pro")
+    store.take("tried", plan_schedule="immediate", **REVERTS)
+    assert (store.held(), store.left(None)) == ({"tried": "active"}, [2000])
+    refused = store.not_changed("tried", cancel_action="cancel_end_of_cycle")
+    assert refused == (400, "invalid_request")
+    store.advance(OVER)
+    assert (store.held(), store.left(None)) == ({"pro": "active"}, [500])
+
+
+def test_a_quantity_that_waited_counts_once_the_plan_is_back(store: Store) -> None:
+    waits: Json = {"proration": {"on_decrease": "none"}}
+    sell(store, store.monthly(500), store.prepaid_pack("words", **waits))
+    store.take("pro", feature_quantities=store.quantities(words=300))
+    store.change("pro", feature_quantities=store.quantities(words=100))
+    assert store.left(None, feature="words") == [300]
+    terms = REVERTS["free_trial"] | {"duration_length": 40}
+    store.take("premium", free_trial=terms)
+    store.advance("41d")
+    assert (store.held(), store.left(None, feature="words")) == ({"pro": "active"}, [100])
+    assert is_sound(store)
+
+
 def test_an_add_on_of_the_trial_outlives_it(store: Store) -> None:
     sell(store)
     month = {"amount": 5, "interval": "month"}

@@ -98,6 +98,18 @@ def test_several_plans_begin_with_a_trial_or_later(sdk: Client, payer: str, shop
     assert began == {BASIC: "active", tried: "active"}
 
 
+def test_a_plan_is_paused_for_a_trial_and_comes_back(sdk: Client, payer: str) -> None:
+    trial = {"duration_length": 7, "duration_type": "day", "card_required": False}
+    terms = {"free_trial": trial | {"on_end": "revert"}}
+    sdk.call("billing.attach", customer_id=payer, plan_id=PLUS, customize=terms)
+    tried = list(held(sdk, payer))
+    ended = {"plan_id": PLUS, "cancel_action": "cancel_immediately"}
+    sdk.call("billing.update", customer_id=payer, **ended)
+
+    back = [] if sdk.name in OLDEST else [BASIC]  # they send no on_end
+    assert (tried, list(held(sdk, payer))) == ([PLUS], back)
+
+
 @pytest.mark.calls("billing.update", "billing.preview_update")
 def test_a_cancel_is_previewed_done_and_taken_back(sdk: Client, payer: str) -> None:
     named = {"customer_id": payer, "plan_id": BASIC}
