@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.store import Store
 from tests.acceptance.test_trials_that_revert import OVER, REVERTS, is_sound, sell
+from tests.fixtures.gateways import Json
 
 
 def test_what_resets_meanwhile_is_as_if_nothing_had_been_used(store: Store) -> None:
@@ -156,4 +157,22 @@ def test_what_was_used_of_a_pool_stays_used(store: Store) -> None:
     store.advance(OVER)
     assert store.state() == [500, 380, 120]
     assert store.left("ann", "ben") == [380, 380]
+    assert is_sound(store)
+
+
+def test_what_the_trial_rolled_over_comes_along(store: Store) -> None:
+    """Within the maximum of the plan that is back, and with what that had itself."""
+    rolls: Json = {"rollover": {"max": 120, "expiry_duration_length": 4}}
+    store.plan("pro", store.monthly(100, **rolls), store.monthly(10, "words", **rolls))
+    store.plan("premium", store.monthly(1000, **rolls))
+    store.take("pro")
+    store.track(70)
+    store.end_of_cycle()
+    assert store.rollovers() == [30]
+    store.take("premium", free_trial=REVERTS["free_trial"] | {"duration_length": 40})
+    store.advance("33d")  # the first reset of the trial, counted back from its end
+    assert store.rollovers() == [120]
+    store.advance("8d")
+    assert store.held() == {"pro": "active"}
+    assert sum(store.rollovers()) == 120
     assert is_sound(store)

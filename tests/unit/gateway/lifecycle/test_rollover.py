@@ -55,3 +55,11 @@ def test_rollovers_go_to_the_next_row_unless_their_own_is_held_elsewhere() -> No
         "away",
         "here",
     ]
+
+
+def test_a_rollover_that_comes_back_with_its_row_is_no_heir() -> None:
+    back = _row("back~1", flags=Flag.ROLLOVER, roll="back")
+    orphan = _row("gone~1", flags=Flag.ROLLOVER, roll="gone")
+    added = [back, _row("back", roll="600:1")]
+    adopted, *_ = adopt_rollovers([orphan, *added], added)
+    assert (adopted.id, adopted.roll) == ("gone~1", "back")
