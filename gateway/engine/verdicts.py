@@ -141,35 +141,33 @@ def answering_of(subject: Whom, asked: Asked, reply: TrackReply, now_ms: int) ->
 def tracked(
     subject: Whom, use: Use, asked: Sequence[Asked], reply: TrackReply, now_ms: int
 ) -> TrackResponse:
-    """Return the answer of a track. ``balance`` is that of the feature that was used, and null when
-    several named ones have balances.
+    """Return the answer of a track. ``balance`` is that of the feature that was used, a named one
+    before the credits that pay, and null when several named ones have balances.
     """
     entity_level = bool(subject.entity_id)
     balances: dict[str, Balance | None] = {}
     deductions: list[DeductionView] = []
-    answers: list[Balance] = []
     for one, seen, moved in zip(asked, reply.descriptions, reply.moves, strict=True):
-        feature = one.features[0]
-        if feature.type == "boolean":
-            balances[feature.id] = None
+        if one.features[0].type == "boolean":
+            balances[one.features[0].id] = None
             continue
-        shown = _balances(one.features, seen, now_ms, entity_level=entity_level)
-        balances |= shown
+        balances |= _balances(one.features, seen, now_ms, entity_level=entity_level)
         named = {each.id: each for each in one.features}
         deductions += [_deduction(named[move.feature], move) for move in moved]
-        touched = {move.feature for move in moved}
-        owned = [each for each in one.features if shown[each.id] is not None]
-        answer = next((each for each in owned if each.id in touched), owned[0] if owned else None)
-        balance = shown[answer.id] if answer else None
-        if balance is not None:
-            answers.append(balance)
+    tracked_ids = {one.features[0].id for one in asked}
+    owned = [feature_id for feature_id, balance in balances.items() if balance is not None]
+    owned.sort(key=lambda feature_id: feature_id not in tracked_ids)
+    used = {deduction.feature_id for deduction in deductions}
+    answer = next((each for each in owned if each in used), owned[0] if owned else "")
+    if len(tracked_ids.intersection(owned)) > 1:
+        answer = ""
     feature = asked[0].features[0]
     return TrackResponse(
         customer_id=subject.customer_id,
         entity_id=subject.entity_id or UNSET,
         event_name=use.event_name or UNSET,
         value=number(asked[0].part.amount, feature),
-        balance=answers[0] if len(answers) == 1 else None,
+        balance=balances.get(answer),
         balances=balances if len(balances) > 1 else UNSET,
         deductions=deductions,
         dry_run=True if use.dry else UNSET,

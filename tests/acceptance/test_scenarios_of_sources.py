@@ -10,6 +10,8 @@ import asyncio
 from tests.acceptance.test_concurrency import send_all
 from tests.acceptance.world import World
 
+PAYING = ("credits", "credits2")
+
 
 def test_a01_nothing_owned_is_denied(world: World) -> None:
     answer = world.check()
@@ -230,3 +232,21 @@ def test_d16_an_event_name_tracks_every_feature_that_lists_it(world: World) -> N
     assert answer["balance"] is None
     left = {name: balance["remaining"] for name, balance in answer["balances"].items()}
     assert left == {world.name("action1"): 154.33, world.name("action3"): 104.33}
+
+
+def test_an_event_of_which_one_feature_has_a_balance_shows_that_or_what_paid(world: World) -> None:
+    world.actions()
+    world.attach(world.lifetime(2, "credits"), world.lifetime(7, "credits2"))
+
+    def use(value: float) -> tuple[str | None, list[float]]:
+        body = {"customer_id": world.customer, "event_name": world.name("action-event")}
+        answer = world.gateway.call("balances.track", **body, value=value)
+        shown = answer["balance"] and answer["balance"]["feature_id"]
+        return shown, [answer["balances"][world.name(one)]["remaining"] for one in PAYING]
+
+    assert use(1) == (world.name("credits"), [1.8, 5.6])
+    world.attach(world.lifetime(1, "action3"))
+    assert use(1) == (world.name("action3"), [1.6, 5.6])
+    assert use(1) == (world.name("credits"), [1.4, 4.2])
+    world.attach(world.lifetime(1, "action1"))
+    assert use(1) == (None, [1.4, 2.8])
