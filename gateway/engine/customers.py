@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 EXPANDED_MAX = 5_000
 """Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""
 
-_NONE_OF = ("invoices", "referrals")
+_NONE_OF = ("invoices", "invoice_previews", "referrals")
 """Lists a caller may ask for and walk through, and nobody has anything of."""
 
 

@@ -134,6 +134,7 @@ class CustomerView(msgspec.Struct, kw_only=True):
     config: JsonObject
     entities: list[EntitySummary] | UnsetType = UNSET
     invoices: list[JsonObject] | UnsetType = UNSET
+    invoice_previews: list[JsonObject] | UnsetType = UNSET
     trials_used: list[JsonObject] | UnsetType = UNSET
     referrals: list[JsonObject] | UnsetType = UNSET
 

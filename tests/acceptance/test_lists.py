@@ -69,6 +69,14 @@ def test_no_customer_has_a_payment_processor(world: World) -> None:
     assert world.gateway.call("entities.list", **asked) == {"list": [], "next_cursor": None}
 
 
+def test_lists_of_what_nobody_has_are_empty_where_they_are_asked_for(world: World) -> None:
+    asked = ["invoices", "invoice_previews", "referrals"]  # cold-path section 4.2
+    customer = {"customer_id": world.customer}
+    shown = world.gateway.call("customers.get", **customer, expand=asked)
+    assert [shown[name] for name in asked] == [[], [], []]
+    assert not set(asked) & set(world.gateway.call("customers.get", **customer))
+
+
 def test_entities_are_listed_by_the_plans_they_show(world: World) -> None:
     world.entities("a", "b")
     team = world.attach(world.monthly(5))
