@@ -18,15 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway import metrics
-from gateway.api.health import (
-    Health,
-    IncidentHealth,
-    IncidentsHealth,
-    Reason,
-    State,
-    Versions,
-    WriterHealth,
-)
+from gateway.api.health import Health, Reason, State, Versions, WriterHealth
 from gateway.background.tasks import WriterTask
 from gateway.engine.catalog import Catalog
 from gateway.errors import GatewayError, UnavailableError
@@ -80,7 +72,7 @@ class HealthProbe:
                 redis=redis_version,
                 sql=fleet.revision if fleet else None,
             ),
-            incidents=_incidents(fleet) if fleet else None,
+            incidents=fleet.incidents if fleet else None,
             drift_balances=_drift(),
         )
         health.degraded = reasons(health)
@@ -175,11 +167,6 @@ def reasons(health: Health) -> list[Reason]:
 
 def _state(answer: object) -> State:
     return "unavailable" if answer is None else "ok"
-
-
-def _incidents(fleet: Fleet) -> IncidentsHealth:
-    newest = [IncidentHealth(**incident._asdict()) for incident in fleet.incidents]
-    return IncidentsHealth(open=fleet.open_incidents, newest=newest)
 
 
 def _drift() -> int | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+
 from gateway.stream_ids import BEGINNING
 
 if TYPE_CHECKING:
@@ -63,6 +65,32 @@ class Incident(NamedTuple):
     reseeded: int
     run_id: str
     detail: str
+
+
+class IncidentHealth(msgspec.Struct, kw_only=True):
+    """A time when Redis was not what SQL knows of it: a row of ``incidents``."""
+
+    id: str
+    kind: str
+    partition: int | None
+    """Null when it concerns the whole installation."""
+    from_id: str
+    to_id: str
+    """The entries in question are those after ``from_id`` up to ``to_id``."""
+    lost: int | None
+    """Entries that are in neither store; null when nobody can tell."""
+    reseeded: int
+    """Customers that came back from SQL."""
+    at_ms: int
+    ended_at: int | None
+    """Null while it is open."""
+
+
+class IncidentsHealth(msgspec.Struct, kw_only=True):
+    """How many incidents are open, and the newest ones, the open ones first."""
+
+    open: int
+    newest: list[IncidentHealth]
 
 
 class Touched(NamedTuple):

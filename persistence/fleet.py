@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Select, String, func, literal_column, select, table
 
+from gateway.installation import IncidentHealth, IncidentsHealth
 from persistence.database import Database, read_transaction
 from persistence.models.fleet import Cursor, Incident
 
@@ -20,20 +21,6 @@ _OPEN = Incident.ended_at.is_(None)
 _REVISION = select(literal_column("version_num", String)).select_from(table("alembic_version"))
 
 
-class IncidentRecord(NamedTuple):
-    """One time when Redis was not what SQL knows of it; see ``persistence.models.fleet``."""
-
-    id: str
-    kind: str
-    partition: int | None
-    from_id: str
-    to_id: str
-    lost: int | None
-    reseeded: int
-    at_ms: int
-    ended_at: int | None
-
-
 class Fleet(NamedTuple):
     """The installation in one snapshot."""
 
@@ -41,9 +28,7 @@ class Fleet(NamedTuple):
     """Of the SQL schema."""
     owned: dict[str, int]
     """How many partitions each writer owns; an empty name stands for nobody."""
-    open_incidents: int
-    incidents: list[IncidentRecord]
-    """At most ``INCIDENTS_MAX``: open ones first, then the newest that have ended."""
+    incidents: IncidentsHealth
 
 
 class SqlFleet:
@@ -64,18 +49,19 @@ def _read(engine: Engine) -> Fleet:
         return Fleet(
             revision=connection.scalars(_REVISION).first() or "",
             owned={row.owner: row.partitions for row in connection.execute(owned)},
-            open_incidents=connection.scalars(select(func.count()).where(_OPEN)).one(),
             incidents=_incidents(connection),
         )
 
 
-def _incidents(connection: Connection) -> list[IncidentRecord]:
-    shown = [getattr(Incident, name) for name in IncidentRecord._fields]
+def _incidents(connection: Connection) -> IncidentsHealth:
+    shown = [getattr(Incident, name) for name in IncidentHealth.__struct_fields__]
     newest = select(*shown).order_by(Incident.at_ms.desc(), Incident.id.desc())
 
-    def found(statement: Select[Any], limit: int) -> list[IncidentRecord]:
-        rows = connection.execute(statement.limit(limit)) if limit else ()
-        return [IncidentRecord(*row) for row in rows]
+    def found(statement: Select[Any], limit: int) -> list[IncidentHealth]:
+        rows = connection.execute(statement.limit(limit)).mappings() if limit else ()
+        return [IncidentHealth(**row) for row in rows]
 
     still_open = found(newest.where(_OPEN), INCIDENTS_MAX)
-    return still_open + found(newest.where(~_OPEN), INCIDENTS_MAX - len(still_open))
+    ended = found(newest.where(~_OPEN), INCIDENTS_MAX - len(still_open))
+    count = connection.scalars(select(func.count()).where(_OPEN)).one()
+    return IncidentsHealth(open=count, newest=still_open + ended)

@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from gateway.installation import IncidentsHealth
+
 State = Literal["ok", "unavailable"]
 
 Reason = Literal[
@@ -41,32 +43,6 @@ class Versions(msgspec.Struct, kw_only=True):
     redis: str | None = None
     sql: str | None = None
     """Revision of the schema."""
-
-
-class IncidentHealth(msgspec.Struct, kw_only=True):
-    """A time when Redis was not what SQL knows of it: a row of ``incidents``."""
-
-    id: str
-    kind: str
-    partition: int | None
-    """Null when it concerns the whole installation."""
-    from_id: str
-    to_id: str
-    """The entries in question are those after ``from_id`` up to ``to_id``."""
-    lost: int | None
-    """Entries that are in neither store; null when nobody can tell."""
-    reseeded: int
-    """Customers that came back from SQL."""
-    at_ms: int
-    ended_at: int | None
-    """Null while it is open."""
-
-
-class IncidentsHealth(msgspec.Struct, kw_only=True):
-    """How many incidents are open, and the newest ones, the open ones first."""
-
-    open: int
-    newest: list[IncidentHealth]
 
 
 class Health(msgspec.Struct, kw_only=True):

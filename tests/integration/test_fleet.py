@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, insert
 
+from gateway.installation import IncidentsHealth
 from persistence import migrate
 from persistence.database import Database, write_transaction
 from persistence.fleet import INCIDENTS_MAX, Fleet, SqlFleet
@@ -56,7 +57,7 @@ def happen(engine: Engine, at_ms: int, ended_at: int | None, partition: int | No
 async def test_a_new_installation_has_its_revision_and_nothing_else(engine: Engine) -> None:
     fleet = await read(engine)
 
-    assert fleet == Fleet(migrate.head(), {}, 0, [])
+    assert fleet == Fleet(migrate.head(), {}, IncidentsHealth(open=0, newest=[]))
 
 
 async def test_partitions_are_counted_by_their_writer(engine: Engine) -> None:
@@ -69,16 +70,16 @@ async def test_open_incidents_come_first_and_the_newest_of_each(engine: Engine) 
     for at_ms, ended_at in ((10, None), (20, 21), (30, None), (40, 41)):
         happen(engine, at_ms, ended_at)
 
-    fleet = await read(engine)
+    incidents = (await read(engine)).incidents
 
-    assert fleet.open_incidents == 2
-    assert [one.at_ms for one in fleet.incidents] == [30, 10, 40, 20]
+    assert incidents.open == 2
+    assert [one.at_ms for one in incidents.newest] == [30, 10, 40, 20]
 
 
 async def test_an_incident_is_shown_without_what_may_name_a_customer(engine: Engine) -> None:
     happen(engine, 10, None, partition=None)
 
-    (shown,) = (await read(engine)).incidents
+    (shown,) = (await read(engine)).incidents.newest
 
     assert (shown.kind, shown.partition, shown.lost, shown.reseeded) == (
         "redis_behind",
@@ -97,7 +98,7 @@ async def test_the_list_is_bounded_and_the_count_is_not(
     for at_ms in range(INCIDENTS_MAX + 5):
         happen(engine, at_ms, ended_at)
 
-    fleet = await read(engine)
+    incidents = (await read(engine)).incidents
 
-    assert len(fleet.incidents) == INCIDENTS_MAX
-    assert fleet.open_incidents == (INCIDENTS_MAX + 5 if ended_at is None else 0)
+    assert len(incidents.newest) == INCIDENTS_MAX
+    assert incidents.open == (INCIDENTS_MAX + 5 if ended_at is None else 0)

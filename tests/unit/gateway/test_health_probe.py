@@ -11,9 +11,10 @@ from prometheus_client import Gauge
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway import health_probe, metrics
-from gateway.api.health import Health, IncidentsHealth, Versions, WriterHealth
+from gateway.api.health import Health, Versions, WriterHealth
 from gateway.errors import UnavailableError
 from gateway.health_probe import HealthParts, HealthProbe, reasons
+from gateway.installation import IncidentsHealth
 from persistence.fleet import Fleet
 
 
@@ -115,7 +116,7 @@ class HangingSql:
     async def read(self) -> Fleet:
         self.asked += 1
         await self.goes_on.wait()
-        return Fleet(revision="r1", owned={"wri_a": 4}, open_incidents=0, incidents=[])
+        return Fleet("r1", {"wri_a": 4}, IncidentsHealth(open=0, newest=[]))
 
     async def cursors(self, _partitions: object) -> dict[int, str]:
         await self.goes_on.wait()
