@@ -102,7 +102,8 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
         replaced = current or next(iter(removed), None)
         if terms.skips_charge and replaced is not None:
             check_charge(document, replaced, now_ms)
-        tried = on_trial(subscription, document, now_ms, current)
+        before = None if current in removed else current
+        tried = on_trial(subscription, document, now_ms, before)
         others = leave(scope, [one for one in removed if one is not replaced], now_ms)
         scope = after(scope, others)
         if tried.reverts_to and current is not None and ends_ms is None:

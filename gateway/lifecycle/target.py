@@ -42,9 +42,16 @@ def to_remove(scope: Scope, plan_ids: Sequence[str]) -> list[Subscription]:
     """Return the active subscriptions of some plans, paid ones first, as the plans are listed, and
     after them what waits to take their place.
 
-    Raises ``InvalidRequestError`` for a plan that is not held.
+    Raises ``InvalidRequestError`` for a plan that is not held, and for one whose end brings another
+    back.
     """
     found = [one for one in scope.subscriptions if one.status == ACTIVE and one.plan_id in plan_ids]
+    for one in found:
+        if scope.paused_for(one) is not None:
+            raise InvalidRequestError(
+                f"remove_plan_ids: plan {one.plan_id} is on a trial after which another plan comes "
+                "back; cancel it before"
+            )
     held = {one.plan_id for one in found}
     for plan_id in plan_ids:
         if plan_id not in held:

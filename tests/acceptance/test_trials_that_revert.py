@@ -184,6 +184,19 @@ def test_only_a_paid_plan_is_reverted_to_and_only_at_once(store: Store) -> None:
         assert store.not_changed("premium", **terms) == (400, "invalid_request")
 
 
+def test_what_is_removed_is_not_reverted_to_and_a_trial_not_removed(store: Store) -> None:
+    sell(store)
+    store.plan("growth", store.monthly(9000))
+    store.take("pro")
+    removes = {"remove_plan_ids": [store.name("pro")]}
+    assert store.not_taken("premium", **REVERTS, **removes) == (400, "invalid_request")
+    store.take("premium", **REVERTS)
+    for name in ("pro", "premium"):
+        removes = {"remove_plan_ids": [store.name(name)]}
+        assert store.not_taken("growth", **removes) == (400, "invalid_request")
+    assert (store.held(), stored(store, "pro")) == ({"premium": "active"}, ("paused",))
+
+
 def test_previews_pay_nothing_for_the_trial_and_go_on_with_the_plan(store: Store) -> None:
     sell(store)
     store.take("pro")
