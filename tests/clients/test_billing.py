@@ -10,7 +10,7 @@ from tests.fixtures.sdks import Client, Json, RefusedError
 
 MESSAGES = {"feature_id": "sdk_messages"}
 BASIC, PLUS = LADDER
-OLDEST = ("js-1.0", "js-1.2")
+OLDEST = ("js-1.0", "js-1.2", "py-1.0")
 
 
 @pytest.fixture

@@ -43,7 +43,10 @@ SOURCES = (
         FOLDER / "node_modules" / f"autumn-js-{version}" / "dist" / "sdk"
         for version in ("1.3", "1.2", "1.0")
     ),
-    *(FOLDER / "installed" / f"autumn_sdk_{version}" / "autumn_sdk" for version in ("1_2", "1_1")),
+    *(
+        FOLDER / "installed" / f"autumn_sdk_{version}" / "autumn_sdk"
+        for version in ("1_2", "1_1", "1_0")
+    ),
 )
 
 
