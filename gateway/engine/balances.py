@@ -257,12 +257,14 @@ class Balances(Creation):
         return use_of_track([asked], request, now_ms, kept)
 
     def shown_use(
-        self, use: PlainUse, request: Spending, sent: Use, reply: TrackReply, now_ms: int
+        self, use: PlainUse, request: Spending, reply: TrackReply, now_ms: int
     ) -> CheckResponse | TrackResponse:
-        """Return the answer to a use that was ``sent``. Raises as ``check`` and ``track`` do."""
+        """Return the answer to a use that was sent. Raises as ``check`` and ``track`` do."""
         asked = self._asked_of(use)
         if isinstance(request, CheckRequest):
             return self._spent(use, asked, request, reply, now_ms)
+        event = request.event_name or ""
+        sent = Use(use.entity_id, [asked.part], now_ms, event_name=event)
         return self._tracked(use, sent, [asked], request, reply, now_ms=now_ms)
 
     def _asked_of(self, use: PlainUse) -> Asked:

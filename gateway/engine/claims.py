@@ -34,5 +34,14 @@ _encode = msgspec.json.Encoder().encode
 
 def claim_of(key: str, operation: str, request: object) -> Claim:
     """Return the claim of a call; ``request`` is its decoded body."""
-    digest = hashlib.sha256(operation.encode() + b"\n" + _encode(request)).hexdigest()
-    return Claim(key=key, fingerprint=digest[:32])
+    return Claim(key=key, fingerprint=fingerprint(said_of(operation, request)))
+
+
+def said_of(operation: str, request: object) -> bytes:
+    """Return what identifies a call, whole."""
+    return operation.encode() + b"\n" + _encode(request)
+
+
+def fingerprint(said: bytes) -> str:
+    """Return what is kept of it."""
+    return hashlib.sha256(said).hexdigest()[:32]

@@ -177,19 +177,22 @@ class Use(NamedTuple):
     hold: Hold | None = None
     idempotency: Idempotency | None = None
 
+    @property
+    def manner_words(self) -> tuple[str, str, int]:
+        """What stands in its manner before and behind the time, and behind what identifies it."""
+        held = self.hold.text if self.hold else ""
+        keep_ms = self.idempotency.keep_ms if self.idempotency else 0
+        before = f"{self.mode}\1{self.event_name}\1"
+        return before, f"\1{'1' if self.dry else ''}\1{held}\1", keep_ms
+
     def manner(self, now_ms: int) -> str:
         """Return in which manner it is recorded, as ``include/read_manner`` reads it."""
-        hold, kept = self.hold, self.idempotency
-        manner = (
-            self.mode,
-            self.event_name,
-            str(self.timestamp_ms),
-            "1" if self.dry else "",
-            hold.text if hold else "",
-            kept.fingerprint if kept else "",
-            str(kept.keep_ms) if kept else "0",
-        )
-        return "" if manner == ("cap", "", str(now_ms), "", "", "", "0") else "\1".join(manner)
+        said = (self.mode, self.event_name, self.dry, self.hold, self.idempotency)
+        if self.timestamp_ms == now_ms and said == ("cap", "", False, None, None):
+            return ""
+        before, after, keep_ms = self.manner_words
+        call = self.idempotency.fingerprint if self.idempotency else ""
+        return f"{before}{self.timestamp_ms}{after}{call}\1{keep_ms}"
 
 
 class CustomerReply(NamedTuple):

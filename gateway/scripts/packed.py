@@ -19,7 +19,7 @@ import hiredis
 import msgspec
 
 from gateway.keys import CustomerKeys, Key, customer_keys, partition_of
-from gateway.scripts.calls import Context, Part, Pool, Use, track_words
+from gateway.scripts.calls import Context, Idempotency, Part, Pool, Use, track_words
 from gateway.scripts.rates import Limit, Limits, terms_of
 
 CUSTOMERS_MAX = 20_000
@@ -102,6 +102,27 @@ class Packer:
             values = (*values, f"{context.now_ms}{head.terms.decode()}")
         return _packed("FCALL", self._track, len(keys), *keys, *values)
 
+    def use_of(self, head: Head, context: Context, use: Use) -> UseCommand:
+        """Return a track in any manner; of the context neither the request counts nor, where it is
+        when the units were used, the time.
+        """
+        keys, (told, _, _, entity, properties, manner, *part) = track_words(context, use)
+        count = len(keys) + len(head.counters)
+        named = keys[:-1] if use.idempotency else keys
+        form = (
+            b"*%d\r\n" % (9 + count + len(part) + bool(head.terms)),
+            _closed(_joined("FCALL", self._track, count, *named)),
+            b"%b" if use.idempotency else b"",
+            _closed(_joined(*head.counters, told)),
+            b"%b%b",
+            _closed(_joined(entity, properties)),
+            b"%b",
+            _closed(_joined(*part)),
+            b"%b" if head.terms else b"",
+        )
+        manner_form = _manner_form(use, context.now_ms) if manner else b""
+        return UseCommand(b"".join(form), manner_form, head.terms)
+
 
 class Command(msgspec.Struct, frozen=True, gc=False):
     """A command but for what differs from call to call: its parts, between which the time comes,
@@ -110,6 +131,18 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
     before: bytes
     after: bytes
+    terms: bytes
+
+
+class UseCommand(msgspec.Struct, frozen=True, gc=False):
+    """A track in any manner but for what differs from call to call."""
+
+    words: bytes
+    """Open are, each an argument: where its reply is kept, if it is claimed, request id, time,
+    manner and, if there are limits, what it is counted by.
+    """
+    manner: bytes
+    """Open are the time, if the units are used now, and what identifies a claimed call."""
     terms: bytes
 
 
@@ -149,6 +182,20 @@ def track_command(command: Command, request_id: bytes, now_ms: int) -> bytes:
     return packed + _count(now_ms, command.terms) if command.terms else packed
 
 
+def use_command(
+    command: UseCommand, request_id: bytes, now_ms: int, kept: Idempotency | None
+) -> bytes:
+    """Return a track in any manner as it is sent at a time."""
+    call = kept.fingerprint.encode() if kept else b""
+    manner = command.manner % {b"now": b"%d" % now_ms, b"call": call}
+    told = [_argument(request_id), _time(now_ms), _argument(manner)]
+    if kept:
+        told.insert(0, _argument(kept.key.encode()))
+    if command.terms:
+        told.append(_count(now_ms, command.terms))
+    return command.words % tuple(told)
+
+
 @lru_cache(maxsize=8)
 def _time(now_ms: int) -> bytes:
     """Return the time as an argument, which all calls within a millisecond share."""
@@ -163,12 +210,29 @@ def _argument(text: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
+def _closed(text: bytes) -> bytes:
+    """Return a part of a form with nothing open."""
+    return text.replace(b"%", b"%%")
+
+
+def _manner_form(use: Use, now_ms: int) -> bytes:
+    before, after, keep_ms = use.manner_words
+    at = b"%(now)b" if use.timestamp_ms == now_ms else b"%d" % use.timestamp_ms
+    call = b"%(call)b" if use.idempotency else b""
+    return b"%b%b%b%b\1%d" % (_closed(before.encode()), at, _closed(after.encode()), call, keep_ms)
+
+
 def _packed(*words: str | bytes | int) -> bytes:
     packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
     return packed
 
 
+def _joined(*words: str | int) -> bytes:
+    """Pack some words of a command."""
+    _, _, rest = _packed(*words).partition(b"\r\n")
+    return rest
+
+
 def _begin(words: tuple[str | int, ...], values: int) -> bytes:
     """Pack the first words of a command that has so many more."""
-    _, _, rest = _packed(*words).partition(b"\r\n")
-    return b"*%d\r\n%b" % (len(words) + values, rest)
+    return b"*%d\r\n%b" % (len(words) + values, _joined(*words))

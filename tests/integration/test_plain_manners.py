@@ -193,6 +193,44 @@ async def test_the_key_may_stand_in_the_body_or_in_both_places(calls: Calls) -> 
     assert status == 409
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_each_body_is_carried_out_under_its_own_key(calls: Calls, version: bytes) -> None:
+    """What stands around the key of a body is known, so the key is not all that could differ."""
+    asked = (b"x-api-version", version)
+    body: dict[str, Any] = {"feature_id": "calls", "properties": {"a": 1}}
+    for number in range(1, 5):
+        named = body | {"idempotency_key": f"own {number}"}
+        status, shown, is_replayed = await both(calls, TRACK, asked, **named)
+        assert (status, shown["balance"]["usage"], is_replayed) == (200, number, False)
+    for number in (3, 1):
+        named = body | {"idempotency_key": f"own {number}"}
+        _, shown, is_replayed = await both(calls, TRACK, asked, **named)
+        assert (shown["balance"]["usage"], is_replayed) == (number, True)
+    (asking,) = calls.heads.values()
+    assert asking is not None
+    assert len(asking.keyed) == 1
+    others: list[dict[str, Any]] = [
+        {**body, "value": 2, "idempotency_key": "own 1"},
+        {**body, "properties": {"a": 2}, "idempotency_key": "own 1"},
+        {"idempotency_key": "own 1", **body},
+    ]
+    for other, told in zip(others, (409, 409, 200), strict=True):  # the last says the same
+        assert (await both(calls, TRACK, asked, is_plain=told == 200, **other))[0] == told
+    nested: dict[str, Any] = {"feature_id": "calls", "properties": {"idempotency_key": "own 1"}}
+    for _ in range(2):
+        _, _, is_replayed = await both(calls, TRACK, asked, **nested)
+        assert not is_replayed
+
+
+async def test_a_key_in_the_head_and_another_in_the_body_are_two(calls: Calls) -> None:
+    body: dict[str, Any] = {"feature_id": "calls", "value": 2}
+    for number in range(4):
+        own = body | {"idempotency_key": f"own{number}"}
+        status, _, is_replayed = await both(calls, TRACK, key(f"own{number}"), **own)
+        assert (status, is_replayed) == (200, False)
+        await both(calls, TRACK, key("other"), is_plain=False, **own)
+
+
 async def test_bodies_of_one_call_are_not_remembered(calls: Calls) -> None:
     for body in (
         {"idempotency_key": "own"},

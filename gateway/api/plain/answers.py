@@ -9,34 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.api.errors import JSON, Reply, error_reply
 from gateway.api.exchange import DEGRADED, REPLAYED
 from gateway.api.permits import READABLE
 from gateway.api.plain.forms import Forms
+from gateway.api.plain.manners import Manner
 from gateway.api.plain.pieces import Answer, Pieces
 from gateway.api.plain.repeats import repeat_of_check, repeat_of_spent, repeat_of_track
 from gateway.api.plain.uses import Asking, Use
 from gateway.api.resources.balances import unawaited
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
-from gateway.engine.spending import Spending
 from gateway.engine.verdicts import PlainUse
 from gateway.errors import GatewayError, UnavailableError
 from gateway.messages.balances import TrackRequest, TrackResponse
 from gateway.scripts import Scripts, check_reply, track_reply
-from gateway.scripts import Use as Sent
 
 _DONE, _REPLAYED = b"1", b"13"
 """How replies begin."""
-
-
-class Asked(NamedTuple):
-    """A use in a manner of its own, as it came and as it was sent."""
-
-    request: Spending
-    sent: Sent
 
 
 class Answering:
@@ -52,13 +44,12 @@ class Answering:
         self,
         asking: Asking,
         use: Use,
-        asked: Asked | None,
         now_ms: int,
         reply: Any,  # noqa: ANN401 - a reply or a fault
     ) -> bytes | Reply | None:
-        """Answer a call; ``asked`` in a manner of its own."""
-        if asked is not None:
-            return self.used(asking, use, asked, now_ms, reply)
+        """Answer a call."""
+        if isinstance(use.command, Manner):
+            return self.used(asking, use, use.command, now_ms, reply)
         return (self.checked if asking.is_check else self.tracked)(use, now_ms, reply)
 
     def checked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
@@ -102,7 +93,7 @@ class Answering:
         self,
         asking: Asking,
         use: Use,
-        asked: Asked,
+        manner: Manner,
         now_ms: int,
         reply: Any,  # noqa: ANN401 - as above
     ) -> bytes | Reply | None:
@@ -111,22 +102,24 @@ class Answering:
             if isinstance(reply, Exception):
                 return self._failed_use(asking, use.plain, reply)
             self._scripts.heard()
-            return None if isinstance(reply, int) else self._used(asking, use, asked, now_ms, reply)
+            return (
+                None if isinstance(reply, int) else self._used(asking, use, manner, now_ms, reply)
+            )
         except GatewayError as error:
-            repeatable = asked.sent.idempotency is not None
+            repeatable = bool(manner.said)
             refused = error_reply(error, use.plain.env, repeatable=repeatable)
             if asking.is_check:
                 return refused._replace(headers=(*refused.headers, *READABLE))
             return refused
 
     def _used(
-        self, asking: Asking, use: Use, asked: Asked, now_ms: int, reply: bytes
+        self, asking: Asking, use: Use, manner: Manner, now_ms: int, reply: bytes
     ) -> bytes | Reply | None:
         told = reply.split(b"\x01")
         is_replayed = told[0] == _REPLAYED
         if is_replayed and self._conflict:
             return None
-        is_async = isinstance(asked.request, TrackRequest) and asked.request.async_
+        is_async = isinstance(manner.request, TrackRequest) and manner.request.async_
         answer = None
         if not (is_replayed or is_async):
             if asking.is_check:
@@ -135,7 +128,7 @@ class Answering:
                 answer = self._taken(use, told, now_ms)
         if answer is not None:
             return answer
-        shown = self._engine.shown_use(use.plain, *asked, track_reply(reply), now_ms)
+        shown = self._engine.shown_use(use.plain, manner.request, track_reply(reply), now_ms)
         status = unawaited(shown) if is_async and isinstance(shown, TrackResponse) else 200
         body = asking.forms.encode(shown)
         if status == 200 and not is_replayed:

@@ -30,30 +30,27 @@ from gateway.api.exchange import (
 )
 from gateway.api.legacy.operations import OLDER
 from gateway.api.operation import Operation
-from gateway.api.plain.answers import Answering, Asked
+from gateway.api.plain.answers import Answering
 from gateway.api.plain.forms import FORMS
+from gateway.api.plain.manners import Manner
 from gateway.api.plain.repeats import Repeat, repeated
-from gateway.api.plain.uses import Asking, Manner, Use, Uses
+from gateway.api.plain.uses import Asking, Use, Uses
 from gateway.api.versions import known_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.catalog import Catalog
-from gateway.engine.claims import Claim
 from gateway.engine.engine import Engine
-from gateway.engine.spending import kept_reply
 from gateway.engine.verdicts import PlainUse
 from gateway.errors import GatewayError
 from gateway.ports import Clock
-from gateway.scripts import Context, Scripts
-from gateway.scripts.packed import Packer, check_command, track_command
+from gateway.scripts import Context, Idempotency, Scripts
+from gateway.scripts.packed import Packer, check_command, track_command, use_command
 from gateway.scripts.pipe import Later
 from gateway.scripts.rates import TICKET, Ticket
 
 log = logging.getLogger(__name__)
 
-Told = tuple[Asking, Use, int, bytes, float, Asked | None]
-"""Of a call: head, body, time of its environment, request id, when it began and, in a manner of its
-own, what was sent.
-"""
+Told = tuple[Asking, Use, int, bytes, float]
+"""Of a call: head, body, time of its environment, request id, and when it began."""
 
 _OWN = frozenset({b"idempotency-key", b"x-durability", b"x-request-id"})
 """Headers that a caller gives to one call."""
@@ -95,8 +92,7 @@ class PlainCalls:
 
     def __init__(self, parts: PlainParts, longer: Noted) -> None:
         self._engine, catalog, self._scripts, self._clock, self._backlog, packer, conflict = parts
-        self._limits = packer.limits
-        self._pack_use = packer.pack_use
+        self._limits, self._packer = packer.limits, packer
         self._uses = Uses(self._engine, catalog, packer)
         self._answer = Answering(self._engine, self._scripts, conflict=conflict).answer
         self._principal = catalog.known
@@ -197,28 +193,32 @@ class PlainCalls:
             return
         if principal is not asking.principal:
             self._uses.meet(asking, principal)
-        use = asking.uses.get(body) or self._uses.read(asking, principal, body)
+        use, own = asking.uses.get(body), None
+        if use is None:
+            use, own = self._uses.read(asking, principal, body)
         if use is None or (self._agenda.known and self._is_due(use.plain)):
             caller.go_longer()
             return
         now_ms = self._clock.now_ms(principal.env)
         request_id = asking.request_id or new_request_id()
-        parts, asked = use.command, None
+        parts = use.command
         if isinstance(parts, Manner):
-            own = asking.key if key is None else idempotency_key(key)
-            asked = self._asked(use.plain, parts, own, now_ms)
-            if asked is None:
+            named = asking.key if key is None else idempotency_key(key)
+            if own is not None and named not in {None, own}:
                 caller.go_longer()
                 return
-            named = Context(
-                parts.head.keys, principal.env, use.plain.customer_id, request_id.decode(), now_ms
-            )
-            command = self._pack_use(parts.head, named, asked.sent)
+            named = named or own
+            kept = None if named is None else parts.kept(use.plain, named)
+            packed = self._in_manner(use.plain, parts, kept, request_id, now_ms)
+            if packed is None:
+                caller.go_longer()
+                return
+            command = packed
         elif asking.is_check:
             command = check_command(parts, now_ms)
         else:
             command = track_command(parts, request_id, now_ms)
-        told = (asking, use, now_ms, request_id, began, asked)
+        told = (asking, use, now_ms, request_id, began)
         if not self._scripts.begin(command, partial(self._tell, caller, told)):
             caller.go_longer()
 
@@ -227,23 +227,30 @@ class PlainCalls:
         env, customer_id = plain.env, plain.customer_id
         return bool(self._agenda.due(env, customer_id, self._clock.now_ms(env)))
 
-    def _asked(self, plain: PlainUse, manner: Manner, key: str | None, now_ms: int) -> Asked | None:
-        """Return what is asked in a manner of its own, under the key of its head or its body; None
-        where these differ, or it is refused.
-        """
-        key, kept = key or manner.key, None
-        if manner.key not in {None, key}:
-            return None
-        if key is not None:
-            claim = Claim(key=key, fingerprint=manner.fingerprint)
-            kept = kept_reply(claim, plain.env, plain.customer_id, manner.head.partition)
-        try:
-            return Asked(manner.request, self._engine.sent(plain, manner.request, now_ms, kept))
-        except GatewayError:
-            return None
+    def _in_manner(
+        self,
+        plain: PlainUse,
+        manner: Manner,
+        kept: Idempotency | None,
+        request_id: bytes,
+        now_ms: int,
+    ) -> bytes | None:
+        """Return what is asked in a manner of its own as it is sent; None where it is refused."""
+        if manner.command is None:
+            try:
+                sent = self._engine.sent(plain, manner.request, now_ms, kept)
+            except GatewayError:
+                return None
+            head, told = manner.head, (plain.env, plain.customer_id, request_id.decode(), now_ms)
+            context = Context(head.keys, *told)
+            if not manner.was_sent:
+                manner.was_sent = True
+                return self._packer.pack_use(head, context, sent)
+            manner.command = self._packer.use_of(head, context, sent)
+        return use_command(manner.command, request_id, now_ms, kept)
 
     def _tell(self, caller: Caller, told: Told, reply: Any) -> Later | None:  # noqa: ANN401 - a reply or a fault
-        asking, use, now_ms, request_id, began, asked = told
+        asking, use, now_ms, request_id, began = told
         try:
             answer: bytes | Reply | None = None
             if use.answer and use.reply == reply:
@@ -257,7 +264,7 @@ class PlainCalls:
             if answer is not None:
                 self._scripts.heard()
             else:
-                answer = self._answer(asking, use, asked, now_ms, reply)
+                answer = self._answer(asking, use, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
             named = {"request_id": request_id.decode(), "env": use.plain.env}
@@ -275,7 +282,7 @@ class PlainCalls:
 
     @staticmethod
     def _end(caller: Caller, told: Told, answer: Reply) -> None:
-        asking, use, _, request_id, began, _ = told
+        asking, use, _, request_id, began = told
         status, body, headers = answer
         asking.note(status, began, request_id, use.plain)
         caller.end(Reply(status, body, (*headers, (b"x-request-id", request_id))))

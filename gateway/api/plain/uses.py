@@ -17,13 +17,13 @@ from gateway.api.access import Note
 from gateway.api.decoding import decode_body
 from gateway.api.operation import Call, Operation
 from gateway.api.plain.forms import Forms, Scope
+from gateway.api.plain.manners import Around, Manner, around_key, said_around
 from gateway.api.plain.pieces import Memory, Pieces
 from gateway.api.plain.pooled import Pooled
 from gateway.api.plain.repeats import Repeat
 from gateway.api.resources import shapes
 from gateway.api.resources.balances import spends
 from gateway.engine.catalog import Catalog
-from gateway.engine.claims import claim_of
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
 from gateway.engine.principals import Principal
@@ -96,14 +96,10 @@ class Whom(NamedTuple):
     scope: Scope
 
 
-class Manner(NamedTuple):
-    """In which manner units are used, where more is said than what and how much."""
-
-    request: Spending
-    fingerprint: str
-    key: str | None
-    """The idempotency key, where the body has one."""
-    head: Head
+Whose = tuple[bool, bool, Forms, str, str]
+"""Whether it is a check, and its head has an idempotency key; version, environment and, where that
+makes a difference, API key.
+"""
 
 
 class Use(msgspec.Struct, gc=False):
@@ -112,7 +108,7 @@ class Use(msgspec.Struct, gc=False):
     plain: PlainUse
     """As the engine takes it."""
     command: Command | Manner
-    """What is sent, but for what differs each time; in a manner of its own it is packed anew."""
+    """What is sent, but for what differs each time."""
     pieces: Pieces | Pooled
     scope: Scope
     repeat: Repeat | Callable[[], Repeat | None] | None = None
@@ -151,6 +147,8 @@ class Asking(msgspec.Struct, kw_only=True):
     """Whose key it was at the last call."""
     uses: dict[bytes, Use] = {}
     """What that key has asked for, by body."""
+    keyed: dict[Around, Use] = {}
+    """The same, by what stands around the idempotency key of a body."""
 
 
 class Uses:
@@ -165,7 +163,7 @@ class Uses:
         self._memory = Memory()
         self._known: dict[tuple[str, str, str, str | None], Whom] = {}
         self._snapshot: Snapshot | None = None
-        self._uses: dict[tuple[bool, bool, Forms, str, str], dict[bytes, Use]] = {}
+        self._uses: dict[Whose, tuple[dict[bytes, Use], dict[Around, Use]]] = {}
         self._count = 0
         self._encode = msgspec.json.Encoder().encode
         self._decode_check = msgspec.json.Decoder(PlainCheck).decode
@@ -181,24 +179,43 @@ class Uses:
             self._forget()
         is_keyed = asking.key is not None
         whose = (asking.is_check, is_keyed, asking.forms, principal.env, self._key_id(principal))
-        asking.principal, asking.uses = principal, self._uses.setdefault(whose, {})
+        asking.principal = principal
+        asking.uses, asking.keyed = self._uses.setdefault(whose, ({}, {}))
 
-    def read(self, asking: Asking, principal: Principal, body: bytes) -> Use | None:
-        """Return what a body asks for; None when that is not plain."""
+    def read(
+        self, asking: Asking, principal: Principal, body: bytes
+    ) -> tuple[Use | None, str | None]:
+        """Return what a body asks for, None when that is not plain, and the idempotency key it
+        has.
+        """
+        keyed = None if asking.is_check else around_key(body)
+        if keyed is not None and (use := asking.keyed.get(keyed.around)) is not None:
+            return use, keyed.key
         try:
             use = self._read(asking, principal, body)
         except (msgspec.DecodeError, GatewayError, RecursionError, UnicodeDecodeError):
-            return None  # the longer way says what is wrong with it
-        if use is not None and len(body) <= BODY_BYTES_MAX and not _is_once(use):
-            if self._count >= USES_MAX:
-                self._forget()
-            self._count += 1
-            asking.uses[body] = use
-        return use
+            return None, None  # the longer way says what is wrong with it
+        if use is None:
+            return None, None
+        manner = use.command if isinstance(use.command, Manner) else None
+        own = manner.key if manner else None
+        if len(body) <= BODY_BYTES_MAX and not (manner and manner.is_once):
+            self._make_room()
+            if own is None:
+                asking.uses[body] = use
+            elif keyed is not None and keyed.is_sure(own, body):
+                asking.keyed[keyed.around] = use
+        return use, own
+
+    def _make_room(self) -> None:
+        if self._count >= USES_MAX:
+            self._forget()
+        self._count += 1
 
     def _forget(self) -> None:
-        for uses in self._uses.values():
+        for uses, keyed in self._uses.values():
             uses.clear()
+            keyed.clear()
         self._count = 0
 
     def _key_id(self, principal: Principal) -> str:
@@ -261,7 +278,9 @@ class Uses:
         part = Part(feature.record.id, units, feature.pools)
         command: Command | Manner
         if not isinstance(told, bytes):
-            command = _manner(asking, told, whom.head)
+            by_head = asking.key is not None
+            said = said_around(asking.operation.name, told, by_head=by_head)
+            command = Manner(told, said, whom.head)
         elif is_check:
             command = check_of(whom.head, whom.entity, told, part)
         else:
@@ -315,23 +334,6 @@ class Uses:
             Pieces(one.id, one.precision, self._memory, forms) for one in (record, *systems) if one
         ]
         return Feature(record, 10**record.precision, Pooled(pieces) if pools else pieces[0], pools)
-
-
-def _manner(asking: Asking, request: Spending, head: Head) -> Manner:
-    own = request.idempotency_key if isinstance(request, TrackRequest) else None
-    fingerprint = ""
-    if own or asking.key:
-        fingerprint = claim_of("", asking.operation.name, request).fingerprint
-    return Manner(request, fingerprint, own, head)
-
-
-def _is_once(use: Use) -> bool:
-    """Whether nobody will ask the same again: it names what is its own."""
-    command = use.command
-    if not isinstance(command, Manner):
-        return False
-    request = command.request
-    return bool(command.key or request.lock or getattr(request, "timestamp", None))
 
 
 def _units(amount: bytes, feature: Feature) -> int:

@@ -12,7 +12,14 @@ from redis.asyncio import Redis
 from gateway.keys import Key, customer_keys
 from gateway.scripts import Context, Hold, Idempotency, Part, Pool, Scripts, Status, Use
 from gateway.scripts import packed as module
-from gateway.scripts.packed import Packer, check_command, check_of, track_command, track_of
+from gateway.scripts.packed import (
+    Packer,
+    check_command,
+    check_of,
+    track_command,
+    track_of,
+    use_command,
+)
 from gateway.scripts.rates import TICKET, Limit, Limits, Ticket
 
 ENV, PARTITIONS, KEY_ID = "sandbox", 64, "key_1"
@@ -153,7 +160,23 @@ def test_a_use_in_any_manner_is_packed_as_the_coroutine_sends_it(
     head = packer.head(ENV, customer, KEY_ID)
     context = Context(head.keys, ENV, customer, request_id, now_ms)
     finish(scripts.track(context, use))
-    assert packer.pack_use(head, context, use) == packed_by_hiredis(client)
+    command = packer.use_of(head, context, use)
+    sent = use_command(command, request_id.encode(), now_ms, use.idempotency)
+    assert sent == packed_by_hiredis(client)
+
+
+def test_a_use_is_packed_again_for_another_time_and_claim() -> None:
+    client = Told(counts=False)
+    scripts = Scripts(client)
+    packer = counting(scripts, Limits(), 1)
+    head = packer.head(ENV, "ada", KEY_ID)
+    first = Idempotency(Key("a%"), "one", 10)
+    use = Use("", [Part("calls", 1)], 5, "reject", "100%", '{"%b":1}', idempotency=first)
+    command = packer.use_of(head, Context(head.keys, ENV, "ada", "", 5), use)
+    again = first._replace(key=Key("b"), fingerprint="two")
+    context = Context(head.keys, ENV, "ada", "req_2", 6)
+    finish(scripts.track(context, use._replace(timestamp_ms=6, idempotency=again)))
+    assert use_command(command, b"req_2", 6, again) == packed_by_hiredis(client)
 
 
 def test_heads_are_remembered_by_environment_and_bounded(monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
