@@ -36,13 +36,12 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.ids import new_id
-from gateway.lifecycle.attach import Making
 from gateway.lifecycle.due import fall_due, first_due
 from gateway.lifecycle.plan_rows import Offer, check_range
 from gateway.lifecycle.pools import pooled_features, pooled_rows
 from gateway.lifecycle.prices import is_paid
 from gateway.lifecycle.rules import decode_extras
-from gateway.lifecycle.scope import Change, Scope, leave
+from gateway.lifecycle.scope import Change, Making, Scope, leave
 from gateway.messages.plans import PlanDocument
 from gateway.outbox import join
 from gateway.rows import decode_live, encode_rows

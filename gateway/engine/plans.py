@@ -52,9 +52,8 @@ if TYPE_CHECKING:
 
     from gateway.documents import Subscription
     from gateway.engine.subject import Subject
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Scope
+    from gateway.lifecycle.scope import Making, Scope
     from gateway.messages.billing import (
         AttachRequest,
         CarryOver,

@@ -11,7 +11,7 @@ free, and start now otherwise. ``gateway.lifecycle.carrying`` says what of the o
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,6 +32,7 @@ from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off, is_upgrade
 from gateway.lifecycle.scope import (
     Change,
+    Making,
     Scope,
     after,
     in_order,
@@ -56,19 +57,10 @@ from gateway.lifecycle.trials import end_of_cycle, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gateway.lifecycle.plan_rows import Offer
     from gateway.messages.plans import PlanItem
-
-
-class Making(NamedTuple):
-    """What decisions need from outside."""
-
-    now_ms: int
-    make_id: Callable[[str], str]
-    keeps_overage: bool = False
-    """Whether what was used beyond a free grant stays used after its reset."""
 
 
 def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:

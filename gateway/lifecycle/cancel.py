@@ -18,8 +18,8 @@ from gateway.lifecycle.trials import end_of_cycle
 
 if TYPE_CHECKING:
     from gateway.documents import Subscription
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Making
 
 _IMMEDIATELY = "cancel_immediately"
 _UNCANCEL = "uncancel"

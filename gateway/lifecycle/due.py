@@ -15,9 +15,8 @@ from gateway.lifecycle.quantities import due_quantities, requantify
 from gateway.lifecycle.scope import after, leave
 
 if TYPE_CHECKING:
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Change, Scope
+    from gateway.lifecycle.scope import Change, Making, Scope
 
 
 def first_due(subscriptions: Iterable[Subscription]) -> Subscription | None:

@@ -19,7 +19,7 @@ from gateway.rows import decode_row, encode_row
 
 if TYPE_CHECKING:
     from gateway.documents import Subscription
-    from gateway.lifecycle.attach import Making
+    from gateway.lifecycle.scope import Making
     from gateway.rows import Row
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway.documents import Subscription
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Making
     from gateway.messages.plans import PlanDocument, PlanItem
 
 _KEPT_TO_THE_END = ("none", "no_prorations")

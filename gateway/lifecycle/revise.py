@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.documents import Subscription
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.carrying import Carrying
     from gateway.lifecycle.plan_rows import Offer
+    from gateway.lifecycle.scope import Making
     from gateway.messages.plans import PlanDocument, PlanItem
 
 

@@ -1,5 +1,5 @@
 """What every change of plans is about: one scope, the customer's own or one entity's, before and
-after. Pure values.
+after; and what deciding one needs from outside. Pure values.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rollover import adopt_rollovers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from gateway.documents import RestingRow
     from gateway.messages.plans import PlanDocument
     from gateway.rows import Live, Row
+
+
+class Making(NamedTuple):
+    """What decisions need from outside."""
+
+    now_ms: int
+    make_id: Callable[[str], str]
+    keeps_overage: bool = False
+    """Whether what was used beyond a free grant stays used after its reset."""
 
 
 class Scope(NamedTuple):

@@ -14,9 +14,8 @@ from gateway.lifecycle.scope import Change, after, join
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.lifecycle.attach import Making
     from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Scope
+    from gateway.lifecycle.scope import Making, Scope
     from gateway.lifecycle.terms import Terms
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError, PlanAttachedError
-from gateway.lifecycle.attach import Making, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.cancel import cancel
 from gateway.lifecycle.due import fall_due, first_due
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.plan_rules import new_plan
-from gateway.lifecycle.scope import Change, Scope, after
+from gateway.lifecycle.scope import Change, Making, Scope, after
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.terms import NO_TERMS, Terms
 from tests.unit.gateway.lifecycle.records import SEATS, feature, plan_request, view

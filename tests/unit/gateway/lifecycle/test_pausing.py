@@ -7,12 +7,12 @@ from itertools import count
 import msgspec
 
 from gateway.documents import Subscription
-from gateway.lifecycle.attach import Making, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.cancel import expire
 from gateway.lifecycle.due import fall_due, first_due
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.plan_rules import new_plan
-from gateway.lifecycle.scope import Change, Scope, after
+from gateway.lifecycle.scope import Change, Making, Scope, after
 from gateway.lifecycle.terms import NO_TERMS
 from gateway.rows import Kind, Row, decode_row
 from tests.unit.gateway.lifecycle.records import SEATS, feature, plan_request, view

@@ -7,11 +7,11 @@ from itertools import count
 import msgspec
 
 from gateway.documents import EXPIRED, SCHEDULED, PooledGrant, Subscription
-from gateway.lifecycle.attach import Making, attach
+from gateway.lifecycle.attach import attach
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.plan_rules import new_plan
 from gateway.lifecycle.pools import PooledRows, pooled_features, pooled_rows
-from gateway.lifecycle.scope import Scope
+from gateway.lifecycle.scope import Making, Scope
 from gateway.lifecycle.terms import NO_TERMS
 from gateway.rows import Kind, Row
 from tests.unit.gateway.lifecycle.records import SEATS, feature, plan_request, view
