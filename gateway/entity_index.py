@@ -16,12 +16,10 @@ number of entities, and each costs the hash some bytes instead of a field of its
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _NAMES = 64
 _NUMBERS = 1024

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.documents import Subscription
+from gateway.documents import Subscription
 
 
 class PlanDue(NamedTuple):

@@ -7,15 +7,13 @@ The guard compares by it; ``persistence.incidents`` keeps it. Every method of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gateway.stream_ids import BEGINNING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class Reached(NamedTuple):

@@ -6,12 +6,10 @@ expired nothing moves any more, so their records have the numbers too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 ACTIVE = "active"
 EXPIRED = "expired"

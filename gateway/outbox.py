@@ -49,13 +49,11 @@ to the dead letters.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gateway.errors import GatewayError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 FIELD = b"e"
 """The one field of a stream entry."""

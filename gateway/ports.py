@@ -6,19 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gateway.api_keys import KeyRecord
-from gateway.holders import HolderReader
+from gateway.holders import HolderReader, PlanFilter
 from gateway.listing import BalanceReader
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.holders import PlanFilter
-
 
 PROPERTY_PREFIX = "properties."
 """Begins a group of events by a property; its name follows."""

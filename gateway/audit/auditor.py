@@ -10,26 +10,20 @@ Failure: Redis or SQL gone, or a writer that does not catch up, raises ``Unavail
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.audit.comparison import compare, lacks_changes, lock_ids, stranger
-from gateway.audit.records import Drift, Kind, Scope
+from gateway.audit.records import Drift, Kind, Ledger, Scope
 from gateway.errors import UnavailableError
 from gateway.keys import ENVIRONMENTS, partition_of
 from gateway.lifecycle.clock import SANDBOX
-from gateway.scripts import Status
-from gateway.scripts.residents import Name
+from gateway.ports import CustomerImage, LoadResult, Reader, WallClock
+from gateway.scripts import Scripts, Status
+from gateway.scripts.residents import Dump, Name, Residents
 from gateway.stream_ids import place
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from gateway.audit.records import Ledger
-    from gateway.ports import CustomerImage, LoadResult, Reader, WallClock
-    from gateway.scripts import Scripts
-    from gateway.scripts.residents import Dump, Residents
 
 ATTEMPTS_MAX = 20
 """Times a customer is compared that changes meanwhile."""

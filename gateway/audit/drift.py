@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from gateway import metrics
-from gateway.audit.records import Drift, Scope
+from gateway.audit.auditor import Auditor
+from gateway.audit.records import Drift, Ledger, Scope
 from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
-
-if TYPE_CHECKING:
-    from gateway.audit.auditor import Auditor
-    from gateway.audit.records import Ledger
-    from gateway.ports import WallClock
-    from gateway.scripts.residents import Name, Residents
+from gateway.ports import WallClock
+from gateway.scripts.residents import Name, Residents
 
 log = logging.getLogger(__name__)
 

@@ -14,18 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from gateway import metrics
+from gateway.audit.auditor import Auditor
+from gateway.audit.records import Ledger
 from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
-from gateway.scripts import Status
-
-if TYPE_CHECKING:
-    from gateway.audit.auditor import Auditor
-    from gateway.audit.records import Ledger
-    from gateway.scripts import Scripts
-    from gateway.scripts.residents import Name, Residents
+from gateway.scripts import Scripts, Status
+from gateway.scripts.residents import Name, Residents
 
 log = logging.getLogger(__name__)
 

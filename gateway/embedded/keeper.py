@@ -13,12 +13,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
 
+from gateway.embedded.server import EmbeddedServer
 from gateway.errors import StartError
-
-if TYPE_CHECKING:
-    from gateway.embedded.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,11 @@ SQL to be back. A crash here costs nothing, since nothing is kept here alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from gateway.documents import decode_entity, decode_subscription
+from gateway.documents import Subscription, decode_entity, decode_subscription
 from gateway.lifecycle.due import first_due
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from gateway.documents import Subscription
-    from gateway.ports import CustomerImage
+from gateway.ports import CustomerImage
 
 HORIZON_MS = 60_000
 """How far ahead is looked; the reads of that time may fail without anything being late."""

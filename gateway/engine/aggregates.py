@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UNSET, Raw
 
 from gateway.cycles import DAY_MS, HOUR_MS, MONDAY_MS, WEEK_MS, last_boundary, next_boundary
+from gateway.documents import Subscription
 from gateway.engine.views import reset_of
 from gateway.errors import InvalidInputsError
 from gateway.messages.common import number_of
@@ -26,12 +28,7 @@ from gateway.messages.events import (
     UsageBin,
     UsageTotal,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from gateway.documents import Subscription
-    from gateway.ports import DeductionCell, DrawCell, UsageCell
+from gateway.ports import DeductionCell, DrawCell, UsageCell
 
 BINS_MAX = 5_000
 """Bins of one answer."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from decimal import Decimal
 
 from gateway.amounts import parse_decimal
 from gateway.lifecycle.reanchor import Anchor
+from gateway.messages.billing import AttachRequest, FeatureQuantity, SubscriptionUpdateRequest
 from gateway.messages.common import given
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from gateway.messages.billing import AttachRequest, FeatureQuantity, SubscriptionUpdateRequest
 
 
 def quantities_of(listed: list[FeatureQuantity] | None) -> dict[str, Decimal]:

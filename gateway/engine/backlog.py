@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from gateway import metrics
 from gateway.errors import BacklogError, UnavailableError
 from gateway.keys import outbox_key
+from gateway.ports import Reader
+from gateway.scripts import Scripts
 from gateway.stream_ids import BEGINNING
-
-if TYPE_CHECKING:
-    from gateway.ports import Reader
-    from gateway.scripts import Scripts
 
 log = logging.getLogger(__name__)
 

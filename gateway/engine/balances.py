@@ -4,15 +4,16 @@ customer that is in Redis.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
 from gateway import metrics
 from gateway.amounts import format_units
+from gateway.engine.claims import Claim
 from gateway.engine.creation import Creation
-from gateway.engine.outage import Policy
+from gateway.engine.outage import Policy, StandIn
 from gateway.engine.spending import (
     Spending,
     kept_reply,
@@ -21,9 +22,11 @@ from gateway.engine.spending import (
     use_of_check,
     use_of_track,
 )
+from gateway.engine.subject import Subject
 from gateway.engine.verdicts import (
     Asked,
     PlainUse,
+    Whom,
     answering_of,
     checked,
     preview_of,
@@ -37,23 +40,9 @@ from gateway.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from gateway.messages.balances import CheckRequest
-from gateway.scripts import CheckReply, Part, Status, TrackReply, Use
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from gateway.engine.claims import Claim
-    from gateway.engine.outage import StandIn
-    from gateway.engine.subject import Subject
-    from gateway.engine.verdicts import Whom
-    from gateway.messages.balances import (
-        CheckResponse,
-        TrackRequest,
-        TrackResponse,
-    )
-    from gateway.ports import FeatureRecord
-    from gateway.scripts import Idempotency
+from gateway.messages.balances import CheckRequest, CheckResponse, TrackRequest, TrackResponse
+from gateway.ports import FeatureRecord
+from gateway.scripts import CheckReply, Idempotency, Part, Status, TrackReply, Use
 
 THEN_MS = 0
 """The time at which a replayed reply is shown: rows that have expired since were there then."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from msgspec import UNSET
 
 from gateway.amounts import parse_units
 from gateway.engine.balances import Balances
 from gateway.engine.claims import claim_of
-from gateway.engine.creation import in_turns
+from gateway.engine.creation import Parts, in_turns
 from gateway.errors import (
     EventNotFoundError,
     FeatureNotFoundError,
@@ -26,16 +26,11 @@ from gateway.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from gateway.messages.balances import TrackRequest
 from gateway.messages.common import given
 from gateway.messages.grants import BatchFailure, BatchTrackResponse
+from gateway.ports import FeatureRecord
 from gateway.scripts.rates import count_apart
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.engine.creation import Parts
-    from gateway.messages.balances import TrackRequest
-    from gateway.ports import FeatureRecord
 
 log = logging.getLogger(__name__)
 

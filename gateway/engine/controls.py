@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -24,6 +25,7 @@ from gateway.documents import (
     decode_subscriptions,
     held_entity,
 )
+from gateway.engine.catalog import Catalog
 from gateway.errors import FeatureNotFoundError
 from gateway.lifecycle.controls import (
     ARRAYS,
@@ -37,18 +39,11 @@ from gateway.lifecycle.controls import (
     named_features,
 )
 from gateway.lifecycle.rules import filter_key, window_usage
-from gateway.messages.common import number_of
+from gateway.messages.common import JsonObject, number_of
 from gateway.messages.controls import filter_text, shown_entry
-from gateway.rows import decode_row, decode_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from gateway.engine.catalog import Catalog
-    from gateway.messages.common import JsonObject
-    from gateway.ports import CustomerImage, FeatureRecord
-    from gateway.rows import Row
-    from gateway.scripts import CustomerReply
+from gateway.ports import CustomerImage, FeatureRecord
+from gateway.rows import Row, decode_row, decode_rows
+from gateway.scripts import CustomerReply
 
 RECORD = "\x1e"
 COLUMN = "\x1f"

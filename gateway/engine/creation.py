@@ -7,12 +7,15 @@ Every operation class of the engine builds on ``Creation``, which also holds the
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from gateway.amounts import ENTITIES_MAX
 from gateway.documents import CustomerDocument, EntityDocument, encode_document
+from gateway.engine.backlog import Backlog
+from gateway.engine.catalog import Catalog
 from gateway.engine.controls import (
     check_controls,
     customer_scope,
@@ -23,7 +26,9 @@ from gateway.engine.controls import (
 )
 from gateway.engine.denials import Denials
 from gateway.engine.newcomers import Newcomers
+from gateway.engine.outage import Outage
 from gateway.engine.planner import Planner
+from gateway.engine.subject import R, Subject, Subjects
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
@@ -32,27 +37,18 @@ from gateway.errors import (
 )
 from gateway.ids import new_id
 from gateway.lifecycle.attach import attach
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.lifecycle.plan_rules import is_default_trial
 from gateway.lifecycle.prices import is_paid
 from gateway.lifecycle.scope import Change, Scope
 from gateway.lifecycle.scope import join as join_changes
 from gateway.lifecycle.terms import NO_TERMS
 from gateway.messages.common import DOCUMENT_BYTES_MAX
+from gateway.messages.subjects import CustomerData, EntityData
 from gateway.outbox import join
-from gateway.scripts import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-    from gateway.engine.backlog import Backlog
-    from gateway.engine.catalog import Catalog
-    from gateway.engine.outage import Outage
-    from gateway.engine.subject import R, Subject, Subjects
-    from gateway.lifecycle.catalog import StoredPlan
-    from gateway.messages.subjects import CustomerData, EntityData
-    from gateway.ports import Clock, CustomerImage, FeatureRecord, Reader
-    from gateway.rows import Row
-    from gateway.scripts import CustomerReply, Scripts
+from gateway.ports import Clock, CustomerImage, FeatureRecord, Reader
+from gateway.rows import Row
+from gateway.scripts import CustomerReply, Scripts, Status
 
 Item = TypeVar("Item")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 from msgspec import UNSET
 
@@ -23,25 +21,24 @@ from gateway.engine.portraits import (
     held_plan,
     page_of,
 )
+from gateway.engine.subject import Subject
 from gateway.errors import CustomerNotFoundError, NotSupportedError
 from gateway.ids import nameless_id
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.messages.common import integer
-from gateway.messages.customers import CreatedAtRange, CustomerListResponse, CustomerView
+from gateway.messages.customers import (
+    CreatedAtRange,
+    CustomerCreateRequest,
+    CustomerDeleteRequest,
+    CustomerGetRequest,
+    CustomerListRequest,
+    CustomerListResponse,
+    CustomerUpdateRequest,
+    CustomerView,
+)
 from gateway.messages.subjects import CustomerData
 from gateway.ports import ListQuery
-from gateway.scripts import Status
-
-if TYPE_CHECKING:
-    from gateway.engine.subject import Subject
-    from gateway.lifecycle.catalog import StoredPlan
-    from gateway.messages.customers import (
-        CustomerCreateRequest,
-        CustomerDeleteRequest,
-        CustomerGetRequest,
-        CustomerListRequest,
-        CustomerUpdateRequest,
-    )
-    from gateway.scripts import CustomerReply
+from gateway.scripts import CustomerReply, Status
 
 EXPANDED_MAX = 5_000
 """Entities ``expand: ["entities"]`` lists, the newest ones; ``entities.list`` pages through all."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gateway import metrics
 from gateway.cycles import DAY_MS
@@ -22,10 +22,8 @@ from gateway.engine.sweeper import Sweeper
 from gateway.ids import new_id
 from gateway.keys import denials_key, outbox_key, partition_of
 from gateway.outbox import Denied, EntryKind, join
-
-if TYPE_CHECKING:
-    from gateway.ports import Clock
-    from gateway.scripts import Scripts
+from gateway.ports import Clock
+from gateway.scripts import Scripts
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from gateway import metrics
 from gateway.errors import (
@@ -25,14 +26,10 @@ from gateway.errors import (
 )
 from gateway.keys import outbox_key, partition_of, seal_key
 from gateway.messages.common import one_of
+from gateway.ports import Reader
+from gateway.scripts import Scripts
+from gateway.scripts.barrier import Barrier
 from gateway.stream_ids import BEGINNING, place
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
-
-    from gateway.ports import Reader
-    from gateway.scripts import Scripts
-    from gateway.scripts.barrier import Barrier
 
 POLL_SECONDS = 0.01
 """How often the cursors are read while somebody waits for SQL; one statement, whoever waits."""

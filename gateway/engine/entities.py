@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.engine.controls import check_controls, entity_scope, own_rows, rule
 from gateway.engine.creation import Creation, check_sizes
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
 from gateway.engine.portraits import entity_view, page_of
+from gateway.engine.subject import Subject
 from gateway.errors import (
     CustomerNotFoundError,
     EntityAmbiguousError,
@@ -21,23 +22,17 @@ from gateway.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from gateway.messages.entities import EntityListResponse, EntityView
+from gateway.messages.entities import (
+    EntityCreateRequest,
+    EntityGetRequest,
+    EntityListRequest,
+    EntityListResponse,
+    EntityUpdateRequest,
+    EntityView,
+)
 from gateway.messages.subjects import CustomerData, EntityData
 from gateway.ports import ListQuery
-from gateway.scripts import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from gateway.engine.subject import Subject
-    from gateway.messages.entities import (
-        EntityCreateRequest,
-        EntityGetRequest,
-        EntityListRequest,
-        EntityUpdateRequest,
-    )
-    from gateway.scripts import CustomerReply
-
+from gateway.scripts import CustomerReply, Status
 
 _POOLED = '"pooled":['
 """What the text of an entity has whose plans give to pooled rows, as ``delete_entity`` looks for

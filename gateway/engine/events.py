@@ -4,7 +4,7 @@ has carried what was acknowledged before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, Raw
 
@@ -14,6 +14,7 @@ from gateway.engine.aggregates import (
     CELLS_MAX,
     RANGE_DEFAULT,
     RANGE_DEFAULT_ALL,
+    Cycle,
     Measured,
     Period,
     billing_cycle,
@@ -30,15 +31,14 @@ from gateway.engine.views import reset_of
 from gateway.errors import EntityNotFoundError, FeatureNotFoundError
 from gateway.messages.balances import DeductionView
 from gateway.messages.common import integer, number_of
-from gateway.messages.events import AggregateResponse, EventListResponse, EventView
-from gateway.ports import EventQuery, UsageQuery
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from gateway.engine.aggregates import Cycle
-    from gateway.messages.events import AggregateRequest, EventListRequest
-    from gateway.ports import DeductionRecord, EventRecord, FeatureRecord
+from gateway.messages.events import (
+    AggregateRequest,
+    AggregateResponse,
+    EventListRequest,
+    EventListResponse,
+    EventView,
+)
+from gateway.ports import DeductionRecord, EventQuery, EventRecord, FeatureRecord, UsageQuery
 
 LIMIT_DEFAULT = 50
 LIMIT_DEFAULT_OFFSET = 100

@@ -6,11 +6,12 @@ have that matters to an attach.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
-from gateway.documents import ACTIVE, SCHEDULED
+from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.engine.controls import check_controls
 from gateway.engine.creation import Creation, refuse_paid_seats
+from gateway.engine.subject import Subject
 from gateway.errors import (
     CustomerNotFoundError,
     EntityNotFoundError,
@@ -22,19 +23,11 @@ from gateway.errors import (
 from gateway.ids import nameless_id
 from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.due import foreseen
-from gateway.lifecycle.preview import named, preview
-from gateway.lifecycle.scope import Scope, after
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from gateway.documents import Subscription
-    from gateway.engine.subject import Subject
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.preview import Preview
-    from gateway.lifecycle.scope import Change
-    from gateway.messages.plans import PlanDocument
-    from gateway.messages.subjects import CustomerData
+from gateway.lifecycle.plan_rows import Offer
+from gateway.lifecycle.preview import Preview, named, preview
+from gateway.lifecycle.scope import Change, Scope, after
+from gateway.messages.plans import PlanDocument
+from gateway.messages.subjects import CustomerData
 
 SIBLINGS_MAX = 20
 """Plans of other entities that are looked at for one with a billing cycle."""

@@ -7,8 +7,10 @@ target for what is left or used to one script, which applies both if no row has 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +19,7 @@ from gateway.documents import held_entity
 from gateway.engine.controls import reply_scope, rules_of
 from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.engine.subject import Subject
 from gateway.engine.views import held_of
 from gateway.errors import (
     BalanceExistsError,
@@ -28,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.ids import ROW_PREFIX, new_id
 from gateway.lifecycle.grants import (
+    Edit,
     Filter,
     Holding,
     changed_rows,
@@ -40,24 +44,16 @@ from gateway.lifecycle.grants import (
 from gateway.lifecycle.rules import is_alone
 from gateway.messages.common import given
 from gateway.messages.features import FeatureUpdateRequest
+from gateway.messages.grants import (
+    BalanceCreateRequest,
+    BalanceDeleteRequest,
+    BalanceUpdateRequest,
+    UsageSetRequest,
+)
 from gateway.messages.subjects import CustomerData
+from gateway.ports import FeatureRecord
 from gateway.rows import Kind, Row, decode_rows, encode_row
-from gateway.scripts import RowEdit, Status, Target
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from decimal import Decimal
-
-    from gateway.engine.subject import Subject
-    from gateway.lifecycle.grants import Edit
-    from gateway.messages.grants import (
-        BalanceCreateRequest,
-        BalanceDeleteRequest,
-        BalanceUpdateRequest,
-        UsageSetRequest,
-    )
-    from gateway.ports import FeatureRecord
-    from gateway.scripts import CustomerReply, Description
+from gateway.scripts import CustomerReply, Description, RowEdit, Status, Target
 
 _TARGETS = {"remaining": Target.REMAINING, "usage": Target.USAGE, "add_to_balance": Target.ADD}
 

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from gateway.entity_index import EntityIndex, Set
 from gateway.ids import ROW_PREFIX
+from gateway.ports import CustomerImage, EntityImage, RowImage
 from gateway.rows import Kind, Live, Row, decode_row, encode_live, encode_row
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.ports import CustomerImage, EntityImage, RowImage
 
 Values = list[str | int]
 

@@ -6,29 +6,23 @@ would show it. One that ends between the two answers is left out, which makes it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.documents import held_entity
 from gateway.engine.creation import Creation
+from gateway.engine.subject import Subject
 from gateway.engine.views import Held, Part, breakdown_of, held_of, parts_of, rollovers_of
 from gateway.errors import CustomerNotFoundError, EntityNotFoundError, FeatureNotFoundError
-from gateway.listing import ACTIVE, BalanceQuery, ListedEntity
+from gateway.listing import ACTIVE, BalanceQuery, BalanceRecord, ListedEntity
+from gateway.messages.balances import LeftoverView
 from gateway.messages.common import integer
-from gateway.messages.grants import BalanceListResponse, ListedBalance
+from gateway.messages.grants import BalanceListRequest, BalanceListResponse, ListedBalance
+from gateway.ports import FeatureRecord
 from gateway.rows import Kind, decode_row
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.engine.subject import Subject
-    from gateway.listing import BalanceRecord
-    from gateway.messages.balances import LeftoverView
-    from gateway.messages.grants import BalanceListRequest
-    from gateway.ports import FeatureRecord
-    from gateway.scripts import Description
+from gateway.scripts import Description
 
 LIMIT_DEFAULT = 50
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from gateway.amounts import parse_units
 from gateway.cycles import DAY_MS
-from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
+from gateway.engine.creation import TOGETHER_MAX, Creation, Parts, in_turns
+from gateway.engine.subject import Subject
 from gateway.engine.sweeper import Reminder
 from gateway.errors import (
     CustomerNotFoundError,
@@ -25,18 +27,10 @@ from gateway.errors import (
     LockEndedError,
 )
 from gateway.keys import ENVIRONMENTS, holds_key, locks_key, partition_of
-from gateway.messages.balances import FinalizeResponse
+from gateway.messages.balances import FinalizeRequest, FinalizeResponse
 from gateway.messages.common import given
-from gateway.scripts import Ending, Part, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.engine.creation import Parts
-    from gateway.engine.subject import Subject
-    from gateway.messages.balances import FinalizeRequest
-    from gateway.ports import FeatureRecord
-    from gateway.scripts import HoldDue
+from gateway.ports import FeatureRecord
+from gateway.scripts import Ending, HoldDue, Part, Status
 
 log = logging.getLogger(__name__)
 

@@ -20,17 +20,12 @@ the writer and nothing else to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from gateway.documents import decode_customer, encode_document
 from gateway.ids import public_id
-from gateway.scripts import Status
-
-if TYPE_CHECKING:
-    from gateway.ports import CustomerImage
-    from gateway.scripts import Context, Scripts
+from gateway.ports import CustomerImage
+from gateway.scripts import Context, Scripts, Status
 
 
 def is_released(image: CustomerImage) -> bool:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.engine.verdicts import number
-from gateway.errors import RedisUnavailableError
+from gateway.engine.verdicts import Asked, Whom, number
+from gateway.errors import RedisUnavailableError, UnavailableError
 from gateway.messages.balances import CheckResponse
-
-if TYPE_CHECKING:
-    from gateway.engine.verdicts import Asked, Whom
-    from gateway.errors import UnavailableError
 
 ANSWERS_MAX = 50_000
 """Last answers kept, about 1 KiB each; beyond it the one longest unused is forgotten."""

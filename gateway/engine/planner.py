@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from gateway.documents import (
     held_entity,
 )
 from gateway.engine.agenda import Agenda
+from gateway.engine.catalog import Catalog
 from gateway.engine.controls import (
     customer_scope,
     entity_scope,
@@ -29,6 +30,7 @@ from gateway.engine.controls import (
     rules_of,
     shared_rows,
 )
+from gateway.engine.subject import Subject, Subjects
 from gateway.errors import (
     InvalidInputsError,
     InvalidRequestError,
@@ -44,17 +46,9 @@ from gateway.lifecycle.rules import decode_extras
 from gateway.lifecycle.scope import Change, Making, Scope, leave
 from gateway.messages.plans import PlanDocument
 from gateway.outbox import join
-from gateway.rows import decode_live, encode_rows
-from gateway.scripts import FeatureRows, PooledGroups, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.engine.catalog import Catalog
-    from gateway.engine.subject import Subject, Subjects
-    from gateway.ports import Clock, FeatureRecord, PlanRecord
-    from gateway.rows import Live, Row
-    from gateway.scripts import CustomerReply, Scripts
+from gateway.ports import Clock, FeatureRecord, PlanRecord
+from gateway.rows import Live, Row, decode_live, encode_rows
+from gateway.scripts import CustomerReply, FeatureRows, PooledGroups, Scripts, Status
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,17 @@ A preview decides in the same way and applies nothing.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.documents import SCHEDULED
+from gateway.documents import SCHEDULED, Subscription
 from gateway.engine.asked import anchor_of, quantities_of, version_of, whole
 from gateway.engine.foresight import Foresight
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.engine.subject import Subject
 from gateway.errors import (
     InvalidRequestError,
     SubscriptionExistsError,
@@ -27,13 +29,14 @@ from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.customize import customized, with_trial
 from gateway.lifecycle.eligibility import eligibility
+from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.preview import CURRENCY, Preview, intent_of
 from gateway.lifecycle.prices import billing_cycle
 from gateway.lifecycle.quantities import buy
 from gateway.lifecycle.reanchor import Wish, begins_anew, reanchor
 from gateway.lifecycle.revise import revise
 from gateway.lifecycle.room import check_room
-from gateway.lifecycle.scope import Change
+from gateway.lifecycle.scope import Change, Making, Scope
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.terms import Terms
 from gateway.lifecycle.together import attach_together
@@ -41,30 +44,18 @@ from gateway.lifecycle.trials import without_trial
 from gateway.messages.billing import (
     UNPRORATED,
     AttachPreview,
+    AttachRequest,
     AttachResponse,
+    CarryOver,
+    MultiAttachRequest,
+    SubscriptionUpdateRequest,
     UpdatePreview,
 )
-from gateway.messages.plans import raw
-from gateway.scripts import Status
+from gateway.messages.plans import Eligibility, PlanListRequest, raw
+from gateway.scripts import CustomerReply, Status
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
-
-    from gateway.documents import Subscription
-    from gateway.engine.subject import Subject
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Making, Scope
-    from gateway.messages.billing import (
-        AttachRequest,
-        CarryOver,
-        MultiAttachRequest,
-        SubscriptionUpdateRequest,
-    )
-    from gateway.messages.plans import Eligibility, PlanListRequest
-    from gateway.scripts import CustomerReply
-
-    Decide = Callable[[Scope, Making], Awaitable[Change]]
-    Deciding = Callable[[Scope, Sequence[tuple[Offer, Terms]], Making], Change]
+Decide = Callable[[Scope, Making], Awaitable[Change]]
+Deciding = Callable[[Scope, Sequence[tuple[Offer, Terms]], Making], Change]
 
 
 class Decided(NamedTuple):

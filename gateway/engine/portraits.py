@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -16,32 +16,33 @@ from gateway.documents import (
     decode_subscriptions,
     held_entity,
 )
+from gateway.engine.catalog import Catalog
 from gateway.engine.controls import (
     read_customer_scope,
     read_entity_scope,
     shown_customer_controls,
     shown_entity_controls,
 )
+from gateway.engine.subject import Subject
 from gateway.engine.views import balance_of, flag_of, parts_of
 from gateway.errors import PlanNotFoundError
 from gateway.holders import PlanFilter
 from gateway.ids import public_id
-from gateway.lifecycle.catalog import feature_view
+from gateway.lifecycle.catalog import StoredPlan, feature_view
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.lifecycle.trials import is_trialing
+from gateway.messages.balances import Balance, FlagView
 from gateway.messages.common import integer
-from gateway.messages.customers import CustomerView, EntitySummary, PurchaseView, SubscriptionView
-from gateway.messages.entities import EntityView
+from gateway.messages.customers import (
+    CustomerListRequest,
+    CustomerView,
+    EntitySummary,
+    PurchaseView,
+    SubscriptionView,
+)
+from gateway.messages.entities import EntityListRequest, EntityView
 from gateway.messages.plans import PlanDocument
-
-if TYPE_CHECKING:
-    from gateway.engine.catalog import Catalog
-    from gateway.engine.subject import Subject
-    from gateway.lifecycle.catalog import StoredPlan
-    from gateway.messages.balances import Balance, FlagView
-    from gateway.messages.customers import CustomerListRequest
-    from gateway.messages.entities import EntityListRequest
-    from gateway.scripts import CustomerReply, Scripts
+from gateway.scripts import CustomerReply, Scripts
 
 LIMIT_DEFAULT = 50
 LIMIT_DEFAULT_OFFSET = 10

@@ -9,20 +9,17 @@ that to hold within a second, also while SQL is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from gateway.api_keys import PUBLISHABLE_PREFIX, TOKEN_SCOPES, allows
+from gateway.api_keys import PUBLISHABLE_PREFIX, TOKEN_SCOPES, KeyRecord, allows
 from gateway.errors import (
     InvalidPublishableKeyError,
     InvalidSecretKeyError,
     InvalidTokenError,
     NoSecretKeyError,
 )
-
-if TYPE_CHECKING:
-    from gateway.api_keys import KeyRecord
-    from gateway.ports import WallClock
-    from gateway.tokens import Token
+from gateway.ports import WallClock
+from gateway.tokens import Token
 
 HEADERS_MAX = 10_000
 """Authorization headers remembered; beyond it the cache starts anew."""

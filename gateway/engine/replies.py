@@ -8,18 +8,13 @@ leaves it taken for ``KEEP_MS``: a retry is refused then, for it might run twice
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-from gateway.engine.claims import KEEP_MS
+from gateway.engine.claims import KEEP_MS, Claim
 from gateway.errors import GatewayError, IdempotencyKeyError, UnknownOutcomeError
-from gateway.keys import partition_of, reply_key
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from gateway.engine.claims import Claim
-    from gateway.keys import Key
-    from gateway.scripts import Scripts
+from gateway.keys import Key, partition_of, reply_key
+from gateway.scripts import Scripts
 
 
 class Kept(NamedTuple):

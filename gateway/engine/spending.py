@@ -4,26 +4,20 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+from msgspec import Raw
 
 from gateway.amounts import parse_units
 from gateway.cycles import DAY_MS
-from gateway.engine.claims import KEEP_MS
+from gateway.engine.claims import KEEP_MS, Claim
+from gateway.engine.verdicts import Asked
 from gateway.errors import InvalidRequestError
 from gateway.keys import reply_key
-from gateway.messages.balances import CheckRequest, TrackRequest
+from gateway.messages.balances import CheckRequest, LockRequest, TrackRequest
 from gateway.messages.common import given, integer
+from gateway.ports import FeatureRecord
 from gateway.scripts import Hold, Idempotency, Use
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from msgspec import Raw
-
-    from gateway.engine.claims import Claim
-    from gateway.engine.verdicts import Asked
-    from gateway.messages.balances import LockRequest
-    from gateway.ports import FeatureRecord
 
 Spending = CheckRequest | TrackRequest
 

@@ -8,7 +8,8 @@ removes the obstacle and calls again, a bounded number of times.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, Protocol, TypeVar
 
 from gateway import metrics
 from gateway.engine.agenda import Agenda
@@ -23,15 +24,10 @@ from gateway.errors import (
 )
 from gateway.ids import nameless_id, new_id, public_id
 from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
-from gateway.scripts import Context, Status
+from gateway.messages.subjects import CustomerData, EntityData
+from gateway.ports import Clock, CustomerImage, Guard, Reader
+from gateway.scripts import Context, Scripts, Status
 from gateway.stream_ids import BEGINNING, place
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
-    from gateway.messages.subjects import CustomerData, EntityData
-    from gateway.ports import Clock, CustomerImage, Guard, Reader
-    from gateway.scripts import Scripts
 
 ATTEMPTS_MAX = 8
 """Obstacles one call may meet: restore, create the customer, create the entity, settle, and a race

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from gateway.engine.agenda import HORIZON_MS
-from gateway.engine.creation import TOGETHER_MAX, Creation, in_turns
+from gateway.engine.creation import TOGETHER_MAX, Creation, Parts, in_turns
+from gateway.engine.subject import Subject
 from gateway.engine.sweeper import Reminder
 from gateway.errors import CustomerNotFoundError, GatewayError
 from gateway.keys import ENVIRONMENTS
-
-if TYPE_CHECKING:
-    from gateway.engine.creation import Parts
-    from gateway.engine.subject import Subject
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,14 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from msgspec import UNSET, Raw
 
 from gateway.engine.views import balance_of, flag_of, parts_of, reset_of
 from gateway.messages.balances import (
+    Balance,
     CheckPreview,
     CheckResponse,
     DeductionView,
@@ -19,15 +21,9 @@ from gateway.messages.balances import (
     TrackResponse,
 )
 from gateway.messages.common import number_of
+from gateway.ports import FeatureRecord
 from gateway.rows import decode_row
-from gateway.scripts import Pool, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from gateway.messages.balances import Balance
-    from gateway.ports import FeatureRecord
-    from gateway.scripts import CheckReply, Description, Move, Part, TrackReply, Use
+from gateway.scripts import CheckReply, Description, Move, Part, Pool, Status, TrackReply, Use
 
 _SCOPES = {"c": "customer", "e": "entity", "s": "entity", "p": "entities", "h": "entities"}
 

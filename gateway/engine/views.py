@@ -7,20 +7,23 @@ themselves adds to the totals of the customer but not to its breakdown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.cycles import last_boundary, next_boundary
 from gateway.lifecycle.rules import is_alone, overage_control
-from gateway.messages.balances import Balance, Breakdown, FlagView, LeftoverView, ResetView
+from gateway.messages.balances import (
+    Balance,
+    Breakdown,
+    FlagView,
+    LeftoverView,
+    PriceView,
+    ResetView,
+)
 from gateway.messages.common import number_of
 from gateway.rows import Kind, Live, Row, decode_live, decode_rows
-
-if TYPE_CHECKING:
-    from gateway.messages.balances import PriceView
-    from gateway.scripts import Description
-
+from gateway.scripts import Description
 
 NEVER_MS = 253_402_300_799_000
 """The end of the year 9999: when a rollover that never expires is shown to, since clients require a

@@ -7,16 +7,12 @@ the two, so it is asked again with the cursor read anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from gateway.installation import Incident, IncidentKind, Reached
+from gateway.installation import Incident, IncidentKind, Past, Reached
 from gateway.stream_ids import BEGINNING, place
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from gateway.installation import Past
 
 
 class Label(NamedTuple):

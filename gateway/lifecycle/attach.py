@@ -10,8 +10,8 @@ free, and start now otherwise. ``gateway.lifecycle.carrying`` says what of the o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +22,7 @@ from gateway.lifecycle.carrying import carry, pay_debts
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.pausing import pause
 from gateway.lifecycle.plan_rows import (
+    Offer,
     RowMaker,
     check_quantities,
     check_range,
@@ -55,12 +56,7 @@ from gateway.lifecycle.terms import (
 )
 from gateway.lifecycle.trials import end_of_cycle, is_trialing, joined, on_trial
 from gateway.lifecycle.used_up import make_room
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.messages.plans import PlanItem
+from gateway.messages.plans import PlanItem
 
 
 def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:

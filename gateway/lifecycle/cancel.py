@@ -4,22 +4,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from gateway.documents import SCHEDULED
+from gateway.documents import SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.attach import begin, new_subscription
 from gateway.lifecycle.pausing import resume
-from gateway.lifecycle.scope import Change, Scope, after, join, leave, revived, swap
+from gateway.lifecycle.plan_rows import Offer
+from gateway.lifecycle.scope import Change, Making, Scope, after, join, leave, revived, swap
 from gateway.lifecycle.terms import NO_TERMS
 from gateway.lifecycle.trials import end_of_cycle
-
-if TYPE_CHECKING:
-    from gateway.documents import Subscription
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Making
 
 _IMMEDIATELY = "cancel_immediately"
 _UNCANCEL = "uncancel"

@@ -7,20 +7,16 @@ plan; the numbers themselves are known to the script alone, so none is missed or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from gateway.cycles import next_boundary
+from gateway.documents import Subscription
 from gateway.errors import NotSupportedError
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import rank
-from gateway.lifecycle.scope import Carry
+from gateway.lifecycle.scope import Carry, Change, Scope
 from gateway.rows import Kind, Row, RowDocument
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.scope import Change, Scope
 
 _POSITION = 500
 """Place in the spending order of what is left of an old plan: after the items of any plan."""

@@ -5,13 +5,13 @@ Pure.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.amounts import parse_decimal
 from gateway.errors import InvalidInputsError, InvalidRequestError
+from gateway.lifecycle.catalog import CatalogView
 from gateway.lifecycle.controls import check_amounts
 from gateway.lifecycle.plan_rules import (
     base_price,
@@ -20,12 +20,9 @@ from gateway.lifecycle.plan_rules import (
     free_trial,
     plan_items,
 )
+from gateway.messages.billing import AttachRequest, Customize, ItemSelector
 from gateway.messages.common import given
-
-if TYPE_CHECKING:
-    from gateway.lifecycle.catalog import CatalogView
-    from gateway.messages.billing import AttachRequest, Customize, ItemSelector
-    from gateway.messages.plans import PlanDocument, PlanItem
+from gateway.messages.plans import PlanDocument, PlanItem
 
 _FIELD = "customize"
 

@@ -6,17 +6,13 @@ may be long past.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from gateway.documents import ACTIVE, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.attach import begin
 from gateway.lifecycle.cancel import expire, is_main
+from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.quantities import due_quantities, requantify
-from gateway.lifecycle.scope import after, leave
-
-if TYPE_CHECKING:
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Change, Making, Scope
+from gateway.lifecycle.scope import Change, Making, Scope, after, leave
 
 
 def first_due(subscriptions: Iterable[Subscription]) -> Subscription | None:

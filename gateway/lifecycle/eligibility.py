@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from gateway.documents import ACTIVE, PAUSED
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.lifecycle.prices import is_one_off, is_upgrade
+from gateway.lifecycle.scope import Scope
 from gateway.lifecycle.trials import is_trialing
 from gateway.messages.plans import Eligibility
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from gateway.lifecycle.catalog import StoredPlan
-    from gateway.lifecycle.scope import Scope
 
 
 def eligibility(

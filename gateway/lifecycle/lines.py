@@ -5,18 +5,15 @@ previews show it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gateway.cycles import last_boundary, next_boundary, span
 from gateway.lifecycle.catalog import WIDE
 from gateway.lifecycle.plan_rows import packs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from gateway.messages.plans import ItemPrice, PlanDocument, PlanItem
+from gateway.messages.plans import ItemPrice, PlanDocument, PlanItem
 
 
 class Charge(NamedTuple):

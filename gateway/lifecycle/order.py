@@ -4,12 +4,7 @@ section 3.2).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from gateway.rows import Kind
-
-if TYPE_CHECKING:
-    from gateway.rows import Row
+from gateway.rows import Kind, Row
 
 _NEVER = 10**13
 _MONTH_SECONDS = 30 * 86_400

@@ -8,19 +8,12 @@ as to any row nobody asked about. Continuous use goes on in the rows of the tria
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from gateway.documents import ACTIVE, PAUSED, RestingRow
+from gateway.documents import ACTIVE, PAUSED, RestingRow, Subscription
 from gateway.lifecycle.carrying import carry
-from gateway.lifecycle.scope import Change, Scope, ended, in_order, rows_without
-from gateway.rows import decode_row, encode_row
-
-if TYPE_CHECKING:
-    from gateway.documents import Subscription
-    from gateway.lifecycle.scope import Making
-    from gateway.rows import Row
+from gateway.lifecycle.scope import Change, Making, Scope, ended, in_order, rows_without
+from gateway.rows import Row, decode_row, encode_row
 
 
 def pause(scope: Scope, change: Change, old: Subscription) -> Change:

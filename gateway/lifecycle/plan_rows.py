@@ -4,27 +4,24 @@ date and the identifiers are handed in.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.amounts import ENTITIES_SURE, UNITS_MAX, fit_precision, format_units, to_units
 from gateway.cycles import span
+from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import rank
 from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.rollover import roll_of
+from gateway.messages.plans import PlanDocument, PlanItem
 from gateway.messages.prices import price_view
+from gateway.ports import FeatureRecord, PlanRecord
 from gateway.rows import Flag, Kind, Row, RowDocument
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from gateway.documents import Subscription
-    from gateway.messages.plans import PlanDocument, PlanItem
-    from gateway.ports import FeatureRecord, PlanRecord
 
 
 class Offer(NamedTuple):

@@ -14,7 +14,8 @@ customer's anyway.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,13 +23,9 @@ from gateway.cycles import next_boundary, span
 from gateway.documents import ACTIVE, PAUSED, PooledGrant, Subscription
 from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import arrange, rank
+from gateway.lifecycle.plan_rows import RowMaker
+from gateway.messages.plans import PlanDocument, PlanItem
 from gateway.rows import Flag, Kind, Row, RowDocument
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from gateway.lifecycle.plan_rows import RowMaker
-    from gateway.messages.plans import PlanDocument, PlanItem
 
 _POSITION = 900
 """Place in the spending order, of rows that began together: after the items of any plan."""

@@ -4,25 +4,20 @@ are those of the plans' prices, and nothing is charged.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gateway.cycles import last_boundary, next_boundary, span
 from gateway.documents import ACTIVE, EXPIRED, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.lines import Charge, Part, cents, charges, rest_of, use_of
+from gateway.lifecycle.scope import Change, Scope
 from gateway.lifecycle.trials import is_trialing
 from gateway.messages import billing as wire
-from gateway.messages.plans import IN_NEXT_CYCLE, raw
-from gateway.rows import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from gateway.lifecycle.scope import Change, Scope
-    from gateway.messages.plans import PlanDocument
-    from gateway.rows import Live, Row
+from gateway.messages.plans import IN_NEXT_CYCLE, PlanDocument, raw
+from gateway.rows import Kind, Live, Row
 
 CURRENCY = "usd"
 

@@ -6,16 +6,18 @@ back: then it counts from the next cycle on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.cycles import next_boundary, span
+from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.carrying import heir_of
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import (
+    Offer,
     RowMaker,
     check_quantities,
     check_range,
@@ -23,16 +25,9 @@ from gateway.lifecycle.plan_rows import (
     packs,
     top_up,
 )
-from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
+from gateway.lifecycle.scope import Carry, Change, Making, Scope, in_order, swap
+from gateway.messages.plans import PlanDocument, PlanItem
 from gateway.rows import Kind, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Making
-    from gateway.messages.plans import PlanDocument, PlanItem
 
 _KEPT_TO_THE_END = ("none", "no_prorations")
 

@@ -15,20 +15,18 @@ wish beside another change: it is left out where cycles cannot begin, and with a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.cycles import next_boundary
+from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.quantities import counts_from
 from gateway.lifecycle.scope import Change, Scope, swap
 from gateway.lifecycle.trials import is_trialing
-
-if TYPE_CHECKING:
-    from gateway.documents import Subscription
-    from gateway.messages.plans import PlanDocument
+from gateway.messages.plans import PlanDocument
 
 
 class Anchor(NamedTuple):

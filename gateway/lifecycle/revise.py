@@ -4,31 +4,24 @@ in place and nothing that was used is forgotten (cold-path section 3.9). Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.cycles import next_boundary
+from gateway.documents import Subscription
 from gateway.errors import InvalidOptionsError, InvalidRequestError
-from gateway.lifecycle.carrying import heir_of, heir_of_use, is_bought_once
+from gateway.lifecycle.carrying import Carrying, heir_of, heir_of_use, is_bought_once
 from gateway.lifecycle.catalog import plain
-from gateway.lifecycle.plan_rows import RowMaker, check_quantities, check_range, packs
+from gateway.lifecycle.plan_rows import Offer, RowMaker, check_quantities, check_range, packs
 from gateway.lifecycle.pools import is_pooled, pooled_grants
 from gateway.lifecycle.prices import billing_cycle, is_one_off
 from gateway.lifecycle.quantities import counts_from
-from gateway.lifecycle.scope import Carry, Change, Scope, in_order, swap
+from gateway.lifecycle.scope import Carry, Change, Making, Scope, in_order, swap
 from gateway.lifecycle.trials import trial_over
+from gateway.messages.plans import PlanDocument, PlanItem
 from gateway.rows import Kind, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.carrying import Carrying
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Making
-    from gateway.messages.plans import PlanDocument, PlanItem
 
 
 def revise(

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from gateway.documents import SCHEDULED
+from gateway.documents import SCHEDULED, Subscription
 from gateway.errors import InvalidRequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Change, Scope
-    from gateway.messages.plans import PlanDocument
-    from gateway.rows import Row
+from gateway.lifecycle.plan_rows import Offer
+from gateway.lifecycle.scope import Change, Scope
+from gateway.messages.plans import PlanDocument
+from gateway.rows import Row
 
 SUBSCRIPTIONS_MAX = 500
 """Subscriptions and purchases of one scope up to which more may come: every change of them, and

@@ -4,20 +4,16 @@ after; and what deciding one needs from outside. Pure values.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from gateway.documents import ACTIVE, EXPIRED, PAUSED, SCHEDULED, Subscription
+from gateway.documents import ACTIVE, EXPIRED, PAUSED, SCHEDULED, RestingRow, Subscription
 from gateway.lifecycle.order import arrange
 from gateway.lifecycle.rollover import adopt_rollovers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from gateway.documents import RestingRow
-    from gateway.messages.plans import PlanDocument
-    from gateway.rows import Live, Row
+from gateway.messages.plans import PlanDocument
+from gateway.rows import Live, Row
 
 
 class Making(NamedTuple):

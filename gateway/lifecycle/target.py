@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from gateway.documents import ACTIVE, PAUSED
+from gateway.documents import ACTIVE, PAUSED, Subscription
 from gateway.errors import InvalidRequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.scope import Scope
+from gateway.lifecycle.scope import Scope
 
 
 def find_target(

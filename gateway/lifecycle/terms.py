@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
 
+from gateway.documents import Subscription
 from gateway.errors import InvalidRequestError
+from gateway.lifecycle.carrying import Carrying
 from gateway.lifecycle.plan_rows import is_one_off_purchase
 from gateway.lifecycle.prices import billing_cycle, is_one_off
 from gateway.lifecycle.trials import is_trialing
 from gateway.messages.billing import SCHEDULES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from decimal import Decimal
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.carrying import Carrying
-    from gateway.messages.plans import PlanDocument
+from gateway.messages.plans import PlanDocument
 
 IMMEDIATE, END_OF_CYCLE = SCHEDULES
 

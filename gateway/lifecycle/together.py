@@ -4,19 +4,14 @@ decided as if it was attached alone, on what the ones before it leave.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from gateway.errors import InvalidRequestError, PlanAttachedError
 from gateway.lifecycle.attach import attach
+from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.prices import billing_cycle, is_one_off
-from gateway.lifecycle.scope import Change, after, join
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from gateway.lifecycle.plan_rows import Offer
-    from gateway.lifecycle.scope import Making, Scope
-    from gateway.lifecycle.terms import Terms
+from gateway.lifecycle.scope import Change, Making, Scope, after, join
+from gateway.lifecycle.terms import Terms
 
 
 def attach_together(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:

@@ -8,18 +8,13 @@ does one that reverts: the paid plan whose place it takes waits for that (``life
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from gateway.cycles import next_boundary, span
-from gateway.documents import ACTIVE, PAUSED
+from gateway.documents import ACTIVE, PAUSED, Subscription
 from gateway.errors import InvalidRequestError
 from gateway.lifecycle.prices import is_paid
-
-if TYPE_CHECKING:
-    from gateway.documents import Subscription
-    from gateway.messages.plans import PlanDocument
+from gateway.messages.plans import PlanDocument
 
 
 def is_trialing(one: Subscription, at_ms: int) -> bool:

@@ -6,19 +6,14 @@ them. Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from gateway.cycles import DAY_MS
-from gateway.documents import ACTIVE
+from gateway.documents import ACTIVE, Subscription
 from gateway.lifecycle.carrying import rest_of_row
+from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.scope import Carry, Change, Scope, in_order, leave
 from gateway.rows import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gateway.documents import Subscription
-    from gateway.lifecycle.plan_rows import Offer
 
 
 def make_room(

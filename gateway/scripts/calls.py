@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.keys import CustomerKeys, Key
+from gateway.keys import CustomerKeys, Key
 
 
 class Status(IntEnum):

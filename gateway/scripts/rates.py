@@ -11,18 +11,14 @@ request is not counted again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from gateway import metrics
 from gateway.errors import RateLimitError
-from gateway.keys import calls_key, key_calls_key
+from gateway.keys import Key, calls_key, key_calls_key
 from gateway.scripts.calls import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.keys import Key
 
 WINDOWS_MS = {"second": 1_000, "minute": 60_000}
 

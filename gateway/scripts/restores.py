@@ -13,22 +13,16 @@ read again.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
 from gateway.ids import new_id
-from gateway.keys import staged_keys
-from gateway.scripts.calls import Status
+from gateway.keys import Key, staged_keys
+from gateway.scripts.calls import Context, Status
 from gateway.scripts.server import Server
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.keys import Key
-    from gateway.scripts.calls import Context
-
-    Values = Sequence[str | int]
+Values = Sequence[str | int]
 
 TOGETHER_MAX = 1_000
 """Values of entities that one command writes: a millisecond of the server."""

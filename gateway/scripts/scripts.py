@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from gateway.keys import CustomerKeys, Key
 from gateway.scripts.calls import (
     NOTHING_POOLED,
     CheckReply,
+    Context,
     CustomerReply,
+    Ending,
+    FeatureRows,
+    Part,
+    PooledGroups,
+    RowEdit,
     Status,
+    Target,
     TrackReply,
+    Use,
     check_reply,
     description_of,
     track_reply,
@@ -17,21 +26,6 @@ from gateway.scripts.calls import (
 )
 from gateway.scripts.rates import TICKET
 from gateway.scripts.restores import Restores
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.keys import CustomerKeys, Key
-    from gateway.scripts.calls import (
-        Context,
-        Ending,
-        FeatureRows,
-        Part,
-        PooledGroups,
-        RowEdit,
-        Target,
-        Use,
-    )
 
 
 class Scripts(Restores):

@@ -9,23 +9,30 @@ shows a balance shows what rolled over to it.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import and_, case, exists, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
-from gateway.listing import ACTIVE, EXPIRED, BalancePage, BalanceRecord
+from gateway.listing import ACTIVE, EXPIRED, BalancePage, BalanceQuery, BalanceRecord, ListedEntity
 from gateway.rows import Kind
 from persistence.database import Database, read_transaction
 from persistence.models import Balance, Customer, Entity, Slot, Subscription
 from persistence.reads.event_filters import has_id
 from persistence.reads.pages import BalanceKey, decode_cursor, encode_cursor
 
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Engine, Select
-
-    from gateway.listing import BalanceQuery, ListedEntity
-
-    _Number = ColumnElement[int]
+_Number = ColumnElement[int]
 
 _ROLLOVER = "%~%"
 """The id of a rollover is made of that of its balance; no other id has the character."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gateway.api.operation import Call
 from gateway.api.resources import rules, shapes
 from gateway.engine.aggregates import BILLING_RANGES, BIN_SIZES, LENGTHS
 from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.messages.common import ID_MAX, NAME_MAX, one_of, whole
-from gateway.messages.events import FILTERS_MAX
+from gateway.messages.events import FILTERS_MAX, AggregateRequest, EventListRequest
 from gateway.ports import PROPERTY_PREFIX
-
-if TYPE_CHECKING:
-    from gateway.api.operation import Call
-    from gateway.messages.events import AggregateRequest, EventListRequest
 
 MAX_GROUPS_MAX = 250
 """Groups an answer may show by name."""
