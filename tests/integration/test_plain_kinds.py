@@ -194,6 +194,29 @@ async def test_a_flag_that_is_there_is_no_denial(calls: Calls, live_runtime: Run
     assert [kind[:4] for kind in denied] == [("sandbox", "eve", "flag", "check")]
 
 
+async def test_each_no_is_a_denial_until_it_is_a_yes(
+    calls: Calls, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second no is answered as the first."""
+    denied: list[tuple[str, ...]] = []
+    monkeypatch.setattr(live_runtime.engine.denials, "count", lambda *told: denied.append(told))
+    await calls.make("customers.get_or_create", customer_id="eve")
+    asked: list[Json] = [{"feature_id": name} for name in ("flag", "capped", "words")]
+    for body in (*asked, {"feature_id": "capped", "send_event": True}):
+        for number in (1, 2, 3):
+            sent = json.dumps({"customer_id": "eve", **body}).encode()
+            way = await calls.ask("balances.check", body=sent)
+            assert json.loads(way.reply.body)["allowed"] is False
+            assert denied == number * [("sandbox", "eve", body["feature_id"], "check")]
+        denied.clear()
+    await calls.make("billing.attach", customer_id="eve", plan_id="pro")
+    for body in asked:
+        sent = json.dumps({"customer_id": "eve", **body}).encode()
+        way = await calls.ask("balances.check", body=sent)
+        assert json.loads(way.reply.body)["allowed"] is True
+    assert not denied
+
+
 async def test_what_is_left_together_is_told_after_a_part_of_it_has_expired(calls: Calls) -> None:
     async def left() -> object:
         answer, _ = await both(calls, "balances.check", b"2.3", feature_id="mixed")

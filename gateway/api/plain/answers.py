@@ -66,13 +66,12 @@ class Answering:
         if answer is None:
             shown = self._engine.shown_check(use.plain, check_reply(reply), now_ms)
             answer, allowed = Answer(forms.encode(shown)), shown.allowed
-        if not allowed:
-            self._deny(use.plain)
-            return answer.body
-        if answer.lone is not None:
-            use.repeat = partial(repeat_of_check, use.pieces, use.scope, told, answer.lone)
         if use.pieces.is_timeless(told[4]):
-            use.keep(reply, answer.body)
+            use.keep(reply, answer.body, denies=not allowed)
+        if not allowed:
+            self.deny(use.plain)
+        elif answer.lone is not None:
+            use.repeat = partial(repeat_of_check, use.pieces, use.scope, told, answer.lone)
         return answer.body
 
     def tracked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
@@ -123,7 +122,7 @@ class Answering:
         answer = None
         if not (is_replayed or is_async):
             if asking.is_check:
-                answer = self._spent(use, told, now_ms)
+                answer = self._spent(use, reply, told, now_ms)
             elif told[0] == _DONE:
                 answer = self._taken(use, told, now_ms)
         if answer is not None:
@@ -147,7 +146,7 @@ class Answering:
             use.repeat = partial(repeat_of_track, use.pieces, use.scope, units, told, lone)
         return answer.body
 
-    def _spent(self, use: Use, told: Sequence[bytes], now_ms: int) -> bytes | None:
+    def _spent(self, use: Use, reply: bytes, told: Sequence[bytes], now_ms: int) -> bytes | None:
         """Return the answer to a check that was to use units; None when it is not plain."""
         if not isinstance(use.pieces, Pieces):
             return None
@@ -158,13 +157,16 @@ class Answering:
         if answer is None:
             return None
         if status != _DONE:
-            self._deny(use.plain)
+            self.deny(use.plain)
+            if use.pieces.is_timeless(described):
+                use.keep(reply, answer.body, denies=True)
         elif answer.lone is not None:
             lone = answer.lone
             use.repeat = partial(repeat_of_spent, use.pieces, use.scope, told, verdict, lone)
         return answer.body
 
-    def _deny(self, plain: PlainUse) -> None:
+    def deny(self, plain: PlainUse) -> None:
+        """Count a check that was answered with no."""
         self._engine.denials.count(plain.env, plain.customer_id, plain.feature.id, "check")
 
     def _failed_check(

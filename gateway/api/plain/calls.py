@@ -94,7 +94,7 @@ class PlainCalls:
         self._engine, catalog, self._scripts, self._clock, self._backlog, packer, conflict = parts
         self._limits, self._packer = packer.limits, packer
         self._uses = Uses(self._engine, catalog, packer)
-        self._answer = Answering(self._engine, self._scripts, conflict=conflict).answer
+        self._answering = Answering(self._engine, self._scripts, conflict=conflict)
         self._principal = catalog.known
         self._agenda = self._engine.planner.agenda
         self._longer = longer
@@ -255,6 +255,8 @@ class PlainCalls:
             answer: bytes | Reply | None = None
             if use.answer and use.reply == reply:
                 answer = use.answer
+                if use.denies:
+                    self._answering.deny(use.plain)
             elif (repeat := use.repeat) is not None:
                 if not isinstance(repeat, Repeat):
                     repeat = use.repeat = repeat()
@@ -264,7 +266,7 @@ class PlainCalls:
             if answer is not None:
                 self._scripts.heard()
             else:
-                answer = self._answer(asking, use, now_ms, reply)
+                answer = self._answering.answer(asking, use, now_ms, reply)
         except Exception:
             # A fault of ours is answered like any other: nobody else would tell the caller.
             named = {"request_id": request_id.decode(), "env": use.plain.env}

@@ -121,11 +121,13 @@ class Use(msgspec.Struct, gc=False):
     """
     answer: bytes = b""
     """What that reply was answered with; empty before the first."""
+    denies: bool = False
+    """Whether that was no."""
 
-    def keep(self, reply: bytes, answer: bytes) -> None:
+    def keep(self, reply: bytes, answer: bytes, *, denies: bool = False) -> None:
         """Remember an answer that a check is given whenever the reply is this one."""
         if len(reply) + len(answer) <= ANSWER_BYTES_MAX:
-            self.reply, self.answer = reply, answer
+            self.reply, self.answer, self.denies = reply, answer, denies
 
 
 class Asking(msgspec.Struct, kw_only=True):
