@@ -276,6 +276,7 @@ def test_whatever_differs_a_repeated_answer_is_the_one_that_would_be_made(
             3: b"1 5 2 0 0 1 0 0",
             6: first[6].replace(b"0", b"7"),
             7: first[7].replace(b"1", b"2"),
+            9: data.draw(counters).encode(),
             12: b"1 5 2 0 0 1 0 0",
         }.get(place, b"o\t1")
     pieces = Pieces("calls", precision, Memory(), data.draw(versions))
@@ -290,9 +291,17 @@ def test_whatever_differs_a_repeated_answer_is_the_one_that_would_be_made(
     after=amounts,
     later=st.booleans(),
     kind=st.sampled_from(["customer", "entity", "slot"]),
+    rules=st.sampled_from(["", "w\t\t9\tm\t1\t0\t{}", "s\t5\t0"]),
 )
-def test_one_row_that_nothing_binds_is_repeated_until_its_next_reset_is_another(
-    data: st.DataObject, precision: int, before: int, after: int, *, later: bool, kind: str
+def test_one_row_that_at_most_a_limit_binds_is_repeated_until_its_next_reset_is_another(
+    data: st.DataObject,
+    precision: int,
+    before: int,
+    after: int,
+    *,
+    later: bool,
+    kind: str,
+    rules: str,
 ) -> None:
     held = Kind.PER_ENTITY if kind == "slot" else Kind.SHARED
     flags = st.sampled_from(["", "o"] if kind == "slot" else ["", "o", "u"])
@@ -309,7 +318,8 @@ def test_one_row_that_nothing_binds_is_repeated_until_its_next_reset_is_another(
             "entity": ["", "", sums, "", line, live, ""],
             "slot": [line, live, "", "0", "", "", str(units)],
         }
-        return [text.encode() for text in ("calls", *texts[kind], *[""] * 5)]
+        counted = f"w\t\t1700000000009\t{units}" if rules.startswith("w") else ""
+        return [text.encode() for text in ("calls", *texts[kind], rules, counted, *[""] * 3)]
 
     first, then = description(before, NOW_MS), description(after, NOW_MS + later)
     pieces = Pieces("calls", precision, Memory(), data.draw(versions))

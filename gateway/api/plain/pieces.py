@@ -22,6 +22,7 @@ from msgspec import UNSET
 from gateway.amounts import UNITS_MAX
 from gateway.api.plain.forms import OPEN, Forms, Scope
 from gateway.api.plain.sources import (
+    COUNTED,
     NO_ROWS,
     NOTHING,
     Lone,
@@ -206,9 +207,11 @@ class Pieces:
             return None
         is_ruled = rules or own_rules
         held_units = on_hold(texts, entity_level=entity_level)
-        is_more = is_ruled or held_units
+        control = control_of(own_rules, rules) if is_ruled else None
+        is_more = own_rules or control or held_units
         lone = None if is_more else lone_of(texts, own, rows, entity_level=entity_level)
         if lone is not None:
+            lone = lone._replace(counted=COUNTED) if rules else lone
             told = left_and_used(lone.rows.sources[0].grant, lone.used, self._scale)
             return Answer(lone.rows.written(told, lone.due), lone)
         together: Together | None = NOTHING
@@ -224,7 +227,6 @@ class Pieces:
             return None
         if not (shown or together.rows):
             return NO_BALANCE
-        control = control_of(own_rules, rules) if is_ruled else None
         return Answer(self._written(shown, together, control, held_units, is_special=is_special))
 
     def _written(

@@ -9,6 +9,7 @@ those it would have made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from gateway.api.plain.pooled import Pooled
 from gateway.api.plain.sources import Lone, left_and_used
 
 _SEPARATOR = b"\x04"
+_WINDOW = re.compile(rb"(?:w\t[0-9a-f]*\t\d+\t\d+)?")
+"""What one usage limit has counted, and nothing that is on hold."""
 
 _CHECK_DESCRIPTION, _TRACK_DESCRIPTION = 4, 2
 """Which text of a reply describes the feature."""
@@ -25,13 +28,15 @@ _CHECK_DESCRIPTION, _TRACK_DESCRIPTION = 4, 2
 
 class Repeat(NamedTuple):
     """A reply but for the units used and a text that is not shown, which ends with ``ends``: that
-    one follows ``before``, the units stand between ``between`` and ``after``. And the answer, with
-    the grant and the units of the amount 1.
+    one follows ``before``, the units stand between ``between`` and ``after``; where a limit counts,
+    between ``between`` and ``until``, and then what it has counted before ``after``. And the
+    answer, with the grant and the units of the amount 1.
     """
 
     before: bytes
     ends: bytes
     between: bytes
+    until: bytes
     after: bytes
     grant: int
     scale: int
@@ -43,10 +48,14 @@ def repeated(repeat: Repeat, reply: object) -> bytes | None:
     """Return the answer to a reply that differs in nothing else; None for any other, or a fault."""
     if not isinstance(reply, bytes):
         return None
-    before, ends, between, after, grant, scale, answer = repeat
+    before, ends, between, until, after, grant, scale, answer = repeat
     loose = len(before)
     at = reply.find(_SEPARATOR, loose)
     used = reply[at + len(between) : -len(after)]
+    if until:
+        used, found, counted = used.partition(until)
+        if not found or _WINDOW.fullmatch(counted) is None:
+            return None
     if (
         used.isdigit()
         and reply.startswith(before)
@@ -108,6 +117,11 @@ def _repeat(reply: Sequence[bytes], described: int, lone: Lone, answer: bytes) -
         low = start(lone.loose)
         high = low + len(texts[lone.loose])
     at = start(lone.at)
-    before, between, after = whole[:low], whole[high:at], whole[at + len(lone.used) :]
+    before, between, until = whole[:low], whole[high:at], b""
+    stop = at + len(lone.used)
+    if lone.counted is not None:
+        at = start(lone.counted)
+        until, stop = whole[stop:at], at + len(texts[lone.counted])
     rows, form = lone.rows, answer.split(HOLE)
-    return Repeat(before, lone.ends, between, after, rows.sources[0].grant, rows.scale, form)
+    grant, scale = rows.sources[0].grant, rows.scale
+    return Repeat(before, lone.ends, between, until, whole[stop:], grant, scale, form)

@@ -10,6 +10,9 @@ from gateway.lifecycle.rules import ALONE_LINE
 _ALONE = ALONE_LINE.encode()
 _LIVE = 6
 """Numbers of a row in a live text."""
+COUNTED = 9
+"""Which text of a description says what the customer's limits have counted."""
+
 _SEPARATORS = 12
 """Between the texts of a description."""
 
@@ -66,7 +69,8 @@ NO_ROWS = Rows()
 class Lone(NamedTuple):
     """A row that is everything an answer shows, and which text of the description says how much of
     it was used; which one may say what it likes, if it ends like this: at the entity's level the
-    answer shows nothing else of the sums over all entities. The next reset as it is told.
+    answer shows nothing else of the sums over all entities. The next reset as it is told. And which
+    text says what limits have counted, which no answer shows, if there are any.
     """
 
     rows: Rows
@@ -75,12 +79,14 @@ class Lone(NamedTuple):
     due: bytes
     loose: int | None = None
     ends: bytes = b""
+    counted: int | None = None
 
     def behind(self, others: int) -> Lone:
         """Return the same where the description stands behind so many others."""
         texts = others * _SEPARATORS
         loose = None if self.loose is None else self.loose + texts
-        return self._replace(at=self.at + texts, loose=loose)
+        counted = None if self.counted is None else self.counted + texts
+        return self._replace(at=self.at + texts, loose=loose, counted=counted)
 
 
 Shown = tuple[Source, int, int, int]
