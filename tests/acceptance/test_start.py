@@ -219,7 +219,9 @@ def test_it_serves_on_a_real_redis_and_postgresql_with_the_writer_apart(
 ) -> None:
     assert run_process("migrate", "--database-url", postgres).returncode == 0
     urls = ("--redis-url", empty, "--database-url", postgres)
-    gateway = Gateway(tmp_path / "data", *urls, "--no-writer")
+    # A machine that runs many tests may let the writer stand still for longer than a list waits.
+    patience = {"TALLYGATE_RESTORE_WAIT_MS": "20000"}
+    gateway = Gateway(tmp_path / "data", *urls, "--no-writer", environment=patience)
     writer = subprocess.Popen([sys.executable, "-m", "gateway", "writer", *urls])
     try:
         gateway.start()
