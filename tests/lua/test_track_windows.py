@@ -41,6 +41,18 @@ async def test_a_window_lets_through_what_it_has_room_for(world: World) -> None:
     assert await world.used() == {"a": 10}
 
 
+async def test_a_window_counts_each_use_that_leaves_it_room(world: World) -> None:
+    await world.create(rules=rules(calls=hourly_limit(100)), calls=[row("a", 1000)])
+    for amount, units in ((3, 3), (4, 7), (5, 12)):
+        await world.entries()
+        assert (await world.track("calls", amount)).applied == [amount]
+        assert await counted(world) == [WindowSet("calls", "", "", END_MS, units)]
+    world.now_ms = END_MS
+    await world.entries()
+    assert (await world.track("calls", 2)).applied == [2]
+    assert await counted(world) == [WindowSet("calls", "", "", END_MS + HOUR_MS, 2)]
+
+
 async def test_a_window_begins_anew_at_its_boundary(world: World) -> None:
     await world.create(rules=rules(calls=hourly_limit(10)), calls=[row("a", 100)])
     await world.track("calls", 10)
