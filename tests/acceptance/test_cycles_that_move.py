@@ -319,6 +319,27 @@ def test_use_beyond_the_plan_is_paid_for_with_the_cycle_that_ends(store: Store) 
     assert len(foretold(store, "pro", **NOW, cancel_action="cancel_immediately")["line_items"]) == 1
 
 
+@pytest.mark.parametrize("entity", [None, "e1"])
+def test_a_window_of_the_cycle_begins_with_it(store: Store, entity: str | None) -> None:
+    """Hot-path section 3.6; one of the calendar does not."""
+    store.feature("notes", type="metered", consumable=True)
+    store.plan("pro", store.monthly(100), store.monthly(100, "notes"))
+    store.entities("e1")
+    store.take("pro", entity)
+    followed = store.usage_limit(5)["usage_limits"]
+    apart = store.usage_limit(5, "year", "notes", anchor="utc")["usage_limits"]
+    store.control({"usage_limits": followed + apart}, entity)
+    store.track(9, entity)
+    store.track(9, entity, "notes")
+    store.advance("3d")
+    store.change("pro", entity, **NOW)
+    seen = [store.counter(feature, entity) for feature in ("messages", "notes")]
+    assert (seen, store.state(entity)) == ([0, 5], [100, 100, 0])
+    store.track(9, entity)
+    assert (store.counter(entity=entity), store.state(entity)) == (5, [100, 95, 5])
+    assert agrees(store)
+
+
 def test_what_the_plans_of_entities_pool_keeps_its_cycle(store: Store) -> None:
     store.plan("seat", store.monthly(50, pooled=True), store.monthly(7, "words"), group="seats")
     store.gateway.call("plans.update", plan_id=store.name("seat"), price={"amount": 3, **MONTH})
