@@ -149,8 +149,8 @@ calls = st.builds(
     st.sampled_from((0, 0, 0, 0, 0, HOUR_MS, 32 * DAY_MS, TO_THE_HOUR_MS, -2_000)),
     st.sampled_from(("check", "track", "track")),
     scopes,
-    st.builds(Part, features, units)
-    | st.builds(Part, features, units)
+    st.builds(Part, features, units, st.just(()))
+    | st.builds(Part, features, units, st.just(()))
     | st.builds(Part, members, units, systems),
     st.sampled_from(("cap", "cap", "reject", "overflow")),
     st.sampled_from((False, False, False, False, True)),
