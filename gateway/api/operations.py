@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway import errors
+from gateway.api.legacy import previews
 from gateway.api.operation import Operation
 from gateway.api.resources import (
     balances,
@@ -33,8 +34,14 @@ _RESOURCES = (
 )
 _EXAMPLES = EXAMPLES | BILLING_EXAMPLES
 
+_HANDLERS = {"balances.check": previews.check}
+"""What answers in shapes of 1.2 too, which no resource knows."""
+
 OPERATIONS: tuple[Operation, ...] = tuple(
-    one._replace(example=_EXAMPLES.get(one.name, one.example))
+    one._replace(
+        example=_EXAMPLES.get(one.name, one.example),
+        handle=_HANDLERS.get(one.name, one.handle),
+    )
     for resource in _RESOURCES
     for one in resource.OPERATIONS
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from gateway import metrics
 from gateway.amounts import format_units
@@ -125,7 +126,8 @@ class Balances(Creation):
             feature = asked.features[0]
             self.denials.count(feature.env, request.customer_id, feature.id, "check")
             if request.with_preview:
-                response.preview = preview_of(feature)
+                # The answer itself may be kept as the last known one, of whoever asks next.
+                return replace(response, preview=preview_of(feature))
         return response
 
     async def _look(self, subject: Subject, asked: Asked, request: CheckRequest) -> CheckReply:

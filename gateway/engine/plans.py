@@ -37,6 +37,7 @@ from gateway.lifecycle.reanchor import Wish, begins_anew, reanchor
 from gateway.lifecycle.revise import revise
 from gateway.lifecycle.room import check_room
 from gateway.lifecycle.scope import Change, Making, Scope
+from gateway.lifecycle.suggestions import Suggestion, suggestions
 from gateway.lifecycle.target import find_target
 from gateway.lifecycle.terms import Terms
 from gateway.lifecycle.together import attach_together
@@ -162,6 +163,17 @@ class Attachments(Foresight):
         with contextlib.suppress(UnavailableError):  # else no trial is promised
             tried = await self.tried(subject, (plan.document for plan in plans))
         return {plan.record.id: eligibility(scope, plan, now_ms, tried) for plan in plans}
+
+    async def suggestions(
+        self, env: str, customer_id: str, entity_id: str | None, feature_id: str
+    ) -> list[Suggestion]:
+        """Return the plans that would give a customer or an entity of it more of a feature."""
+        feature = await self.catalog.feature(env, feature_id)
+        subject = self.subjects.subject(env, customer_id, entity_id=entity_id)
+        now_ms = self.clock.now_ms(env)
+        scope = await self.planner.scope(subject, await self.read(subject), now_ms)
+        features = [feature, *self.catalog.credit_systems(feature)]
+        return suggestions(scope, self.catalog.plans(env), features, now_ms)
 
     async def plan_statuses(self, env: str, plan_id: str) -> set[str]:
         """Return the statuses of all subscriptions of a plan there ever were. Raises

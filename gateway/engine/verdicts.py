@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
 from gateway.engine.views import balance_of, flag_of, parts_of, reset_of
+from gateway.lifecycle.catalog import StoredPlan
 from gateway.messages.balances import (
     Balance,
     CheckPreview,
@@ -186,6 +188,31 @@ def preview_of(feature: FeatureRecord) -> CheckPreview:
         message=f"There is not enough {feature.name} left.",
         feature_id=feature.id,
         feature_name=feature.name,
+    )
+
+
+def suggesting(
+    preview: CheckPreview, plans: Sequence[StoredPlan], products: list[Raw]
+) -> CheckPreview:
+    """Return a preview with the plans it suggests, in the words of the reference for the first."""
+    if not plans:
+        return preview
+    record, document = plans[0]
+    step = f"{'add' if record.add_on else 'upgrade to'} {document.name}"
+    if preview.scenario == "feature_flag":
+        message = f"{preview.message} Please {step} to use this feature."
+    else:
+        name = preview.feature_name.lower()
+        message = (
+            f"You have reached the usage limit for {name}. "
+            f"Please {step} to continue using this feature."
+        )
+    return replace(
+        preview,
+        title=f"{step[0].upper()}{step[1:]}",
+        message=message,
+        products=products,
+        upgrade_product_id=record.id,
     )
 
 

@@ -146,7 +146,10 @@ class CheckResponse(msgspec.Struct, kw_only=True):
 
 
 class CheckPreview(msgspec.Struct, kw_only=True):
-    """What a page may tell somebody who was denied. No products are suggested."""
+    """What a page may tell somebody who was denied. ``products`` would give more of the feature, or
+    of credits that pay for it, in the shape of version 1.2: steps up first, add-ons last, at most
+    10. ``upgrade_product_id`` is the first of them, and left out where there is none.
+    """
 
     scenario: str
     title: str
@@ -154,6 +157,7 @@ class CheckPreview(msgspec.Struct, kw_only=True):
     feature_id: str
     feature_name: str
     products: list[Json] = []
+    upgrade_product_id: str | UnsetType = UNSET
 
 
 class ExplainedSource(msgspec.Struct, kw_only=True):

@@ -46,6 +46,8 @@ def test_check_spends_and_previews(sdk: Client, customer: str) -> None:
 
     assert (spent["allowed"], spent["balance"]["remaining"]) == (True, 60)
     assert denied["preview"]["scenario"] == "usage_limit"
+    suggested = {one["id"]: one["scenario"] for one in denied["preview"]["products"]}
+    assert suggested["sdk_plus"] == "new"
 
 
 @pytest.mark.calls("track")

@@ -22,6 +22,26 @@ async def test_a_product_can_be_checked(old: Old) -> None:
     assert (missing["allowed"], "status" in missing) == (False, False)
 
 
+async def test_a_denied_check_suggests_products(old: Old) -> None:
+    await old.post("/customers", id="org_123")
+
+    denied = await old.post("/check", **SUMMARIES, with_preview=True)
+    plain = await old.post("/check", **SUMMARIES)
+    product = await old.get("/products/team")
+
+    assert denied["preview"] == {
+        "scenario": "usage_limit",
+        "title": "Upgrade to Team",
+        "message": "You have reached the usage limit for meeting_summaries. "
+        "Please upgrade to Team to continue using this feature.",
+        "feature_id": "meeting_summaries",
+        "feature_name": "meeting_summaries",
+        "products": [{**product, "scenario": "new"}],
+        "upgrade_product_id": "team",
+    }
+    assert "preview" not in plain
+
+
 async def test_a_product_reads_as_it_was_written(old: Old) -> None:
     made = await old.post(
         "/products",

@@ -83,6 +83,34 @@ async def test_without_redis_a_check_is_answered_by_the_policy_of_its_feature(
         assert degraded(unknown) == (200, False, "redis")
 
 
+async def test_a_preview_is_of_its_own_call_and_no_verdict_fails_because_of_it(
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object, **__: object) -> None:
+        raise RedisUnavailableError
+
+    server = make_redis()
+    async with shop(server, migrated_sqlite) as place:
+        items = [{"feature_id": "last_known", "included": 20, "reset": {"interval": "month"}}]
+        await done(place.api, "plans.create", plan_id="pro", name="Pro", items=items)
+        asked = {"required_balance": 11, "with_preview": True}
+        live = await check(place, "last_known", **asked)
+        assert live.body["preview"]["upgrade_product_id"] == "pro"
+        with monkeypatch.context() as patched:
+            patched.setattr(place.runtime.engine.planner, "scope", gone)
+            alone = await check(place, "last_known", **asked)
+        assert (alone.status, alone.body["allowed"]) == (200, False)
+        assert (alone.body["preview"]["title"], alone.body["preview"]["products"]) == (
+            "Limit reached",
+            [],
+        )
+        await lose(place, server)
+        for request in (asked, {"required_balance": 11}):
+            last = await check(place, "last_known", **request)
+            assert degraded(last) == (200, False, "redis")
+            assert "preview" not in last.body
+
+
 async def test_without_redis_changes_and_reads_are_503_with_retry_after(
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:

@@ -148,6 +148,8 @@ class Product(msgspec.Struct, kw_only=True):
     items: list[ItemView]
     free_trial: Trial | None
     base_variant_id: str | None = None
+    scenario: str | UnsetType = UNSET
+    """What attaching it would be, where it is suggested."""
     properties: ProductFacts
 
 

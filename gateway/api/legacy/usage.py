@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 
 from gateway.api.legacy import messages as old
-from gateway.api.legacy import views
+from gateway.api.legacy import previews, views
 from gateway.api.operation import Call, Services
 from gateway.api.resources import balances, grant_rules, rules, shapes
 from gateway.errors import EntityNotFoundError, InvalidInputsError
@@ -54,7 +54,7 @@ async def check(
     if request.product_id is not None:
         return await _check_product(services, call, request, request.product_id)
     with _described(call):
-        response = await balances.check(services, call, request)
+        response = await previews.check(services, call, request)
     return views.verdict(response, request.feature_id)
 
 
