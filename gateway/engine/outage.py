@@ -58,9 +58,10 @@ class Outage:
         return self.default if chosen is None else Policy(chosen)
 
     def remember(self, subject: Whom, asked: Asked, response: CheckResponse) -> None:
-        """Keep an answer as the last one."""
+        """Keep an answer as the last one, without what explained it to one caller."""
         key = _key(subject, asked)
-        self._answers[key] = Answer(asked.part.amount, response)
+        kept = msgspec.structs.replace(response, explanation=UNSET)
+        self._answers[key] = Answer(asked.part.amount, kept)
         self._answers.move_to_end(key)
         if len(self._answers) > self._answers_max:
             self._answers.popitem(last=False)

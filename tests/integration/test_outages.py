@@ -111,6 +111,22 @@ async def test_a_preview_is_of_its_own_call_and_no_verdict_fails_because_of_it(
             assert "preview" not in last.body
 
 
+async def test_the_last_known_answer_has_nothing_that_one_caller_asked_for_beside_it(
+    make_redis: MakeRedis, migrated_sqlite: str
+) -> None:
+    server = make_redis()
+    async with shop(server, migrated_sqlite) as place:
+        asked = {"customer_id": CUSTOMER, "feature_id": "last_known"}
+        live = await place.api.call("balances.check?expand=balance.feature", **asked, explain=True)
+        assert live.body["balance"]["feature"]["id"] == "last_known"
+        assert "explanation" in live.body
+        await lose(place, server)
+        last = await check(place, "last_known")
+        assert degraded(last) == (200, True, "redis")
+        assert "explanation" not in last.body
+        assert "feature" not in last.body["balance"]
+
+
 async def test_without_redis_changes_and_reads_are_503_with_retry_after(
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from urllib.parse import parse_qs
 
 import msgspec
@@ -35,6 +36,7 @@ async def check(services: Services, call: Call, request: CheckRequest) -> CheckR
             call.status = 202
         response = response.response
     if _expanded(call.query, "balance.feature", "flag.feature"):
+        response = deepcopy(response)  # it may be kept for when Redis is gone
         await _expand_features(services, call, response.balance, response.flag)
     return response
 
