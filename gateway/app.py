@@ -7,7 +7,9 @@ the engine decides what may be asked twice, for a lost answer is not a lost chan
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from litestar import Litestar
@@ -24,6 +26,7 @@ from gateway.api.plain.counted import CountedCalls
 from gateway.api.rates import Rates
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
+from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.databases import check_sql, make_database
 from gateway.engine import backlog, locks, switches
@@ -45,6 +48,7 @@ from gateway.scripts.barrier import Barrier
 from gateway.scripts.breaker import Breaker
 from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
+from gateway.scripts.pipes import Pipes
 from gateway.scripts.rates import Limits, limit_of
 from gateway.start_checks import check_redis
 from gateway.telemetry import make_tracing
@@ -79,8 +83,13 @@ class Runtime:
         self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
         token_store = SqlTokens(self.database)
-        self.breaker = Breaker()
-        self.pipe = Pipe(self.redis.connection_pool, timeout_seconds=settings.hot_timeout_ms / 1000)
+        make_pipe = partial(Pipe, timeout_seconds=settings.hot_timeout_ms / 1000)
+        if isinstance(self.redis, Cluster):
+            self.pipe: Pipe | Pipes = Pipes(self.redis, make_pipe)
+            self.breaker = Breaker(faults_max=math.inf)
+        else:
+            self.pipe = make_pipe(self.redis.connection_pool)
+            self.breaker = Breaker()
         self.guard.on_fence(self.pipe.drop)
         self.scripts = Scripts(self.redis, self.pipe, self.breaker)
         self.scripts.on_replica = self.guard.doubt

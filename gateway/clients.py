@@ -15,11 +15,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
+from gateway.cluster.client import Cluster
+from gateway.cluster.topology import topology_of
 from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.guard import Greeting, Guard
 from gateway.ports import WallClock
-from gateway.sentinels import Sentinels, read_url
+from gateway.redis_urls import read_url
+from gateway.sentinels import Sentinels, sentinels_of
 from gateway.stepping import in_task
 from persistence.database import Database
 from persistence.incidents import SqlInstallation
@@ -82,10 +85,11 @@ def _client(
     settings: Settings, timeout_seconds: float, connections_max: int, greeting: Greeting | None
 ) -> Redis:
     try:
-        url, sentinels = read_url(settings.redis_url)
-        _check_number(url)
-        pool = _Pool.from_url(
-            url,
+        named = read_url(settings.redis_url)
+        _check_number(named.plain)
+        make_pool = partial(
+            _Pool.from_url,
+            named.plain,
             max_connections=connections_max,
             timeout=timeout_seconds,
             socket_timeout=timeout_seconds,
@@ -96,14 +100,21 @@ def _client(
             driver_info=_DRIVER,
             maint_notifications_config=_NO_NOTICES,
         )
-        if sentinels is not None:
-            sentinels.lead(pool)
+        pool = make_pool()
+        if named.service:
+            sentinels_of(named.service, named.hosts).lead(pool)
         pool.connection_class(**pool.connection_kwargs)  # which alone knows its options
     except (TypeError, ValueError) as error:
         # The error may show a part of a password.
         raise StartError(
             "the Redis URL is not readable: look at host, port, database and options"
         ) from error
+    if named.hosts and not named.service:
+        return Cluster(
+            topology_of(named.hosts),
+            lambda address: make_pool(host=address.host, port=address.port),
+            partitions=settings.partitions,
+        )
     return Redis.from_pool(pool)
 
 

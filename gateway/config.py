@@ -30,7 +30,7 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _LINK_HINT = "; Kubernetes set it for a Service: enableServiceLinks: false in the pod ends that"
 
 _KEY_PATTERN = r"^(am_sk_[A-Za-z0-9_-]{4,200})?\Z"
-_REDIS_PATTERN = r"^((rediss?(\+sentinel)?|unix)://.+)?\Z"
+_REDIS_PATTERN = r"^((rediss?(\+(sentinel|cluster))?|unix)://.+)?\Z"
 # The path of the standard is added to it: one that is there already would be asked for twice.
 _OTLP_PATTERN = r"^(https?://(?!.*/v1/traces/*\Z).+)?\Z"
 _RATE_PATTERN = r"^([1-9][0-9]{0,6}/(second|minute))?\Z"
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "Redis or Valkey to use; empty starts the embedded one.",
-            "redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://",
+            "redis://, unix://, redis+sentinel:// or redis+cluster://; TLS with rediss",
             _REDIS_PATTERN,
             secret=True,
         ),

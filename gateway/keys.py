@@ -39,8 +39,9 @@ tg:calls:K              string  the same of the API key with the id ``K``, whoev
 tg:{pNN}:seal           string  identity of the installation, once the partition was compared with
                                 SQL: a Redis that was emptied is known by the seals it lost
 tg:installation         hash    identity and partition count of this installation
-tg:pulse                string  a write that nobody reads: whoever waits for a replica or the file
-                                writes it first, so that everything before it is waited for too
+tg:{pNN}:pulse          string  a write that nobody reads: whoever waits for a replica or the file
+                                writes it first, so that everything before it is waited for too;
+                                one on each server is enough
 
 No other module builds a key, and no script does: scripts get all of them in KEYS.
 """
@@ -58,7 +59,6 @@ Key = NewType("Key", str)
 ENVIRONMENTS = ("sandbox", "live")
 
 INSTALLATION = Key("tg:installation")
-PULSE = Key("tg:pulse")
 
 SCAN_ALL = "tg:{p*}:*"
 """A pattern for SCAN that finds every key of any partition."""
@@ -164,6 +164,12 @@ def partition_of_key(key: bytes) -> int | None:
     """Return the partition a key belongs to; None for one that belongs to none."""
     found = _PARTITION.match(key)
     return int(found[1]) if found else None
+
+
+@cache
+def pulse_key(partition: int) -> Key:
+    """Return what is written before it is waited for everything written before."""
+    return Key(f"tg:{{p{partition:02d}}}:pulse")
 
 
 @cache

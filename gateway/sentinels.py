@@ -1,8 +1,7 @@
 """Connections to whichever server the Sentinels name as the master when they are opened.
 
-The URL is ``redis+sentinel://[user:password@]host[:26379],.../SERVICE[/DB][?options]``, as most
-clients spell it; with ``rediss`` the servers and the Sentinels speak TLS. User and password are for
-the servers, ``sentinel_username`` and ``sentinel_password`` among the options for the Sentinels.
+User and password of their URL (``gateway.redis_urls``) are for the servers, ``sentinel_username``
+and ``sentinel_password`` among the options for the Sentinels.
 
 A connection is redis-py's, which learns its address first. Its own connections for Sentinels say of
 a call that a replica refuses (READONLY) that the connection was lost, after which nobody knows that
@@ -17,41 +16,22 @@ the guard, for whom then another Sentinel is asked first.
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple, cast
-from urllib.parse import unquote
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-PORT = 26379
-"""Of a Sentinel whose port is not given."""
+from gateway.redis_urls import Address
 
 SECONDS_MAX = 0.5
 """How long a Sentinel may take: one that is up answers at once, and there are others."""
 
-# A master's name is of these characters, by which a password with a slash is not taken for one.
-_URL = re.compile(
-    r"(?P<scheme>rediss?)\+sentinel(?P<user>://([^/?#]*@)?)(?P<sentinels>[^/?#@]+)"
-    r"/(?P<service>[A-Za-z0-9._-]+)(?P<rest>(/[0-9]*)?(\?.*)?)"
-)
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?")
-
 _FOR_BOTH = ("retry", "maint_notifications_config")
 """What a connection to a Sentinel has in common with one to a server, beside all of TLS."""
-
-
-class Address(NamedTuple):
-    """Where somebody listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 class Sentinels:
@@ -152,24 +132,8 @@ class _TlsMasterConnection(_MasterConnection, SSLConnection):
 
 
 @cache
-def read_url(url: str) -> tuple[str, Sentinels | None]:
-    """Return a URL for redis-py, and the Sentinels it names if it does: the same for all clients of
-    a process, so that what one learns of them is known to all. Raises ``ValueError``.
+def sentinels_of(service: str, hosts: Sequence[Address]) -> Sentinels:
+    """Return the Sentinels a URL names: the same for all clients of a process, so that what one
+    learns of them is known to all.
     """
-    if "+sentinel://" not in url[: len("rediss+sentinel://")]:
-        return url, None
-    found = _URL.fullmatch(url)
-    if found is None:
-        raise ValueError("not as a URL of Sentinels is")
-    addresses = [_address(one) for one in found["sentinels"].split(",")]
-    # The host is what the Sentinels say.
-    plain = f"{found['scheme']}{found['user']}{found['rest']}"
-    return plain, Sentinels(found["service"], list(dict.fromkeys(addresses)))
-
-
-def _address(text: str) -> Address:
-    found = _ADDRESS.fullmatch(text)
-    port = int(found[2] or PORT) if found else 0
-    if found is None or not 0 < port < 2**16:
-        raise ValueError("not the address of a Sentinel")
-    return Address(unquote(found[1].strip("[]")), port)
+    return Sentinels(service, list(hosts))

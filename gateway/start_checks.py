@@ -15,6 +15,7 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 
+from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.guard.judgement import foreign
@@ -61,10 +62,17 @@ async def check_redis(client: Redis, settings: Settings) -> None:
     facts = facts_of(server)
     if facts.fault:
         raise StartError(facts.fault)
-    if "cluster" in {server.get("redis_mode"), server.get("server_mode")}:  # Redis, Valkey
+    is_cluster = "cluster" in {server.get("redis_mode"), server.get("server_mode")}
+    if is_cluster and not isinstance(client, Cluster):  # the second one is Valkey's
         raise StartError(
-            "Redis is a Cluster, which this gateway does not follow yet: use one server with its "
-            "replicas"
+            "Redis is a Cluster: name servers of it as redis+cluster://host:port,host:port"
+        )
+    limits = settings.rate_limit_key or settings.rate_limit_publishable_key
+    if limits and isinstance(client, Cluster):
+        raise StartError(
+            "calls of an API key are about customers on any server of a Cluster, so no script can "
+            "count them: unset TALLYGATE_RATE_LIMIT_KEY and TALLYGATE_RATE_LIMIT_PUBLISHABLE_KEY, "
+            "or use one server with its replicas"
         )
     if not facts.policy:
         log.warning("Redis does not tell its maxmemory-policy; it must be %s", NOEVICTION)
@@ -176,4 +184,6 @@ def _user(client: Redis) -> str:
 def _address(client: Redis) -> str:
     arguments = client.connection_pool.connection_kwargs
     named = arguments.get("path") or arguments.get("sentinels")
+    if isinstance(client, Cluster):
+        named = "any of " + ", ".join(map(str, client.topology.seeds))
     return str(named or f"{arguments.get('host')}:{arguments.get('port', 6379)}")

@@ -86,7 +86,8 @@ class Guard:
         self._installation = installation
         self._partitions = range(partitions)
         self._trusted = ""
-        self._compared = ""
+        self._admitted: frozenset[str] = frozenset()
+        self._compared: frozenset[str] = frozenset()
         self._superseded = ""
         self._covered: list[Callable[[], None]] = []
         self._dropping: set[asyncio.Future[Any]] = set()
@@ -148,7 +149,7 @@ class Guard:
             facts = await _greet(connection)
         except _REDIS_FAULTS as error:
             raise RedisConnectionError(f"Error connecting to Redis: {error}") from error
-        if facts.run_id != self._trusted or facts.role != "master":
+        if facts.run_id not in self._admitted or facts.role != "master":
             await connection.disconnect(nowait=True)
             self._distrust("another server answers")
             self._woken.set()
@@ -178,7 +179,7 @@ class Guard:
             reason = f"Redis cannot be compared with SQL: {str(error) or type(error).__name__}"
             raise UnavailableError(_FENCED, reason=reason) from error
         finally:
-            self._compared = ""
+            self._compared = frozenset()
         raise UnavailableError("Redis cannot be compared with SQL: servers change too often")
 
     async def _compare(self) -> bool:
@@ -205,10 +206,10 @@ class Guard:
 
     async def _meet(self, past: Past) -> ServerFacts:
         """Return which server answers; from here on no other one does."""
-        self._compared = ""
+        self._compared = frozenset()
         await self.client.connection_pool.disconnect()
         facts = await streams.read_facts(self.client)
-        self._compared = facts.run_id
+        self._compared = facts.run_ids
         if facts.fault:
             self._refuse(facts.fault)
         if facts.run_id != self._trusted:
@@ -299,7 +300,7 @@ class Guard:
         self.identity = past.identity
         if not self._trusted:
             log.info("Redis %s is what SQL knows of it", facts.run_id)
-        self._trusted = facts.run_id
+        self._trusted, self._admitted = facts.run_id, facts.run_ids
         self.reason = ""
         metrics.fenced.set(0)
 
@@ -307,7 +308,7 @@ class Guard:
         """End the trust, if there was any; connections to whatever was trusted are dropped."""
         if not self._trusted:
             return
-        self._trusted = ""
+        self._trusted, self._admitted = "", frozenset()
         self.reason = reason
         self.generation += 1
         metrics.fenced.set(1)
@@ -364,7 +365,7 @@ class Guard:
     async def _greet_same(self, connection: Any) -> None:  # noqa: ANN401 - as in ``admit``
         """Greet, and refuse another server than the one that is being compared."""
         facts = await _greet(connection)
-        if self._compared not in {"", facts.run_id}:
+        if self._compared and facts.run_id not in self._compared:
             await connection.disconnect(nowait=True)
             raise RedisConnectionError("another server answers than the one being compared")
 

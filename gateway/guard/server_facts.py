@@ -24,9 +24,16 @@ class ServerFacts(NamedTuple):
     """What INFO says."""
 
     run_id: str
-    """Of the process and its history."""
+    """Of the process and its history; of all of a Cluster, and of who has which partition."""
     role: str
     policy: str
+    servers: frozenset[str] = frozenset()
+    """The run ids of the servers of a Cluster."""
+
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """What a connection may be greeted with where this is trusted."""
+        return self.servers or frozenset({self.run_id})
 
     @property
     def fault(self) -> str:
@@ -48,7 +55,8 @@ def facts_of(info: Mapping[str, object]) -> ServerFacts:
     """Return the facts of the fields of INFO; a server that hides its run id has an empty one."""
     process, history = str(info.get("run_id", "")), str(info.get("master_replid", ""))
     run_id = f"{process}-{history}" if process else ""
-    return ServerFacts(run_id, str(info.get("role", "")), str(info.get("maxmemory_policy", "")))
+    role, policy = str(info.get("role", "")), str(info.get("maxmemory_policy", ""))
+    return ServerFacts(run_id, role, policy, frozenset(str(info.get("servers", "")).split()))
 
 
 def eviction_fault(policy: str) -> str:

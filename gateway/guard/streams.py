@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.cluster.client import apart
 from gateway.guard.judgement import Label, Stream
 from gateway.guard.server_facts import SECTIONS, ServerFacts, facts_of
 from gateway.installation import Hold
@@ -155,22 +156,30 @@ async def sweep(client: Redis, partitions: Collection[int]) -> Counter[int]:
             return customers
 
 
-async def _unlink_unrepaired(client: Redis, keys: Sequence[bytes]) -> Sequence[bytes]:
+async def _unlink_unrepaired(client: Redis, keys: Sequence[bytes]) -> list[bytes]:
     """Remove keys of partitions that nobody has repaired meanwhile; return which went.
 
     Raises ``WatchError`` when one is being repaired at that moment.
     """
-    involved = sorted({at for key in keys if (at := partition_of_key(key)) is not None})
-    if not involved:
-        return []
+    places = {key: at for key in keys if (at := partition_of_key(key)) is not None}
+    gone: list[bytes] = []
+    for server, involved in apart(client, sorted({*places.values()})) if places else ():
+        mine = [key for key, at in places.items() if at in involved]
+        gone += await _unlink_of(server, involved, mine, places)
+    return gone
+
+
+async def _unlink_of(
+    server: Redis, involved: Sequence[int], keys: Sequence[bytes], places: Mapping[bytes, int]
+) -> list[bytes]:
     pipe: Any
-    async with client.pipeline(transaction=True) as pipe:
+    async with server.pipeline(transaction=True) as pipe:
         await pipe.watch(*map(seal_key, involved), *map(outbox_key, involved))
         seals = await pipe.mget(map(seal_key, involved))
         ends = [await pipe.exists(outbox_key(at)) for at in involved]
         states = zip(involved, seals, ends, strict=True)
         broken = {at for at, seal, end in states if seal is None or not end}
-        gone = [key for key in keys if partition_of_key(key) in broken]
+        gone = [key for key in keys if places[key] in broken]
         pipe.multi()
         if gone:
             pipe.unlink(*gone)

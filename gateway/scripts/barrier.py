@@ -2,8 +2,8 @@
 
 ``WAIT`` and ``WAITAOF`` speak of the last write of their own connection, so a round first makes a
 tiny one: replication and the file keep the order of the server, and with it everything before is
-covered, whoever wrote it. One connection is enough for a process: while a round is under way, all
-who come share the next.
+covered, whoever wrote it. One connection (to each server of a Cluster) is enough for a process:
+while a round is under way, all who come share the next.
 
 Failure. No answer, a refusal or too few replicas in time: False. Nothing is lost by that, only not
 known to be safe.
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.keys import PULSE
-from gateway.scripts.server import unavailable
+from gateway.cluster.client import Cluster
+from gateway.keys import pulse_key
+from gateway.scripts.outcomes import unavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -72,10 +73,13 @@ class Barrier:
 
     async def _round(self, *words: str | int) -> bool:
         try:
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.execute_command("SET", PULSE, "")
+            client = self._client
+            homes = await client.homes() if isinstance(client, Cluster) else (0,)
+            async with client.pipeline(transaction=False) as pipe:
+                for partition in homes:
+                    pipe.execute_command("SET", pulse_key(partition), "")
                 pipe.execute_command(*words)
-                _, reply = await pipe.execute()
+                *_, reply = await pipe.execute()
         except RedisError as error:
             log.warning("%s was not answered: %s", words[0], error)
             return False

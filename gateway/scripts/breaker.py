@@ -5,7 +5,9 @@ for a pause that doubles from ``PAUSE_SECONDS`` to ``PAUSE_SECONDS_MAX``. After 
 is let through to try (half open); its success closes the breaker for all, its fault begins the next
 pause. So a Redis that is back is used again within a second, and one that is not costs one call its
 time limit a second, whatever the load. However many calls one event fails, a lost connection above
-all, it is one fault: Redis may well answer on the next. Pure but for the clock and the metric.
+all, it is one fault: Redis may well answer on the next. Of a Cluster a fault is that of one server,
+and no reason to refuse what is for others: there it stays closed. Pure but for the clock and the
+metric.
 """
 
 from __future__ import annotations
@@ -27,10 +29,16 @@ class Breaker:
     looks at.
     """
 
-    __slots__ = ("_event", "_monotonic", "_pause", "_retry_at", "faults", "is_open")
+    __slots__ = ("_event", "_faults_max", "_monotonic", "_pause", "_retry_at", "faults", "is_open")
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        faults_max: float = FAULTS_MAX,
+    ) -> None:
         self._monotonic = monotonic
+        self._faults_max = faults_max
         self.faults = 0
         self._event: object = None
         self._pause = PAUSE_SECONDS
@@ -64,7 +72,7 @@ class Breaker:
         self.faults += 1
         if self.is_open:
             self._pause = min(2 * self._pause, PAUSE_SECONDS_MAX)
-        elif self.faults < FAULTS_MAX:
+        elif self.faults < self._faults_max:
             return
         self.is_open = True
         self._retry_at = self._monotonic() + self._pause

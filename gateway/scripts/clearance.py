@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import RedisError
 
 from gateway.keys import REPLIES, env_of_reply, locks_key
-from gateway.scripts.server import unavailable
+from gateway.scripts.outcomes import unavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

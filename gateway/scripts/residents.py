@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.keys import CUSTOMERS, customer_keys, customer_of, partition_of
-from gateway.scripts.server import unavailable
+from gateway.scripts.outcomes import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -12,23 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
     MaxConnectionsError,
-    NoPermissionError,
-    OutOfMemoryError,
+    MovedError,
     ReadOnlyError,
     RedisError,
     ResponseError,
-    TryAgainError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
@@ -37,6 +32,7 @@ from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.faults import PipeUnsentError
+from gateway.scripts.outcomes import CROWDED, REFUSALS, is_refusal, meaning_of, unavailable
 from gateway.scripts.rates import TICKET
 
 if TYPE_CHECKING:
@@ -46,6 +42,7 @@ if TYPE_CHECKING:
 
     from gateway.keys import Key
     from gateway.scripts.pipe import Pipe, Receiver
+    from gateway.scripts.pipes import Pipes
 
 log = logging.getLogger(__name__)
 
@@ -59,25 +56,6 @@ requests are answered.
 
 _MISSING = "Function not found"
 """How a server words that it has not got a function."""
-
-_NOT_NOW = ("LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
-"""How replies begin with which the server refuses a script before it runs."""
-
-_REFUSALS = (
-    BusyLoadingError,
-    ClusterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TryAgainError,
-)
-"""Such replies that redis-py has classes for, and takes the first word from."""
-
-_CROWDED = re.compile(r"No connection available|Too many connections|Too many calls")
-"""How it is worded that every connection is busy, which says nothing of the server."""
-
-_UNSENT = re.compile(rf" connecting to |{_CROWDED.pattern}")
-"""How redis-py words a fault before anything was sent; it has no class of its own for it."""
 
 _OF_CUSTOMER = frozenset({"check", "track"})
 """Scripts whose calls count for the customer that is their first key."""
@@ -95,7 +73,7 @@ class Server:
     def __init__(
         self,
         client: Redis,
-        pipe: Pipe | None = None,
+        pipe: Pipe | Pipes | None = None,
         breaker: Breaker | None = None,
     ) -> None:
         """Compose the library; it is loaded when it is first missed, or by ``load``. The ``pipe``
@@ -111,7 +89,7 @@ class Server:
         self._loading = asyncio.Lock()
         self._tell_at = 0.0
         self.on_replica: Callable[[], None] = _nobody
-        """Called when the server says that it takes no changes any more."""
+        """Called when the server says that it takes no changes any more, or not of that key."""
 
     @property
     def functions(self) -> dict[str, str]:
@@ -233,10 +211,10 @@ class Server:
             return None
         if isinstance(error, RedisError):
             self._note(error)
-        if _is_refusal(error):
+        if is_refusal(error):
             return unavailable(error)
         if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
-            return _fault(error, changes=changes)
+            return meaning_of(error, changes=changes)
         raise error
 
     async def _verdict(self, name: str, keys: Sequence[Key], values: Sequence[str | int]) -> Status:
@@ -246,13 +224,13 @@ class Server:
         try:
             return await self._run("FCALL", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            raise _fault(error, changes=True) from error
+            raise meaning_of(error, changes=True) from error
 
     async def _read(self, name: str, keys: Sequence[Key], values: Sequence[str | int]) -> Any:  # noqa: ANN401 - a reply is what its script says
         try:
             return await self._run("FCALL_RO", name, keys, values)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            raise _fault(error, changes=False) from error
+            raise meaning_of(error, changes=False) from error
 
     async def _look(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
         """Return the replies to some commands that only read and are no scripts."""
@@ -297,11 +275,11 @@ class Server:
         if now >= self._tell_at:
             self._tell_at = now + TELL_SECONDS
             log.warning("Redis did not carry out a call: %s: %s", type(error).__name__, error)
-        if isinstance(error, ReadOnlyError):
+        if isinstance(error, (ReadOnlyError, MovedError)):
             self.on_replica()
-        if isinstance(error, _REFUSALS):
+        if isinstance(error, REFUSALS):
             metrics.redis_faults.labels("refused").inc()
-        elif isinstance(error, MaxConnectionsError) or _CROWDED.search(str(error)):
+        elif isinstance(error, MaxConnectionsError) or CROWDED.search(str(error)):
             metrics.redis_faults.labels("no_connection").inc()
         elif isinstance(error, RedisTimeoutError):
             metrics.redis_faults.labels("timeout").inc()
@@ -349,7 +327,7 @@ class Server:
                 reply = await call(command, function, len(keys), *keys, *values)
         except RedisError as error:
             self._note(error)
-            if _is_refusal(error):
+            if is_refusal(error):
                 raise unavailable(error) from error
             raise
         self.heard()
@@ -365,35 +343,3 @@ def _pairs(members: list[Any]) -> Iterable[tuple[bytes, Any]]:
 
 def _nobody() -> None:
     """Have nobody told."""
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the server answered that it does not run the script."""
-    return isinstance(error, ResponseError) and (
-        isinstance(error, _REFUSALS) or str(error).startswith(_NOT_NOW)
-    )
-
-
-def _fault(error: Exception, *, changes: bool) -> GatewayError:
-    """Return what a lost or late call means: of one that changes something, whether it was carried
-    out is known only where it never left.
-    """
-    if (
-        not changes
-        or isinstance(error, (PipeUnsentError, *_REFUSALS))
-        or _UNSENT.search(str(error))
-    ):
-        return unavailable(error)
-    return UnknownOutcomeError()
-
-
-def unavailable(error: Exception) -> RedisUnavailableError:
-    """Return the error for a server that does not answer, or that refuses to."""
-    if isinstance(error, OutOfMemoryError) or str(error).startswith("OOM"):
-        msg = (
-            "Redis is full (maxmemory) and refuses changes; nothing was changed. "
-            "Raise maxmemory, or see why the writer lags"
-        )
-        return RedisUnavailableError(msg)
-    reason = f"Redis does not answer: {str(error) or type(error).__name__}"
-    return RedisUnavailableError(reason=reason)

@@ -10,6 +10,7 @@ may be repeated.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import attrgetter
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.cluster.client import Cluster
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.stream_ids import BEGINNING, place
@@ -37,6 +39,9 @@ _ALIKE_MS = 1_000
 
 _READ_BYTES = 16 * 1024 * 1024
 """A batch that has as much as this takes no further piece."""
+
+_LOOK_MS = 20
+"""Between two looks at the streams of a Cluster: each costs it a hundredth of that."""
 
 _UNPARSED_XREAD = b"XREAD"
 """The client knows a command by its text, and hands out the reply to any other as it came: to make
@@ -99,14 +104,35 @@ class StreamReader:
         self, places: Mapping[int, str], count: int, block_ms: int
     ) -> dict[int, list[Received]]:
         keys = {_key(at): at for at in places}
-        block = ("BLOCK", block_ms) if block_ms else ()
-        asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
-        reply = await self._client.execute_command(_UNPARSED_XREAD, *asked)
         received: dict[int, list[Received]] = {}
-        for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
-            at = keys[key]
-            received[at] = _rising(at, _flat(entries), places[at])
+        for reply in await self._ask(keys, places, count, block_ms):
+            for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
+                at = keys[key]
+                received[at] = _rising(at, _flat(entries), places[at])
         return received
+
+    async def _ask(
+        self, keys: Mapping[bytes, int], places: Mapping[int, str], count: int, block_ms: int
+    ) -> list[Any]:
+        """Return the replies of one XREAD, or where streams may be on several servers of a Cluster
+        of one for each: none of these can wait, so they are asked again and again.
+        """
+        if not isinstance(self._client, Cluster):
+            block = ("BLOCK", block_ms) if block_ms else ()
+            asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
+            return [await self._client.execute_command(_UNPARSED_XREAD, *asked)]
+        waited_ms = 0
+        while True:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for key, at in keys.items():
+                    pipe.execute_command(
+                        _UNPARSED_XREAD, "COUNT", count, "STREAMS", key, places[at]
+                    )
+                replies: list[Any] = await pipe.execute()
+            if any(replies) or waited_ms >= block_ms:
+                return replies
+            await asyncio.sleep(_LOOK_MS / 1000)
+            waited_ms += _LOOK_MS
 
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
         """Return the state of streams."""

@@ -24,6 +24,7 @@ from tests.fixtures.app import KEY as API_KEY
 from tests.fixtures.app import Api
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.redis_processes import KEEPING, RedisProcess, free_port, redis_processes
+from tests.fixtures.sharded import ClusterProcesses
 from tests.waiting import until
 
 HOUR_MS = 3_600_000
@@ -157,11 +158,32 @@ def test_a_replica_is_refused(
     assert "not a master" in line
 
 
-def test_a_cluster_is_refused(tmp_path: Path, valkey_cluster: str) -> None:
+def test_a_cluster_under_the_name_of_one_server_is_refused(
+    tmp_path: Path, valkey_cluster: str
+) -> None:
     line = refused(
         "serve", "--redis-url", valkey_cluster, TALLYGATE_DATA_DIR=str(tmp_path / "data")
     )
-    assert "Redis is a Cluster" in line
+    assert "Redis is a Cluster: name servers of it as redis+cluster://" in line
+
+
+@pytest.mark.parametrize("of", ["KEY", "PUBLISHABLE_KEY"])
+def test_calls_of_a_key_over_a_whole_cluster_are_refused(
+    tmp_path: Path, cluster: ClusterProcesses, of: str
+) -> None:
+    settings = {f"TALLYGATE_RATE_LIMIT_{of}": "5/second"}
+    line = refused(
+        "serve", "--redis-url", cluster.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"), **settings
+    )
+    assert "unset TALLYGATE_RATE_LIMIT_KEY and TALLYGATE_RATE_LIMIT_PUBLISHABLE_KEY" in line
+
+
+def test_one_server_of_a_cluster_that_evicts_is_refused(
+    tmp_path: Path, cluster: ClusterProcesses
+) -> None:
+    cluster.masters[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+    line = refused("serve", "--redis-url", cluster.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
+    assert "CONFIG SET maxmemory-policy noeviction" in line
 
 
 def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:

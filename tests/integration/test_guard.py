@@ -44,7 +44,8 @@ async def test_a_connection_to_another_server_is_refused_before_anything_is_sent
     async with shop_on(forwarder.url, migrated_sqlite) as shop:
         client = shop.runtime.redis
         await client.connection_pool.disconnect()
-        shop.runtime.guard._trusted = "another"  # noqa: SLF001 - as if it had been replaced
+        guard = shop.runtime.guard
+        guard._admitted = frozenset({"another"})  # noqa: SLF001 - as if it had been replaced
         with pytest.raises(RedisConnectionError, match=" connecting to "):
             await client.ping()
         await until(lambda: shop.runtime.guard.is_trusted)

@@ -145,7 +145,10 @@ def test_the_path_of_traces_is_not_asked_for_twice(end: str) -> None:
         ("port", "0..65535"),
         ("writer", "true or false"),
         ("appendfsync", "everysec or always"),
-        ("redis_url", "redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"),
+        (
+            "redis_url",
+            "redis://, unix://, redis+sentinel:// or redis+cluster://; TLS with rediss",
+        ),
     ],
 )
 def test_the_allowed_range_is_words_an_operator_knows(field: str, allowed: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is asked for the master, in which order, and what a URL says of them."""
+"""Who is asked for the master, and in which order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gateway.sentinels import Address, Sentinels, read_url
+from gateway.redis_urls import Address
+from gateway.sentinels import Sentinels, sentinels_of
 
 A, B, C = (Address(name, 1) for name in "abc")
 MASTER = Address("m", 6379)
@@ -88,53 +89,7 @@ async def test_when_nobody_names_a_master_each_is_told_of() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("url", "plain", "sentinels"),
-    [
-        ("redis+sentinel://a/tally", "redis://", "tally of the Sentinels a:26379"),
-        (
-            "redis+sentinel://u:p%40@b:1,a:2/my.master-1/3?sentinel_password=x&protocol=3",
-            "redis://u:p%40@/3?sentinel_password=x&protocol=3",
-            "my.master-1 of the Sentinels a:2, b:1",
-        ),
-        (
-            "rediss+sentinel://:p,@[::1]:7,10.0.0.1,a,a/tally/",
-            "rediss://:p,@/",
-            "tally of the Sentinels 10.0.0.1:26379, ::1:7, a:26379",
-        ),
-    ],
-)
-def test_a_url_says_whom_to_ask_for_what(url: str, plain: str, sentinels: str) -> None:
-    read, named = read_url(url)
-    assert (read, str(named)) == (plain, sentinels)
-    assert read_url(url)[1] is named
-
-
-@pytest.mark.parametrize("url", ["redis://a:1/2", "rediss://a+sentinel://b", "unix:///s?db=1"])
-def test_a_url_of_one_server_is_left_as_it_is(url: str) -> None:
-    assert read_url(url) == (url, None)
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "a:26379",
-        "a/",
-        "a/?db=1",
-        "/tally",
-        "a,,b/tally",
-        "a:0/tally",
-        "a:65536/tally",
-        "a:x/tally",
-        "a:1:2/tally",
-        "[::1/tally",
-        "a/tally/x",
-        "a/tally/1/2",
-        "a/ta lly",
-        "u:p/w@a:1/tally",
-        "u:1/w@a:1",
-    ],
-)
-def test_a_url_that_says_it_otherwise_is_refused(rest: str) -> None:
-    with pytest.raises(ValueError, match="of"):
-        read_url(f"redis+sentinel://{rest}")
+def test_all_clients_of_a_process_ask_the_same_sentinels() -> None:
+    one, other = (sentinels_of("tally", (A, B)) for _ in range(2))
+    assert one is other
+    assert str(one) == "tally of the Sentinels a:1, b:1"

@@ -1,0 +1,1 @@
+"""Redis Cluster: which server has which key (``topology``), and one client for all (``client``)."""

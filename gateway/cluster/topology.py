@@ -1,0 +1,92 @@
+"""Which server of a Redis Cluster has which key, as its servers said last; pure.
+
+All keys of a partition have one hash tag (``gateway.keys``), so one slot, and one server at a time.
+Whether that server may be trusted is for the guard to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import ClusterDownError
+
+from gateway.keys import INSTALLATION, seal_key
+from gateway.redis_urls import Address
+
+_WORST_LAST = {"role": ("master",), "maxmemory_policy": ("noeviction", ""), "aof_enabled": ("1",)}
+"""Fields of INFO that count as another value as soon as they are so on one server."""
+
+
+class Topology:
+    """The servers of one Cluster; ``seeds`` are those the URL names."""
+
+    def __init__(self, seeds: Sequence[Address]) -> None:
+        self.seeds = tuple(seeds)
+        self.owners: tuple[Address | None, ...] = ()
+        """Of each slot; empty until a server has told."""
+
+    @property
+    def servers(self) -> list[Address]:
+        """Those that have slots, in the order of their addresses."""
+        return sorted({one for one in self.owners if one is not None})
+
+    def take(self, told: Sequence[Any], asked: Address) -> None:
+        """Go by a reply of CLUSTER SLOTS of the server that was asked."""
+        owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        for first, last, (host, port, *_), *_ in told:
+            # One that does not know its own name says nothing: it is the one that was asked.
+            named = host not in {None, b"", b"?"}
+            owner = Address(host.decode() if named else asked.host, int(port))
+            owners[first : last + 1] = [owner] * (last + 1 - first)
+        if self.owners != tuple(owners):
+            self.owners = tuple(owners)
+
+    def owner(self, key: str | bytes) -> Address:
+        """Return who has a key. Raises ``ClusterDownError`` where nobody is known to."""
+        owner = self.owners[_slot(key)] if self.owners else None
+        if owner is None:
+            raise ClusterDownError("no server of the Cluster is known for the slot")
+        return owner
+
+    def homes(self, partitions: int) -> list[int]:
+        """Return one partition of each server that has any."""
+        return [*{self.owner(seal_key(at)): at for at in range(partitions)}.values()]
+
+    def merged(self, told: Mapping[Address, Mapping[str, Any]], partitions: int) -> dict[str, Any]:
+        """Return INFO of all servers as if they were one.
+
+        Its run id tells which process has which partition, ``servers`` the ids of all.
+        """
+        ids = {at: _identity(info) for at, info in told.items()}
+        whole = dict(next(iter(told.values())))
+        for field, well in _WORST_LAST.items():
+            values = [str(info.get(field, "")) for info in told.values()]
+            whole[field] = next((one for one in values if one not in well), values[0])
+        places = [INSTALLATION, *map(seal_key, range(partitions))]
+        held = ",".join(ids.get(self.owner(key), "") for key in places)
+        hidden = not all(ids.values())
+        whole["run_id"] = "" if hidden else "cluster"
+        whole["master_replid"] = sha256(held.encode()).hexdigest()[:40]
+        whole["servers"] = " ".join(sorted(ids.values()))
+        return whole
+
+
+@cache
+def topology_of(seeds: Sequence[Address]) -> Topology:
+    """Return the topology behind a URL: the same for all clients of a process, so that what one
+    learns is known to all.
+    """
+    return Topology(seeds)
+
+
+def _identity(info: Mapping[str, Any]) -> str:
+    process, history = str(info.get("run_id", "")), str(info.get("master_replid", ""))
+    return f"{process}-{history}" if process else ""
+
+
+def _slot(key: str | bytes) -> int:
+    return key_slot(key.encode() if isinstance(key, str) else key)

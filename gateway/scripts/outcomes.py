@@ -1,0 +1,67 @@
+"""What an error that came instead of a reply means to whoever called."""
+
+from __future__ import annotations
+
+import re
+
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
+from gateway.scripts.faults import PipeUnsentError
+
+_NOT_NOW = ("LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
+"""How replies begin with which the server refuses a script before it runs."""
+
+REFUSALS = (
+    AskError,  # and MovedError, which is one
+    BusyLoadingError,
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+"""Such replies that redis-py has classes for, and takes the first word from."""
+
+CROWDED = re.compile(r"No connection available|Too many connections|Too many calls")
+"""How it is worded that every connection is busy, which says nothing of the server."""
+
+_UNSENT = re.compile(rf" connecting to |{CROWDED.pattern}")
+"""How redis-py words a fault before anything was sent; it has no class of its own for it."""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the server answered that it does not run the script."""
+    return isinstance(error, ResponseError) and (
+        isinstance(error, REFUSALS) or str(error).startswith(_NOT_NOW)
+    )
+
+
+def meaning_of(error: Exception, *, changes: bool) -> GatewayError:
+    """Return what a lost or late call means: of one that changes something, whether it was carried
+    out is known only where it never left.
+    """
+    if not changes or isinstance(error, (PipeUnsentError, *REFUSALS)) or _UNSENT.search(str(error)):
+        return unavailable(error)
+    return UnknownOutcomeError()
+
+
+def unavailable(error: Exception) -> RedisUnavailableError:
+    """Return the error for a server that does not answer, or that refuses to."""
+    if isinstance(error, OutOfMemoryError) or str(error).startswith("OOM"):
+        msg = (
+            "Redis is full (maxmemory) and refuses changes; nothing was changed. "
+            "Raise maxmemory, or see why the writer lags"
+        )
+        return RedisUnavailableError(msg)
+    reason = f"Redis does not answer: {str(error) or type(error).__name__}"
+    return RedisUnavailableError(reason=reason)

@@ -1,0 +1,107 @@
+"""One pipe to each server of a Redis Cluster, used as one pipe is.
+
+A call goes to whoever had its key when the Cluster was looked at last; one that is refused because
+the key has moved has changed nothing, and is an error like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import ConnectionPool
+from redis.exceptions import ClusterDownError
+
+from gateway.cluster.client import Cluster
+from gateway.keys import INSTALLATION
+from gateway.redis_urls import Address
+from gateway.scripts.faults import PipeUnsentError
+from gateway.scripts.pipe import Pipe, Receiver
+from gateway.stepping import Ask
+
+_TAG, _END = b"{p", b"}"
+"""Around the number of the partition in the first key of a command."""
+
+
+class Pipes:
+    """The pipes; each is opened by its first call."""
+
+    def __init__(self, cluster: Cluster, make: Callable[[ConnectionPool], Pipe]) -> None:
+        self._cluster = cluster
+        self._make = make
+        self._pipes: dict[Address, Pipe] = {}
+        self._routes: dict[bytes, Pipe] = {}
+        self._owners: tuple[Address | None, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to any server, as far as this end knows."""
+        return any(pipe.is_open for pipe in self._pipes.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait to leave or for a reply."""
+        return sum(pipe.in_flight for pipe in self._pipes.values())
+
+    def send(self, command: bytes, receiver: Receiver) -> None:
+        """Ask, as ``Pipe.send`` does."""
+        owners = self._cluster.topology.owners
+        if owners is not self._owners:
+            self._owners, self._routes = owners, {}
+        begin = command.find(_TAG)
+        tag = b"" if begin < 0 else command[begin : command.find(_END, begin)] + _END
+        pipe = self._routes.get(tag)
+        if pipe is None:
+            # What names no key, a look at the clock, goes to one server that is sure to be there.
+            pipe = self._routes[tag] = self._pipe(tag or INSTALLATION)
+        pipe.send(command, receiver)
+
+    def _pipe(self, key: str | bytes) -> Pipe:
+        try:
+            address = self._cluster.topology.owner(key)
+        except ClusterDownError as error:
+            raise PipeUnsentError(str(error)) from error
+        if address not in self._pipes:
+            self._pipes[address] = self._make(self._cluster.server(address).connection_pool)
+        return self._pipes[address]
+
+    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
+        """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
+        return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
+
+    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Return the replies to commands that leave together. Raises the first fault among them."""
+        if not commands:
+            return []
+        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
+        replies: list[Any] = await Ask(partial(self._send_all, packed))
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
+        replies: list[Any] = [None] * len(commands)
+        left = len(commands)
+
+        def take(at: int, reply: object) -> None:
+            nonlocal left
+            replies[at] = reply
+            left -= 1
+            if not left:
+                receiver(replies)
+
+        for at, command in enumerate(commands):
+            self.send(command, partial(take, at))
+
+    async def close(self) -> None:
+        """Fail what waits, and close."""
+        for pipe in self._pipes.values():
+            await pipe.close()
+
+    def drop(self) -> None:
+        """Close the connections; calls in flight fail, the next ones open others."""
+        for pipe in self._pipes.values():
+            pipe.drop()
