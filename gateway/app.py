@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -24,6 +25,7 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.plain.calls import PlainCalls, PlainParts
 from gateway.api.plain.counted import CountedCalls
 from gateway.api.rates import Rates
+from gateway.api.spooling import DRAIN_SECONDS, Spooling
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
 from gateway.cluster.client import Cluster
@@ -50,6 +52,7 @@ from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
 from gateway.scripts.rates import Limits, limit_of
+from gateway.spool import Spool
 from gateway.start_checks import check_redis
 from gateway.telemetry import make_tracing
 from gateway.wall import SystemClock
@@ -124,12 +127,21 @@ class Runtime:
             trust=self.guard,
         )
         self.engine = self._make_engine()
-        self.sweepers = (
+        self.sweepers: tuple[Sweeper, ...] = (
             Sweeper("looks at the outboxes", self.backlog.look, backlog.LOOK_SECONDS),
             Sweeper("expired locks", self.engine.expire, locks.SWEEP_SECONDS),
             Sweeper("plans that are due", self.engine.switch_due, switches.SWEEP_SECONDS),
             Sweeper("revoked tokens", self.tokens.follow, FOLLOW_SECONDS),
         )
+        self.services = Services(self.engine, self.catalog, self.replies, self.tokens)
+        self.spool: Spool | None = None
+        self.spooling: Spooling | None = None
+        if settings.spool:
+            self.spool = Spool(Path(settings.data_dir) / "spool", settings.spool_max)
+            (track,) = (one for one in OPERATIONS if one.name == "balances.track")
+            self.spooling = Spooling(self.spool, self.services, track, self.clock)
+            drain = Sweeper("kept tracks", self.spooling.drain, DRAIN_SECONDS)
+            self.sweepers = (*self.sweepers, drain)
         self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
         self.probe = self._make_probe()
 
@@ -194,6 +206,8 @@ class Runtime:
         """Let the writer finish and close every client; safe after a failed start."""
         for sweeper in self.sweepers:
             await sweeper.stop()
+        if self.spool is not None:
+            await self.spool.close()
         await self.engine.denials.stop()
         if self.writer is not None:
             await self.writer.stop()
@@ -221,10 +235,9 @@ def create_app(settings: Settings) -> Litestar:
 
 def make_answers(runtime: Runtime) -> Noted:
     """Return what answers every request, whatever speaks HTTP around it: traced, and noted."""
-    services = Services(runtime.engine, runtime.catalog, runtime.replies, runtime.tokens)
     conflict = runtime.settings.idempotency == "conflict"
     exchange = Exchange(
-        services,
+        runtime.services,
         OPERATIONS,
         runtime.clock,
         older=OLDER,
@@ -232,6 +245,7 @@ def make_answers(runtime: Runtime) -> Noted:
         durability=runtime.durability,
         backlog=runtime.backlog,
         rates=Rates(runtime.scripts, runtime.limits) if any(runtime.limits) else None,
+        spooling=runtime.spooling,
     )
     answers = exchange if runtime.tracing is None else runtime.tracing.around(exchange)
     return Noted(answers, (*OPERATIONS, *OWN), sample=runtime.settings.access_log_sample)
@@ -254,6 +268,7 @@ def make_plain(runtime: Runtime, longer: Noted) -> PlainCalls | None:
             runtime.limits,
         ),
         conflict=runtime.settings.idempotency == "conflict",
+        spools=runtime.settings.spool,
     )
     return (CountedCalls if parts.packer.limits else PlainCalls)(parts, longer)
 

@@ -172,6 +172,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durability_timeout_ms: Annotated[
         int, _number("Time to wait for that level before the answer is a 503.", 10, 60_000)
     ] = 3000
+    spool: Annotated[
+        bool,
+        Meta(description="Keep tracks in the data folder while Redis is gone; count them later."),
+    ] = False
+    spool_max: Annotated[
+        int, _number("Tracks a process may keep before more are refused.", 1, 100_000_000)
+    ] = 100_000
     # An entry takes about half a kilobyte of Redis until SQL has it.
     outbox_max: Annotated[
         int,

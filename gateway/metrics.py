@@ -197,6 +197,10 @@ incidents = _counter("incidents", "Times Redis was not what SQL knows of it.", "
 drift_balances = _measured("drift_balances", "Balances that differed when they were last compared.")
 drift_checked = _counter("drift_checked", "Customers compared between Redis, SQL and events.")
 
+spooled = _counter(
+    "spooled", "Tracks taken without Redis: kept, then carried or refused.", "outcome"
+)
+spool_waiting = _gauge("spool_waiting", "Tracks that are kept until Redis is back.", adds_up=True)
 denials = _counter("denials", "Checks and tracks answered with no.")
 webhook_deliveries = _counter(
     "webhook_deliveries", "Webhooks sent: delivered, retry or failed.", "outcome"

@@ -11,15 +11,14 @@ known to be safe.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.cluster.client import Cluster
 from gateway.keys import pulse_key
+from gateway.rounds import Rounds
 from gateway.scripts.outcomes import unavailable
 
 if TYPE_CHECKING:
@@ -84,23 +83,3 @@ class Barrier:
             log.warning("%s was not answered: %s", words[0], error)
             return False
         return int(reply[0] if isinstance(reply, list) else reply) >= int(words[1])
-
-
-class Rounds:
-    """One wait after the other; who comes while one is under way shares the next."""
-
-    def __init__(self, run: Callable[[], Awaitable[bool]]) -> None:
-        self._run = run
-        self._turn = asyncio.Lock()
-        self._next: asyncio.Task[Any] | None = None
-
-    async def __call__(self) -> bool:
-        """Return what a round says that began after this call."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._go())
-        return bool(await asyncio.shield(self._next))
-
-    async def _go(self) -> bool:
-        async with self._turn:
-            self._next = None
-            return await self._run()

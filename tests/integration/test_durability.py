@@ -16,7 +16,8 @@ from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from gateway.errors import RedisUnavailableError, StartError
 from gateway.keys import Key, outbox_key
-from gateway.scripts.barrier import Barrier, Rounds
+from gateway.rounds import Rounds
+from gateway.scripts.barrier import Barrier
 from tests.fixtures.app import KEY, Answer, Api
 from tests.fixtures.redis_processes import MakeRedis, free_port, replica_of
 from tests.fixtures.shop import CUSTOMER, done

@@ -90,8 +90,10 @@ async def till(
             await define(client)
             # That a feature is in use is learned once, and within half a second in any case.
             await runtime.catalog.refresh()
-            for part in (*runtime.sweepers, runtime.engine.denials, runtime.guard):
-                await part.stop()
+            for sweeper in runtime.sweepers:
+                await sweeper.stop()
+            await runtime.engine.denials.stop()
+            await runtime.guard.stop()
             async with watcher.monitor() as monitor:
                 yield Till(client, watcher, monitor, "FCALL" if rates else "FCALL_RO")
 

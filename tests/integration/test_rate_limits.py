@@ -95,8 +95,10 @@ async def opened(settings: Settings, clock: ManualClock, tier: str) -> AsyncIter
         serving(runtime, tier) as url,
         httpx.AsyncClient(base_url=f"{url}/v1", timeout=60) as client,
     ):
-        for part in (*runtime.sweepers, runtime.engine.denials, runtime.guard):
-            await part.stop()
+        for sweeper in runtime.sweepers:
+            await sweeper.stop()
+        await runtime.engine.denials.stop()
+        await runtime.guard.stop()
         yield Place(runtime, client, clock)
 
 

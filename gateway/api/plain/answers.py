@@ -23,7 +23,7 @@ from gateway.api.resources.balances import unawaited
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Policy
 from gateway.engine.verdicts import PlainUse
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError, RedisUnavailableError, UnavailableError
 from gateway.messages.balances import TrackRequest, TrackResponse
 from gateway.scripts import Scripts, check_reply, track_reply
 
@@ -34,11 +34,14 @@ _DONE, _REPLAYED = b"1", b"13"
 class Answering:
     """Answers of one application."""
 
-    def __init__(self, engine: Engine, scripts: Scripts, *, conflict: bool) -> None:
-        """Keep the parts; ``conflict`` says that a repeated idempotency key is refused."""
+    def __init__(self, engine: Engine, scripts: Scripts, *, conflict: bool, spools: bool) -> None:
+        """Keep the parts; ``conflict`` says that a repeated idempotency key is refused, ``spools``
+        that the longer way keeps tracks while Redis is gone.
+        """
         self._engine = engine
         self._scripts = scripts
         self._conflict = conflict
+        self._spools = spools
 
     def answer(
         self,
@@ -77,8 +80,8 @@ class Answering:
     def tracked(self, use: Use, now_ms: int, reply: Any) -> bytes | Reply | None:  # noqa: ANN401 - as above
         """Answer a track."""
         if isinstance(reply, Exception):
-            error = self._scripts.outcome(reply, changes=True)
-            return None if error is None else error_reply(error, use.plain.env)
+            failed = self._failed_track(reply)
+            return None if failed is None else error_reply(failed, use.plain.env)
         self._scripts.heard()
         if isinstance(reply, int):
             return None
@@ -185,7 +188,12 @@ class Answering:
     def _failed_use(self, asking: Asking, plain: PlainUse, fault: Exception) -> Reply | None:
         if asking.is_check:
             return self._failed_check(plain, fault, asking.forms, spends=True)
-        error = self._scripts.outcome(fault, changes=True)
+        error = self._failed_track(fault)
         if error is not None:
             raise error
         return None
+
+    def _failed_track(self, fault: Exception) -> GatewayError | None:
+        """Return what a fault means; None for the longer way."""
+        error = self._scripts.outcome(fault, changes=True)
+        return None if self._spools and isinstance(error, RedisUnavailableError) else error

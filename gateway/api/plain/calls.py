@@ -85,16 +85,22 @@ class PlainParts(NamedTuple):
     packer: Packer
     conflict: bool
     """Whether a repeated idempotency key is refused."""
+    spools: bool
+    """Whether tracks are kept while Redis is gone."""
 
 
 class PlainCalls:
     """Answers plain calls, and hands all others to ``longer``. Also ``Answers`` itself."""
 
     def __init__(self, parts: PlainParts, longer: Noted) -> None:
-        self._engine, catalog, self._scripts, self._clock, self._backlog, packer, conflict = parts
+        self._engine, self._scripts = parts.engine, parts.scripts
+        self._clock, self._backlog = parts.clock, parts.backlog
+        catalog, packer = parts.catalog, parts.packer
         self._limits, self._packer = packer.limits, packer
         self._uses = Uses(self._engine, catalog, packer)
-        self._answering = Answering(self._engine, self._scripts, conflict=conflict)
+        self._answering = Answering(
+            self._engine, self._scripts, conflict=parts.conflict, spools=parts.spools
+        )
         self._principal = catalog.known
         self._agenda = self._engine.planner.agenda
         self._longer = longer

@@ -125,8 +125,9 @@ OPERATIONS = (
             "Records `value` units (1 if left out; negative gives back) of a feature, or of every "
             "feature that lists `event_name`. What the balance does not cover is dropped (`cap`, "
             "the default), refused as a whole (`reject`) or taken below zero (`overflow`). With "
-            "`async` the answer is a 202 without the balance. `lock` holds the units until "
-            "`balances.finalize`; `dry_run` answers and writes nothing; a repeated "
+            "`async` the answer is a 202 without the balance, and so it is without Redis where the "
+            "deployment keeps tracks until it is back (`x-tallygate-degraded`). `lock` holds the "
+            "units until `balances.finalize`; `dry_run` answers and writes nothing; a repeated "
             "`idempotency_key` (or Idempotency-Key header) gets the first answer again."
         ),
         request=TrackRequest,
