@@ -11,8 +11,8 @@ caller, from where the last one ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnClause,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     case,
     func,
     literal_column,
@@ -131,28 +132,55 @@ def _page(scope: Scope, after: str, limit: int, engine: Engine) -> LedgerPage:
         found = connection.scalars(statement).all()
         if not found:
             return LedgerPage(0, 0, [], None)
-
-        def span(column: ColumnClause[str]) -> ColumnElement[bool]:
-            if scope == Scope():
-                return and_(column > after, column <= found[-1])
-            return column.in_(found)
-
-        counted = select(func.count()).select_from(Balance).where(span(Balance.internal_id))
+        span, given = (
+            (_between, {"after": after, "last": found[-1]})
+            if scope == Scope()
+            else (_among, {"ids": found})
+        )
+        asked = _questions(span)
         drifts = [
-            *_drifts(connection, Kind.EVENTS, _unexplained_balances(span)),
-            *_drifts(connection, Kind.EVENTS, _unexplained_slots(span)),
-            *_drifts(connection, Kind.SUM, _sums_of_slots(span)),
-            *lost_events(connection, span),
+            *_drifts(connection, Kind.EVENTS, asked.balances, given),
+            *_drifts(connection, Kind.EVENTS, asked.slots, given),
+            *_drifts(connection, Kind.SUM, asked.sums, given),
+            *lost_events(connection, span, given),
         ]
-        balances = connection.scalars(counted).one()
+        balances = connection.scalars(asked.counted, given).one()
     last = found[-1] if len(found) == limit else None
     return LedgerPage(len(found), balances, drifts, last)
 
 
-def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
+def _between(column: ColumnClause[str]) -> ColumnElement[bool]:
+    return and_(column > bindparam("after"), column <= bindparam("last"))
+
+
+def _among(column: ColumnClause[str]) -> ColumnElement[bool]:
+    return column.in_(bindparam("ids", expanding=True))
+
+
+class _Questions(NamedTuple):
+    """The statements of a page."""
+
+    counted: Select[int]
+    balances: _Sums
+    slots: _Sums
+    sums: _Sums
+
+
+@cache
+def _questions(span: Span) -> _Questions:
+    # Customers are compared all the time, and to make these took longer than to carry them out.
+    return _Questions(
+        select(func.count()).select_from(Balance).where(span(Balance.internal_id)),
+        _told(_unexplained_balances(span)),
+        _told(_unexplained_slots(span)),
+        _told(_sums_of_slots(span)),
+    )
+
+
+def _told(sums: _Sums) -> _Sums:
     """Return what two sums say differently: ``stored`` and ``counted``, by balance and slot."""
     found = sums.subquery()
-    statement = (
+    return (
         select(
             func.coalesce(Customer.env, ""),
             func.coalesce(Customer.id, ""),
@@ -172,6 +200,11 @@ def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
         .order_by(found.c.internal_id, found.c.balance_id, found.c.entity_id)
         .limit(DRIFTS_MAX)
     )
+
+
+def _drifts(
+    connection: Connection, kind: Kind, asked: _Sums, given: Mapping[str, Any]
+) -> Iterable[Drift]:
     for (
         env,
         customer_id,
@@ -181,7 +214,7 @@ def _drifts(connection: Connection, kind: Kind, sums: _Sums) -> Iterable[Drift]:
         entity_id,
         stored,
         counted,
-    ) in connection.execute(statement):
+    ) in connection.execute(asked, given):
         yield Drift(
             kind=kind,
             env=env,

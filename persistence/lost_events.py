@@ -8,7 +8,8 @@ less than half of the smallest unit of a credit system is used without a deducti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -37,9 +38,9 @@ Span = Callable[[ColumnClause[str]], ColumnElement[bool]]
 """Whether a column holds the key of a customer that is looked at."""
 
 
-def lost_events(connection: Connection, span: Span) -> Iterator[Drift]:
-    """Return the events of some customers that are there by half."""
-    for row in connection.execute(without_event(span)):
+def lost_events(connection: Connection, span: Span, given: Mapping[str, Any]) -> Iterator[Drift]:
+    """Return the events of some customers that are there by half, the span with what it needs."""
+    for row in connection.execute(without_event(span), given):
         env, customer_id, internal_id, event_id, feature_id, balance_id, entity_id = row[:7]
         total, count = int(row[7]), row[8]
         yield Drift(
@@ -55,7 +56,7 @@ def lost_events(connection: Connection, span: Span) -> Iterator[Drift]:
             events=total,
             trail=Trail(total=total, count=count),
         )
-    for row in connection.execute(without_deductions(span)):
+    for row in connection.execute(without_deductions(span), given):
         env, customer_id, internal_id, event_id, feature_id, entity_id, applied = row
         yield Drift(
             kind=Kind.EVENT,
@@ -70,6 +71,7 @@ def lost_events(connection: Connection, span: Span) -> Iterator[Drift]:
         )
 
 
+@cache
 def without_event(span: Span) -> Select[*tuple[Any, ...]]:
     """Return the statement that finds deductions whose event is not there, by event and balance."""
     lost = _lost(
@@ -111,6 +113,7 @@ def without_event(span: Span) -> Select[*tuple[Any, ...]]:
     )
 
 
+@cache
 def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
     """Return the statement that finds events whose units no deduction moved."""
     lost = _lost(

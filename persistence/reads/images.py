@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, Select, bindparam, select
 
 from gateway.documents import ACTIVE, PAUSED, SCHEDULED
 from gateway.ports import (
@@ -39,8 +39,103 @@ TOGETHER = 8
 """Customers of one round; all they hold is in memory at once."""
 
 _HELD = (ACTIVE, SCHEDULED, PAUSED)
-_Ids = Sequence[str]
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_ITS_ROW: ColumnElement[bool] = (Balance.internal_id == Slot.internal_id) & (
+    Balance.id == Slot.balance_id
+)
 _Image = TypeVar("_Image")
+
+# Made once: to make the statements for each customer took longer than to carry them out.
+_CUSTOMERS = select(
+    Customer.env,
+    Customer.id,
+    Customer.internal_id,
+    Customer.seq,
+    Customer.counter,
+    Customer.number_max,
+    Customer.document,
+).where(Customer.env == bindparam("env"), Customer.id.in_(_IDS), Customer.deleted_at.is_(None))
+
+_SUBSCRIPTIONS = (
+    select(Subscription.internal_id, Subscription.document)
+    .where(
+        Subscription.internal_id.in_(_IDS),
+        # What is attached to an entity stands in the entity's own document.
+        Subscription.entity_id == "",
+        Subscription.status.in_(_HELD),
+    )
+    .order_by(Subscription.started_at, Subscription.id)
+)
+
+_ROWS = (
+    select(
+        Balance.internal_id,
+        Balance.feature_id,
+        Balance.entity_id,
+        Balance.line,
+        Balance.used,
+        Balance.period,
+        Balance.due_ms,
+    )
+    .where(Balance.internal_id.in_(_IDS), Balance.ended_at.is_(None))
+    .order_by(Balance.feature_id, Balance.entity_id, Balance.created_at, Balance.id)
+)
+
+_SLOTS = (
+    select(Slot.internal_id, Slot.feature_id, Slot.entity_id, Slot.period, Slot.used)
+    .join(Balance, _ITS_ROW)
+    .where(
+        Slot.internal_id.in_(_IDS),
+        # A slot of an older period is as good as new; to leave it behind changes nothing.
+        Slot.period == Balance.period,
+        Balance.kind == Kind.PER_ENTITY.value,
+        Balance.ended_at.is_(None),
+    )
+    .order_by(Slot.feature_id, Slot.entity_id, Slot.balance_id)
+)
+
+_ENTITIES = (
+    select(Entity.internal_id, Entity.entity_id, Entity.number, Entity.feature_id, Entity.document)
+    .where(Entity.internal_id.in_(_IDS), Entity.deleted_at.is_(None))
+    .order_by(Entity.number)
+)
+
+_WINDOWS = (
+    select(
+        UsageWindow.internal_id,
+        UsageWindow.feature_id,
+        UsageWindow.entity_id,
+        UsageWindow.key,
+        UsageWindow.ends_at,
+        UsageWindow.used,
+    )
+    # Those gone by as well: whoever reads them knows what time it is.
+    .where(UsageWindow.internal_id.in_(_IDS))
+    .order_by(UsageWindow.feature_id, UsageWindow.entity_id, UsageWindow.key)
+)
+
+_LOCKS = (
+    select(
+        Lock.internal_id,
+        Lock.lock_id,
+        Lock.feature_id,
+        Lock.entity_id,
+        Lock.expires_at,
+        Lock.receipt,
+    )
+    .where(Lock.internal_id.in_(_IDS), Lock.ended_at.is_(None))
+    .order_by(Lock.lock_id)
+)
+
+_HOLDINGS: tuple[tuple[Select[*tuple[Any, ...]], Callable[..., Any]], ...] = (
+    (_SUBSCRIPTIONS, str),
+    (_ROWS, RowImage),
+    (_SLOTS, SlotImage),
+    (_ENTITIES, EntityImage),
+    (_WINDOWS, WindowImage),
+    (_LOCKS, LockImage),
+)
+"""What a customer holds, in the order of the fields of ``CustomerImage``."""
 
 
 class Wanted(NamedTuple):
@@ -102,7 +197,8 @@ def _load(wanted: Sequence[Wanted], engine: Engine) -> list[LoadResult]:
         found: dict[tuple[str, str], Any] = {}
         for env in sorted({one.env for one in wanted}):
             ids = [one.customer_id for one in wanted if one.env == env]
-            found |= {(row.env, row.id): row for row in connection.execute(_customers(env, ids))}
+            rows = connection.execute(_CUSTOMERS, {"env": env, "ids": ids})
+            found |= {(row.env, row.id): row for row in rows}
         ids = [row.internal_id for row in found.values()]
         held = [_by_customer(connection, *each, ids) for each in _HOLDINGS] if ids else []
     results = []
@@ -114,114 +210,14 @@ def _load(wanted: Sequence[Wanted], engine: Engine) -> list[LoadResult]:
     return results
 
 
-def _customers(env: str, ids: _Ids) -> Select[*tuple[Any, ...]]:
-    return select(
-        Customer.env,
-        Customer.id,
-        Customer.internal_id,
-        Customer.seq,
-        Customer.counter,
-        Customer.number_max,
-        Customer.document,
-    ).where(Customer.env == env, Customer.id.in_(ids), Customer.deleted_at.is_(None))
-
-
 def _by_customer(
     connection: Connection,
-    statement: Callable[[_Ids], Select[*tuple[Any, ...]]],
+    statement: Select[*tuple[Any, ...]],
     make: Callable[..., _Image],
-    ids: _Ids,
+    ids: Sequence[str],
 ) -> dict[str, list[_Image]]:
     """Return what a statement has for each customer, whose id is its first column."""
     found: dict[str, list[_Image]] = defaultdict(list)
-    for internal_id, *columns in connection.execute(statement(ids)):
+    for internal_id, *columns in connection.execute(statement, {"ids": ids}):
         found[internal_id].append(make(*columns))
     return found
-
-
-def _subscriptions(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    # What is attached to an entity stands in the entity's own document.
-    return (
-        select(Subscription.internal_id, Subscription.document)
-        .where(
-            Subscription.internal_id.in_(ids),
-            Subscription.entity_id == "",
-            Subscription.status.in_(_HELD),
-        )
-        .order_by(Subscription.started_at, Subscription.id)
-    )
-
-
-def _rows(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            Balance.internal_id,
-            Balance.feature_id,
-            Balance.entity_id,
-            Balance.line,
-            Balance.used,
-            Balance.period,
-            Balance.due_ms,
-        )
-        .where(Balance.internal_id.in_(ids), Balance.ended_at.is_(None))
-        .order_by(Balance.feature_id, Balance.entity_id, Balance.created_at, Balance.id)
-    )
-
-
-def _slots(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    # A slot of an older period is as good as new; to leave it behind changes nothing.
-    its_row: ColumnElement[bool] = (Balance.internal_id == Slot.internal_id) & (
-        Balance.id == Slot.balance_id
-    )
-    return (
-        select(Slot.internal_id, Slot.feature_id, Slot.entity_id, Slot.period, Slot.used)
-        .join(Balance, its_row)
-        .where(
-            Slot.internal_id.in_(ids),
-            Slot.period == Balance.period,
-            Balance.kind == Kind.PER_ENTITY.value,
-            Balance.ended_at.is_(None),
-        )
-        .order_by(Slot.feature_id, Slot.entity_id, Slot.balance_id)
-    )
-
-
-def _entities(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            Entity.internal_id, Entity.entity_id, Entity.number, Entity.feature_id, Entity.document
-        )
-        .where(Entity.internal_id.in_(ids), Entity.deleted_at.is_(None))
-        .order_by(Entity.number)
-    )
-
-
-def _windows(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    # Those gone by as well: whoever reads them knows what time it is.
-    window = UsageWindow
-    columns = (window.feature_id, window.entity_id, window.key, window.ends_at, window.used)
-    return (
-        select(window.internal_id, *columns)
-        .where(window.internal_id.in_(ids))
-        .order_by(window.feature_id, window.entity_id, window.key)
-    )
-
-
-def _locks(ids: _Ids) -> Select[*tuple[Any, ...]]:
-    columns = (Lock.lock_id, Lock.feature_id, Lock.entity_id, Lock.expires_at, Lock.receipt)
-    return (
-        select(Lock.internal_id, *columns)
-        .where(Lock.internal_id.in_(ids), Lock.ended_at.is_(None))
-        .order_by(Lock.lock_id)
-    )
-
-
-_HOLDINGS: tuple[tuple[Callable[[_Ids], Select[*tuple[Any, ...]]], Callable[..., Any]], ...] = (
-    (_subscriptions, str),
-    (_rows, RowImage),
-    (_slots, SlotImage),
-    (_entities, EntityImage),
-    (_windows, WindowImage),
-    (_locks, LockImage),
-)
-"""What a customer holds, in the order of the fields of ``CustomerImage``."""
