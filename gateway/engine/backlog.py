@@ -41,7 +41,7 @@ class Backlog:
         self._scripts = scripts
         self._reader = reader
         self._outboxes = [outbox_key(one) for one in range(partitions)]
-        self._cursors = dict.fromkeys(range(partitions), BEGINNING)
+        self._cursors = dict.fromkeys(self._outboxes, BEGINNING)
         self._entries_max = entries_max
         self._lag_ms_max = lag_seconds_max * 1000
         self.is_full = False
@@ -54,11 +54,14 @@ class Backlog:
 
     async def look(self) -> None:
         """Decide anew. Raises ``UnavailableError`` when Redis does not answer."""
-        lengths = await self._scripts.outbox_lengths(self._outboxes)
-        with contextlib.suppress(UnavailableError):
-            self._cursors |= await self._reader.cursors(range(len(self._outboxes)))
-        entries = sum(lengths)
-        lag_ms = await self._lag_ms(lengths)
+        waiting = await self._scripts.next_entries(self._cursors)
+        if waiting:  # as far as was known: SQL is asked only then
+            with contextlib.suppress(UnavailableError):
+                reached = await self._reader.cursors(range(len(self._outboxes)))
+                self._cursors = {self._outboxes[at]: cursor for at, cursor in reached.items()}
+            waiting = await self._scripts.next_entries(self._cursors)
+        entries = sum(await self._scripts.outbox_lengths(self._outboxes)) if waiting else 0
+        lag_ms = await self._lag_ms(waiting)
         was_full, self.is_full = self.is_full, self._is_too_much(entries, lag_ms)
         if self.is_full and not was_full:
             log.warning(
@@ -75,17 +78,10 @@ class Backlog:
             or (self._lag_ms_max and lag_ms > self._lag_ms_max)
         )
 
-    async def _lag_ms(self, lengths: list[int]) -> int:
-        """Return the age of the oldest entry SQL has not got."""
-        if not self._lag_ms_max:
+    async def _lag_ms(self, waiting: list[str]) -> int:
+        """Return the age of the oldest of some entries."""
+        if not self._lag_ms_max or not waiting:
             return 0
-        held = [at for at, length in enumerate(lengths) if length]
-        asked = [(self._outboxes[at], self._cursors[at]) for at in held]
-        firsts = (
-            [first for first in await self._scripts.next_entries(asked) if first] if held else []
-        )
-        if not firsts:
-            return 0
-        oldest = min(int(first.partition("-")[0]) for first in firsts)
+        oldest = min(int(one.partition("-")[0]) for one in waiting)
         # By the clock that gave the entries their ids: this machine's may differ by any bound.
         return max(0, await self._scripts.now_ms() - oldest)

@@ -121,7 +121,7 @@ class Pipe:
         """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
         return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
 
-    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Return the replies to commands that leave together. Raises the first fault among them."""
         if not commands:
             return []

@@ -27,6 +27,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
+from gateway.cluster.client import Cluster
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
@@ -36,7 +37,7 @@ from gateway.scripts.outcomes import CROWDED, REFUSALS, is_refusal, meaning_of, 
 from gateway.scripts.rates import TICKET
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -53,6 +54,14 @@ STEP = 16
 """Commands nobody waits for that are asked at once, however many partitions there are: in between
 requests are answered.
 """
+
+TOGETHER = 64
+"""Keys of one such command that takes many, where one server has all partitions: some microseconds
+of it.
+"""
+
+_UNPARSED_XREAD = b"XREAD"
+"""The client would parse the reply to the text, as only it does."""
 
 _MISSING = "Function not found"
 """How a server words that it has not got a function."""
@@ -131,12 +140,15 @@ class Server:
         """Return how many entries each outbox holds."""
         return await self._look_again([("XLEN", outbox) for outbox in outboxes])
 
-    async def next_entries(self, after: Sequence[tuple[Key, str]]) -> list[str | None]:
-        """Return the id of the first entry after one of each outbox; None where there is none."""
+    async def next_entries(self, after: Mapping[Key, str]) -> list[str]:
+        """Return the id of the first entry after a place of each outbox, where there is one."""
         found = await self._look_again(
-            [("XRANGE", outbox, f"({place}", "+", "COUNT", 1) for outbox, place in after]
+            [
+                (_UNPARSED_XREAD, "COUNT", 1, "STREAMS", *some, *(after[one] for one in some))
+                for some in self._together(list(after))
+            ]
         )
-        return [entries[0][0].decode() if entries else None for entries in found]
+        return [entries[0][0].decode() for reply in found for _, entries in _pairs(reply or [])]
 
     async def now_ms(self) -> int:
         """Return the time of the server, by which entries get their ids."""
@@ -152,8 +164,12 @@ class Server:
         """Return the holds that have ended by a time, at most ``limit`` a partition, from the
         ``holds`` sets of some partitions.
         """
+        parts = self._together(places)
+        # Mostly there are none anywhere.
+        counts = await self._look_again([("EXISTS", *some) for some in parts])
+        there = [one for some, count in zip(parts, counts, strict=True) if count for one in some]
         words = ("-inf", now_ms, "LIMIT", 0, limit, "WITHSCORES")
-        found = await self._look_again([("ZRANGEBYSCORE", place, *words) for place in places])
+        found = await self._look_again([("ZRANGEBYSCORE", place, *words) for place in there])
         return [
             HoldDue(env, customer_id, lock_id, int(score))
             for members in found
@@ -232,7 +248,7 @@ class Server:
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise meaning_of(error, changes=False) from error
 
-    async def _look(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def _look(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Return the replies to some commands that only read and are no scripts."""
         with self._watched():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -240,7 +256,7 @@ class Server:
                     pipe.execute_command(*words)
                 return await pipe.execute()
 
-    async def _look_again(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def _look_again(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Do so for somebody who asks often: a tenth of what the client would cost, in steps
         between which requests are answered.
         """
@@ -251,6 +267,11 @@ class Server:
             for at in range(0, len(commands), STEP):
                 replies += await self._pipe.call_all(commands[at : at + STEP])
         return replies
+
+    def _together(self, keys: Sequence[Key]) -> list[Sequence[Key]]:
+        """Return keys of several partitions in parts that one command may name."""
+        size = 1 if isinstance(self._client, Cluster) else TOGETHER
+        return [keys[at : at + size] for at in range(0, len(keys), size)]
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -334,8 +355,10 @@ class Server:
         return reply
 
 
-def _pairs(members: list[Any]) -> Iterable[tuple[bytes, Any]]:
-    """Return members with their scores: a list of pairs, or before RESP3 one after the other."""
+def _pairs(members: dict[bytes, Any] | list[Any]) -> Iterable[tuple[bytes, Any]]:
+    """Return what comes in pairs: a dictionary or a list of them, or one after the other."""
+    if isinstance(members, dict):
+        return members.items()
     if members and isinstance(members[0], bytes):
         return zip(members[::2], members[1::2], strict=True)
     return members

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -25,27 +25,28 @@ class Stores:
         self.applied = dict.fromkeys(range(PARTITIONS), "0-0")
         self.sql_is_gone = self.redis_is_gone = False
         self.fault: Exception | None = None
-        self.looks = 0
+        self.looks = self.questions = 0
 
     async def outbox_lengths(self, outboxes: Sequence[Key]) -> list[int]:
+        return [len(self.outboxes[key]) for key in outboxes]
+
+    async def next_entries(self, after: Mapping[Key, str]) -> list[str]:
         self.looks += 1
         if self.redis_is_gone:
             raise RedisUnavailableError
         if self.fault is not None:
             raise self.fault
-        return [len(self.outboxes[key]) for key in outboxes]
-
-    async def next_entries(self, after: Sequence[tuple[Key, str]]) -> list[str | None]:
         found = []
-        for key, stream_id in after:
+        for key, stream_id in after.items():
             done = int(stream_id.partition("-")[0])
-            found.append(next((f"{ms}-0" for ms in self.outboxes[key] if ms > done), None))
+            found += [f"{ms}-0" for ms in self.outboxes[key] if ms > done][:1]
         return found
 
     async def now_ms(self) -> int:
         return NOW_MS
 
     async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
+        self.questions += 1
         if self.sql_is_gone:
             raise UnavailableError
         return {at: self.applied[at] for at in partitions}
@@ -97,6 +98,19 @@ async def test_the_oldest_entry_sql_has_not_got_counts(stores: Stores) -> None:
 async def test_a_bound_of_zero_is_none(stores: Stores) -> None:
     fill(stores, 0, *range(10_000, 0, -1))
     assert not await full(backlog(stores))
+
+
+async def test_sql_is_asked_only_while_something_may_wait_for_it(stores: Stores) -> None:
+    watched = backlog(stores, entries_max=1)
+    assert not await full(watched)
+    assert stores.questions == 0
+    fill(stores, 0, 2, 1)
+    assert await full(watched)
+    stores.applied[0] = f"{NOW_MS - 1_000}-0"
+    assert not await full(watched)
+    assert stores.questions == 2
+    assert not await full(watched)
+    assert stores.questions == 2
 
 
 async def test_without_sql_the_cursors_known_last_hold(stores: Stores) -> None:

@@ -158,7 +158,7 @@ class Shared(Pipe):
         self.asked.append(words[0])
         return int(Status.CUSTOMER_MISSING) if self._reply is None else self._reply
 
-    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         self.asked += [words[0] for words in commands]
         return [None for _ in commands]
 
@@ -318,7 +318,7 @@ class Stepwise(Pipe):
         super().__init__(cast("Any", None), timeout_seconds=1)
         self.together: list[int] = []
 
-    async def call_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         answered = sum(self.together)
         self.together.append(len(commands))
         return list(range(answered, answered + len(commands)))
