@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     Select,
@@ -44,6 +43,7 @@ from persistence import models
 from persistence.database import Database, read_transaction, write_transaction
 from persistence.dialects import INSERTS
 from persistence.models import Feature, WebhookDelivery, WebhookEndpoint, table_of
+from persistence.questions import Question
 
 _ALERTS = table_of(models.Alert)
 _ENDPOINTS = table_of(WebhookEndpoint)
@@ -52,6 +52,21 @@ _DELIVERIES = table_of(WebhookDelivery)
 # Spelled out, not bound: only then does a planner know that the partial index will do.
 _PENDING = WebhookDelivery.state == literal_column("'pending'")
 _NEW = _ALERTS.c.dispatched_at.is_(None)
+_LIVE = WebhookEndpoint.disabled_at.is_(None)
+# For each endpoint the index gives its earliest at once, however many are waiting.
+_DUE = (
+    select(func.min(WebhookDelivery.next_attempt_at))
+    .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, _PENDING)
+    .scalar_subquery()
+)
+_ANYTHING = Question(
+    select(
+        exists().where(_NEW),
+        select(WebhookEndpoint.id).where(_LIVE, bindparam("now_ms") >= _DUE).exists(),
+    )
+)
+"""Asked once a second: whether there is anything to do, busy endpoints included."""
+
 _DISABLED = "the endpoint is disabled"
 
 
@@ -117,26 +132,17 @@ class SqlWebhooks:
 
 
 def _find_work(now_ms: int, busy: tuple[str, ...], endpoints_max: int, engine: Engine) -> Work:
-    # For each endpoint the index gives its earliest at once, however many are waiting.
-    waiting = select(func.min(WebhookDelivery.next_attempt_at)).where(
-        WebhookDelivery.endpoint_id == WebhookEndpoint.id, _PENDING
-    )
-    due = waiting.scalar_subquery()
+    ((has_alerts, is_due),) = _ANYTHING.rows(engine, now_ms=now_ms)
+    if not is_due:
+        return Work(bool(has_alerts), [])
     endpoints = (
         select(_ENDPOINTS)
-        .where(_live(), WebhookEndpoint.id.not_in(busy), due <= now_ms)
-        .order_by(due, WebhookEndpoint.id)
+        .where(_LIVE, WebhookEndpoint.id.not_in(busy), now_ms >= _DUE)
+        .order_by(_DUE, WebhookEndpoint.id)
         .limit(endpoints_max)
     )
     with read_transaction(engine) as connection:
-        return Work(
-            has_alerts=connection.scalars(select(exists().where(_NEW))).one(),
-            endpoints=_endpoints(connection, endpoints),
-        )
-
-
-def _live() -> ColumnElement[bool]:
-    return WebhookEndpoint.disabled_at.is_(None)
+        return Work(bool(has_alerts), _endpoints(connection, endpoints))
 
 
 def _endpoints(connection: Connection, statement: Select[Any]) -> list[Endpoint]:
@@ -159,7 +165,7 @@ def _dispatch(
         if not alerts:
             return 0
         # Locked, so that none is removed before its deliveries are there to go with it.
-        live = select(_ENDPOINTS).where(_live()).with_for_update(read=True)
+        live = select(_ENDPOINTS).where(_LIVE).with_for_update(read=True)
         endpoints = _endpoints(connection, live)
         told = [(alert, message) for alert in alerts if (message := tell(alert))]
         deliveries = [
@@ -269,7 +275,7 @@ def _settle(results: Sequence[Result], now_ms: int, engine: Engine) -> None:
 
 
 def _disable(endpoint_id: str, now_ms: int, engine: Engine) -> None:
-    live = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, _live())
+    live = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, _LIVE)
     pending = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, _PENDING)
     failed = {"state": DeliveryState.FAILED.value, "last_error": _DISABLED, "updated_at": now_ms}
     with write_transaction(engine) as connection:
