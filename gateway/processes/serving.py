@@ -41,16 +41,24 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._is_replaced = False
+        self._told = asyncio.Event()
 
     def stop(self) -> None:
         """Serve no more: answer what is under way and close; asked again, do not wait either."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._told.set()
 
     def leave(self) -> None:
         """Serve no more, since others do: see ``gateway.api.protocol.leaving``."""
         self._is_replaced = True
         self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        """Serve until told otherwise; uvicorn's own looks ten times a second whether it was."""
+        await self.on_tick(0)
+        await self._told.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
