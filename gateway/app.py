@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from gateway.api.rates import Rates
 from gateway.api.spooling import DRAIN_SECONDS, Spooling
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
-from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.databases import check_sql, make_database
 from gateway.engine import backlog, locks, switches
@@ -47,10 +45,10 @@ from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
-from gateway.scripts.breaker import Breaker
+from gateway.scripts.breaker import FAULTS_MAX, Breaker
 from gateway.scripts.packed import Packer
 from gateway.scripts.pipe import Pipe
-from gateway.scripts.pipes import Pipes
+from gateway.scripts.pipes import pipe_to
 from gateway.scripts.rates import Limits, limit_of
 from gateway.spool import Spool
 from gateway.start_checks import check_redis
@@ -86,13 +84,9 @@ class Runtime:
         self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
         token_store = SqlTokens(self.database)
-        make_pipe = partial(Pipe, timeout_seconds=settings.hot_timeout_ms / 1000)
-        if isinstance(self.redis, Cluster):
-            self.pipe: Pipe | Pipes = Pipes(self.redis, make_pipe)
-            self.breaker = Breaker(faults_max=math.inf)
-        else:
-            self.pipe = make_pipe(self.redis.connection_pool)
-            self.breaker = Breaker()
+        self.pipe = pipe_to(self.redis, timeout_seconds=settings.hot_timeout_ms / 1000)
+        is_one = isinstance(self.pipe, Pipe)
+        self.breaker = Breaker(faults_max=FAULTS_MAX if is_one else math.inf)
         self.guard.on_fence(self.pipe.drop)
         self.scripts = Scripts(self.redis, self.pipe, self.breaker)
         self.scripts.on_replica = self.guard.doubt

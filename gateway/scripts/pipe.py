@@ -123,16 +123,22 @@ class Pipe:
 
     async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Return the replies to commands that leave together. Raises the first fault among them."""
-        if not commands:
-            return []
-        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
-        replies = cast("list[Any]", await Ask(partial(self._send_all, packed)))
+        replies = await self.ask_all(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
 
+    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the replies to commands that leave together, a fault in place of its reply."""
+        if not commands:
+            return []
+        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
+        return cast("list[Any]", await Ask(partial(self._send_all, packed)))
+
     def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
+        if self._is_closed:
+            raise PipeUnsentError("the connection is closed")
         if self.in_flight + len(commands) > self._in_flight_max:
             raise PipeUnsentError("Too many calls wait for Redis")
         replies: list[Any] = []
@@ -142,8 +148,10 @@ class Pipe:
             if len(replies) == len(commands):
                 receiver(replies)
 
-        for command in commands:
-            self.send(command, take)
+        # All but the last wait for it, so that they leave in one write.
+        until = (self._loop or self._take_loop()).time() + self._timeout_s
+        self._waiting.extend([(command, take, until) for command in commands[:-1]])
+        self.send(commands[-1], take)
 
     def send(self, command: bytes, receiver: Receiver) -> None:
         """Ask, without a coroutine: ``receiver`` is called once, later, with what came.

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, cast
 
 import hiredis
+from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import ClusterDownError
 
@@ -73,14 +74,18 @@ class Pipes:
 
     async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Return the replies to commands that leave together. Raises the first fault among them."""
-        if not commands:
-            return []
-        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
-        replies: list[Any] = await Ask(partial(self._send_all, packed))
+        replies = await self.ask_all(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
+
+    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the replies to commands that leave together, a fault in place of its reply."""
+        if not commands:
+            return []
+        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
+        return cast("list[Any]", await Ask(partial(self._send_all, packed)))
 
     def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
         replies: list[Any] = [None] * len(commands)
@@ -105,3 +110,9 @@ class Pipes:
         """Close the connections; calls in flight fail, the next ones open others."""
         for pipe in self._pipes.values():
             pipe.drop()
+
+
+def pipe_to(client: Redis, *, timeout_seconds: float) -> Pipe | Pipes:
+    """Return the pipe to the server of a client, or to each of a Cluster."""
+    make = partial(Pipe, timeout_seconds=timeout_seconds)
+    return Pipes(client, make) if isinstance(client, Cluster) else make(client.connection_pool)

@@ -11,10 +11,10 @@ may be repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -60,14 +60,23 @@ class StreamInfo(NamedTuple):
     """The newest id it ever gave."""
 
 
+class Asker(Protocol):
+    """A connection that asks for many things at a tenth of what the client would cost."""
+
+    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the replies to commands that leave together, a fault in place of its reply."""
+
+
 class StreamReader:
     """The outbox streams behind one client.
 
-    The client's replies are bytes, and its socket timeout is above the longest block.
+    The client's replies are bytes, and its socket timeout is above the longest block. What is asked
+    of each stream goes through the ``pipe``, where there is one.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, pipe: Asker | None = None) -> None:
         self._client: Any = client
+        self._pipe = pipe
         self._piece_max = _PIECE_ENTRIES
 
     async def read(
@@ -105,13 +114,13 @@ class StreamReader:
     ) -> dict[int, list[Received]]:
         keys = {_key(at): at for at in places}
         received: dict[int, list[Received]] = {}
-        for reply in await self._ask(keys, places, count, block_ms):
+        for reply in await self._follow(keys, places, count, block_ms):
             for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
                 at = keys[key]
                 received[at] = _rising(at, _flat(entries), places[at])
         return received
 
-    async def _ask(
+    async def _follow(
         self, keys: Mapping[bytes, int], places: Mapping[int, str], count: int, block_ms: int
     ) -> list[Any]:
         """Return the replies of one XREAD, or where streams may be on several servers of a Cluster
@@ -123,12 +132,8 @@ class StreamReader:
             return [await self._client.execute_command(_UNPARSED_XREAD, *asked)]
         waited_ms = 0
         while True:
-            async with self._client.pipeline(transaction=False) as pipe:
-                for key, at in keys.items():
-                    pipe.execute_command(
-                        _UNPARSED_XREAD, "COUNT", count, "STREAMS", key, places[at]
-                    )
-                replies: list[Any] = await pipe.execute()
+            each = [("COUNT", count, "STREAMS", key, places[at]) for key, at in keys.items()]
+            replies = [*map(_answer, await self._ask(_UNPARSED_XREAD, each))]
             if any(replies) or waited_ms >= block_ms:
                 return replies
             await asyncio.sleep(_LOOK_MS / 1000)
@@ -137,22 +142,13 @@ class StreamReader:
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
         """Return the state of streams."""
         asked = list(partitions)
-        if not asked:
-            return {}
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at in asked:
-                pipe.execute_command("XINFO STREAM", outbox_key(at))
-            replies = await pipe.execute(raise_on_error=False)
+        replies = await self._ask("XINFO STREAM", [(outbox_key(at),) for at in asked])
         return dict(zip(asked, map(_stream_info, replies), strict=True))
 
     async def oldest_ms(self, cursors: Mapping[int, str]) -> int | None:
         """Return the time of the oldest entry behind its cursor, None if there is none."""
-        if not cursors:
-            return None
-        async with self._client.pipeline(transaction=False) as pipe:
-            for at, cursor in cursors.items():
-                pipe.execute_command("XRANGE", outbox_key(at), f"({cursor}", "+", "COUNT", 1)
-            replies = await pipe.execute()
+        asked = [(outbox_key(at), f"({cursor}", "+", "COUNT", 1) for at, cursor in cursors.items()]
+        replies = map(_answer, await self._ask("XRANGE", asked))
         times = [place(reply[0][0].decode())[0] for reply in replies if reply]
         return min(times, default=None)
 
@@ -167,12 +163,23 @@ class StreamReader:
         The cursor's own entry stays: a reader of an older state of SQL sees by it that what lay
         between is gone (lua/include/newer_entry.lua).
         """
-        if not cursors:
-            return
+        asked = [(outbox_key(at), "MINID", "=", cursor) for at, cursor in cursors.items()]
+        for reply in await self._ask("XTRIM", asked):
+            _answer(reply)
+
+    async def _ask(
+        self, command: str | bytes, asked: Sequence[tuple[str | bytes | int, ...]]
+    ) -> list[Any]:
+        """Return the replies to one command for some streams, a fault in place of its reply."""
+        if not asked:
+            return []
+        if self._pipe is not None:
+            return await self._pipe.ask_all([(*command.split(), *words) for words in asked])
         async with self._client.pipeline(transaction=False) as pipe:
-            for at, cursor in cursors.items():
-                pipe.execute_command("XTRIM", outbox_key(at), "MINID", "=", cursor)
-            await pipe.execute()
+            for words in asked:
+                pipe.execute_command(command, *words)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
 
 
 @cache
@@ -219,11 +226,19 @@ def _flat(entries: list[Any]) -> list[Any]:
     return entries[0] if entries and not isinstance(entries[0][0], bytes) else entries
 
 
+def _answer(reply: Any) -> Any:  # noqa: ANN401 - a reply, or what came instead
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
 def _stream_info(reply: Any) -> StreamInfo:  # noqa: ANN401 - a reply, or what came instead
     if isinstance(reply, ResponseError) and "no such key" in str(reply):
         return StreamInfo(0, None, BEGINNING)
-    if isinstance(reply, Exception):
-        raise reply
-    first = reply["first-entry"]
-    last = reply["last-generated-id"]
-    return StreamInfo(reply["length"], first[0].decode() if first else None, last.decode())
+    facts = _answer(reply)
+    if isinstance(facts, list):  # as it comes before RESP3
+        facts = dict(zip(facts[::2], facts[1::2], strict=True))
+    if b"length" in facts:  # as it comes, where the client has not put it into texts
+        facts = {name.decode(): value for name, value in facts.items()}
+    first, last = facts["first-entry"], facts["last-generated-id"]
+    return StreamInfo(facts["length"], first[0].decode() if first else None, last.decode())

@@ -38,7 +38,7 @@ from persistence.sync.intake import Intake, Progress, Received
 from persistence.sync.leases import Lease, Tenant, Tenure
 from persistence.sync.lingering import Lingering
 from persistence.sync.store import CursorMovedError
-from persistence.sync.stream_reader import REDIS_FAULTS, StreamInfo, StreamReader
+from persistence.sync.stream_reader import REDIS_FAULTS, Asker, StreamInfo, StreamReader
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +95,9 @@ class Writer:
         beat_seconds: float = 1.0,
         intake: Intake | None = None,
         guard: Guard | None = None,
+        pipe: Asker | None = None,
     ) -> None:
-        self._reader = StreamReader(client)
+        self._reader = StreamReader(client, pipe)
         self._database = database
         self._partitions = tuple(partitions)
         self._clock = clock

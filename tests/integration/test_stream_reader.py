@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
+from gateway.scripts.pipe import Pipe
 from gateway.stream_ids import BEGINNING
 from persistence.sync.intake import Received
-from persistence.sync.stream_reader import StreamReader
+from persistence.sync.stream_reader import REDIS_FAULTS, StreamReader
+from tests.integration.piping import TIMEOUT_SECONDS
 from tests.integration.writing import PARTITIONS, add_entry, lengths
 
 pytestmark = pytest.mark.redis_kinds("embedded", "debian")
@@ -112,3 +114,34 @@ async def test_oldest_is_that_behind_the_cursors(redis_client: Redis) -> None:
     assert await reader.oldest_ms({0: "3-0", 1: "4-0"}) == 4
     assert await reader.oldest_ms({0: "5-0", 2: BEGINNING}) is None
     assert await reader.oldest_ms({}) is None
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_what_is_asked_of_each_stream_is_the_same_through_a_pipe(
+    redis_server_url: str, protocol: int
+) -> None:
+    async with Redis.from_url(redis_server_url, protocol=protocol) as client:
+        await _fill(client, 3, 0, 2, 1)
+        await client.xtrim(outbox_key(3), maxlen=0)
+        pipe = Pipe(client.connection_pool, timeout_seconds=TIMEOUT_SECONDS)
+        plain, piped = StreamReader(client), StreamReader(client, pipe)
+        assert await piped.inspect(PARTITIONS) == await plain.inspect(PARTITIONS)
+        assert await piped.inspect([]) == {}
+        assert await piped.oldest_ms(_START) == await plain.oldest_ms(_START) == 1
+        await piped.trim({0: "3-0", 2: "1-0"})
+        assert await lengths(client) == [1, 0, 2, 0]
+        assert await piped.oldest_ms(_START) == await plain.oldest_ms(_START) == 1
+        await pipe.close()
+
+
+async def test_a_stream_that_is_none_is_a_fault_through_a_pipe_too(
+    redis_server_url: str,
+) -> None:
+    async with Redis.from_url(redis_server_url) as client:
+        await client.set(outbox_key(0), "text")
+        pipe = Pipe(client.connection_pool, timeout_seconds=TIMEOUT_SECONDS)
+        for reader in (StreamReader(client), StreamReader(client, pipe)):
+            for asked in (reader.inspect([0]), reader.oldest_ms(_START), reader.trim(_START)):
+                with pytest.raises(REDIS_FAULTS):
+                    await asked
+        await pipe.close()
