@@ -27,6 +27,7 @@ from gateway.api.rates import Rates
 from gateway.api.spooling import DRAIN_SECONDS, Spooling
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
+from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.databases import check_sql, make_database
 from gateway.engine import backlog, locks, switches
@@ -45,10 +46,9 @@ from gateway.health_probe import HealthParts, HealthProbe
 from gateway.ports import Clock, WallClock
 from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
-from gateway.scripts.breaker import FAULTS_MAX, Breaker
+from gateway.scripts.breaker import Breaker
 from gateway.scripts.packed import Packer
-from gateway.scripts.pipe import Pipe
-from gateway.scripts.pipes import pipe_to
+from gateway.scripts.pipes import make_pipe
 from gateway.scripts.rates import Limits, limit_of
 from gateway.spool import Spool
 from gateway.start_checks import check_redis
@@ -84,9 +84,9 @@ class Runtime:
         self.store = SqlCatalog(self.database, self.wall)
         self.reader = SqlReader(self.database)
         token_store = SqlTokens(self.database)
-        self.pipe = pipe_to(self.redis, timeout_seconds=settings.hot_timeout_ms / 1000)
-        is_one = isinstance(self.pipe, Pipe)
-        self.breaker = Breaker(faults_max=FAULTS_MAX if is_one else math.inf)
+        self.pipe = make_pipe(self.redis, timeout_seconds=settings.hot_timeout_ms / 1000)
+        one_server = not isinstance(self.redis, Cluster)
+        self.breaker = Breaker() if one_server else Breaker(faults_max=math.inf)
         self.guard.on_fence(self.pipe.drop)
         self.scripts = Scripts(self.redis, self.pipe, self.breaker)
         self.scripts.on_replica = self.guard.doubt

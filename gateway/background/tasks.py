@@ -16,7 +16,7 @@ from gateway.errors import StartError
 from gateway.guard import Guard
 from gateway.guard.streams import read_streams
 from gateway.ports import WallClock
-from gateway.scripts.pipes import pipe_to
+from gateway.scripts.pipes import make_pipe
 from gateway.stream_ids import place
 from gateway.webhooks.deliverer import CONNECTIONS_MAX, Deliverer
 from gateway.webhooks.sender import Sender
@@ -43,7 +43,7 @@ class WriterParts:
 
     def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None) -> None:
         self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
-        self._pipe = pipe_to(self._client, timeout_seconds=WRITER_TIMEOUT_SECONDS)
+        self._pipe = make_pipe(self._client, timeout_seconds=WRITER_TIMEOUT_SECONDS)
         if guard is not None:
             guard.on_fence(self._pipe.drop)
         # The second thread beats while the first is in a long batch.

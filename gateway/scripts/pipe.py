@@ -25,8 +25,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -38,8 +37,8 @@ from redis.asyncio.connection import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 
+from gateway.scripts.asking import Asking
 from gateway.scripts.faults import PipeLateError, PipeLostError, PipeUnsentError, fault_of
-from gateway.stepping import Ask
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,11 @@ def _settle(*taken: tuple[Callable[[Any], Later | None], object]) -> None:
         _settle(*later)
 
 
-class Pipe:
+class Pipe(Asking):
     """The shared connection, opened by the first call and again after each loss."""
+
+    keys_together = 64
+    """Keys one command may name of many partitions; they take a server some microseconds."""
 
     def __init__(
         self, pool: ConnectionPool, *, timeout_seconds: float, in_flight_max: int = IN_FLIGHT_MAX
@@ -116,25 +118,6 @@ class Pipe:
     def in_flight(self) -> int:
         """Calls that wait to leave or for a reply."""
         return len(self._waiting) + (len(self._wire.calls) if self._wire else 0)
-
-    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
-        """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
-        return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
-
-    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        """Return the replies to commands that leave together. Raises the first fault among them."""
-        replies = await self.ask_all(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        """Return the replies to commands that leave together, a fault in place of its reply."""
-        if not commands:
-            return []
-        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
-        return cast("list[Any]", await Ask(partial(self._send_all, packed)))
 
     def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
         if self._is_closed:

@@ -6,11 +6,10 @@ the key has moved has changed nothing, and is an error like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import ClusterDownError
@@ -18,16 +17,19 @@ from redis.exceptions import ClusterDownError
 from gateway.cluster.client import Cluster
 from gateway.keys import INSTALLATION
 from gateway.redis_urls import Address
+from gateway.scripts.asking import Asking
 from gateway.scripts.faults import PipeUnsentError
 from gateway.scripts.pipe import Pipe, Receiver
-from gateway.stepping import Ask
 
 _TAG, _END = b"{p", b"}"
 """Around the number of the partition in the first key of a command."""
 
 
-class Pipes:
+class Pipes(Asking):
     """The pipes; each is opened by its first call."""
+
+    keys_together = 1
+    """A Cluster refuses a command that names keys of several partitions."""
 
     def __init__(self, cluster: Cluster, make: Callable[[ConnectionPool], Pipe]) -> None:
         self._cluster = cluster
@@ -68,25 +70,6 @@ class Pipes:
             self._pipes[address] = self._make(self._cluster.server(address).connection_pool)
         return self._pipes[address]
 
-    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
-        """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
-        return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
-
-    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        """Return the replies to commands that leave together. Raises the first fault among them."""
-        replies = await self.ask_all(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
-
-    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        """Return the replies to commands that leave together, a fault in place of its reply."""
-        if not commands:
-            return []
-        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
-        return cast("list[Any]", await Ask(partial(self._send_all, packed)))
-
     def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
         replies: list[Any] = [None] * len(commands)
         left = len(commands)
@@ -112,7 +95,7 @@ class Pipes:
             pipe.drop()
 
 
-def pipe_to(client: Redis, *, timeout_seconds: float) -> Pipe | Pipes:
-    """Return the pipe to the server of a client, or to each of a Cluster."""
+def make_pipe(client: Redis, *, timeout_seconds: float) -> Pipe | Pipes:
+    """Return what calls may share of a client."""
     make = partial(Pipe, timeout_seconds=timeout_seconds)
     return Pipes(client, make) if isinstance(client, Cluster) else make(client.connection_pool)

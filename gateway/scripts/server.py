@@ -27,7 +27,6 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
-from gateway.cluster.client import Cluster
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
@@ -53,11 +52,6 @@ TELL_SECONDS = 1.0
 STEP = 16
 """Commands nobody waits for that are asked at once, however many partitions there are: in between
 requests are answered.
-"""
-
-TOGETHER = 64
-"""Keys of one such command that takes many, where one server has all partitions: some microseconds
-of it.
 """
 
 _UNPARSED_XREAD = b"XREAD"
@@ -256,6 +250,11 @@ class Server:
                     pipe.execute_command(*words)
                 return await pipe.execute()
 
+    def _together(self, keys: Sequence[Key]) -> list[Sequence[Key]]:
+        """Return the keys by those that one command may name."""
+        size = 1 if self._pipe is None else self._pipe.keys_together
+        return [keys[at : at + size] for at in range(0, len(keys), size)]
+
     async def _look_again(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Do so for somebody who asks often: a tenth of what the client would cost, in steps
         between which requests are answered.
@@ -267,11 +266,6 @@ class Server:
             for at in range(0, len(commands), STEP):
                 replies += await self._pipe.call_all(commands[at : at + STEP])
         return replies
-
-    def _together(self, keys: Sequence[Key]) -> list[Sequence[Key]]:
-        """Return keys of several partitions in parts that one command may name."""
-        size = 1 if isinstance(self._client, Cluster) else TOGETHER
-        return [keys[at : at + size] for at in range(0, len(keys), size)]
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -114,13 +114,13 @@ class StreamReader:
     ) -> dict[int, list[Received]]:
         keys = {_key(at): at for at in places}
         received: dict[int, list[Received]] = {}
-        for reply in await self._follow(keys, places, count, block_ms):
+        for reply in await self._ask(keys, places, count, block_ms):
             for key, entries in reply.items() if isinstance(reply, Mapping) else reply or ():
                 at = keys[key]
                 received[at] = _rising(at, _flat(entries), places[at])
         return received
 
-    async def _follow(
+    async def _ask(
         self, keys: Mapping[bytes, int], places: Mapping[int, str], count: int, block_ms: int
     ) -> list[Any]:
         """Return the replies of one XREAD, or where streams may be on several servers of a Cluster
@@ -133,7 +133,7 @@ class StreamReader:
         waited_ms = 0
         while True:
             each = [("COUNT", count, "STREAMS", key, places[at]) for key, at in keys.items()]
-            replies = [*map(_answer, await self._ask(_UNPARSED_XREAD, each))]
+            replies = [*map(_answer, await self._ask_each(_UNPARSED_XREAD, each))]
             if any(replies) or waited_ms >= block_ms:
                 return replies
             await asyncio.sleep(_LOOK_MS / 1000)
@@ -142,13 +142,13 @@ class StreamReader:
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
         """Return the state of streams."""
         asked = list(partitions)
-        replies = await self._ask("XINFO STREAM", [(outbox_key(at),) for at in asked])
+        replies = await self._ask_each("XINFO STREAM", [(outbox_key(at),) for at in asked])
         return dict(zip(asked, map(_stream_info, replies), strict=True))
 
     async def oldest_ms(self, cursors: Mapping[int, str]) -> int | None:
         """Return the time of the oldest entry behind its cursor, None if there is none."""
         asked = [(outbox_key(at), f"({cursor}", "+", "COUNT", 1) for at, cursor in cursors.items()]
-        replies = map(_answer, await self._ask("XRANGE", asked))
+        replies = map(_answer, await self._ask_each("XRANGE", asked))
         times = [place(reply[0][0].decode())[0] for reply in replies if reply]
         return min(times, default=None)
 
@@ -164,10 +164,10 @@ class StreamReader:
         between is gone (lua/include/newer_entry.lua).
         """
         asked = [(outbox_key(at), "MINID", "=", cursor) for at, cursor in cursors.items()]
-        for reply in await self._ask("XTRIM", asked):
+        for reply in await self._ask_each("XTRIM", asked):
             _answer(reply)
 
-    async def _ask(
+    async def _ask_each(
         self, command: str | bytes, asked: Sequence[tuple[str | bytes | int, ...]]
     ) -> list[Any]:
         """Return the replies to one command for some streams, a fault in place of its reply."""
@@ -178,8 +178,8 @@ class StreamReader:
         async with self._client.pipeline(transaction=False) as pipe:
             for words in asked:
                 pipe.execute_command(command, *words)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-            return replies
+            found: list[Any] = await pipe.execute(raise_on_error=False)
+            return found
 
 
 @cache

@@ -15,7 +15,7 @@ from tests.integration.piping import TIMEOUT_SECONDS
 
 PLACES = 150
 
-pytestmark = pytest.mark.redis_kinds("embedded", "debian")
+on_one_server = pytest.mark.redis_kinds("embedded", "debian")
 
 
 @contextlib.asynccontextmanager
@@ -26,18 +26,28 @@ async def looking(url: str, protocol: int) -> AsyncIterator[tuple[Redis, Scripts
         await pipe.close()
 
 
+@on_one_server
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_the_first_entry_after_a_place_is_found_in_any_outbox(
     redis_server_url: str, protocol: int
 ) -> None:
     async with looking(redis_server_url, protocol) as (client, scripts):
-        places = {outbox_key(at): "5-0" for at in range(PLACES)}
-        assert await scripts.next_entries(places) == []
-        for at, stream_id in ((0, "5-0"), (1, "6-0"), (1, "7-0"), (PLACES - 1, "5-1")):
-            await client.xadd(outbox_key(at), {"e": "x"}, id=stream_id)
-        assert sorted(await scripts.next_entries(places)) == ["5-1", "6-0"]
+        await first_entries_are_found(client, scripts)
 
 
+async def test_without_a_pipe_each_outbox_is_asked_by_itself(redis_client: Redis) -> None:
+    await first_entries_are_found(redis_client, Scripts(redis_client))
+
+
+async def first_entries_are_found(client: Redis, scripts: Scripts) -> None:
+    places = {outbox_key(at): "5-0" for at in range(PLACES)}
+    assert await scripts.next_entries(places) == []
+    for at, stream_id in ((0, "5-0"), (1, "6-0"), (1, "7-0"), (PLACES - 1, "5-1")):
+        await client.xadd(outbox_key(at), {"e": "x"}, id=stream_id)
+    assert sorted(await scripts.next_entries(places)) == ["5-1", "6-0"]
+
+
+@on_one_server
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_hold_that_is_due_is_found_in_any_place(
     redis_server_url: str, protocol: int
@@ -51,6 +61,7 @@ async def test_a_hold_that_is_due_is_found_in_any_place(
         assert due == [HoldDue(env, "c0", "lock", 10), HoldDue(env, "c149", "lock", 9)]
 
 
+@on_one_server
 async def test_where_nothing_is_held_a_look_is_a_command_for_many_places(
     redis_server_url: str,
 ) -> None:

@@ -1,0 +1,44 @@
+"""What is asked of Redis by coroutines, over one shared connection or over several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import hiredis
+
+from gateway.stepping import Ask
+
+if TYPE_CHECKING:
+    from gateway.scripts.pipe import Receiver
+
+
+class Asking:
+    """What can be asked of whatever sends."""
+
+    async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
+        """Return the reply to a command. Raises ``RedisError``, as redis-py would."""
+        return await Ask(partial(self.send, hiredis.pack_command(cast("Any", words))))
+
+    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the replies to commands that leave together. Raises the first fault among them."""
+        replies = await self.ask_all(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def ask_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the replies to commands that leave together, a fault in place of its reply."""
+        if not commands:
+            return []
+        packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
+        return cast("list[Any]", await Ask(partial(self._send_all, packed)))
+
+    def send(self, command: bytes, receiver: Receiver) -> None:
+        """Ask, as ``Pipe.send`` does."""
+        raise NotImplementedError
+
+    def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
+        raise NotImplementedError
