@@ -26,6 +26,9 @@ from gateway.redis_urls import Address
 _SERVERS_MAX = 2**14
 """Each server that has keys has a slot; a place of a walk over all of them tells whose it is."""
 
+BRIEF_SECONDS = 0.5
+"""How long a server is waited for that another one can answer for, or take the place of."""
+
 _LISTS = {"CLIENT LIST"}
 """Commands whose replies are lists to be strung together."""
 
@@ -73,21 +76,33 @@ class Cluster(Redis):
         return self.topology.homes(self._partitions)
 
     async def learn(self) -> None:
-        """Ask who is where, one after the other until one of the Cluster says."""
+        """Ask who is where, one after the other until one of the Cluster says; the slow ones are
+        waited for only where nobody else has answered.
+        """
+        known = dict.fromkeys((*self.topology.servers, *self.topology.seeds))
         fault: Exception = ClusterDownError("no server of the Cluster says that it is up")
-        for address in dict.fromkeys((*self.topology.servers, *self.topology.seeds)):
-            try:
-                async with self.server(address).pipeline(transaction=False) as pipe:
-                    pipe.execute_command(b"CLUSTER", "INFO")  # as bytes: the reply as it came
-                    pipe.execute_command(b"CLUSTER", "SLOTS")
-                    state, told = await cast("Any", pipe).execute()
-            except (RedisError, OSError) as error:
-                fault = error
-                continue
-            if b"cluster_state:ok" in state:
-                self.topology.take(told, address)
-                return
+        for seconds in BRIEF_SECONDS, None:
+            answered = False
+            for address in known:
+                try:
+                    async with asyncio.timeout(seconds):
+                        state, told = await self._ask_who(address)
+                except (RedisError, OSError, TimeoutError) as error:
+                    fault = error
+                    continue
+                answered = True
+                if b"cluster_state:ok" in state:
+                    self.topology.take(told, address)
+                    return
+            if answered:
+                break
         raise fault
+
+    async def _ask_who(self, address: Address) -> Any:  # noqa: ANN401 - replies
+        async with self.server(address).pipeline(transaction=False) as pipe:
+            pipe.execute_command(b"CLUSTER", "INFO")  # as bytes: the reply as it came
+            pipe.execute_command(b"CLUSTER", "SLOTS")
+            return await cast("Any", pipe).execute()
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
         """Return the reply to one command."""
@@ -103,12 +118,29 @@ class Cluster(Redis):
         return _sound(asked.finish(replies))
 
     async def info(self, section: str | None = None, *sections: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
-        """Return INFO of all servers as of one, learned anew who they are."""
+        """Return INFO of all servers as of one, learned anew who they are.
+
+        One that stands still is waited for only as long as nobody has taken its place.
+        """
         await self.learn()
         wanted = sections if section is None else (section, *sections)
-        servers = self.topology.servers
-        asked = (self.server(one).info(*wanted, **options) for one in servers)
-        told = [_sound(one) for one in await asyncio.gather(*asked, return_exceptions=True)]
+        asked: dict[Address, asyncio.Future[Any]] = {}
+        try:
+            while True:
+                servers = self.topology.servers
+                for one in set(servers) - asked.keys():
+                    asking = self.server(one).info(*wanted, **options)
+                    asked[one] = asyncio.ensure_future(asking)
+                answers = [asked[one] for one in servers]
+                _, late = await asyncio.wait(answers, timeout=BRIEF_SECONDS)
+                if not late and self.topology.servers is servers:
+                    break
+                await self.learn()
+            told = [answer.result() for answer in answers]
+        finally:
+            for task in asked.values():
+                task.cancel()
+            await asyncio.gather(*asked.values(), return_exceptions=True)
         return self.topology.merged(dict(zip(servers, told, strict=True)), self._partitions)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:  # noqa: ANN401, ARG002, FBT001, FBT002 - redis-py's own

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import ClusterDownError
+from redis.exceptions import AskError, ClusterDownError, MovedError
 
 from gateway.keys import INSTALLATION, seal_key
 from gateway.redis_urls import Address
@@ -28,22 +28,26 @@ class Topology:
         self.seeds = tuple(seeds)
         self.owners: tuple[Address | None, ...] = ()
         """Of each slot; empty until a server has told."""
-
-    @property
-    def servers(self) -> list[Address]:
+        self.servers: list[Address] = []
         """Those that have slots, in the order of their addresses."""
-        return sorted({one for one in self.owners if one is not None})
+        self._parts: list[tuple[int, int, Address]] = []
 
     def take(self, told: Sequence[Any], asked: Address) -> None:
         """Go by a reply of CLUSTER SLOTS of the server that was asked."""
-        owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        parts: list[tuple[int, int, Address]] = []
         for first, last, (host, port, *_), *_ in told:
             # One that does not know its own name says nothing: it is the one that was asked.
             named = host not in {None, b"", b"?"}
             owner = Address(host.decode() if named else asked.host, int(port))
+            parts.append((first, last, owner))
+        parts.sort()
+        if parts == self._parts:  # by the parts, for it is looked at every second
+            return
+        owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        for first, last, owner in parts:
             owners[first : last + 1] = [owner] * (last + 1 - first)
-        if self.owners != tuple(owners):
-            self.owners = tuple(owners)
+        self._parts, self.owners = parts, tuple(owners)
+        self.servers = sorted({owner for *_, owner in parts})
 
     def owner(self, key: str | bytes) -> Address:
         """Return who has a key. Raises ``ClusterDownError`` where nobody is known to."""
@@ -81,6 +85,14 @@ def topology_of(seeds: Sequence[Address]) -> Topology:
     learns is known to all.
     """
     return Topology(seeds)
+
+
+def told_of(error: Exception) -> str:
+    """Return what an error says; of MOVED and ASK redis-py keeps the slot and the server alone."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, AskError):
+        return f"{'MOVED' if isinstance(error, MovedError) else 'ASK'} {text}"
+    return text
 
 
 def _identity(info: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from gateway import metrics
+from gateway.cluster.topology import told_of
 from gateway.errors import UnavailableError
 from gateway.guard import streams
 from gateway.guard.judgement import (
@@ -176,7 +177,7 @@ class Guard:
                 if await self._compare():
                     return
         except _REDIS_FAULTS as error:
-            reason = f"Redis cannot be compared with SQL: {str(error) or type(error).__name__}"
+            reason = f"Redis cannot be compared with SQL: {told_of(error)}"
             raise UnavailableError(_FENCED, reason=reason) from error
         finally:
             self._compared = frozenset()

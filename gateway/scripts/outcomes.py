@@ -15,6 +15,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from gateway.cluster.topology import told_of
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.faults import PipeUnsentError
 
@@ -63,5 +64,4 @@ def unavailable(error: Exception) -> RedisUnavailableError:
             "Raise maxmemory, or see why the writer lags"
         )
         return RedisUnavailableError(msg)
-    reason = f"Redis does not answer: {str(error) or type(error).__name__}"
-    return RedisUnavailableError(reason=reason)
+    return RedisUnavailableError(reason=f"Redis does not answer: {told_of(error)}")

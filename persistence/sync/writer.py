@@ -28,6 +28,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from gateway import metrics
+from gateway.cluster.topology import told_of
 from gateway.errors import UnavailableError
 from gateway.ids import new_id
 from gateway.ports import Guard, WallClock
@@ -203,8 +204,8 @@ class Writer:
                 return
 
     async def _wait_out(self, error: Exception) -> None:
-        self._last_error = str(error)
-        _log.warning("the writer waits %.2f s: %s", self._pause_s, error)
+        self._last_error = told_of(error)
+        _log.warning("the writer waits %.2f s: %s", self._pause_s, self._last_error)
         with contextlib.suppress(*REDIS_FAULTS):
             # With SQL gone, the lag is what everybody needs to see.
             everywhere = dict.fromkeys(self._partitions, BEGINNING)

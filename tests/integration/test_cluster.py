@@ -20,6 +20,7 @@ from gateway.scripts.barrier import Barrier
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
 from persistence.sync.stream_reader import StreamReader
+from tests.fixtures.redis_processes import HOST, START_SECONDS
 from tests.fixtures.sharded import SHARDS, ClusterProcesses
 from tests.waiting import until
 
@@ -27,9 +28,9 @@ PARTITIONS = 64
 EVERY = range(PARTITIONS)
 
 
-def connect(cluster: ClusterProcesses) -> Cluster:
+def connect(cluster: ClusterProcesses, timeout_seconds: float = 10) -> Cluster:
     settings = Settings(redis_url=cluster.url, partitions=PARTITIONS)
-    client = make_client(settings, timeout_seconds=10)
+    client = make_client(settings, timeout_seconds=timeout_seconds)
     assert isinstance(client, Cluster)
     return client
 
@@ -273,3 +274,17 @@ async def test_one_server_that_is_gone_fails_what_is_for_it_alone(
             assert isinstance(answer, Exception) is is_gone, (at, answer)
         with pytest.raises(RedisConnectionError):
             await client.info(*SECTIONS)
+
+
+async def test_nobody_waits_for_a_server_that_stands_still_once_another_has_its_place(
+    replicated_cluster: ClusterProcesses,
+) -> None:
+    cluster = replicated_cluster
+    async with connect(cluster, timeout_seconds=600) as client:
+        before = facts_of(await client.info(*SECTIONS))
+        asked_first = min(cluster.masters, key=lambda one: (HOST, one.port))
+        with asked_first.frozen():
+            async with asyncio.timeout(START_SECONDS):
+                after = facts_of(await client.info(*SECTIONS))
+        assert after.fault == ""
+        assert len(before.run_ids & after.run_ids) == SHARDS - 1

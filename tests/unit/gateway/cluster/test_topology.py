@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from redis.crc import key_slot
-from redis.exceptions import ClusterDownError
+from redis.exceptions import AskError, ClusterDownError, MovedError
 
-from gateway.cluster.topology import Topology, topology_of
+from gateway.cluster.topology import Topology, told_of, topology_of
 from gateway.guard.server_facts import facts_of
 from gateway.keys import seal_key
 from gateway.redis_urls import Address
@@ -124,3 +124,8 @@ def test_what_forbids_one_server_forbids_all(field: str, value: str, word: str) 
 def test_one_server_without_a_file_is_told_of() -> None:
     whole = {A: info("x"), B: info("y", aof_enabled="0")}
     assert halves().merged(whole, PARTITIONS)["aof_enabled"] == "0"
+
+
+def test_of_a_key_that_is_elsewhere_the_error_says_so() -> None:
+    told = [told_of(error) for error in (MovedError("7 b:2"), AskError("7 b:2"), KeyError())]
+    assert told == ["MOVED 7 b:2", "ASK 7 b:2", "KeyError"]
