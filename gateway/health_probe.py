@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway import metrics
-from gateway.api.health import Health, Reason, State, Versions, WriterHealth
+from gateway.api.health import Health, Reason, RedisState, State, Versions, WriterHealth
 from gateway.background.tasks import WriterTask
+from gateway.cluster.client import Cluster
 from gateway.engine.catalog import Catalog
 from gateway.errors import GatewayError, UnavailableError
 from gateway.keys import outbox_key
@@ -34,6 +35,9 @@ ASK_SECONDS = 5.0
 """After which a question that was not answered is given up, and the next look asks again."""
 
 _Answer = TypeVar("_Answer")
+
+Server = Mapping[str, Any] | None
+"""INFO of a server, None of one that does not serve its keys."""
 
 
 class HealthParts(NamedTuple):
@@ -52,24 +56,24 @@ class HealthProbe:
     def __init__(self, parts: HealthParts, *, partitions: int) -> None:
         self._parts = parts
         self._partitions = partitions
-        self._redis_version = _Question(self._ask_redis_version)
+        self._servers = _Question(self._ask_servers)
         self._fleet = _Question(self._ask_fleet)
         self._waiting_ms = _Question(self._ask_waiting_ms)
 
     async def health(self) -> Health:
         """Return the state of every part."""
-        redis_version, fleet, waiting_ms = await asyncio.gather(
-            self._redis_version.answer(), self._fleet.answer(), self._waiting_ms.answer()
+        servers, fleet, waiting_ms = await asyncio.gather(
+            self._servers.answer(), self._fleet.answer(), self._waiting_ms.answer()
         )
         health = Health(
             status="ok",
-            redis=_state(redis_version),
+            redis=redis_state(servers),
             sql=_state(fleet),
             catalog="ok" if self._parts.catalog.is_current else "unavailable",
             writer=self._writer_health(waiting_ms, fleet),
             versions=Versions(
                 gateway=package_version(),
-                redis=redis_version,
+                redis=_version(servers),
                 sql=fleet.revision if fleet else None,
             ),
             incidents=fleet.incidents if fleet else None,
@@ -79,10 +83,14 @@ class HealthProbe:
         health.status = "degraded" if health.degraded else "ok"
         return health
 
-    async def _ask_redis_version(self) -> str | None:
+    async def _ask_servers(self) -> list[Server] | None:
+        redis = self._parts.redis
         with contextlib.suppress(RedisError, OSError):
-            server = await self._parts.redis.info("server")
-            return str(server.get("valkey_version") or server["redis_version"])
+            return (
+                await redis.serving()
+                if isinstance(redis, Cluster)
+                else [await redis.info("server")]
+            )
         return None
 
     async def _ask_fleet(self) -> Fleet | None:
@@ -163,6 +171,18 @@ def reasons(health: Health) -> list[Reason]:
         "drift": bool(health.drift_balances),
     }
     return [reason for reason, is_so in found.items() if is_so]
+
+
+def redis_state(servers: list[Server] | None) -> RedisState:
+    """Return how much of Redis serves."""
+    if not servers or not any(servers):
+        return "unavailable"
+    return "ok" if all(servers) else "partial"
+
+
+def _version(servers: list[Server] | None) -> str | None:
+    server = next(filter(None, servers or ()), None)
+    return str(server.get("valkey_version") or server["redis_version"]) if server else None
 
 
 def _state(answer: object) -> State:

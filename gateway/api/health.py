@@ -1,8 +1,9 @@
 """``/health`` and ``/ready``: what an operator's probe asks, without a key.
 
 ``/health`` always answers 200 and says what is wrong; ``/ready`` answers 503 until Redis, SQL and
-the catalog all answer, so that a load balancer sends requests elsewhere. Neither may show a URL, a
-customer or a key.
+the catalog all answer, so that a load balancer sends requests elsewhere. A server of a Cluster that
+is gone is so for every gateway, and no reason to take customers of the others from all of them.
+Neither may show a URL, a customer or a key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import msgspec
 from gateway.installation import IncidentsHealth
 
 State = Literal["ok", "unavailable"]
+
+RedisState = Literal["ok", "partial", "unavailable"]
+"""``partial``: some servers of a Cluster do not serve; what the others have is answered."""
 
 Reason = Literal[
     "redis", "sql", "catalog", "writer", "unwritten", "fenced", "breaker", "incidents", "drift"
@@ -50,7 +54,7 @@ class Health(msgspec.Struct, kw_only=True):
 
     status: Literal["ok", "degraded"]
     """``degraded`` when there is any reason in ``degraded``."""
-    redis: State
+    redis: RedisState
     sql: State
     catalog: State
     writer: WriterHealth
@@ -63,8 +67,8 @@ class Health(msgspec.Struct, kw_only=True):
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests can be answered."""
-        return (self.redis, self.sql, self.catalog) == ("ok", "ok", "ok")
+        """Whether requests can be answered, those about some customers at least."""
+        return self.redis != "unavailable" and (self.sql, self.catalog) == ("ok", "ok")
 
 
 class Probe(Protocol):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Self, cast
 
 from redis.asyncio import ConnectionPool, Redis
@@ -142,6 +143,23 @@ class Cluster(Redis):
                 task.cancel()
             await asyncio.gather(*asked.values(), return_exceptions=True)
         return self.topology.merged(dict(zip(servers, told, strict=True)), self._partitions)
+
+    async def serving(self) -> list[Any]:
+        """Return INFO of each server that has partitions, None of one that does not serve them."""
+        return await asyncio.gather(*map(self._serving, await self.homes()))
+
+    async def _serving(self, partition: int) -> Any:  # noqa: ANN401 - a reply
+        key = seal_key(partition)
+        with suppress(RedisError, OSError, TimeoutError):
+            async with (
+                asyncio.timeout(BRIEF_SECONDS),
+                self.server(self.topology.owner(key)).pipeline(transaction=False) as pipe,
+            ):
+                pipe.execute_command("INFO", "server")
+                pipe.execute_command("EXISTS", key)  # which a Cluster that is down refuses
+                told, _ = await cast("Any", pipe).execute()
+                return told
+        return None
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:  # noqa: ANN401, ARG002, FBT001, FBT002 - redis-py's own
         """Return commands to be asked together; a transaction has the keys of one partition."""

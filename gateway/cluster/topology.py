@@ -51,14 +51,17 @@ class Topology:
 
     def owner(self, key: str | bytes) -> Address:
         """Return who has a key. Raises ``ClusterDownError`` where nobody is known to."""
-        owner = self.owners[_slot(key)] if self.owners else None
+        owner = self._served(key)
         if owner is None:
             raise ClusterDownError("no server of the Cluster is known for the slot")
         return owner
 
+    def _served(self, key: str | bytes) -> Address | None:
+        return self.owners[_slot(key)] if self.owners else None
+
     def homes(self, partitions: int) -> list[int]:
         """Return one partition of each server that has any."""
-        return [*{self.owner(seal_key(at)): at for at in range(partitions)}.values()]
+        return [*{self._served(seal_key(at)): at for at in range(partitions)}.values()]
 
     def merged(self, told: Mapping[Address, Mapping[str, Any]], partitions: int) -> dict[str, Any]:
         """Return INFO of all servers as if they were one.

@@ -194,6 +194,8 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
                 for customer_id in others:
                     track(gateway, customer_id, 1)
             assert {used(gateway, one) for one in others} == {20}
+            assert gateway.get("ready").status_code == 200
+            assert gateway.get("health").json()["redis"] == "partial"
         assert used(gateway, CUSTOMERS[0]) == 0
         assert lost(gateway, cluster) == []
         assert gateway.sql("SELECT kind FROM incidents") == []

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway import health_probe, metrics
 from gateway.api.health import Health, Versions, WriterHealth
 from gateway.errors import UnavailableError
-from gateway.health_probe import HealthParts, HealthProbe, reasons
+from gateway.health_probe import HealthParts, HealthProbe, Server, reasons, redis_state
 from gateway.installation import IncidentsHealth
 from persistence.fleet import Fleet
 
@@ -63,6 +63,7 @@ def raised(request: pytest.FixtureRequest) -> Iterator[None]:
     ("state", "reason"),
     [
         (health(redis="unavailable"), "redis"),
+        (health(redis="partial"), "redis"),
         (health(sql="unavailable", incidents=None), "sql"),
         (health(catalog="unavailable"), "catalog"),
         (health(writer=writer(state="failed")), "writer"),
@@ -103,6 +104,24 @@ def test_what_the_metrics_say_is_a_reason_too(reason: str) -> None:
 def test_requests_can_be_served_while_redis_sql_and_the_catalog_answer(part: str) -> None:
     assert health(drift_balances=5, writer=writer(state="failed")).is_ready
     assert not health(**{part: "unavailable"}).is_ready
+
+
+@pytest.mark.parametrize(
+    ("servers", "state"),
+    [
+        ([{"redis_version": "9"}], "ok"),
+        ([{"redis_version": "9"}, None], "partial"),
+        ([None, None], "unavailable"),
+        ([], "unavailable"),
+        (None, "unavailable"),
+    ],
+)
+def test_a_cluster_that_lacks_a_server_is_there_in_part(
+    servers: list[Server] | None, state: str
+) -> None:
+    found = redis_state(servers)
+    assert found == state
+    assert health(redis=found).is_ready == (state != "unavailable")
 
 
 class HangingSql:
