@@ -52,9 +52,12 @@ async def check_redis(client: Redis, settings: Settings) -> None:
         try:
             server = await client.info(*SECTIONS)
         except NoPermissionError as error:
+            needed = "+info"
+            if isinstance(client, Cluster):
+                needed += " +cluster|info +cluster|slots"
             raise StartError(
-                "Redis does not let this user run INFO, by which a lost or a wrong Redis is "
-                f"recognised: ACL SETUSER {_user(client)} +info"
+                "Redis does not let this user ask by what a lost or a wrong Redis is recognised: "
+                f"ACL SETUSER {_user(client)} {needed}"
             ) from error
     version = str(server.get("redis_version", "0"))
     if int(version.split(".", maxsplit=1)[0]) < REDIS_MAJOR_MIN:
@@ -87,7 +90,11 @@ async def check_redis(client: Redis, settings: Settings) -> None:
 async def tell_of_redis(client: Redis) -> None:
     """Log what does not forbid to start, but should be known; nothing where Redis is gone again."""
     with contextlib.suppress(RedisError, OSError):
-        for warning in warnings_of(await client.info(*TOLD), SystemClock().now_ms()):
+        told = [await client.info(*TOLD)]
+        if isinstance(client, Cluster):  # whose servers have a clock each
+            told += filter(None, await client.serving())
+        now_ms = SystemClock().now_ms()
+        for warning in dict.fromkeys(one for server in told for one in warnings_of(server, now_ms)):
             log.warning("%s", warning)
 
 

@@ -73,6 +73,9 @@ class Topology:
         for field, well in _WORST_LAST.items():
             values = [str(info.get(field, "")) for info in told.values()]
             whole[field] = next((one for one in values if one not in well), values[0])
+        versions = [str(info["redis_version"]) for info in told.values() if "redis_version" in info]
+        if versions:
+            whole["redis_version"] = min(versions, key=lambda one: int(one.partition(".")[0]))
         places = [INSTALLATION, *map(seal_key, range(partitions))]
         held = ",".join(ids.get(self.owner(key), "") for key in places)
         hidden = not all(ids.values())

@@ -169,21 +169,28 @@ def test_a_cluster_under_the_name_of_one_server_is_refused(
 
 @pytest.mark.parametrize("of", ["KEY", "PUBLISHABLE_KEY"])
 def test_calls_of_a_key_over_a_whole_cluster_are_refused(
-    tmp_path: Path, cluster: ClusterProcesses, of: str
+    tmp_path: Path, valkey_cluster: str, of: str
 ) -> None:
     settings = {f"TALLYGATE_RATE_LIMIT_{of}": "5/second"}
+    url = valkey_cluster.replace("redis://", "redis+cluster://")
     line = refused(
-        "serve", "--redis-url", cluster.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"), **settings
+        "serve", "--redis-url", url, TALLYGATE_DATA_DIR=str(tmp_path / "data"), **settings
     )
     assert "unset TALLYGATE_RATE_LIMIT_KEY and TALLYGATE_RATE_LIMIT_PUBLISHABLE_KEY" in line
 
 
-def test_one_server_of_a_cluster_that_evicts_is_refused(
+def test_one_server_of_a_cluster_that_evicts_or_a_user_who_may_not_ask_it_is_refused(
     tmp_path: Path, cluster: ClusterProcesses
 ) -> None:
     cluster.masters[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
     line = refused("serve", "--redis-url", cluster.url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
     assert "CONFIG SET maxmemory-policy noeviction" in line
+    for server in cluster.masters:
+        server.ask("ACL", "SETUSER", "shy", "on", ">secret", "~*", "+@all", "-cluster")
+    url = cluster.url.replace("://", "://shy:secret@")
+    line = refused("serve", "--redis-url", url, TALLYGATE_DATA_DIR=str(tmp_path / "data"))
+    assert "ACL SETUSER shy +info +cluster|info +cluster|slots" in line
+    assert "secret" not in line
 
 
 def test_a_policy_that_evicts_is_refused(tmp_path: Path, own_redis: RedisProcess) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio import Redis
@@ -10,6 +11,7 @@ from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway import start_checks
+from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.start_checks import (
@@ -109,6 +111,20 @@ async def test_each_fault_that_forbids_nothing_is_one_line(
     monkeypatch.setitem(FACTS, "aof_enabled", "0")
     await tell_of_redis(cast("Redis", Starting(b"64")))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_the_clock_of_each_server_of_a_cluster_is_looked_at(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = object.__new__(Cluster)
+    # One server is not there, and the clock of another is wrong.
+    replies = {"info": {"aof_enabled": "0"}, "serving": [None, {"server_time_usec": "1000000"}]}
+    for name, reply in replies.items():
+        monkeypatch.setattr(cluster, name, AsyncMock(return_value=reply), raising=False)
+    await tell_of_redis(cluster)
+    no_file, wrong_clock = [record.message for record in caplog.records]
+    assert no_file.startswith("Redis keeps no append-only file")
+    assert wrong_clock.startswith("the clock of Redis is ")
 
 
 class Serving:

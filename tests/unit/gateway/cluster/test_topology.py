@@ -121,6 +121,12 @@ def test_what_forbids_one_server_forbids_all(field: str, value: str, word: str) 
         assert word in facts_of(halves().merged(whole, PARTITIONS)).fault
 
 
+def test_of_several_versions_the_oldest_is_told() -> None:
+    whole = {A: info("x", redis_version="7.2.4"), B: info("y", redis_version="6.2.20")}
+    for told in whole, dict(reversed(whole.items())):
+        assert halves().merged(told, PARTITIONS)["redis_version"] == "6.2.20"
+
+
 def test_one_server_without_a_file_is_told_of() -> None:
     whole = {A: info("x"), B: info("y", aof_enabled="0")}
     assert halves().merged(whole, PARTITIONS)["aof_enabled"] == "0"
