@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple, cast
-from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio import Redis
@@ -113,6 +113,10 @@ async def test_each_fault_that_forbids_nothing_is_one_line(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+async def answered(reply: object, *_: str) -> object:
+    return reply
+
+
 async def test_the_clock_of_each_server_of_a_cluster_is_looked_at(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +124,7 @@ async def test_the_clock_of_each_server_of_a_cluster_is_looked_at(
     # One server is not there, and the clock of another is wrong.
     replies = {"info": {"aof_enabled": "0"}, "serving": [None, {"server_time_usec": "1000000"}]}
     for name, reply in replies.items():
-        monkeypatch.setattr(cluster, name, AsyncMock(return_value=reply), raising=False)
+        monkeypatch.setattr(cluster, name, partial(answered, reply), raising=False)
     await tell_of_redis(cluster)
     no_file, wrong_clock = [record.message for record in caplog.records]
     assert no_file.startswith("Redis keeps no append-only file")
