@@ -1,11 +1,11 @@
 """The Lua scripts as typed coroutines: what they are asked (``calls``), how they come to the server
 (``composition``, ``server``), and one coroutine for each (``scripts``).
 
-Beside them: the connection checks and tracks share (``pipe``; those to a Cluster are ``pipes``; both
-are ``asking``), with its ``faults`` and the commands ``packed`` for it, what errors mean to callers (``outcomes``),
-the ``breaker``, what is counted (``rates``), what is waited for (``barrier``), the customers there
-are (``residents``) and those who come from SQL (``restores``), and what Redis is cleared of before
-a feature is rescaled (``clearance``).
+Beside them: the connection checks and tracks share (``pipe``, or ``pipes`` to a Cluster, both
+``asking`` alike), with its ``faults`` and the commands ``packed`` for it, what errors mean to
+callers (``outcomes``), the ``breaker``, what is counted (``rates``), what is waited for
+(``barrier``), the customers there are (``residents``) and those who come from SQL (``restores``),
+and what Redis is cleared of before a feature is rescaled (``clearance``).
 """
 
 from __future__ import annotations
