@@ -8,18 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, text
 
-from persistence import migrate
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.reports import REPORTS, Filters, statement_of
 from tests.integration.carrying import carry
 from tests.integration.report_data import FUTURE_MS, TODAY, UNIT, define, shown, story
 from tests.unit.persistence.entries import (
-    BASE_MS,
     History,
-    contents,
     customer,
     deduct,
     denied,
@@ -210,23 +206,3 @@ def test_a_report_of_one_customer_goes_by_an_index(engine: Engine) -> None:
     for name in asked:
         plan = plans[f"{name} some"]
         assert not WALK.search(plan), plan
-
-
-@pytest.mark.parametrize("empty", ["sqlite_url", "postgres"])
-def test_the_migration_sums_up_what_is_there(empty: str, request: pytest.FixtureRequest) -> None:
-    url = str(request.getfixturevalue(empty))
-    migrate.upgrade(url)
-    engine = make_engine(url, EngineOptions())
-    history = History()
-    for at_ms in (BASE_MS, BASE_MS, 1, NOVEMBER_MS):
-        history.add(event(value=-1_500_000_000, timestamp_ms=at_ms, entity="ann"))
-    carry(engine, history)
-    made = {name: rows for name, rows in contents(engine).items() if name.startswith("usage_")}
-    engine.dispose()
-    migrate.downgrade(url, "leases_and_incidents")
-    migrate.upgrade(url)
-    engine = make_engine(url, EngineOptions())
-    again = {name: rows for name, rows in contents(engine).items() if name.startswith("usage_")}
-    engine.dispose()
-    assert again == made
-    assert len(made["usage_daily"]) == len(made["usage_daily_totals"]) == 3

@@ -1,4 +1,4 @@
-"""Sums by day, denials, and the views admins read.
+"""The views admins read.
 
 The views hold nothing: a migration that changes a table under them, or a view, drops them first
 and makes its own. On SQLite exact amounts are text, for it has no decimals; the columns that end in
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "reports"
-down_revision = "leases_and_incidents"
+down_revision = "first_tables"
 branch_labels = None
 depends_on = None
 
@@ -71,7 +71,6 @@ class _Sqlite:
     """The words of SQLite."""
 
     wall_ms = "(CAST(strftime('%s', 'now') AS INTEGER) * 1000)"
-    today = "date('now')"
     month = "date('now', '-30 days')"
     most = "max"
     keeps_overage = (
@@ -301,52 +300,13 @@ _VIEWS = {
 
 
 def upgrade() -> None:
-    """Make the tables, sum up the events there are, make the views."""
-    keys = ["customer_id", "env", "day", "feature_id"]
+    """Make the views."""
     sql: _Sql = _Sqlite() if op.get_context().dialect.name == "sqlite" else _Postgres()
-    _create("usage_daily", [*keys, "entity_id", "internal_id"], _SUMS)
-    _create("usage_daily_totals", [*keys, "internal_id"], _SUMS)
-    _create("denials_daily", [*keys, "operation"], ("denied",))
-    for table in ("usage_daily_totals", "denials_daily"):
-        op.create_index(f"ix_{table}_day", table, ["day", "feature_id", "env"])
-    op.create_index("ix_customers_id", "customers", ["id", "env"])
-    _sum_up("usage_daily", "entity_id, internal_id", sql)
-    _sum_up("usage_daily_totals", "internal_id", sql)
     for name, body in _VIEWS.items():
         op.execute(sa.text(f"CREATE VIEW {name} AS {body(sql)}".replace(":", r"\:")))
-
-
-def _create(table: str, keys: list[str], counts: tuple[str, ...]) -> None:
-    op.create_table(
-        table,
-        *(
-            sa.Column(name, sa.Date() if name == "day" else sa.Text(), nullable=False)
-            for name in keys
-        ),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
-        sa.PrimaryKeyConstraint(*keys, name=op.f(f"pk_{table}")),
-    )
-
-
-def _sum_up(table: str, owner: str, sql: _Sql) -> None:
-    sums = ["count(*)"]
-    for units in ("value", "applied"):
-        low = f"({units} % {_PART} + {_PART}) % {_PART}"
-        sums += [f"sum(({units} - {low}) / {_PART})", f"sum({low})"]
-    op.execute(
-        f"INSERT INTO {table} (customer_id, env, day, feature_id, {owner}, {', '.join(_SUMS)}) "
-        f"SELECT customer_id, env, {sql.day('timestamp_ms')}, feature_id, {owner}, "
-        f"{', '.join(sums)} FROM events "
-        f"GROUP BY customer_id, env, {sql.day('timestamp_ms')}, feature_id, {owner}".replace(
-            ":", r"\:"
-        )
-    )
 
 
 def downgrade() -> None:
     """Remove them."""
     for name in reversed(_VIEWS):
         op.execute(f"DROP VIEW {name}")
-    op.drop_index("ix_customers_id", table_name="customers")
-    for table in ("denials_daily", "usage_daily_totals", "usage_daily"):
-        op.drop_table(table)
