@@ -17,7 +17,6 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, Engine, select, tuple_, update
 
-from gateway.ids import new_id
 from gateway.installation import Hold, Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import models
@@ -47,9 +46,8 @@ class SqlInstallation:
         self._clock = clock
 
     async def past(self) -> Past:
-        """Return everything, from one snapshot; an installation of no name gets one."""
-        past = await self._database.run(_read)
-        return past if past.identity else await self._database.run(_name)
+        """Return everything, from one snapshot."""
+        return await self._database.run(_read)
 
     async def admitted(self) -> str:
         """Return the run id of the server that was admitted last, or is being admitted."""
@@ -92,14 +90,6 @@ def _read_past(connection: Connection) -> Past:
     cursors = select(_CURSORS.c.partition, _CURSORS.c.stream_id, _CURSORS.c.seen_id)
     found = connection.execute(cursors.order_by(_CURSORS.c.partition))
     return Past(identity, run_id, {at: Reached(cursor, seen) for at, cursor, seen in found})
-
-
-def _name(engine: Engine) -> Past:
-    """Name an installation that was set up before installations had names."""
-    unnamed = update(_INSTALLATION).where(_INSTALLATION.c.identity == "")
-    with write_transaction(engine) as connection:
-        connection.execute(unnamed.values(identity=new_id("inst")))
-        return _read_past(connection)
 
 
 def _admitted(engine: Engine) -> str:

@@ -75,16 +75,6 @@ async def test_a_new_installation_has_a_name_and_no_past(
     assert past.is_empty
 
 
-async def test_an_installation_of_no_name_gets_one_for_good(
-    installation: SqlInstallation, engine: Engine
-) -> None:
-    with engine.begin() as connection:
-        connection.execute(update(INSTALLATION).values(identity=""))
-    named = (await installation.past()).identity
-    assert named.startswith("inst_")
-    assert (await installation.past()).identity == named
-
-
 async def test_a_fence_takes_every_lease_and_tells_what_is_known_then(
     installation: SqlInstallation, engine: Engine
 ) -> None:
