@@ -11,14 +11,13 @@ caller, from where the last one ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Engine,
     Row,
     Select,
     and_,
@@ -36,7 +35,7 @@ from gateway.installation import IncidentKind
 from gateway.outbox import customer_of
 from gateway.rows import Kind as RowKind
 from gateway.stream_ids import place
-from persistence.database import Database, read_transaction
+from persistence.database import Store, in_thread, read_transaction
 from persistence.lost_events import Span, lost_events
 from persistence.mending import mend
 from persistence.models import (
@@ -67,49 +66,116 @@ _Sums = Select[*tuple[Any, ...]]
 _Row = Row[*tuple[Any, ...]]
 
 
-class SqlLedger:
+class SqlLedger(Store):
     """``gateway.audit.records.Ledger`` on SQL."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def count(self, scope: Scope) -> int:
+    @in_thread
+    def count(self, scope: Scope) -> int:
         """Return how many customers there are, deleted ones included."""
-        return await self._database.run(partial(_count, scope))
+        statement = select(func.count()).select_from(Customer).where(*_within(scope))
+        with read_transaction(self.engine) as connection:
+            return connection.scalars(statement).one()
 
-    async def page(self, scope: Scope, after: str, limit: int) -> LedgerPage:
+    @in_thread
+    def page(self, scope: Scope, after: str, limit: int) -> LedgerPage:
         """Compare the next customers with their deductions, in one snapshot."""
-        return await self._database.run(partial(_page, scope, after, limit))
+        statement = (
+            select(Customer.internal_id)
+            .where(Customer.internal_id > after, *_within(scope))
+            .order_by(Customer.internal_id)
+            .limit(limit)
+        )
+        with read_transaction(self.engine) as connection:
+            found = connection.scalars(statement).all()
+            if not found:
+                return LedgerPage(0, 0, [], None)
+            span, given = (
+                (_between, {"after": after, "last": found[-1]})
+                if scope == Scope()
+                else (_among, {"ids": found})
+            )
+            asked = _questions(span)
+            drifts = [
+                *_drifts(connection, Kind.EVENTS, asked.balances, given),
+                *_drifts(connection, Kind.EVENTS, asked.slots, given),
+                *_drifts(connection, Kind.SUM, asked.sums, given),
+                *lost_events(connection, span, given),
+            ]
+            balances = connection.scalars(asked.counted, given).one()
+        last = found[-1] if len(found) == limit else None
+        return LedgerPage(len(found), balances, drifts, last)
 
-    async def trail(self, internal_id: str, balance_id: str, entity_id: str | None) -> Trail:
+    @in_thread
+    def trail(self, internal_id: str, balance_id: str, entity_id: str | None) -> Trail:
         """Return the deductions of a balance's period; those of one slot if an entity is given."""
-        return await self._database.run(partial(_trail, internal_id, balance_id, entity_id))
+        where = [Deduction.internal_id == internal_id, Deduction.balance_id == balance_id]
+        if entity_id is not None:
+            where.append(Deduction.entity_id == entity_id)
+        sums = select(func.coalesce(func.sum(Deduction.delta), 0), func.count())
+        newest = (
+            select(
+                Deduction.event_id,
+                Deduction.position,
+                Deduction.at_ms,
+                Deduction.delta,
+                Deduction.total if entity_id is None else Deduction.used,
+            )
+            .join(Balance, _of_its_period())
+            .where(*where)
+            .order_by(Deduction.at_ms.desc(), Deduction.event_id.desc(), Deduction.position.desc())
+            .limit(TRAIL_MAX)
+        )
+        with read_transaction(self.engine) as connection:
+            total, count = connection.execute(
+                sums.select_from(Deduction).join(Balance, _of_its_period()).where(*where)
+            ).one()
+            rows = sorted(connection.execute(newest), key=_order_of)
+        moves = [Move(row.event_id, row.at_ms, row.delta, row[-1]) for row in rows]
+        broken_at = _first_broken(moves, is_whole=count == len(moves))
+        return Trail(total=int(total), count=count, moves=moves[-SHOWN_MAX:], broken_at=broken_at)
 
-    async def applied(self, names: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Applied]:
+    @in_thread
+    def applied(self, names: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Applied]:
         """Return what SQL has of live customers, by environment and id."""
-        return await self._database.run(partial(_applied, names))
+        statement = select(
+            Customer.env, Customer.id, Customer.internal_id, Customer.seq, Customer.applied_ms
+        ).where(tuple_(Customer.env, Customer.id).in_(names), Customer.deleted_at.is_(None))
+        with read_transaction(self.engine) as connection:
+            return {(row[0], row[1]): Applied(*row[2:]) for row in connection.execute(statement)}
 
-    async def set_aside(self) -> Mapping[tuple[str, str], list[str]]:
+    @in_thread
+    def set_aside(self) -> Mapping[tuple[str, str], list[str]]:
         """Return the ids of dead letters by customer; those that name none are under none."""
-        return await self._database.run(_set_aside)
+        statement = select(DeadLetter.partition, DeadLetter.stream_id, DeadLetter.payload)
+        found: dict[tuple[str, str], list[str]] = {}
+        with read_transaction(self.engine) as connection:
+            for partition, stream_id, payload in connection.execute(statement.limit(LETTERS_MAX)):
+                try:
+                    name = customer_of(payload)
+                except (IndexError, UnicodeDecodeError):
+                    continue
+                found.setdefault(name, []).append(f"{stream_id} of partition {partition}")
+        return found
 
-    async def lossy_partitions(self) -> frozenset[int]:
+    @in_thread
+    def lossy_partitions(self) -> frozenset[int]:
         """Return the partitions of which SQL was found to lack entries Redis had no more."""
-        return await self._database.run(_lossy_partitions)
+        behind = Incident.kind == IncidentKind.SQL_BEHIND.value
+        with read_transaction(self.engine) as connection:
+            return frozenset(
+                connection.scalars(select(Incident.partition).where(behind).distinct())
+            )
 
-    async def clock_offset_ms(self) -> int:
+    @in_thread
+    def clock_offset_ms(self) -> int:
         """Return how far the sandbox's clock is ahead of the machine's."""
-        return await self._database.run(_clock_offset_ms)
+        with read_transaction(self.engine) as connection:
+            return connection.scalars(select(CatalogRevision.clock_offset_ms)).one()
 
-    async def mend(self, drift: Drift) -> bool:
+    @in_thread
+    def mend(self, drift: Drift) -> bool:
         """Set a number to what its deductions add up to; False when it is so already."""
-        return await self._database.run(partial(mend, drift))
-
-
-def _count(scope: Scope, engine: Engine) -> int:
-    statement = select(func.count()).select_from(Customer).where(*_within(scope))
-    with read_transaction(engine) as connection:
-        return connection.scalars(statement).one()
+        return mend(drift, self.engine)
 
 
 def _within(scope: Scope) -> list[ColumnElement[bool]]:
@@ -119,34 +185,6 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.customer_id is not None:
         where.append(Customer.id == scope.customer_id)
     return where
-
-
-def _page(scope: Scope, after: str, limit: int, engine: Engine) -> LedgerPage:
-    statement = (
-        select(Customer.internal_id)
-        .where(Customer.internal_id > after, *_within(scope))
-        .order_by(Customer.internal_id)
-        .limit(limit)
-    )
-    with read_transaction(engine) as connection:
-        found = connection.scalars(statement).all()
-        if not found:
-            return LedgerPage(0, 0, [], None)
-        span, given = (
-            (_between, {"after": after, "last": found[-1]})
-            if scope == Scope()
-            else (_among, {"ids": found})
-        )
-        asked = _questions(span)
-        drifts = [
-            *_drifts(connection, Kind.EVENTS, asked.balances, given),
-            *_drifts(connection, Kind.EVENTS, asked.slots, given),
-            *_drifts(connection, Kind.SUM, asked.sums, given),
-            *lost_events(connection, span, given),
-        ]
-        balances = connection.scalars(asked.counted, given).one()
-    last = found[-1] if len(found) == limit else None
-    return LedgerPage(len(found), balances, drifts, last)
 
 
 def _between(column: ColumnClause[str]) -> ColumnElement[bool]:
@@ -318,34 +356,6 @@ def _live_per_entity() -> list[ColumnElement[bool]]:
     return [Balance.kind == RowKind.PER_ENTITY.value, Balance.ended_at.is_(None)]
 
 
-def _trail(internal_id: str, balance_id: str, entity_id: str | None, engine: Engine) -> Trail:
-    where = [Deduction.internal_id == internal_id, Deduction.balance_id == balance_id]
-    if entity_id is not None:
-        where.append(Deduction.entity_id == entity_id)
-    sums = select(func.coalesce(func.sum(Deduction.delta), 0), func.count())
-    newest = (
-        select(
-            Deduction.event_id,
-            Deduction.position,
-            Deduction.at_ms,
-            Deduction.delta,
-            Deduction.total if entity_id is None else Deduction.used,
-        )
-        .join(Balance, _of_its_period())
-        .where(*where)
-        .order_by(Deduction.at_ms.desc(), Deduction.event_id.desc(), Deduction.position.desc())
-        .limit(TRAIL_MAX)
-    )
-    with read_transaction(engine) as connection:
-        total, count = connection.execute(
-            sums.select_from(Deduction).join(Balance, _of_its_period()).where(*where)
-        ).one()
-        rows = sorted(connection.execute(newest), key=_order_of)
-    moves = [Move(row.event_id, row.at_ms, row.delta, row[-1]) for row in rows]
-    broken_at = _first_broken(moves, is_whole=count == len(moves))
-    return Trail(total=int(total), count=count, moves=moves[-SHOWN_MAX:], broken_at=broken_at)
-
-
 def _order_of(row: _Row) -> tuple[int, int, int]:
     """Return the place of a deduction in the outbox, which its event is named after."""
     milliseconds, sequence = row.event_id.split("_")[2].split("-")[:2]
@@ -359,35 +369,3 @@ def _first_broken(moves: Sequence[Move], *, is_whole: bool) -> Move | None:
             return move
         left = move.left
     return None
-
-
-def _applied(names: Sequence[tuple[str, str]], engine: Engine) -> Mapping[tuple[str, str], Applied]:
-    statement = select(
-        Customer.env, Customer.id, Customer.internal_id, Customer.seq, Customer.applied_ms
-    ).where(tuple_(Customer.env, Customer.id).in_(names), Customer.deleted_at.is_(None))
-    with read_transaction(engine) as connection:
-        return {(row[0], row[1]): Applied(*row[2:]) for row in connection.execute(statement)}
-
-
-def _set_aside(engine: Engine) -> Mapping[tuple[str, str], list[str]]:
-    statement = select(DeadLetter.partition, DeadLetter.stream_id, DeadLetter.payload)
-    found: dict[tuple[str, str], list[str]] = {}
-    with read_transaction(engine) as connection:
-        for partition, stream_id, payload in connection.execute(statement.limit(LETTERS_MAX)):
-            try:
-                name = customer_of(payload)
-            except (IndexError, UnicodeDecodeError):
-                continue
-            found.setdefault(name, []).append(f"{stream_id} of partition {partition}")
-    return found
-
-
-def _lossy_partitions(engine: Engine) -> frozenset[int]:
-    behind = Incident.kind == IncidentKind.SQL_BEHIND.value
-    with read_transaction(engine) as connection:
-        return frozenset(connection.scalars(select(Incident.partition).where(behind).distinct()))
-
-
-def _clock_offset_ms(engine: Engine) -> int:
-    with read_transaction(engine) as connection:
-        return connection.scalars(select(CatalogRevision.clock_offset_ms)).one()

@@ -11,10 +11,11 @@ import contextvars
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, exc, make_url
@@ -24,6 +25,8 @@ from gateway.errors import SettingError, UnavailableError
 from gateway.stepping import in_task
 
 _Answer = TypeVar("_Answer")
+_Given = ParamSpec("_Given")
+_Store = TypeVar("_Store", bound="Store")
 
 _FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR")
 _READ_ONLY = ("25006", "SQLITE_READONLY")
@@ -336,3 +339,26 @@ class Database:
         """Wait for the threads, then close every connection."""
         await asyncio.to_thread(self._threads.shutdown)
         self.engine.dispose()
+
+
+class Store:
+    """What SQL keeps of something. Its methods that are ``in_thread`` may raise
+    ``UnavailableError``.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Keep the database; closing it is the caller's."""
+        self.database = database
+        self.engine = database.engine
+
+
+def in_thread(
+    work: Callable[Concatenate[_Store, _Given], _Answer],
+) -> Callable[Concatenate[_Store, _Given], Coroutine[Any, Any, _Answer]]:
+    """Make a method of a store a coroutine: it is carried out in a thread that may use SQL."""
+
+    @wraps(work)
+    async def carry_out(store: _Store, /, *given: _Given.args, **named: _Given.kwargs) -> _Answer:
+        return await store.database.run(lambda _: work(store, *given, **named))
+
+    return carry_out

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, String, func, literal_column, select, table
+from sqlalchemy import Connection, Select, String, func, literal_column, select, table
 
 from gateway.installation import IncidentHealth, IncidentsHealth
-from persistence.database import Database, read_transaction
+from persistence.database import Store, in_thread, read_transaction
 from persistence.models.fleet import Cursor, Incident
 
 INCIDENTS_MAX = 10
@@ -31,26 +31,20 @@ class Fleet(NamedTuple):
     incidents: IncidentsHealth
 
 
-class SqlFleet:
+class SqlFleet(Store):
     """The installation, on SQL."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def read(self) -> Fleet:
+    @in_thread
+    def read(self) -> Fleet:
         """Return the installation as it is. Raises ``UnavailableError``."""
-        return await self._database.run(_read)
-
-
-def _read(engine: Engine) -> Fleet:
-    counted = select(Cursor.owner, func.count().label("partitions"))
-    owned = counted.group_by(Cursor.owner).order_by(Cursor.owner)
-    with read_transaction(engine) as connection:
-        return Fleet(
-            revision=connection.scalars(_REVISION).first() or "",
-            owned={row.owner: row.partitions for row in connection.execute(owned)},
-            incidents=_incidents(connection),
-        )
+        counted = select(Cursor.owner, func.count().label("partitions"))
+        owned = counted.group_by(Cursor.owner).order_by(Cursor.owner)
+        with read_transaction(self.engine) as connection:
+            return Fleet(
+                revision=connection.scalars(_REVISION).first() or "",
+                owned={row.owner: row.partitions for row in connection.execute(owned)},
+                incidents=_incidents(connection),
+            )
 
 
 def _incidents(connection: Connection) -> IncidentsHealth:

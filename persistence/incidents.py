@@ -12,15 +12,14 @@ row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from hashlib import sha256
 
-from sqlalchemy import Connection, Engine, select, tuple_, update
+from sqlalchemy import Connection, select, tuple_, update
 
 from gateway.installation import Hold, Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import models
-from persistence.database import Database, read_transaction, write_transaction
+from persistence.database import Database, Store, in_thread, read_transaction, write_transaction
 from persistence.dialects import INSERTS
 from persistence.models import table_of
 from persistence.questions import Question
@@ -38,50 +37,108 @@ _RUN_ID = Question(select(_INSTALLATION.c.run_id))
 _ID_DIGITS = 26
 
 
-class SqlInstallation:
+class SqlInstallation(Store):
     """The protocol on SQL."""
 
     def __init__(self, database: Database, clock: WallClock) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
 
-    async def past(self) -> Past:
+    @in_thread
+    def past(self) -> Past:
         """Return everything, from one snapshot."""
-        return await self._database.run(_read)
+        with read_transaction(self.engine) as connection:
+            return _read_past(connection)
 
-    async def admitted(self) -> str:
+    @in_thread
+    def admitted(self) -> str:
         """Return the run id of the server that was admitted last, or is being admitted."""
-        return await self._database.run(_admitted)
+        ((run_id,),) = _RUN_ID.rows(self.engine)
+        return str(run_id)
 
-    async def fence(self, partitions: Sequence[int], run_id: str) -> Past:
+    @in_thread
+    def fence(self, partitions: Sequence[int], run_id: str) -> Past:
         """Take the partitions from their writers and set the server; return what is known from
         then on.
         """
-        return await self._database.run(partial(_fence, partitions, run_id))
+        rows = select(_CURSORS.c.partition).where(_CURSORS.c.partition.in_(partitions))
+        with write_transaction(self.engine) as connection:
+            # Locked in the order in which writers lock them, so that neither waits for the other.
+            connection.execute(rows.order_by(_CURSORS.c.partition).with_for_update())
+            leases.fence(connection, partitions)
+            connection.execute(update(_INSTALLATION).values(run_id=run_id))
+            return _read_past(connection)
 
-    async def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
+    @in_thread
+    def touched(self, since_ms: int, after: Touched | None, limit: int) -> Sequence[Touched]:
         """Return customers SQL has entries of from that time on, by the hour, after a place."""
-        return await self._database.run(partial(_touched, since_ms, after, limit))
+        columns = _CUSTOMERS.c
+        order = (columns.applied_hour, columns.internal_id)
+        named = (columns.env, columns.id, columns.email)
+        statement = select(columns.applied_ms, columns.internal_id, *named).where(
+            columns.applied_hour >= since_ms // HOUR_MS, columns.applied_ms >= since_ms
+        )
+        if after is not None:
+            reached = tuple_(after.applied_ms // HOUR_MS, after.internal_id)
+            statement = statement.where(tuple_(*order) > reached)
+        with read_transaction(self.engine) as connection:
+            return [
+                Touched(*row) for row in connection.execute(statement.order_by(*order).limit(limit))
+            ]
 
-    async def holds(self, after: Hold | None, limit: int) -> Sequence[Hold]:
+    @in_thread
+    def holds(self, after: Hold | None, limit: int) -> Sequence[Hold]:
         """Return open locks in the order of their customers, after a place."""
-        return await self._database.run(partial(_holds, after, limit))
+        order = (_LOCKS.c.internal_id, _LOCKS.c.lock_id)
+        columns = (*order, _CUSTOMERS.c.env, _CUSTOMERS.c.id, _LOCKS.c.expires_at)
+        statement = (
+            select(*columns)
+            .join(_CUSTOMERS, _CUSTOMERS.c.internal_id == _LOCKS.c.internal_id)
+            .where(_LOCKS.c.ended_at.is_(None))
+            .order_by(*order)
+        )
+        if after is not None:
+            statement = statement.where(tuple_(*order) > (after.internal_id, after.lock_id))
+        with read_transaction(self.engine) as connection:
+            return [Hold(*row) for row in connection.execute(statement.limit(limit))]
 
-    async def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
+    @in_thread
+    def report(self, incidents: Sequence[Incident], seen: Mapping[int, str]) -> int:
         """Keep incidents that are not known yet and set what was seen of some partitions; return
         how many incidents were new.
         """
-        work = partial(_report, incidents, seen, self._clock.now_ms())
-        return await self._database.run(work)
+        now_ms = self._clock.now_ms()
+        with write_transaction(self.engine) as connection:
+            new = 0
+            for incident in incidents:
+                row = incident._asdict() | {"kind": incident.kind.value, "at_ms": now_ms}
+                insert = INSERTS[self.engine.dialect.name](_INCIDENTS).values(
+                    id=_id_of(incident), ended_at=None, **row
+                )
+                inserted = insert.on_conflict_do_nothing().returning(_INCIDENTS.c.id)
+                new += len(connection.execute(inserted).all())
+            for at, newest in sorted(seen.items()):
+                one = update(_CURSORS).where(_CURSORS.c.partition == at)
+                connection.execute(one.values(seen_id=newest))
+            return new
 
-    async def admit(self, run_id: str) -> bool:
+    @in_thread
+    def admit(self, run_id: str) -> bool:
         """End open incidents; False when another server has been set since ``fence``."""
-        return await self._database.run(partial(_admit, run_id, self._clock.now_ms()))
-
-
-def _read(engine: Engine) -> Past:
-    with read_transaction(engine) as connection:
-        return _read_past(connection)
+        still_open = _INCIDENTS.c.ended_at.is_(None)
+        with read_transaction(self.engine) as connection:
+            if connection.scalars(select(_INSTALLATION.c.run_id)).one() != run_id:
+                return False
+            found = select(_INCIDENTS.c.id).where(still_open).limit(1)
+            if connection.scalars(found).first() is None:
+                return True
+        is_ours = select(_INSTALLATION.c.run_id).where(_INSTALLATION.c.run_id == run_id)
+        with write_transaction(self.engine) as connection:
+            if connection.scalars(is_ours.with_for_update()).first() is None:
+                return False
+            ended = update(_INCIDENTS).where(still_open).values(ended_at=self._clock.now_ms())
+            connection.execute(ended)
+            return True
 
 
 def _read_past(connection: Connection) -> Past:
@@ -90,70 +147,6 @@ def _read_past(connection: Connection) -> Past:
     cursors = select(_CURSORS.c.partition, _CURSORS.c.stream_id, _CURSORS.c.seen_id)
     found = connection.execute(cursors.order_by(_CURSORS.c.partition))
     return Past(identity, run_id, {at: Reached(cursor, seen) for at, cursor, seen in found})
-
-
-def _admitted(engine: Engine) -> str:
-    ((run_id,),) = _RUN_ID.rows(engine)
-    return str(run_id)
-
-
-def _fence(partitions: Sequence[int], run_id: str, engine: Engine) -> Past:
-    rows = select(_CURSORS.c.partition).where(_CURSORS.c.partition.in_(partitions))
-    with write_transaction(engine) as connection:
-        # Locked in the order in which writers lock them, so that neither waits for the other.
-        connection.execute(rows.order_by(_CURSORS.c.partition).with_for_update())
-        leases.fence(connection, partitions)
-        connection.execute(update(_INSTALLATION).values(run_id=run_id))
-        return _read_past(connection)
-
-
-def _touched(since_ms: int, after: Touched | None, limit: int, engine: Engine) -> Sequence[Touched]:
-    columns = _CUSTOMERS.c
-    order = (columns.applied_hour, columns.internal_id)
-    named = (columns.env, columns.id, columns.email)
-    statement = select(columns.applied_ms, columns.internal_id, *named).where(
-        columns.applied_hour >= since_ms // HOUR_MS, columns.applied_ms >= since_ms
-    )
-    if after is not None:
-        reached = tuple_(after.applied_ms // HOUR_MS, after.internal_id)
-        statement = statement.where(tuple_(*order) > reached)
-    with read_transaction(engine) as connection:
-        return [
-            Touched(*row) for row in connection.execute(statement.order_by(*order).limit(limit))
-        ]
-
-
-def _holds(after: Hold | None, limit: int, engine: Engine) -> Sequence[Hold]:
-    order = (_LOCKS.c.internal_id, _LOCKS.c.lock_id)
-    columns = (*order, _CUSTOMERS.c.env, _CUSTOMERS.c.id, _LOCKS.c.expires_at)
-    statement = (
-        select(*columns)
-        .join(_CUSTOMERS, _CUSTOMERS.c.internal_id == _LOCKS.c.internal_id)
-        .where(_LOCKS.c.ended_at.is_(None))
-        .order_by(*order)
-    )
-    if after is not None:
-        statement = statement.where(tuple_(*order) > (after.internal_id, after.lock_id))
-    with read_transaction(engine) as connection:
-        return [Hold(*row) for row in connection.execute(statement.limit(limit))]
-
-
-def _report(
-    incidents: Sequence[Incident], seen: Mapping[int, str], now_ms: int, engine: Engine
-) -> int:
-    with write_transaction(engine) as connection:
-        new = 0
-        for incident in incidents:
-            row = incident._asdict() | {"kind": incident.kind.value, "at_ms": now_ms}
-            insert = INSERTS[engine.dialect.name](_INCIDENTS).values(
-                id=_id_of(incident), ended_at=None, **row
-            )
-            inserted = insert.on_conflict_do_nothing().returning(_INCIDENTS.c.id)
-            new += len(connection.execute(inserted).all())
-        for at, newest in sorted(seen.items()):
-            one = update(_CURSORS).where(_CURSORS.c.partition == at)
-            connection.execute(one.values(seen_id=newest))
-        return new
 
 
 def _id_of(incident: Incident) -> str:
@@ -165,18 +158,3 @@ def _id_of(incident: Incident) -> str:
         about.append(incident.detail)
     digest = sha256("\t".join(map(str, about)).encode()).hexdigest()
     return f"inc_{digest[:_ID_DIGITS]}"
-
-
-def _admit(run_id: str, now_ms: int, engine: Engine) -> bool:
-    still_open = _INCIDENTS.c.ended_at.is_(None)
-    with read_transaction(engine) as connection:
-        if connection.scalars(select(_INSTALLATION.c.run_id)).one() != run_id:
-            return False
-        if connection.scalars(select(_INCIDENTS.c.id).where(still_open).limit(1)).first() is None:
-            return True
-    is_ours = select(_INSTALLATION.c.run_id).where(_INSTALLATION.c.run_id == run_id)
-    with write_transaction(engine) as connection:
-        if connection.scalars(is_ours.with_for_update()).first() is None:
-            return False
-        connection.execute(update(_INCIDENTS).where(still_open).values(ended_at=now_ms))
-        return True

@@ -7,12 +7,10 @@ committed in: each locks the one row of ``token_signing`` first. It must never l
 
 from __future__ import annotations
 
-from functools import partial
-
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from gateway.tokens import REFRESH_SECONDS, Revoked, Standing, Token
-from persistence.database import Database, read_transaction, write_transaction
+from persistence.database import Store, in_thread, read_transaction, write_transaction
 from persistence.dialects import INSERTS
 from persistence.models import TokenEpoch, TokenFamily, TokenSigning, table_of
 
@@ -27,53 +25,72 @@ CLEARED_MAX = 100
 """Families that have ended and are removed by one rotation, which adds at most one."""
 
 
-class SqlTokens:
+class SqlTokens(Store):
     """``gateway.tokens.TokenStore`` on SQL."""
 
-    def __init__(self, database: Database) -> None:
-        self._run = database.run
-
-    async def secret(self) -> str | None:
+    @in_thread
+    def secret(self) -> str | None:
         """Return what tokens are signed with; None before the first mint."""
-        return await self._run(_secret)
+        with read_transaction(self.engine) as connection:
+            return connection.scalars(select(TokenSigning.secret)).first()
 
-    async def keep_secret(self, secret: str) -> str:
+    @in_thread
+    def keep_secret(self, secret: str) -> str:
         """Keep a secret unless there is one, and return the one that is kept."""
-        return await self._run(partial(_keep_secret, secret))
+        with write_transaction(self.engine) as connection:
+            addition = INSERTS[connection.dialect.name](_SIGNING).on_conflict_do_nothing()
+            connection.execute(addition, {"id": _ONLY, "secret": secret, "revocations": 0})
+            return connection.scalars(select(TokenSigning.secret)).one()
 
-    async def standing(self, env: str, customer_id: str) -> Standing:
+    @in_thread
+    def standing(self, env: str, customer_id: str) -> Standing:
         """Return how a customer stands, from one snapshot."""
-        return await self._run(partial(_standing, env, customer_id))
+        with read_transaction(self.engine) as connection:
+            revocations = connection.scalars(select(TokenSigning.revocations)).first()
+            return Standing(_epoch(connection, env, customer_id), revocations or 0)
 
-    async def rotate(self, env: str, token: Token, now_ms: int) -> int | None:
+    @in_thread
+    def rotate(self, env: str, token: Token, now_ms: int) -> int | None:
         """Return the generation that follows a refresh token; see the protocol for None."""
-        return await self._run(partial(_rotate, env, token, now_ms))
+        with write_transaction(self.engine) as connection:
+            if token.epoch != _epoch(connection, env, token.customer_id):
+                return None
+            _clear(connection, now_ms)
+            following = token.generation + 1
+            # The first rotation makes the row; each locks it: two at once follow each other.
+            insert = INSERTS[connection.dialect.name](_FAMILIES).on_conflict_do_nothing()
+            connection.execute(insert, {"id": token.family, "generation": 0, "expires_at": 0})
+            newest = (
+                update(_FAMILIES)
+                .where(TokenFamily.id == token.family, TokenFamily.generation <= following)
+                .values(generation=following, expires_at=now_ms + REFRESH_SECONDS * 1_000)
+            )
+            if connection.execute(newest).rowcount:
+                return following
+            _raise_epoch(connection, env, token.customer_id)
+            return None
 
-    async def revoke(self, env: str, customer_id: str) -> None:
+    @in_thread
+    def revoke(self, env: str, customer_id: str) -> None:
         """End all tokens of a customer; before the first mint nobody has any."""
-        await self._run(partial(_revoke, env, customer_id))
+        with write_transaction(self.engine) as connection:
+            _raise_epoch(connection, env, customer_id)
 
-    async def revoked_since(self, revocations: int, limit: int) -> Revoked:
+    @in_thread
+    def revoked_since(self, revocations: int, limit: int) -> Revoked:
         """Return whose tokens were revoked after so many revocations, at most ``limit`` of them."""
-        return await self._run(partial(_revoked_since, revocations, limit))
-
-
-def _secret(engine: Engine) -> str | None:
-    with read_transaction(engine) as connection:
-        return connection.scalars(select(TokenSigning.secret)).first()
-
-
-def _keep_secret(secret: str, engine: Engine) -> str:
-    with write_transaction(engine) as connection:
-        addition = INSERTS[connection.dialect.name](_SIGNING).on_conflict_do_nothing()
-        connection.execute(addition, {"id": _ONLY, "secret": secret, "revocations": 0})
-        return connection.scalars(select(TokenSigning.secret)).one()
-
-
-def _standing(env: str, customer_id: str, engine: Engine) -> Standing:
-    with read_transaction(engine) as connection:
-        revocations = connection.scalars(select(TokenSigning.revocations)).first()
-        return Standing(_epoch(connection, env, customer_id), revocations or 0)
+        newer = (
+            select(TokenEpoch.env, TokenEpoch.customer_id)
+            .where(TokenEpoch.number > revocations)
+            .order_by(TokenEpoch.number)
+            .limit(limit)
+        )
+        with read_transaction(self.engine) as connection:
+            count = connection.scalars(select(TokenSigning.revocations)).first()
+            if not count or count <= revocations:
+                return Revoked(revocations, [])
+            rows = connection.execute(newer).all()
+            return Revoked(count, [(env, customer_id) for env, customer_id in rows])
 
 
 def _epoch(connection: Connection, env: str, customer_id: str) -> int:
@@ -81,26 +98,6 @@ def _epoch(connection: Connection, env: str, customer_id: str) -> int:
         TokenEpoch.env == env, TokenEpoch.customer_id == customer_id
     )
     return connection.scalars(epochs).first() or 0
-
-
-def _rotate(env: str, token: Token, now_ms: int, engine: Engine) -> int | None:
-    with write_transaction(engine) as connection:
-        if token.epoch != _epoch(connection, env, token.customer_id):
-            return None
-        _clear(connection, now_ms)
-        following = token.generation + 1
-        # The first rotation makes the row; each locks it, so that two at once follow each other.
-        insert = INSERTS[connection.dialect.name](_FAMILIES).on_conflict_do_nothing()
-        connection.execute(insert, {"id": token.family, "generation": 0, "expires_at": 0})
-        newest = (
-            update(_FAMILIES)
-            .where(TokenFamily.id == token.family, TokenFamily.generation <= following)
-            .values(generation=following, expires_at=now_ms + REFRESH_SECONDS * 1_000)
-        )
-        if connection.execute(newest).rowcount:
-            return following
-        _raise_epoch(connection, env, token.customer_id)
-        return None
 
 
 def _clear(connection: Connection, now_ms: int) -> None:
@@ -114,11 +111,6 @@ def _clear(connection: Connection, now_ms: int) -> None:
     ids = connection.scalars(ended).all()
     if ids:
         connection.execute(delete(_FAMILIES).where(TokenFamily.id.in_(ids)))
-
-
-def _revoke(env: str, customer_id: str, engine: Engine) -> None:
-    with write_transaction(engine) as connection:
-        _raise_epoch(connection, env, customer_id)
 
 
 def _raise_epoch(connection: Connection, env: str, customer_id: str) -> None:
@@ -138,18 +130,3 @@ def _raise_epoch(connection: Connection, env: str, customer_id: str) -> None:
     connection.execute(
         raised, {"env": env, "customer_id": customer_id, "epoch": 1, "number": number}
     )
-
-
-def _revoked_since(revocations: int, limit: int, engine: Engine) -> Revoked:
-    newer = (
-        select(TokenEpoch.env, TokenEpoch.customer_id)
-        .where(TokenEpoch.number > revocations)
-        .order_by(TokenEpoch.number)
-        .limit(limit)
-    )
-    with read_transaction(engine) as connection:
-        count = connection.scalars(select(TokenSigning.revocations)).first()
-        if not count or count <= revocations:
-            return Revoked(revocations, [])
-        rows = connection.execute(newer).all()
-        return Revoked(count, [(env, customer_id) for env, customer_id in rows])

@@ -8,12 +8,10 @@ attempt, which only succeeds for one of those who saw it due. It must never log 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Select,
     and_,
     bindparam,
@@ -40,7 +38,7 @@ from gateway.webhooks.records import (
     Work,
 )
 from persistence import models
-from persistence.database import Database, read_transaction, write_transaction
+from persistence.database import Store, in_thread, read_transaction, write_transaction
 from persistence.dialects import INSERTS
 from persistence.models import Feature, WebhookDelivery, WebhookEndpoint, table_of
 from persistence.questions import Question
@@ -70,79 +68,180 @@ _ANYTHING = Question(
 _DISABLED = "the endpoint is disabled"
 
 
-class SqlWebhooks:
+class SqlWebhooks(Store):
     """``gateway.webhooks.records.WebhookStore`` on SQL, and the endpoints for the command line."""
 
-    def __init__(self, database: Database) -> None:
-        self._run = database.run
-
-    async def find_work(self, now_ms: int, *, busy: Sequence[str], endpoints_max: int) -> Work:
+    @in_thread
+    def find_work(self, now_ms: int, *, busy: Sequence[str], endpoints_max: int) -> Work:
         """Return what is due, the endpoint that has waited longest first, without the busy ones."""
-        return await self._run(partial(_find_work, now_ms, tuple(busy), endpoints_max))
+        ((has_alerts, is_due),) = _ANYTHING.rows(self.engine, now_ms=now_ms)
+        if not is_due:
+            return Work(bool(has_alerts), [])
+        endpoints = (
+            select(_ENDPOINTS)
+            .where(_LIVE, WebhookEndpoint.id.not_in(busy), now_ms >= _DUE)
+            .order_by(_DUE, WebhookEndpoint.id)
+            .limit(endpoints_max)
+        )
+        with read_transaction(self.engine) as connection:
+            return Work(bool(has_alerts), _endpoints(connection, endpoints))
 
-    async def dispatch(
+    @in_thread
+    def dispatch(
         self, tell: Callable[[Alert], Message | None], now_ms: int, *, alerts_max: int
     ) -> int:
         """Make the deliveries of the oldest new alerts, one for each endpoint that wants one.
 
         Returns how many alerts were taken. What ``tell`` has no message for is taken all the same.
         """
-        return await self._run(partial(_dispatch, tell, now_ms, alerts_max))
+        with write_transaction(self.engine) as connection:
+            alerts = _new_alerts(connection, alerts_max)
+            if not alerts:
+                return 0
+            # Locked, so that none is removed before its deliveries are there to go with it.
+            live = select(_ENDPOINTS).where(_LIVE).with_for_update(read=True)
+            endpoints = _endpoints(connection, live)
+            told = [(alert, message) for alert in alerts if (message := tell(alert))]
+            deliveries = [
+                _delivery(alert, endpoint, message, now_ms)
+                for alert, message in told
+                for endpoint in endpoints
+                if endpoint.wants(alert.env, message.event)
+            ]
+            if deliveries:
+                addition = INSERTS[connection.dialect.name](_DELIVERIES).on_conflict_do_nothing()
+                connection.execute(addition, deliveries)
+            ids = [alert.id for alert in alerts]
+            taken = update(_ALERTS).where(_ALERTS.c.id.in_(ids)).values(dispatched_at=now_ms)
+            connection.execute(taken)
+            return len(alerts)
 
-    async def claim(
+    @in_thread
+    def claim(
         self, endpoint_id: str, now_ms: int, *, lease_ms: int, deliveries_max: int
     ) -> list[Claim]:
         """Take due deliveries of an endpoint; nobody else can until the lease is over."""
-        return await self._run(partial(_claim, endpoint_id, now_ms, lease_ms, deliveries_max))
+        is_due = and_(
+            WebhookDelivery.endpoint_id == endpoint_id,
+            _PENDING,
+            WebhookDelivery.next_attempt_at <= now_ms,
+        )
+        oldest = (
+            select(WebhookDelivery.id)
+            .where(is_due)
+            .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.id)
+            .limit(deliveries_max)
+            .with_for_update(skip_locked=True)
+        )
+        with write_transaction(self.engine) as connection:
+            ids = connection.scalars(oldest).all()
+            moved = (
+                update(WebhookDelivery)
+                .where(WebhookDelivery.id.in_(ids), is_due)
+                .values(
+                    attempts=WebhookDelivery.attempts + 1,
+                    next_attempt_at=now_ms + lease_ms,
+                    updated_at=now_ms,
+                )
+                .returning(
+                    WebhookDelivery.id,
+                    WebhookDelivery.alert_id,
+                    WebhookDelivery.body,
+                    WebhookDelivery.attempts,
+                )
+            )
+            return [Claim(*row) for row in connection.execute(moved)]
 
-    async def settle(self, results: Sequence[Result], now_ms: int) -> None:
+    @in_thread
+    def settle(self, results: Sequence[Result], now_ms: int) -> None:
         """Keep results. One whose delivery was claimed again meanwhile changes nothing."""
-        if results:
-            await self._run(partial(_settle, results, now_ms))
+        if not results:
+            return
+        statement = (
+            update(_DELIVERIES)
+            .where(
+                _DELIVERIES.c.id == bindparam("delivery_id"),
+                _DELIVERIES.c.attempts == bindparam("attempt"),
+                _PENDING,
+            )
+            .values(updated_at=now_ms)
+        )
+        rows = [
+            {
+                "delivery_id": result.claim.delivery_id,
+                "attempt": result.claim.attempt,
+                "state": result.state.value,
+                "next_attempt_at": result.next_attempt_at,
+                "last_status": result.outcome.status or None,
+                "last_error": result.outcome.error or None,
+            }
+            for result in results
+        ]
+        with write_transaction(self.engine) as connection:
+            connection.execute(statement, rows)
 
-    async def disable(self, endpoint_id: str, now_ms: int) -> None:
+    @in_thread
+    def disable(self, endpoint_id: str, now_ms: int) -> None:
         """Stop sending to an endpoint; what it has not got by now has failed."""
-        await self._run(partial(_disable, endpoint_id, now_ms))
+        live = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, _LIVE)
+        pending = update(WebhookDelivery).where(
+            WebhookDelivery.endpoint_id == endpoint_id, _PENDING
+        )
+        failed = {
+            "state": DeliveryState.FAILED.value,
+            "last_error": _DISABLED,
+            "updated_at": now_ms,
+        }
+        with write_transaction(self.engine) as connection:
+            connection.execute(live.values(disabled_at=now_ms))
+            connection.execute(pending.values(failed))
 
-    async def add_endpoint(self, endpoint: Endpoint) -> bool:
+    @in_thread
+    def add_endpoint(self, endpoint: Endpoint) -> bool:
         """Keep an endpoint; it gets the alerts that are dispatched from now on.
 
         Returns False, and keeps nothing, when there are ``ENDPOINTS_MAX`` already.
         """
-        return await self._run(partial(_add_endpoint, endpoint))
+        values = {name: getattr(endpoint, name) for name in endpoint.__struct_fields__}
+        values["events"] = [event.value for event in endpoint.events]
+        count = select(func.count()).select_from(_ENDPOINTS)
+        with write_transaction(self.engine) as connection:
+            if connection.scalars(count).one() >= ENDPOINTS_MAX:
+                return False
+            connection.execute(insert(WebhookEndpoint).values(values))
+            return True
 
-    async def list_endpoints(self) -> list[Endpoint]:
+    @in_thread
+    def list_endpoints(self) -> list[Endpoint]:
         """Return every endpoint, disabled ones included, oldest first."""
         statement = select(_ENDPOINTS).order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)
-        return await self._run(partial(_read_endpoints, statement))
+        with read_transaction(self.engine) as connection:
+            return _endpoints(connection, statement)
 
-    async def find_endpoint(self, endpoint_id: str) -> Endpoint | None:
+    @in_thread
+    def find_endpoint(self, endpoint_id: str) -> Endpoint | None:
         """Return an endpoint, if there is one with this id."""
         statement = select(_ENDPOINTS).where(WebhookEndpoint.id == endpoint_id)
-        found = await self._run(partial(_read_endpoints, statement))
-        return found[0] if found else None
+        with read_transaction(self.engine) as connection:
+            return next(iter(_endpoints(connection, statement)), None)
 
-    async def remove_endpoint(self, endpoint_id: str) -> bool:
+    @in_thread
+    def remove_endpoint(self, endpoint_id: str) -> bool:
         """Forget an endpoint, its secret and its deliveries; False when there is none."""
-        return await self._run(partial(_remove_endpoint, endpoint_id))
+        statement = delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id)
+        with write_transaction(self.engine) as connection:
+            return connection.execute(statement).rowcount > 0
 
-    async def list_deliveries(self, state: DeliveryState | None, limit: int) -> list[DeliveryInfo]:
+    @in_thread
+    def list_deliveries(self, state: DeliveryState | None, limit: int) -> list[DeliveryInfo]:
         """Return the newest deliveries, of one state or of all."""
-        return await self._run(partial(_list_deliveries, state, limit))
-
-
-def _find_work(now_ms: int, busy: tuple[str, ...], endpoints_max: int, engine: Engine) -> Work:
-    ((has_alerts, is_due),) = _ANYTHING.rows(engine, now_ms=now_ms)
-    if not is_due:
-        return Work(bool(has_alerts), [])
-    endpoints = (
-        select(_ENDPOINTS)
-        .where(_LIVE, WebhookEndpoint.id.not_in(busy), now_ms >= _DUE)
-        .order_by(_DUE, WebhookEndpoint.id)
-        .limit(endpoints_max)
-    )
-    with read_transaction(engine) as connection:
-        return Work(bool(has_alerts), _endpoints(connection, endpoints))
+        columns = [getattr(WebhookDelivery, name) for name in DeliveryInfo._fields]
+        newest = (WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc())
+        statement = select(*columns).order_by(*newest).limit(limit)
+        if state is not None:
+            statement = statement.where(WebhookDelivery.state == state.value)
+        with read_transaction(self.engine) as connection:
+            return [DeliveryInfo(*row) for row in connection.execute(statement)]
 
 
 def _endpoints(connection: Connection, statement: Select[Any]) -> list[Endpoint]:
@@ -150,37 +249,6 @@ def _endpoints(connection: Connection, statement: Select[Any]) -> list[Endpoint]
         Endpoint(**row | {"events": tuple(map(EventType, row["events"]))})
         for row in map(dict, connection.execute(statement).mappings())
     ]
-
-
-def _read_endpoints(statement: Select[Any], engine: Engine) -> list[Endpoint]:
-    with read_transaction(engine) as connection:
-        return _endpoints(connection, statement)
-
-
-def _dispatch(
-    tell: Callable[[Alert], Message | None], now_ms: int, alerts_max: int, engine: Engine
-) -> int:
-    with write_transaction(engine) as connection:
-        alerts = _new_alerts(connection, alerts_max)
-        if not alerts:
-            return 0
-        # Locked, so that none is removed before its deliveries are there to go with it.
-        live = select(_ENDPOINTS).where(_LIVE).with_for_update(read=True)
-        endpoints = _endpoints(connection, live)
-        told = [(alert, message) for alert in alerts if (message := tell(alert))]
-        deliveries = [
-            _delivery(alert, endpoint, message, now_ms)
-            for alert, message in told
-            for endpoint in endpoints
-            if endpoint.wants(alert.env, message.event)
-        ]
-        if deliveries:
-            addition = INSERTS[connection.dialect.name](_DELIVERIES).on_conflict_do_nothing()
-            connection.execute(addition, deliveries)
-        ids = [alert.id for alert in alerts]
-        taken = update(_ALERTS).where(_ALERTS.c.id.in_(ids)).values(dispatched_at=now_ms)
-        connection.execute(taken)
-        return len(alerts)
 
 
 def _new_alerts(connection: Connection, alerts_max: int) -> list[Alert]:
@@ -212,99 +280,3 @@ def _delivery(
         "created_at": now_ms,
         "updated_at": now_ms,
     }
-
-
-def _claim(
-    endpoint_id: str, now_ms: int, lease_ms: int, deliveries_max: int, engine: Engine
-) -> list[Claim]:
-    is_due = and_(
-        WebhookDelivery.endpoint_id == endpoint_id,
-        _PENDING,
-        WebhookDelivery.next_attempt_at <= now_ms,
-    )
-    oldest = (
-        select(WebhookDelivery.id)
-        .where(is_due)
-        .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.id)
-        .limit(deliveries_max)
-        .with_for_update(skip_locked=True)
-    )
-    with write_transaction(engine) as connection:
-        ids = connection.scalars(oldest).all()
-        moved = (
-            update(WebhookDelivery)
-            .where(WebhookDelivery.id.in_(ids), is_due)
-            .values(
-                attempts=WebhookDelivery.attempts + 1,
-                next_attempt_at=now_ms + lease_ms,
-                updated_at=now_ms,
-            )
-            .returning(
-                WebhookDelivery.id,
-                WebhookDelivery.alert_id,
-                WebhookDelivery.body,
-                WebhookDelivery.attempts,
-            )
-        )
-        return [Claim(*row) for row in connection.execute(moved)]
-
-
-def _settle(results: Sequence[Result], now_ms: int, engine: Engine) -> None:
-    statement = (
-        update(_DELIVERIES)
-        .where(
-            _DELIVERIES.c.id == bindparam("delivery_id"),
-            _DELIVERIES.c.attempts == bindparam("attempt"),
-            _PENDING,
-        )
-        .values(updated_at=now_ms)
-    )
-    rows = [
-        {
-            "delivery_id": result.claim.delivery_id,
-            "attempt": result.claim.attempt,
-            "state": result.state.value,
-            "next_attempt_at": result.next_attempt_at,
-            "last_status": result.outcome.status or None,
-            "last_error": result.outcome.error or None,
-        }
-        for result in results
-    ]
-    with write_transaction(engine) as connection:
-        connection.execute(statement, rows)
-
-
-def _disable(endpoint_id: str, now_ms: int, engine: Engine) -> None:
-    live = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, _LIVE)
-    pending = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id, _PENDING)
-    failed = {"state": DeliveryState.FAILED.value, "last_error": _DISABLED, "updated_at": now_ms}
-    with write_transaction(engine) as connection:
-        connection.execute(live.values(disabled_at=now_ms))
-        connection.execute(pending.values(failed))
-
-
-def _add_endpoint(endpoint: Endpoint, engine: Engine) -> bool:
-    values = {name: getattr(endpoint, name) for name in endpoint.__struct_fields__}
-    values["events"] = [event.value for event in endpoint.events]
-    count = select(func.count()).select_from(_ENDPOINTS)
-    with write_transaction(engine) as connection:
-        if connection.scalars(count).one() >= ENDPOINTS_MAX:
-            return False
-        connection.execute(insert(WebhookEndpoint).values(values))
-        return True
-
-
-def _remove_endpoint(endpoint_id: str, engine: Engine) -> bool:
-    statement = delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id)
-    with write_transaction(engine) as connection:
-        return connection.execute(statement).rowcount > 0
-
-
-def _list_deliveries(state: DeliveryState | None, limit: int, engine: Engine) -> list[DeliveryInfo]:
-    columns = [getattr(WebhookDelivery, name) for name in DeliveryInfo._fields]
-    newest = (WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc())
-    statement = select(*columns).order_by(*newest).limit(limit)
-    if state is not None:
-        statement = statement.where(WebhookDelivery.state == state.value)
-    with read_transaction(engine) as connection:
-        return [DeliveryInfo(*row) for row in connection.execute(statement)]

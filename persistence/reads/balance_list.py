@@ -8,12 +8,10 @@ shows a balance shows what rolled over to it.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Engine,
     Select,
     and_,
     case,
@@ -27,7 +25,7 @@ from sqlalchemy import (
 
 from gateway.listing import ACTIVE, EXPIRED, BalancePage, BalanceQuery, BalanceRecord, ListedEntity
 from gateway.rows import Kind
-from persistence.database import Database, read_transaction
+from persistence.database import Store, in_thread, read_transaction
 from persistence.models import Balance, Customer, Entity, Slot, Subscription
 from persistence.reads.event_filters import has_id
 from persistence.reads.pages import BalanceKey, decode_cursor, encode_cursor
@@ -40,29 +38,22 @@ _ROLLOVER = "%~%"
 _PER_ENTITY = Balance.kind == Kind.PER_ENTITY.value
 
 
-class BalanceLists:
+class BalanceLists(Store):
     """``gateway.listing.BalanceReader`` on SQL."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep the database; closing it is the caller's."""
-        self._database = database
-
-    async def list_balances(self, query: BalanceQuery) -> BalancePage:
+    @in_thread
+    def list_balances(self, query: BalanceQuery) -> BalancePage:
         """Return balances, newest customers first. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_balances, query))
-
-
-def _list_balances(query: BalanceQuery, engine: Engine) -> BalancePage:
-    after = decode_cursor(query.cursor, BalanceKey) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows = connection.execute(page_of(query, after)).all()
-    items = [BalanceRecord(*row[: len(BalanceRecord._fields)]) for row in rows[: query.limit]]
-    if len(rows) <= query.limit:
-        return BalancePage(items, None)
-    last = rows[query.limit - 1]
-    return BalancePage(
-        items, encode_cursor(BalanceKey(last.customer_created_at, last.internal_id, last.id))
-    )
+        after = decode_cursor(query.cursor, BalanceKey) if query.cursor else None
+        with read_transaction(self.engine) as connection:
+            rows = connection.execute(page_of(query, after)).all()
+        items = [BalanceRecord(*row[: len(BalanceRecord._fields)]) for row in rows[: query.limit]]
+        if len(rows) <= query.limit:
+            return BalancePage(items, None)
+        last = rows[query.limit - 1]
+        return BalancePage(
+            items, encode_cursor(BalanceKey(last.customer_created_at, last.internal_id, last.id))
+        )
 
 
 def page_of(query: BalanceQuery, after: BalanceKey | None) -> Select[*tuple[Any, ...]]:

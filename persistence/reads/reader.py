@@ -7,15 +7,12 @@ check or a track of a customer that Redis knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    ColumnClause,
     Connection,
-    Engine,
     Row,
     func,
     select,
@@ -32,7 +29,7 @@ from gateway.ports import (
     UsageQuery,
 )
 from gateway.stream_ids import BEGINNING
-from persistence.database import Database, read_transaction
+from persistence.database import Database, in_thread, read_transaction
 from persistence.models import (
     Balance,
     Cursor,
@@ -54,15 +51,12 @@ from persistence.reads.subscriptions import Holders
 _REACHED = Question(select(Cursor.partition, Cursor.stream_id))
 
 _Row = Row[*tuple[Any, ...]]
-_Rows = Sequence[_Row]
-_Key = Sequence[ColumnClause[Any]]
 
 
 class SqlReader(BalanceLists, Holders, SubjectLists):
     """``gateway.ports.Reader`` on SQL."""
 
     def __init__(self, database: Database) -> None:
-        """Keep the database; closing it is the caller's."""
         super().__init__(database)
         self._images = Images(database)
 
@@ -70,87 +64,75 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
         """Return a customer and its partition's cursor from one snapshot."""
         return await self._images.load(Wanted(env, customer_id, partition))
 
-    async def find_entity(self, env: str, entity_id: str) -> list[EntityRef]:
+    @in_thread
+    def find_entity(self, env: str, entity_id: str) -> list[EntityRef]:
         """Return where live entities with this id are, at most two."""
-        return await self._database.run(partial(_find_entity, env, entity_id))
-
-    async def find_lock(self, env: str, lock_id: str) -> list[str]:
-        """Return the customers that have an open lock with this id, at most two."""
-        return await self._database.run(partial(_find_lock, env, lock_id))
-
-    async def list_events(self, query: EventQuery) -> EventPage:
-        """Return events, newest first. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_events, query))
-
-    async def sum_events(self, query: UsageQuery) -> Usage:
-        """Return what was used within a finite range; empty steps have no cell."""
-        return await self._database.run(partial(sum_events, query))
-
-    async def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
-        """Return the last applied stream id of each partition, ``0-0`` if nothing was applied."""
-        return await self._database.run(partial(_cursors, partitions))
-
-    async def ping(self) -> None:
-        """Return when SQL answers."""
-        await self._database.run(_ping)
-
-
-def _ping(engine: Engine) -> None:
-    with read_transaction(engine) as connection:
-        connection.execute(select(1))
-
-
-def _cursors(partitions: Sequence[int], engine: Engine) -> dict[int, str]:
-    reached: dict[int, str] = dict(_REACHED.rows(engine))
-    return {partition: reached.get(partition, BEGINNING) for partition in partitions}
-
-
-def _find_lock(env: str, lock_id: str, engine: Engine) -> list[str]:
-    owners = select(Customer.id).join(Lock, Lock.internal_id == Customer.internal_id)
-    statement = owners.where(Customer.env == env, Lock.lock_id == lock_id, Lock.ended_at.is_(None))
-    with read_transaction(engine) as connection:
-        return list(connection.scalars(statement.limit(2)))
-
-
-def _find_entity(env: str, entity_id: str, engine: Engine) -> list[EntityRef]:
-    statement = (
-        select(Customer.id, Entity.entity_id)
-        .join(Customer, Customer.internal_id == Entity.internal_id)
-        .where(
-            Entity.env == env,
-            Entity.entity_id == entity_id,
-            Entity.deleted_at.is_(None),
-            Customer.deleted_at.is_(None),
+        statement = (
+            select(Customer.id, Entity.entity_id)
+            .join(Customer, Customer.internal_id == Entity.internal_id)
+            .where(
+                Entity.env == env,
+                Entity.entity_id == entity_id,
+                Entity.deleted_at.is_(None),
+                Customer.deleted_at.is_(None),
+            )
+            .order_by(Customer.id)
+            .limit(2)
         )
-        .order_by(Customer.id)
-        .limit(2)
-    )
-    with read_transaction(engine) as connection:
-        return [EntityRef(*row) for row in connection.execute(statement)]
+        with read_transaction(self.engine) as connection:
+            return [EntityRef(*row) for row in connection.execute(statement)]
 
+    @in_thread
+    def find_lock(self, env: str, lock_id: str) -> list[str]:
+        """Return the customers that have an open lock with this id, at most two."""
+        owners = select(Customer.id).join(Lock, Lock.internal_id == Customer.internal_id)
+        statement = owners.where(
+            Customer.env == env, Lock.lock_id == lock_id, Lock.ended_at.is_(None)
+        )
+        with read_transaction(self.engine) as connection:
+            return list(connection.scalars(statement.limit(2)))
 
-def _list_events(query: EventQuery, engine: Engine) -> EventPage:
-    key = (Event.timestamp_ms, Event.id)
-    statement = select(
-        Event.id,
-        Event.timestamp_ms,
-        Event.feature_id,
-        Event.event_name,
-        Event.customer_id,
-        Event.entity_id,
-        Event.value,
-        Event.properties,
-    ).where(*event_filters(query, engine.dialect.name))
-    after = decode_cursor(query.cursor, EventKey) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows, total = page_of(connection, statement, key, after, query)
-        shown = rows[: query.limit]
-        deductions = _load_deductions(connection, [row.id for row in shown])
-    items = [_event_record(row, deductions.get(row.id, [])) for row in shown]
-    if len(rows) <= query.limit:
-        return EventPage(items, None, total)
-    last = EventKey(shown[-1].timestamp_ms, shown[-1].id)
-    return EventPage(items, encode_cursor(last), total)
+    @in_thread
+    def list_events(self, query: EventQuery) -> EventPage:
+        """Return events, newest first. Raises ``InvalidCursorError``."""
+        key = (Event.timestamp_ms, Event.id)
+        statement = select(
+            Event.id,
+            Event.timestamp_ms,
+            Event.feature_id,
+            Event.event_name,
+            Event.customer_id,
+            Event.entity_id,
+            Event.value,
+            Event.properties,
+        ).where(*event_filters(query, self.engine.dialect.name))
+        after = decode_cursor(query.cursor, EventKey) if query.cursor else None
+        with read_transaction(self.engine) as connection:
+            rows, total = page_of(connection, statement, key, after, query)
+            shown = rows[: query.limit]
+            deductions = _load_deductions(connection, [row.id for row in shown])
+        items = [_event_record(row, deductions.get(row.id, [])) for row in shown]
+        if len(rows) <= query.limit:
+            return EventPage(items, None, total)
+        last = EventKey(shown[-1].timestamp_ms, shown[-1].id)
+        return EventPage(items, encode_cursor(last), total)
+
+    @in_thread
+    def sum_events(self, query: UsageQuery) -> Usage:
+        """Return what was used within a finite range; empty steps have no cell."""
+        return sum_events(query, self.engine)
+
+    @in_thread
+    def cursors(self, partitions: Sequence[int]) -> dict[int, str]:
+        """Return the last applied stream id of each partition, ``0-0`` if nothing was applied."""
+        reached: dict[int, str] = dict(_REACHED.rows(self.engine))
+        return {partition: reached.get(partition, BEGINNING) for partition in partitions}
+
+    @in_thread
+    def ping(self) -> None:
+        """Return when SQL answers."""
+        with read_transaction(self.engine) as connection:
+            connection.execute(select(1))
 
 
 def _load_deductions(

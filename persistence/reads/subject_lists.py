@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Engine,
     Row,
     Select,
     and_,
@@ -23,7 +21,7 @@ from sqlalchemy import (
 )
 
 from gateway.ports import EventQuery, ListQuery, Page
-from persistence.database import Database, read_transaction
+from persistence.database import Store, in_thread, read_transaction
 from persistence.models import Customer, Entity, Subscription
 from persistence.reads.event_filters import has_id
 from persistence.reads.pages import (
@@ -40,86 +38,78 @@ _NOBODY = false()
 """Who has a payment processor: the gateway knows none."""
 
 
-class SubjectLists:
+class SubjectLists(Store):
     """The lists of customers and entities of ``gateway.ports.Reader`` on SQL."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep the database; closing it is the caller's."""
-        self._database = database
-
-    async def list_customers(self, query: ListQuery) -> Page:
+    @in_thread
+    def list_customers(self, query: ListQuery) -> Page:
         """Return (customer_id, "") pairs. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_customers, query))
+        where = [Customer.env == query.env, Customer.deleted_at.is_(None)]
+        if query.customer_id is not None:
+            where.append(Customer.id == query.customer_id)
+        if query.search is not None:
+            by_id = and_(has_id(), _mentions(query.search, Customer.id))
+            where.append(or_(by_id, _mentions(query.search, Customer.name, Customer.email)))
+        if query.plans or query.status:
+            held = Subscription.internal_id == Customer.internal_id
+            where.append(exists().where(held, *plans_held(query)))
+        first_ms, last_ms = query.created
+        if first_ms is not None:
+            where.append(Customer.created_at >= first_ms)
+        if last_ms is not None:
+            where.append(Customer.created_at <= last_ms)
+        if query.processors:
+            where.append(_NOBODY)
+        key = (Customer.created_at, Customer.internal_id)
+        statement = select(Customer.id, *key).where(*where)
+        kind: type[CustomerKey | OldestCustomerKey]
+        kind = OldestCustomerKey if query.oldest_first else CustomerKey
+        after = decode_cursor(query.cursor, kind) if query.cursor else None
+        with read_transaction(self.engine) as connection:
+            rows, total = page_of(
+                connection, statement, key, after, query, oldest_first=query.oldest_first
+            )
+        items = [(row.id, "") for row in rows[: query.limit]]
+        if len(rows) <= query.limit:
+            return Page(items, None, total)
+        last = rows[query.limit - 1]
+        return Page(items, encode_cursor(kind(last.created_at, last.internal_id)), total)
 
-    async def list_entities(self, query: ListQuery) -> Page:
+    @in_thread
+    def list_entities(self, query: ListQuery) -> Page:
         """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""
-        return await self._database.run(partial(_list_entities, query))
-
-
-def _list_customers(query: ListQuery, engine: Engine) -> Page:
-    where = [Customer.env == query.env, Customer.deleted_at.is_(None)]
-    if query.customer_id is not None:
-        where.append(Customer.id == query.customer_id)
-    if query.search is not None:
-        by_id = and_(has_id(), _mentions(query.search, Customer.id))
-        where.append(or_(by_id, _mentions(query.search, Customer.name, Customer.email)))
-    if query.plans or query.status:
-        held = Subscription.internal_id == Customer.internal_id
-        where.append(exists().where(held, *plans_held(query)))
-    first_ms, last_ms = query.created
-    if first_ms is not None:
-        where.append(Customer.created_at >= first_ms)
-    if last_ms is not None:
-        where.append(Customer.created_at <= last_ms)
-    if query.processors:
-        where.append(_NOBODY)
-    key = (Customer.created_at, Customer.internal_id)
-    statement = select(Customer.id, *key).where(*where)
-    kind: type[CustomerKey | OldestCustomerKey]
-    kind = OldestCustomerKey if query.oldest_first else CustomerKey
-    after = decode_cursor(query.cursor, kind) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows, total = page_of(
-            connection, statement, key, after, query, oldest_first=query.oldest_first
+        where = [
+            Entity.env == query.env,
+            Entity.deleted_at.is_(None),
+            Customer.deleted_at.is_(None),
+        ]
+        if query.customer_id is not None:
+            where.append(Customer.id == query.customer_id)
+        if query.search is not None:
+            where.append(_mentions(query.search, Entity.entity_id, Entity.name))
+        if query.plans or query.status:
+            held = Subscription.internal_id == Entity.internal_id
+            shown = Subscription.entity_id.in_(
+                (Entity.entity_id, "")
+            )  # what its customer holds too
+            where.append(exists().where(held, shown, *plans_held(query)))
+        if query.processors:
+            where.append(_NOBODY)
+        key = (Entity.created_at, Entity.internal_id, Entity.number)
+        statement = (
+            select(Customer.id, Entity.entity_id, *key)
+            .join(Customer, Customer.internal_id == Entity.internal_id)
+            .where(*where)
         )
-    items = [(row.id, "") for row in rows[: query.limit]]
-    if len(rows) <= query.limit:
-        return Page(items, None, total)
-    last = rows[query.limit - 1]
-    return Page(items, encode_cursor(kind(last.created_at, last.internal_id)), total)
-
-
-def _list_entities(query: ListQuery, engine: Engine) -> Page:
-    where = [
-        Entity.env == query.env,
-        Entity.deleted_at.is_(None),
-        Customer.deleted_at.is_(None),
-    ]
-    if query.customer_id is not None:
-        where.append(Customer.id == query.customer_id)
-    if query.search is not None:
-        where.append(_mentions(query.search, Entity.entity_id, Entity.name))
-    if query.plans or query.status:
-        held = Subscription.internal_id == Entity.internal_id
-        shown = Subscription.entity_id.in_((Entity.entity_id, ""))  # what its customer holds too
-        where.append(exists().where(held, shown, *plans_held(query)))
-    if query.processors:
-        where.append(_NOBODY)
-    key = (Entity.created_at, Entity.internal_id, Entity.number)
-    statement = (
-        select(Customer.id, Entity.entity_id, *key)
-        .join(Customer, Customer.internal_id == Entity.internal_id)
-        .where(*where)
-    )
-    after = decode_cursor(query.cursor, EntityKey) if query.cursor else None
-    with read_transaction(engine) as connection:
-        rows, total = page_of(connection, statement, key, after, query)
-    items = [(row.id, row.entity_id) for row in rows[: query.limit]]
-    if len(rows) <= query.limit:
-        return Page(items, None, total)
-    last = rows[query.limit - 1]
-    place = EntityKey(last.created_at, last.internal_id, last.number)
-    return Page(items, encode_cursor(place), total)
+        after = decode_cursor(query.cursor, EntityKey) if query.cursor else None
+        with read_transaction(self.engine) as connection:
+            rows, total = page_of(connection, statement, key, after, query)
+        items = [(row.id, row.entity_id) for row in rows[: query.limit]]
+        if len(rows) <= query.limit:
+            return Page(items, None, total)
+        last = rows[query.limit - 1]
+        place = EntityKey(last.created_at, last.internal_id, last.number)
+        return Page(items, encode_cursor(place), total)
 
 
 def _mentions(search: str, *columns: Any) -> ColumnElement[bool]:  # noqa: ANN401 - mapped columns
