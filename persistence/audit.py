@@ -218,15 +218,16 @@ def _questions(span: Span) -> _Questions:
 def _told(sums: _Sums) -> _Sums:
     """Return what two sums say differently: ``stored`` and ``counted``, by balance and slot."""
     found = sums.subquery()
+    # A balance that an entity owns is told with its owner, as a slot is.
+    owner = case((found.c.entity_id != "", found.c.entity_id), else_=Balance.entity_id)
     return (
         select(
-            func.coalesce(Customer.env, ""),
-            func.coalesce(Customer.id, ""),
+            func.coalesce(Customer.env, "").label("env"),
+            func.coalesce(Customer.id, "").label("customer_id"),
             found.c.internal_id,
             Balance.feature_id,
             found.c.balance_id,
-            # A balance that an entity owns is told with its owner, as a slot is.
-            case((found.c.entity_id != "", found.c.entity_id), else_=Balance.entity_id),
+            owner.label("entity_id"),
             found.c.stored,
             found.c.counted,
         )
@@ -243,28 +244,10 @@ def _told(sums: _Sums) -> _Sums:
 def _drifts(
     connection: Connection, kind: Kind, asked: _Sums, given: Mapping[str, Any]
 ) -> Iterable[Drift]:
-    for (
-        env,
-        customer_id,
-        internal_id,
-        feature_id,
-        balance_id,
-        entity_id,
-        stored,
-        counted,
-    ) in connection.execute(asked, given):
-        yield Drift(
-            kind=kind,
-            env=env,
-            customer_id=customer_id,
-            internal_id=internal_id,
-            feature_id=feature_id,
-            balance_id=balance_id,
-            entity_id=entity_id,
-            what="used" if kind is Kind.EVENTS else "used by all slots",
-            sql=int(stored),
-            events=int(counted),
-        )
+    what = "used" if kind is Kind.EVENTS else "used by all slots"
+    for row in map(dict, connection.execute(asked, given).mappings()):
+        sql, events = int(row.pop("stored")), int(row.pop("counted"))
+        yield Drift(kind=kind, what=what, sql=sql, events=events, **row)
 
 
 def _unexplained_balances(span: Span) -> _Sums:

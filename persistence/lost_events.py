@@ -40,35 +40,12 @@ Span = Callable[[ColumnClause[str]], ColumnElement[bool]]
 
 def lost_events(connection: Connection, span: Span, given: Mapping[str, Any]) -> Iterator[Drift]:
     """Return the events of some customers that are there by half, the span with what it needs."""
-    for row in connection.execute(without_event(span), given):
-        env, customer_id, internal_id, event_id, feature_id, balance_id, entity_id = row[:7]
-        total, count = int(row[7]), row[8]
-        yield Drift(
-            kind=Kind.EVENT,
-            env=env,
-            customer_id=customer_id,
-            internal_id=internal_id,
-            what="event",
-            feature_id=feature_id,
-            balance_id=balance_id,
-            entity_id=entity_id,
-            event_id=event_id,
-            events=total,
-            trail=Trail(total=total, count=count),
-        )
-    for row in connection.execute(without_deductions(span), given):
-        env, customer_id, internal_id, event_id, feature_id, entity_id, applied = row
-        yield Drift(
-            kind=Kind.EVENT,
-            env=env,
-            customer_id=customer_id,
-            internal_id=internal_id,
-            what="deductions",
-            feature_id=feature_id,
-            entity_id=entity_id,
-            event_id=event_id,
-            sql=applied,
-        )
+    for row in map(dict, connection.execute(without_event(span), given).mappings()):
+        total, count = int(row.pop("total")), row.pop("count")
+        trail = Trail(total=total, count=count)
+        yield Drift(kind=Kind.EVENT, what="event", events=total, trail=trail, **row)
+    for row in map(dict, connection.execute(without_deductions(span), given).mappings()):
+        yield Drift(kind=Kind.EVENT, what="deductions", **row)
 
 
 @cache
@@ -95,13 +72,13 @@ def without_event(span: Span) -> Select[*tuple[Any, ...]]:
     first, last = func.min(alone.entity_id), func.max(alone.entity_id)
     return (
         select(
-            func.coalesce(func.max(Customer.env), ""),
-            func.coalesce(func.max(Customer.id), ""),
+            func.coalesce(func.max(Customer.env), "").label("env"),
+            func.coalesce(func.max(Customer.id), "").label("customer_id"),
             *key,
             # Of a balance that is spent across entities none is the one.
-            case((first == last, first), else_=""),
-            func.sum(alone.delta),
-            func.count(),
+            case((first == last, first), else_="").label("entity_id"),
+            func.sum(alone.delta).label("total"),
+            func.count().label("count"),
         )
         .outerjoin(
             Customer,
@@ -125,10 +102,10 @@ def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
             Event.env,
             Event.customer_id,
             Event.internal_id,
-            Event.id,
+            Event.id.label("event_id"),
             Event.feature_id,
             Event.entity_id,
-            Event.applied,
+            Event.applied.label("sql"),
         ).where(span(Event.internal_id), Event.id.in_(lost))
     )
     has_credits = exists().where(
@@ -139,7 +116,10 @@ def without_deductions(span: Span) -> Select[*tuple[Any, ...]]:
         Feature.type == "credit_system",
     )
     return (
-        select(*alone).where(~has_credits).order_by(alone.internal_id, alone.id).limit(DRIFTS_MAX)
+        select(*alone)
+        .where(~has_credits)
+        .order_by(alone.internal_id, alone.event_id)
+        .limit(DRIFTS_MAX)
     )
 
 
