@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    func,
-    select,
-)
+from sqlalchemy import Connection, func, select
 
 from gateway.ports import (
     DeductionRecord,
@@ -30,27 +24,17 @@ from gateway.ports import (
 )
 from gateway.stream_ids import BEGINNING
 from persistence.database import Database, in_thread, read_transaction
-from persistence.models import (
-    Balance,
-    Cursor,
-    Customer,
-    Deduction,
-    Entity,
-    Event,
-    Lock,
-)
+from persistence.models import Balance, Cursor, Customer, Deduction, Entity, Event, Lock
 from persistence.questions import Question
 from persistence.reads.aggregates import sum_events
 from persistence.reads.balance_list import BalanceLists
 from persistence.reads.event_filters import event_filters, of_event
 from persistence.reads.images import Images, Wanted
-from persistence.reads.pages import EventKey, decode_cursor, encode_cursor
+from persistence.reads.pages import EventKey
 from persistence.reads.subject_lists import SubjectLists, page_of
 from persistence.reads.subscriptions import Holders
 
 _REACHED = Question(select(Cursor.partition, Cursor.stream_id))
-
-_Row = Row[*tuple[Any, ...]]
 
 
 class SqlReader(BalanceLists, Holders, SubjectLists):
@@ -99,23 +83,18 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
         statement = select(
             Event.id,
             Event.timestamp_ms,
-            Event.feature_id,
+            func.coalesce(func.nullif(Event.feature_id, ""), Event.event_name).label("feature_id"),
             Event.event_name,
             Event.customer_id,
             Event.entity_id,
             Event.value,
             Event.properties,
         ).where(*event_filters(query, self.engine.dialect.name))
-        after = decode_cursor(query.cursor, EventKey) if query.cursor else None
         with read_transaction(self.engine) as connection:
-            rows, total = page_of(connection, statement, key, after, query)
-            shown = rows[: query.limit]
-            deductions = _load_deductions(connection, [row.id for row in shown])
-        items = [_event_record(row, deductions.get(row.id, [])) for row in shown]
-        if len(rows) <= query.limit:
-            return EventPage(items, None, total)
-        last = EventKey(shown[-1].timestamp_ms, shown[-1].id)
-        return EventPage(items, encode_cursor(last), total)
+            rows, following, total = page_of(connection, statement, key, EventKey, query)
+            deductions = _load_deductions(connection, [row.id for row in rows])
+        items = [EventRecord._make((*row, deductions.get(row.id, []))) for row in rows]
+        return EventPage(items, following, total)
 
     @in_thread
     def sum_events(self, query: UsageQuery) -> Usage:
@@ -162,17 +141,3 @@ def _load_deductions(
         event_id: [DeductionRecord(*row[1:]) for row in group]
         for event_id, group in groupby(rows, key=itemgetter(0))
     }
-
-
-def _event_record(row: _Row, deductions: list[DeductionRecord]) -> EventRecord:
-    return EventRecord(
-        id=row.id,
-        timestamp_ms=row.timestamp_ms,
-        feature_id=row.feature_id or row.event_name,
-        event_name=row.event_name,
-        customer_id=row.customer_id,
-        entity_id=row.entity_id,
-        value=row.value,
-        properties=row.properties,
-        deductions=deductions,
-    )

@@ -64,16 +64,11 @@ class SubjectLists(Store):
         statement = select(Customer.id, *key).where(*where)
         kind: type[CustomerKey | OldestCustomerKey]
         kind = OldestCustomerKey if query.oldest_first else CustomerKey
-        after = decode_cursor(query.cursor, kind) if query.cursor else None
         with read_transaction(self.engine) as connection:
-            rows, total = page_of(
-                connection, statement, key, after, query, oldest_first=query.oldest_first
+            rows, following, total = page_of(
+                connection, statement, key, kind, query, oldest_first=query.oldest_first
             )
-        items = [(row.id, "") for row in rows[: query.limit]]
-        if len(rows) <= query.limit:
-            return Page(items, None, total)
-        last = rows[query.limit - 1]
-        return Page(items, encode_cursor(kind(last.created_at, last.internal_id)), total)
+        return Page([(row.id, "") for row in rows], following, total)
 
     @in_thread
     def list_entities(self, query: ListQuery) -> Page:
@@ -89,9 +84,8 @@ class SubjectLists(Store):
             where.append(_mentions(query.search, Entity.entity_id, Entity.name))
         if query.plans or query.status:
             held = Subscription.internal_id == Entity.internal_id
-            shown = Subscription.entity_id.in_(
-                (Entity.entity_id, "")
-            )  # what its customer holds too
+            # What its customer holds too.
+            shown = Subscription.entity_id.in_((Entity.entity_id, ""))
             where.append(exists().where(held, shown, *plans_held(query)))
         if query.processors:
             where.append(_NOBODY)
@@ -101,15 +95,9 @@ class SubjectLists(Store):
             .join(Customer, Customer.internal_id == Entity.internal_id)
             .where(*where)
         )
-        after = decode_cursor(query.cursor, EntityKey) if query.cursor else None
         with read_transaction(self.engine) as connection:
-            rows, total = page_of(connection, statement, key, after, query)
-        items = [(row.id, row.entity_id) for row in rows[: query.limit]]
-        if len(rows) <= query.limit:
-            return Page(items, None, total)
-        last = rows[query.limit - 1]
-        place = EntityKey(last.created_at, last.internal_id, last.number)
-        return Page(items, encode_cursor(place), total)
+            rows, following, total = page_of(connection, statement, key, EntityKey, query)
+        return Page([(row.id, row.entity_id) for row in rows], following, total)
 
 
 def _mentions(search: str, *columns: Any) -> ColumnElement[bool]:  # noqa: ANN401 - mapped columns
@@ -120,16 +108,22 @@ def page_of(
     connection: Connection,
     statement: Select[*tuple[Any, ...]],
     key: Sequence[ColumnClause[Any]],
-    after: Key | None,
+    kind: type[Key],
     query: ListQuery | EventQuery,
     *,
     oldest_first: bool = False,
-) -> tuple[Sequence[Row[*tuple[Any, ...]]], int]:
-    """Return up to one row more than the limit, and how many match without the cursor."""
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], str | None, int]:
+    """Return the rows of a page in the order of their key, the cursor of the next page, and how
+    many match without a cursor. Raises ``InvalidCursorError``.
+    """
+    after = decode_cursor(query.cursor, kind) if query.cursor else None
     total = connection.scalars(select(func.count()).select_from(statement.subquery())).one()
     ordered = statement.order_by(*(key if oldest_first else (one.desc() for one in key)))
     if after:
         place, end = tuple_(*key), tuple_(*after[: len(key)])
         ordered = ordered.where(place > end if oldest_first else place < end)
-    page = ordered.limit(query.limit + 1).offset(query.offset)
-    return connection.execute(page).all(), total
+    found = connection.execute(ordered.limit(query.limit + 1).offset(query.offset)).all()
+    rows, following = found[: query.limit], None
+    if len(found) > query.limit:
+        following = encode_cursor(kind(*(getattr(rows[-1], one.key) for one in key)))
+    return rows, following, total
