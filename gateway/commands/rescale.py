@@ -97,7 +97,7 @@ class _Rescale:
         self._parts = parts
         self._env = env
         self._feature_id = feature_id
-        self._clearance = Clearance(parts.client, parts.residents, env, feature_id)
+        self._clearance = Clearance(parts.residents, env, feature_id)
 
     async def run(self, precision: int) -> None:
         env, feature_id = self._env, self._feature_id

@@ -10,17 +10,11 @@ Failure: Redis gone raises ``UnavailableError``. All of it may be done again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
-
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from gateway.keys import REPLIES, env_of_reply, locks_key
-from gateway.scripts.outcomes import unavailable
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from gateway.scripts.residents import Dump, Name, Residents
 
 STEP = 1_000
@@ -33,9 +27,9 @@ _KINDS = frozenset("rvholpx")
 class Clearance:
     """Clears Redis of one feature."""
 
-    def __init__(self, client: Redis, residents: Residents, env: str, feature_id: str) -> None:
-        self._client: Any = client
+    def __init__(self, residents: Residents, env: str, feature_id: str) -> None:
         self._residents = residents
+        self._ask = residents.ask
         self._env = env
         self._feature_id = feature_id
         # A description in a reply begins with its feature (``pack_reply``, ``describe_feature``).
@@ -69,14 +63,14 @@ class Clearance:
         key, begin = locks_key(at), f"{self._env}\t".encode()
         cursor = 0
         while True:
-            cursor, receipts = await self._ask("HSCAN", key, cursor, "COUNT", STEP)
+            ((cursor, receipts),) = await self._ask([("HSCAN", key, cursor, "COUNT", STEP)])
             doomed = [
                 field
                 for field, receipt in receipts.items()
                 if field.startswith(begin) and self._names_it(receipt.decode())
             ]
             if doomed:
-                await self._ask("HDEL", key, *doomed)
+                await self._ask([("HDEL", key, *doomed)])
             if int(cursor) == 0:
                 return
 
@@ -94,32 +88,12 @@ class Clearance:
         """Empty replies with amounts of the feature."""
         cursor = 0
         while True:
-            cursor, keys = await self._ask("SCAN", cursor, "MATCH", REPLIES, "COUNT", STEP)
+            ((cursor, keys),) = await self._ask([("SCAN", cursor, "MATCH", REPLIES, "COUNT", STEP)])
             ours = [key for key in keys if env_of_reply(key) == self._env]
-            replies = await self._all("GET", ours)
+            replies = await self._ask([("GET", key) for key in ours])
             found = zip(ours, replies, strict=True)
             doomed = [key for key, reply in found if reply and self._described.search(reply)]
             # Empty, it is the reply of another call: that of nobody.
-            await self._all("SET", doomed, "", "XX", "KEEPTTL")
+            await self._ask([("SET", key, "", "XX", "KEEPTTL") for key in doomed])
             if int(cursor) == 0:
                 return
-
-    async def _all(self, command: str, keys: list[bytes], *words: str) -> list[Any]:
-        async def ask() -> list[Any]:
-            async with self._client.pipeline(transaction=False) as pipe:
-                send = cast("Callable[..., object]", pipe.execute_command)
-                for key in keys:
-                    send(command, key, *words)
-                return cast("list[Any]", await pipe.execute())
-
-        return await _reachable(ask) if keys else []
-
-    async def _ask(self, *words: object) -> Any:  # noqa: ANN401 - any reply
-        return await _reachable(lambda: self._client.execute_command(*words))
-
-
-async def _reachable(ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - any reply
-    try:
-        return await ask()
-    except RedisError as error:
-        raise unavailable(error) from error

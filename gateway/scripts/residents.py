@@ -73,19 +73,19 @@ class Residents:
 
     async def scan(self, cursor: int) -> tuple[int, list[Name]]:
         """Return the next place of a walk over all customers, 0 at its end, and those it met."""
-        ((place, keys),) = await self._ask([("SCAN", cursor, "MATCH", CUSTOMERS, "COUNT", STEP)])
+        ((place, keys),) = await self.ask([("SCAN", cursor, "MATCH", CUSTOMERS, "COUNT", STEP)])
         return int(place), [Name(*found) for found in map(customer_of, keys) if found]
 
     async def idle_seconds(self, names: Sequence[Name]) -> list[int]:
         """Return how long each customer was not used; -1 for one that is gone."""
         asked = [("OBJECT", "IDLETIME", self.keys_of(name).customer) for name in names]
-        found = await self._ask(asked)
+        found = await self.ask(asked)
         return [-1 if seconds is None else int(seconds) for seconds in found]
 
     async def size(self, name: Name) -> int:
         """Return how many fields the entities of a customer take; -1 without the customer."""
         keys = self.keys_of(name)
-        there, fields = await self._ask([("EXISTS", keys.customer), ("HLEN", keys.entities)])
+        there, fields = await self.ask([("EXISTS", keys.customer), ("HLEN", keys.entities)])
         return int(fields) if there else -1
 
     async def read(self, name: Name, lock_ids: Sequence[str] = ()) -> Dump | None:
@@ -103,7 +103,7 @@ class Residents:
     async def place(self, name: Name) -> tuple[str, str] | None:
         """Return internal id and seq of a customer, None if it is not there."""
         key = self.keys_of(name).customer
-        there, found = await self._ask([("EXISTS", key), ("HMGET", key, "id", "seq")])
+        there, found = await self.ask([("EXISTS", key), ("HMGET", key, "id", "seq")])
         if not there:
             return None
         internal_id, seq = ((text or b"").decode() for text in found)
@@ -115,7 +115,7 @@ class Residents:
         found: dict[str, Any] = {}
         cursor = 0
         while True:
-            ((place, pairs),) = await self._ask([(command, key, cursor, "COUNT", STEP)])
+            ((place, pairs),) = await self.ask([(command, key, cursor, "COUNT", STEP)])
             found |= parse(pairs)
             cursor = int(place)
             if cursor == 0:
@@ -130,7 +130,7 @@ class Residents:
             asked = lock_ids[at : at + STEP]
             fields = [f"{name.env}\t{lock_id}" for lock_id in asked]
             members = [f"{name.env}\t{name.customer_id}\t{lock_id}" for lock_id in asked]
-            texts, scores = await self._ask(
+            texts, scores = await self.ask(
                 [("HMGET", keys.locks, *fields), ("ZMSCORE", keys.holds, *members)]
             )
             told = zip(asked, texts, strict=True)
@@ -139,7 +139,7 @@ class Residents:
             holds |= {lock_id: int(score) for lock_id, score in due if score is not None}
         return receipts, holds
 
-    async def _ask(self, commands: Iterable[tuple[str | int, ...]]) -> list[Any]:
+    async def ask(self, commands: Iterable[tuple[str | int | bytes, ...]]) -> list[Any]:
         """Return the replies of one round trip; raises ``UnavailableError``."""
         try:
             async with self._client.pipeline(transaction=False) as pipe:

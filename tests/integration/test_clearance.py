@@ -17,7 +17,7 @@ PARTITION = partition_of(*ACME, PARTITIONS)
 @pytest.fixture
 def clearance(redis_client: Redis) -> Clearance:
     residents = Residents(redis_client, PARTITIONS)
-    return Clearance(redis_client, residents, "sandbox", "messages")
+    return Clearance(residents, "sandbox", "messages")
 
 
 def keys(env: str = "sandbox") -> CustomerKeys:

@@ -24,13 +24,13 @@ async def test_so_many_locks_are_read_at_a_time_and_each_is_its_own(
         keys.holds, {f"sandbox\tada\tlock_{n}": 1_700_000_000_000 + n for n in (0, 4)}
     )
     steps: list[int] = []
-    ask = residents._ask  # noqa: SLF001 - what goes to the server at a time
+    ask = residents.ask  # what goes to the server at a time
 
     async def asking(commands: Any) -> list[Any]:  # noqa: ANN401 - as the real one's
         steps.append(max(len(words) for words in commands))
         return await ask(commands)
 
-    monkeypatch.setattr(residents, "_ask", asking)
+    monkeypatch.setattr(residents, "ask", asking)
     monkeypatch.setattr(module, "STEP", 2)
     found = await residents.read(name, [f"lock_{n}" for n in (4, 3, 2, 1, 0, 9)])
     assert found is not None
