@@ -128,6 +128,11 @@ class Creation:
         """Return the answers of a list's reads in order; all lists share the turns."""
         return await in_turns(self._turns, calls)
 
+    async def caught_up(self, env: str, customer_id: str | None) -> None:
+        """Wait until SQL has what a customer, or all of them, changed; see ``Subjects``."""
+        partitions = [self.subjects.subject(env, customer_id).partition] if customer_id else None
+        await self.subjects.caught_up(partitions)
+
     async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way; see ``Subjects.run``."""
         return await self.subjects.run(subject, self, call)

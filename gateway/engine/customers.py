@@ -20,6 +20,7 @@ from gateway.engine.portraits import (
     entity_summary,
     held_plan,
     page_of,
+    place_of,
 )
 from gateway.engine.subject import Subject
 from gateway.errors import CustomerNotFoundError, NotSupportedError
@@ -146,16 +147,10 @@ class Customers(Creation):
             (self._listed_customer(env, customer_id) for customer_id, _ in page.items)
         )
         shown = [view for view in views if view is not None]
-        if cursor_paging:
-            return CustomerListResponse(list=shown, next_cursor=page.next_cursor)
+        place = place_of(query, page, cursor_paging=cursor_paging)
+        total = place.get("total", UNSET)
         return CustomerListResponse(
-            list=shown,
-            has_more=query.offset + len(page.items) < page.total,
-            offset=query.offset,
-            limit=query.limit,
-            total=page.total,
-            total_count=page.total,
-            total_filtered_count=page.total,
+            list=shown, **place, total_count=total, total_filtered_count=total
         )
 
     async def _listed_customer(self, env: str, customer_id: str) -> CustomerView | None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import msgspec
+from msgspec import UNSET
 
 from gateway.documents import EntityDocument, encode_document, held_entity
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
 from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
-from gateway.engine.portraits import entity_view, page_of
+from gateway.engine.portraits import entity_view, page_of, place_of
 from gateway.engine.subject import Subject
 from gateway.errors import (
     CustomerNotFoundError,
@@ -194,10 +195,7 @@ class Entities(Creation):
         """Return one page of entities, newest first. Raises ``CustomerNotFoundError`` when there
         are none because there is no such customer.
         """
-        partitions = None
-        if request.customer_id:
-            partitions = [self.subjects.subject(env, request.customer_id).partition]
-        await self.subjects.caught_up(partitions)
+        await self.caught_up(env, request.customer_id)
         query = ListQuery(
             env=env,
             search=request.search,
@@ -214,16 +212,10 @@ class Entities(Creation):
             )
         )
         shown = [view for view in views if view is not None]
-        if cursor_paging:
-            return EntityListResponse(list=shown, next_cursor=page.next_cursor)
+        place = place_of(query, page, cursor_paging=cursor_paging)
+        total = place.get("total", UNSET)
         return EntityListResponse(
-            list=shown,
-            has_more=query.offset + len(page.items) < page.total,
-            offset=query.offset,
-            limit=query.limit,
-            total=page.total,
-            total_count=page.total,
-            total_filtered_count=page.total,
+            list=shown, **place, total_count=total, total_filtered_count=total
         )
 
     async def _listed_entity(self, env: str, customer_id: str, entity_id: str) -> EntityView | None:

@@ -27,6 +27,7 @@ from gateway.engine.aggregates import (
     usage_totals,
 )
 from gateway.engine.creation import Creation
+from gateway.engine.portraits import place_of
 from gateway.engine.views import reset_of
 from gateway.errors import EntityNotFoundError, FeatureNotFoundError
 from gateway.messages.balances import DeductionView
@@ -56,7 +57,7 @@ class Events(Creation):
     ) -> EventListResponse:
         """Return one page of events. Raises ``InvalidCursorError``."""
         start_ms, end_ms = await self._list_period(env, request)
-        await self._caught_up(env, request.customer_id)
+        await self.caught_up(env, request.customer_id)
         limit = integer(request.limit, field="limit")
         offset = integer(request.offset, field="offset")
         query = EventQuery(
@@ -73,15 +74,8 @@ class Events(Creation):
         )
         page = await self.reader.list_events(query)
         shown = [await self._event_view(env, event) for event in page.items]
-        if cursor_paging:
-            return EventListResponse(list=shown, next_cursor=page.next_cursor)
-        return EventListResponse(
-            list=shown,
-            has_more=query.offset + len(page.items) < page.total,
-            offset=query.offset,
-            limit=query.limit,
-            total=page.total,
-        )
+        place = place_of(query, page, cursor_paging=cursor_paging)
+        return EventListResponse(list=shown, **place)
 
     async def aggregate_events(self, env: str, request: AggregateRequest) -> AggregateResponse:
         """Return usage summed in bins.
@@ -95,7 +89,7 @@ class Events(Creation):
         bin_size = request.bin_size or ("hour" if request.range == "24h" else "day")
         period = await self._aggregate_period(env, request)
         begins = bins_of(period, bin_size, len(features))
-        await self._caught_up(env, request.customer_id)
+        await self.caught_up(env, request.customer_id)
         usage = await self.reader.sum_events(
             UsageQuery(
                 env=env,
@@ -134,12 +128,6 @@ class Events(Creation):
                 usage.deductions, usage.draws, begins, owners, grouped=grouped
             )
         return answer
-
-    async def _caught_up(self, env: str, customer_id: str | None) -> None:
-        partitions = None
-        if customer_id:
-            partitions = [self.subjects.subject(env, customer_id).partition]
-        await self.subjects.caught_up(partitions)
 
     async def _list_period(
         self, env: str, request: EventListRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -42,6 +42,7 @@ from gateway.messages.customers import (
 )
 from gateway.messages.entities import EntityListRequest, EntityView
 from gateway.messages.plans import PlanDocument
+from gateway.ports import EventPage, EventQuery, ListQuery, Page
 from gateway.scripts import CustomerReply, Scripts
 
 LIMIT_DEFAULT = 50
@@ -285,3 +286,17 @@ def page_of(
         return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, *held)
     offset = integer(request.offset, field="offset")
     return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, *held)
+
+
+def place_of(
+    query: ListQuery | EventQuery, page: Page | EventPage, *, cursor_paging: bool
+) -> dict[str, Any]:
+    """Return what a list says of where its page is: how to go on, or its place among all."""
+    if cursor_paging:
+        return {"next_cursor": page.next_cursor}
+    return {
+        "has_more": query.offset + len(page.items) < page.total,
+        "offset": query.offset,
+        "limit": query.limit,
+        "total": page.total,
+    }
