@@ -30,6 +30,13 @@ environment goes into the `Authorization` header. Amounts are exact decimals. Th
 older ways to say the same.
 """
 
+_BEARERS = {
+    "secretKey": f"A secret key such as `{KEY}`",
+    "publishableKey": "A key for web pages (`am_pk_...`), which only reads",
+    "accessToken": "A token for one customer (`am_jwt_...`), of `keys.mint`",
+    "refreshToken": "What the next tokens of a customer are got with",
+}
+
 
 def document(operations: Iterable[Operation]) -> Json:
     """Return the document."""
@@ -56,26 +63,8 @@ def document(operations: Iterable[Operation]) -> Json:
             "parameters": PARAMETERS,
             "headers": answers.HEADERS,
             "securitySchemes": {
-                "secretKey": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": f"A secret key such as `{KEY}`",
-                },
-                "publishableKey": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "A key for web pages (`am_pk_...`), which only reads",
-                },
-                "accessToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "A token for one customer (`am_jwt_...`), of `keys.mint`",
-                },
-                "refreshToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "What the next tokens of a customer are got with",
-                },
+                name: {"type": "http", "scheme": "bearer", "description": meaning}
+                for name, meaning in _BEARERS.items()
             },
         },
     }
