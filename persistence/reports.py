@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from persistence.database import read_transaction
-from persistence.models import Base, DailyTotal, Feature
+from persistence.models import DailyTotal, Feature, table_of
 from persistence.models.reports import PART
 
 TOP_DAYS = 30
@@ -245,7 +245,7 @@ def _midnight(report: Report, day: date, dialect: str) -> ColumnElement[Any]:
 
 def _top_consumers(filters: Filters, limit: int, today: date) -> Select[*tuple[Any, ...]]:
     """Return the statement of ``report_top_consumers`` for any days; sums in their two parts."""
-    total, feature = _table(DailyTotal), _table(Feature)
+    total, feature = table_of(DailyTotal), table_of(Feature)
     key = (total.c.env, total.c.feature_id, total.c.customer_id)
     last = filters.until or today
     # No day is earlier than the first that a date can be.
@@ -308,7 +308,3 @@ _SHOWN: dict[Kind, Callable[[Any], Any]] = {
     Kind.DAY: str,
     Kind.TIME: _time,
 }
-
-
-def _table(model: type[Base]) -> Any:  # noqa: ANN401 - a table with columns by name
-    return Base.metadata.tables[model.__tablename__]

@@ -30,7 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event
+from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event, table_of
 from persistence.models.reports import PART
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class TotalRow(NamedTuple):
 _Sums = dict[tuple[str, ...], list[int]]
 
 SUMMED: dict[Table, type[UsageRow | TotalRow]] = {
-    Base.metadata.tables[DailyUsage.__tablename__]: UsageRow,
-    Base.metadata.tables[DailyTotal.__tablename__]: TotalRow,
+    table_of(DailyUsage): UsageRow,
+    table_of(DailyTotal): TotalRow,
 }
 """The tables of sums, and what ``sum_up`` returns for each of them."""
 
@@ -157,8 +157,7 @@ def adding(target: Table) -> Callable[[Any], Any]:
 
 def usage_merges(insert_into: InsertInto, source: FromClause) -> list[Executable]:
     """Return what adds the events of ``source`` that ``events`` has not got to the sums."""
-    events = Event.__table__
-    is_new = ~exists().where(events.c.id == source.c.id)
+    is_new = ~exists().where(Event.id == source.c.id)
     return usage_sums(insert_into, source, is_new)
 
 
@@ -200,7 +199,7 @@ def _add(
     sums: dict[str, ColumnElement[Any]],
     where: ColumnElement[bool],
 ) -> Executable:
-    target = Base.metadata.tables[model.__tablename__]
+    target = table_of(model)
     rows = select(*keys.values(), *sums.values()).where(where).group_by(*keys.values())
     return _on_conflict_add(target, insert_into(target).from_select([*keys, *sums], rows))
 
