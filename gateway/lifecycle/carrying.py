@@ -140,15 +140,6 @@ def rest_of_row(make_id: Callable[[str], str], place: int, *, expires_ms: int, n
         kind=Kind.SHARED,
         grant=1,
         expires_ms=expires_ms,
-        rank=rank(
-            unlimited=False,
-            unit="",
-            every=0,
-            expires_ms=expires_ms,
-            add_on=False,
-            overage=False,
-            created_ms=now_ms,
-            position=_POSITION + place,
-        ),
+        rank=rank(created_ms=now_ms, position=_POSITION + place, expires_ms=expires_ms),
         document=RowDocument(included=1, interval="one_off"),
     )

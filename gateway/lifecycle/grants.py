@@ -192,14 +192,12 @@ def new_grant(
         anchor_ms=anchor_ms,
         expires_ms=expires_ms,
         rank=rank(
+            created_ms=now_ms,
+            position=len(holding.own),
             unlimited=bool(request.unlimited),
             unit=unit,
             every=every,
             expires_ms=expires_ms,
-            add_on=False,
-            overage=False,
-            created_ms=now_ms,
-            position=len(holding.own),
         ),
         roll=roll_of(rollover, units, feature.precision, field="rollover.max"),
         document=RowDocument(

@@ -12,14 +12,14 @@ _MONTH_SECONDS = 30 * 86_400
 
 def rank(
     *,
-    unlimited: bool,
-    unit: str,
-    every: int,
-    expires_ms: int,
-    add_on: bool,
-    overage: bool,
     created_ms: int,
     position: int,
+    unlimited: bool = False,
+    unit: str = "",
+    every: int = 0,
+    expires_ms: int = 0,
+    add_on: bool = False,
+    overage: bool = False,
 ) -> str:
     """Return a text whose alphabetical order is the spending order.
 

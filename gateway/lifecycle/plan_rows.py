@@ -74,14 +74,13 @@ class RowMaker(NamedTuple):
             anchor_ms=self.subscription.anchor_ms,
             floor=purchase if overage else None,
             rank=rank(
+                created_ms=self.subscription.started_at,
+                position=position,
                 unlimited=item.unlimited,
                 unit=unit,
                 every=every,
-                expires_ms=0,
                 add_on=self.offer.document.add_on,
                 overage=overage,
-                created_ms=self.subscription.started_at,
-                position=position,
             ),
             entity_feature=item.entity_feature_id or "",
             roll=""

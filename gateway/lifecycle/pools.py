@@ -131,14 +131,11 @@ def _new_row(pool: PooledGrant, giver: Subscription, row_id: str) -> Row:
         every=every,
         anchor_ms=giver.anchor_ms,
         rank=rank(
+            created_ms=giver.started_at,
+            position=_POSITION,
             unlimited=Flag.UNLIMITED in pool.flags,
             unit=unit,
             every=every,
-            expires_ms=0,
-            add_on=False,
-            overage=False,
-            created_ms=giver.started_at,
-            position=_POSITION,
         ),
         document=RowDocument(interval=pool.interval, interval_count=pool.interval_count),
     )
