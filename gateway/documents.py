@@ -110,6 +110,11 @@ class Subscription(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What it gives to the customer of its entity while it is active."""
 
     @property
+    def is_main(self) -> bool:
+        """Whether it is one of those of which a group has one."""
+        return not self.add_on and not self.one_off
+
+    @property
     def ends_at(self) -> int | None:
         """When it ends by itself."""
         ends_at = self.trial_ends_at if self.ends_with_trial else None

@@ -171,4 +171,4 @@ class Foresight(Creation):
 
 
 def _has_cycle(one: Subscription) -> bool:
-    return one.status == ACTIVE and one.cycle_unit != "" and not one.add_on and not one.one_off
+    return one.status == ACTIVE and one.cycle_unit != "" and one.is_main

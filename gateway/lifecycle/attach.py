@@ -261,12 +261,8 @@ def _in_phase(
 
 def _base_of(scope: Scope) -> Subscription | None:
     """Return the paid main plan: an add-on, or the plan of an entity, joins its cycles."""
-    bases = (
-        one
-        for one in (*scope.subscriptions, *scope.base)
-        if one.status == ACTIVE and one.cycle_unit and not one.add_on and not one.one_off
-    )
-    return next(bases, None)
+    mains = (one for one in (*scope.subscriptions, *scope.base) if one.is_main)
+    return next((one for one in mains if one.status == ACTIVE and one.cycle_unit), None)
 
 
 def _quantity(

@@ -56,16 +56,11 @@ def expire(scope: Scope, target: Subscription, default: Offer | None, making: Ma
     return begin(scope, successor, subscription, target, at_ms=making.now_ms, making=making)
 
 
-def is_main(subscription: Subscription) -> bool:
-    """Whether the subscription is one of those of which a group has one."""
-    return not subscription.add_on and not subscription.one_off
-
-
 def _successor(scope: Scope, target: Subscription, default: Offer | None) -> Offer | None:
     """Return the default plan where it comes back when the target ends: not where it is held
     already, or another plan that has moved to the group is, or one that is paused comes back.
     """
-    if default is None or not is_main(target) or scope.entity_id:
+    if default is None or not target.is_main or scope.entity_id:
         return None
     if scope.paused_for(target) is not None:
         return None
@@ -81,13 +76,13 @@ def _successor(scope: Scope, target: Subscription, default: Offer | None) -> Off
 
 def _pending(scope: Scope, target: Subscription) -> list[Subscription]:
     """Return the main plans that wait to take the place of the target."""
-    return scope.pending(scope.group_of(target)) if is_main(target) else []
+    return scope.pending(scope.group_of(target)) if target.is_main else []
 
 
 def _drop(scope: Scope, target: Subscription, now_ms: int) -> Change:
     """Return the scope without a plan that has not begun; the one it would replace goes on."""
     change = leave(scope, [target], now_ms)
-    current = scope.current(scope.group_of(target)) if is_main(target) else None
+    current = scope.current(scope.group_of(target)) if target.is_main else None
     if current is not None and current.canceled_at is not None:
         change = swap(change, revived(current))
     return change
@@ -102,7 +97,7 @@ def _uncancel(scope: Scope, target: Subscription, now_ms: int) -> Change:
 
 def _with_it(scope: Scope, target: Subscription) -> list[Subscription]:
     """Return what goes with a main plan that is canceled at once: all that has not begun."""
-    if not is_main(target):
+    if not target.is_main:
         return []
     add_ons = [one for one in scope.subscriptions if one.status == SCHEDULED and one.add_on]
     return [*_pending(scope, target), *add_ons]

@@ -322,7 +322,7 @@ def _plans(scope: ControlScope) -> list[JsonObject]:
 
 
 def _main(scope: ControlScope) -> list[Subscription]:
-    return [one for one in _active(scope) if not one.add_on and not one.one_off]
+    return [one for one in _active(scope) if one.is_main]
 
 
 def _active(scope: ControlScope) -> list[Subscription]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from gateway.documents import ACTIVE, PAUSED, SCHEDULED, Subscription
 from gateway.lifecycle.attach import begin
-from gateway.lifecycle.cancel import expire, is_main
+from gateway.lifecycle.cancel import expire
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.quantities import due_quantities, requantify
 from gateway.lifecycle.scope import Change, Making, Scope, after, leave
@@ -31,7 +31,7 @@ def fall_due(
     """
     at_ms = making.now_ms
     if one.status == SCHEDULED:
-        replaced = scope.current(scope.group_of(one)) if is_main(one) else None
+        replaced = scope.current(scope.group_of(one)) if one.is_main else None
         left = scope._replace(
             subscriptions=[other for other in scope.subscriptions if other.id != one.id]
         )

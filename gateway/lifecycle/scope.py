@@ -61,11 +61,8 @@ class Scope(NamedTuple):
 
     def held_mains(self) -> list[Subscription]:
         """Return the active main plans of all groups, and those that are paused."""
-        return [
-            one
-            for one in self.subscriptions
-            if one.status in (ACTIVE, PAUSED) and not one.add_on and not one.one_off
-        ]
+        held = [one for one in self.subscriptions if one.status in (ACTIVE, PAUSED)]
+        return [one for one in held if one.is_main]
 
     def pending(self, group: str) -> list[Subscription]:
         """Return the main plans of a group that have not begun."""
@@ -73,11 +70,8 @@ class Scope(NamedTuple):
 
     def mains(self, group: str) -> list[Subscription]:
         """Return the recurring plans of a group that are no add-ons."""
-        return [
-            one
-            for one in self.subscriptions
-            if not one.add_on and not one.one_off and self.group_of(one) == group
-        ]
+        mains = (one for one in self.subscriptions if one.is_main)
+        return [one for one in mains if self.group_of(one) == group]
 
     def paused_for(self, subscription: Subscription) -> Subscription | None:
         """Return the plan that waits until the trial of another one is over."""

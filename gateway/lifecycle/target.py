@@ -52,7 +52,7 @@ def to_remove(scope: Scope, plan_ids: Sequence[str]) -> list[Subscription]:
         if plan_id not in held:
             raise InvalidRequestError(f"remove_plan_ids: plan {plan_id} is not held")
     found.sort(key=lambda one: (one.cycle_unit == "", plan_ids.index(one.plan_id)))
-    groups = {scope.group_of(one) for one in found if not one.add_on and not one.one_off}
+    groups = {scope.group_of(one) for one in found if one.is_main}
     return [*found, *(one for group in groups for one in scope.pending(group))]
 
 
