@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +26,9 @@ OTHER_GROUPS = "Other"
 
 GROUP_NAME_MAX = 255
 """Characters of a group's name; values that differ only beyond them are one group."""
+
+Item = TypeVar("Item")
+"""What a page is of."""
 
 
 class RowImage(NamedTuple):
@@ -112,12 +115,12 @@ class EntityRef(NamedTuple):
     entity_id: str
 
 
-class Page(NamedTuple):
-    """One page of ids in the order asked for. ``total`` counts all that match; ``next_cursor`` is
-    None on the last page.
+class Page(NamedTuple, Generic[Item]):
+    """One page in the order asked for. ``total`` counts all that match; ``next_cursor`` is None on
+    the last page.
     """
 
-    items: list[tuple[str, str]]
+    items: list[Item]
     next_cursor: str | None
     total: int
 
@@ -206,14 +209,6 @@ class EventRecord(NamedTuple):
     deductions: list[DeductionRecord]
 
 
-class EventPage(NamedTuple):
-    """One page of events, newest first."""
-
-    items: list[EventRecord]
-    next_cursor: str | None
-    total: int
-
-
 class UsageCell(NamedTuple):
     """Use of a feature by one group within a step; ``group`` is empty when none was asked for.
 
@@ -275,13 +270,13 @@ class Reader(BalanceReader, HolderReader, Protocol):
     async def find_lock(self, env: str, lock_id: str) -> list[str]:
         """Return the customers that have an open lock with this id, at most two."""
 
-    async def list_customers(self, query: ListQuery) -> Page:
+    async def list_customers(self, query: ListQuery) -> Page[tuple[str, str]]:
         """Return (customer_id, "") pairs. Raises ``InvalidCursorError``."""
 
-    async def list_entities(self, query: ListQuery) -> Page:
+    async def list_entities(self, query: ListQuery) -> Page[tuple[str, str]]:
         """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""
 
-    async def list_events(self, query: EventQuery) -> EventPage:
+    async def list_events(self, query: EventQuery) -> Page[EventRecord]:
         """Return events, newest first. Raises ``InvalidCursorError``."""
 
     async def sum_events(self, query: UsageQuery) -> Usage:

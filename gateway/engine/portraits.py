@@ -42,7 +42,7 @@ from gateway.messages.customers import (
 )
 from gateway.messages.entities import EntityListRequest, EntityView
 from gateway.messages.plans import PlanDocument
-from gateway.ports import EventPage, EventQuery, ListQuery, Page
+from gateway.ports import EventQuery, ListQuery, Page
 from gateway.scripts import CustomerReply, Scripts
 
 LIMIT_DEFAULT = 50
@@ -289,7 +289,7 @@ def page_of(
 
 
 def place_of(
-    query: ListQuery | EventQuery, page: Page | EventPage, *, cursor_paging: bool
+    query: ListQuery | EventQuery, page: Page[Any], *, cursor_paging: bool
 ) -> dict[str, Any]:
     """Return what a list says of where its page is: how to go on, or its place among all."""
     if cursor_paging:

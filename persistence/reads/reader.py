@@ -15,10 +15,10 @@ from sqlalchemy import Connection, func, select
 from gateway.ports import (
     DeductionRecord,
     EntityRef,
-    EventPage,
     EventQuery,
     EventRecord,
     LoadResult,
+    Page,
     Usage,
     UsageQuery,
 )
@@ -77,7 +77,7 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
             return list(connection.scalars(statement.limit(2)))
 
     @in_thread
-    def list_events(self, query: EventQuery) -> EventPage:
+    def list_events(self, query: EventQuery) -> Page[EventRecord]:
         """Return events, newest first. Raises ``InvalidCursorError``."""
         key = (Event.timestamp_ms, Event.id)
         statement = select(
@@ -94,7 +94,7 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
             rows, following, total = page_of(connection, statement, key, EventKey, query)
             deductions = _load_deductions(connection, [row.id for row in rows])
         items = [EventRecord._make((*row, deductions.get(row.id, []))) for row in rows]
-        return EventPage(items, following, total)
+        return Page(items, following, total)
 
     @in_thread
     def sum_events(self, query: UsageQuery) -> Usage:

@@ -42,7 +42,7 @@ class SubjectLists(Store):
     """The lists of customers and entities of ``gateway.ports.Reader`` on SQL."""
 
     @in_thread
-    def list_customers(self, query: ListQuery) -> Page:
+    def list_customers(self, query: ListQuery) -> Page[tuple[str, str]]:
         """Return (customer_id, "") pairs. Raises ``InvalidCursorError``."""
         where = [Customer.env == query.env, Customer.deleted_at.is_(None)]
         if query.customer_id is not None:
@@ -71,7 +71,7 @@ class SubjectLists(Store):
         return Page([(row.id, "") for row in rows], following, total)
 
     @in_thread
-    def list_entities(self, query: ListQuery) -> Page:
+    def list_entities(self, query: ListQuery) -> Page[tuple[str, str]]:
         """Return (customer_id, entity_id) pairs, newest first. Raises ``InvalidCursorError``."""
         where = [
             Entity.env == query.env,
