@@ -146,10 +146,6 @@ class Auditor:
             )
         return await self._scripts.evict_customer(keys, head, loaded.cursor, internal_id, seq)
 
-    async def mend(self, drift: Drift) -> bool:
-        """Set a number in SQL to the sum of its deductions."""
-        return await self._ledger.mend(drift)
-
     async def _both(self, name: Name) -> tuple[Dump | None, LoadResult, set[str]]:
         """Return a customer as Redis had it, then as SQL has it with all of that applied, and which
         locks were looked for.

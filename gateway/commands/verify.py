@@ -106,7 +106,7 @@ def repair(*, env: str | None, customer_id: str | None, yes: bool, **given: obje
             if not yes:
                 click.echo("nothing was done: tallygate repair --yes carries this out")
                 break
-            await _carry_out(parts.auditor, made)
+            await _carry_out(parts, made)
             found = await _audit(parts, scope)
             _report(found, as_json=False)
         return _outcome(found)
@@ -156,11 +156,11 @@ async def _follow(
             bar.update(step.customers)
 
 
-async def _carry_out(auditor: Auditor, made: Plan) -> None:
+async def _carry_out(parts: AuditParts, made: Plan) -> None:
     for drift in made.mends:
-        await auditor.mend(drift)
+        await parts.ledger.mend(drift)
     for name in made.evictions:
-        await _evict(auditor, name)
+        await _evict(parts.auditor, name)
 
 
 async def _evict(auditor: Auditor, name: Name) -> None:

@@ -57,8 +57,8 @@ async def test_a_number_that_is_not_the_sum_of_its_deductions_is_told_with_them(
     assert [(move.delta, move.left) for move in drift.trail.moves] == [(2, 2)]
     assert drift.trail.broken_at is None
     assert await site.differing() == [("used", "bal_1", "", 99, 2)]
-    assert await site.auditor.mend(drift)
-    assert not await site.auditor.mend(drift)
+    assert await site.ledger.mend(drift)
+    assert not await site.ledger.mend(drift)
     assert await site.in_sql() + await site.in_redis() == []
 
 
@@ -68,7 +68,7 @@ async def test_a_slot_is_checked_alone_and_with_its_balance(site: Site) -> None:
     assert (slot.kind, slot.balance_id, slot.entity_id) == (Kind.EVENTS, "bal_2", "seat_1")
     assert (slot.sql, slot.events) == (17, 7)
     assert (top.kind, top.balance_id, top.sql, top.events) == (Kind.SUM, "bal_2", 8, 18)
-    assert await site.auditor.mend(slot)
+    assert await site.ledger.mend(slot)
     assert await site.in_sql() == []
 
 
@@ -76,7 +76,7 @@ async def test_a_slot_that_is_missing_is_told_and_comes_back(site: Site) -> None
     site.change(delete(Slot).where(Slot.entity_id == "seat_2"))
     slot, _ = await site.in_sql()
     assert (slot.entity_id, slot.sql, slot.events) == ("seat_2", 0, 1)
-    assert await site.auditor.mend(slot)
+    assert await site.ledger.mend(slot)
     assert await site.in_sql() + await site.in_redis() == []
 
 
@@ -84,7 +84,7 @@ async def test_a_row_an_entity_owns_is_told_with_its_owner(site: Site) -> None:
     site.change(update(Balance).where(Balance.id == "bal_3").values(used=0))
     (drift,) = await site.in_sql()
     assert (drift.balance_id, drift.entity_id, drift.events) == ("bal_3", "seat_2", 3)
-    assert await site.auditor.mend(drift)
+    assert await site.ledger.mend(drift)
     assert await site.in_sql() == []
 
 
