@@ -34,7 +34,6 @@ from gateway.scripts.calls import (
     lone_row,
     track_reply,
 )
-from gateway.scripts.composition import Library, compose, entry_names, source
 from gateway.scripts.scripts import Scripts
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
     "Hold",
     "HoldDue",
     "Idempotency",
-    "Library",
     "Move",
     "Part",
     "Pool",
@@ -60,9 +58,6 @@ __all__ = [
     "TrackReply",
     "Use",
     "check_reply",
-    "compose",
-    "entry_names",
     "lone_row",
-    "source",
     "track_reply",
 ]

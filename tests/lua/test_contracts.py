@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from gateway.scripts import Scripts, Status, compose, entry_names, source
+from gateway.scripts import Scripts, Status
+from gateway.scripts.composition import compose, entry_names, source
 from tests.lua.bytecode import globals_of
 
 LINES_MAX = 150

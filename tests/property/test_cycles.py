@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lupa.lua51 import LuaRuntime
 
 from gateway.cycles import FIXED_MS, MONTHS, last_boundary, next_boundary, span
-from gateway.scripts import source
+from gateway.scripts.composition import source
 
 Boundary = Callable[[int, str, int, int], float]
 _SOURCES = [source(f"include/{name}") for name in ("civil_month", "month_start", "next_boundary")]

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from lupa.lua51 import LuaRuntime
 
 from gateway.entity_index import EntityIndex, Set, decode_index
-from gateway.scripts import source
+from gateway.scripts.composition import source
 
 INCLUDES = (
     "index_set",

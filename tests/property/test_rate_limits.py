@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 from lupa.lua51 import LuaRuntime
 
-from gateway.scripts import source
+from gateway.scripts.composition import source
 
 SECOND, MINUTE = 1_000, 60_000
 START_MS = 1_700_000_000_000

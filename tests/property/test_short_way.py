@@ -23,16 +23,15 @@ from gateway.scripts import (
     CheckReply,
     Context,
     Idempotency,
-    Library,
     Part,
     Pool,
     Scripts,
     Status,
     TrackReply,
     Use,
-    compose,
     track_reply,
 )
+from gateway.scripts.composition import Library, compose
 from tests.property.direct import direct_client, done
 from tests.property.plans import (
     DAY_MS,

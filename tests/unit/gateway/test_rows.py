@@ -22,7 +22,7 @@ from gateway.rows import (
     encode_row,
     encode_rows,
 )
-from gateway.scripts import source
+from gateway.scripts.composition import source
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 numbers = st.integers(0, 2**53)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.scripts import compose, composition, entry_names
+from gateway.scripts import composition
+from gateway.scripts.composition import compose, entry_names
 
 
 @pytest.fixture
