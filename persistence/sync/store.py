@@ -99,18 +99,8 @@ def _write(
 
 def open_cursors(engine: Engine, partitions: Iterable[int]) -> dict[int, str]:
     """Return the last applied stream id of each partition, and make sure that it has a row."""
-    rows = [
-        {
-            "partition": at,
-            "stream_id": BEGINNING,
-            "updated_at_ms": 0,
-            "applied": 0,
-            "owner": "",
-            "epoch": 0,
-            "seen_id": BEGINNING,
-        }
-        for at in partitions
-    ]
+    free = {"stream_id": BEGINNING, "seen_id": BEGINNING, "owner": "", "epoch": 0}
+    rows = [{"partition": at, "updated_at_ms": 0, "applied": 0, **free} for at in partitions]
     statement = INSERTS[engine.dialect.name](_CURSORS).on_conflict_do_nothing()
     with _named_faults(), write_transaction(engine) as connection:
         connection.execute(statement, rows)
