@@ -42,11 +42,8 @@ class Balance(Base):
     seq: Field[int]
 
     __table_args__ = (
-        conditional(
-            "ix_balances_current", "internal_id", "entity_id",
-            where=_CURRENT,
-        ),
-    )  # fmt: skip
+        conditional("ix_balances_current", "internal_id", "entity_id", where=_CURRENT),
+    )
 
 
 class Slot(Base):

@@ -85,7 +85,5 @@ class Alert(Base):
 
     __table_args__ = (
         Index("ix_alerts_newest", "env", "created_at", "id"),
-        conditional(
-            "ix_alerts_new", "created_at", "id", where=_NEW
-        ),
-    )  # fmt: skip
+        conditional("ix_alerts_new", "created_at", "id", where=_NEW),
+    )

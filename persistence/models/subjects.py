@@ -43,15 +43,9 @@ class Customer(Base):
     __table_args__ = (
         Index("ix_customers_applied", "applied_hour", "internal_id"),
         Index("ix_customers_id", "id", "env"),
-        conditional(
-            "uq_customers_live", "env", "id",
-            unique=True, where=_LIVE,
-        ),
-        conditional(
-            "ix_customers_newest", "env", "created_at", "internal_id",
-            where=_LIVE,
-        ),
-    )  # fmt: skip
+        conditional("uq_customers_live", "env", "id", unique=True, where=_LIVE),
+        conditional("ix_customers_newest", "env", "created_at", "internal_id", where=_LIVE),
+    )
 
 
 class Entity(Base):
@@ -71,15 +65,11 @@ class Entity(Base):
     seq: Field[int]
 
     __table_args__ = (
+        conditional("ix_entities_live", "env", "entity_id", "internal_id", where=_LIVE),
         conditional(
-            "ix_entities_live", "env", "entity_id", "internal_id",
-            where=_LIVE,
+            "ix_entities_newest", "env", "created_at", "internal_id", "number", where=_LIVE
         ),
-        conditional(
-            "ix_entities_newest", "env", "created_at", "internal_id", "number",
-            where=_LIVE,
-        ),
-    )  # fmt: skip
+    )
 
 
 class Subscription(Base):

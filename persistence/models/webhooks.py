@@ -53,8 +53,7 @@ class WebhookDelivery(Base):
     __table_args__ = (
         Index("uq_webhook_deliveries_pair", "endpoint_id", "alert_id", unique=True),
         conditional(
-            "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", "id",
-            where=_PENDING,
+            "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", "id", where=_PENDING
         ),
         Index("ix_webhook_deliveries_newest", "created_at", "id"),
-    )  # fmt: skip
+    )
