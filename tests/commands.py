@@ -49,7 +49,7 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         redirect_stdout(out),
         redirect_stderr(err),
         _own_logging(),
-        _own_collector(),
+        _own_collector(patch),
         _in_time(),
     ):
         patch.setattr(sys, "argv", command)
@@ -83,14 +83,14 @@ def _own_logging() -> Iterator[None]:
 
 
 @contextmanager
-def _own_collector() -> Iterator[None]:
-    """Undo what the gateway's loop tells Python about garbage."""
+def _own_collector(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what the gateway tells Python about garbage; what is there is not all its own."""
     thresholds = gc.get_threshold()
+    patch.setattr(gc, "freeze", lambda: None)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 @contextmanager

@@ -83,7 +83,9 @@ def test_its_exit_code_and_output_are_those_of_the_command(tmp_path: Path) -> No
     assert log_of(tmp_path) == told
 
 
-def test_one_that_was_killed_is_gone_and_its_exit_code_says_so(gateway: Gateway) -> None:
+def test_one_that_was_killed_is_gone_and_its_exit_code_says_so(tmp_path: Path, valkey: str) -> None:
+    # One with a server of its own would leave that behind.
+    gateway = Gateway(tmp_path / "data", "--redis-url", valkey).start()
     gateway.kill()
     assert gateway.ended() == -signal.SIGKILL
     assert not psutil.pid_exists(gateway.pid)
