@@ -289,7 +289,7 @@ class Reader(BalanceReader, HolderReader, Protocol):
         """Return when SQL answers."""
 
 
-class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):
+class FeatureRecord(msgspec.Struct, frozen=True):
     """A feature of the catalog. ``document`` is JSON of what only responses show."""
 
     env: str
@@ -300,9 +300,9 @@ class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True):
     precision: int
     in_use: bool
     archived: bool
-    event_names: tuple[str, ...] = ()
     document: str = "{}"
     created_at: int = 0
+    event_names: tuple[str, ...] = ()
 
 
 class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
