@@ -57,8 +57,11 @@ class Pipes(Asking):
         tag = b"" if begin < 0 else command[begin : command.find(_END, begin)] + _END
         pipe = self._routes.get(tag)
         if pipe is None:
-            # What names no key, a look at the clock, goes to one server that is sure to be there.
-            pipe = self._routes[tag] = self._pipe(tag or INSTALLATION)
+            if not tag:  # a look at the clock: to a server that is there, as far as is known
+                pipe = next((one for one in self._pipes.values() if one.is_open), None)
+                (pipe or self._pipe(INSTALLATION)).send(command, receiver)
+                return
+            pipe = self._routes[tag] = self._pipe(tag)
         pipe.send(command, receiver)
 
     def _pipe(self, key: str | bytes) -> Pipe:
@@ -82,7 +85,10 @@ class Pipes(Asking):
                 receiver(replies)
 
         for at, command in enumerate(commands):
-            self.send(command, partial(take, at))
+            try:
+                self.send(command, partial(take, at))
+            except PipeUnsentError as error:
+                take(at, error)
 
     async def close(self) -> None:
         """Fail what waits, and close."""

@@ -33,6 +33,7 @@ from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.faults import PipeUnsentError
 from gateway.scripts.outcomes import CROWDED, REFUSALS, is_refusal, meaning_of, unavailable
+from gateway.scripts.pipes import Pipes
 from gateway.scripts.rates import TICKET
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from gateway.keys import Key
     from gateway.scripts.pipe import Pipe, Receiver
-    from gateway.scripts.pipes import Pipes
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +131,15 @@ class Server:
         return [entries[0][0].decode() if entries else "0-0" for entries in found]
 
     async def outbox_lengths(self, outboxes: Sequence[Key]) -> list[int]:
-        """Return how many entries each outbox holds."""
-        return await self._look_again([("XLEN", outbox) for outbox in outboxes])
+        """Return how many entries each outbox holds; 0 where its server of a Cluster is gone."""
+        found = await self._look_around([("XLEN", outbox) for outbox in outboxes])
+        return [length or 0 for length in found]
 
     async def next_entries(self, after: Mapping[Key, str]) -> list[str]:
-        """Return the id of the first entry after a place of each outbox, where there is one."""
-        found = await self._look_again(
+        """Return the id of the first entry after a place of each outbox, where there is one and its
+        server of a Cluster is not gone.
+        """
+        found = await self._look_around(
             [
                 (_UNPARSED_XREAD, "COUNT", 1, "STREAMS", *some, *(after[one] for one in some))
                 for some in self._together(list(after))
@@ -156,18 +159,18 @@ class Server:
 
     async def holds_due(self, places: Sequence[Key], now_ms: int, limit: int) -> list[HoldDue]:
         """Return the holds that have ended by a time, at most ``limit`` a partition, from the
-        ``holds`` sets of some partitions.
+        ``holds`` sets of some partitions; those of a server of a Cluster that is gone wait.
         """
         parts = self._together(places)
         # Mostly there are none anywhere.
-        counts = await self._look_again([("EXISTS", *some) for some in parts])
+        counts = await self._look_around([("EXISTS", *some) for some in parts])
         there = [one for some, count in zip(parts, counts, strict=True) if count for one in some]
         words = ("-inf", now_ms, "LIMIT", 0, limit, "WITHSCORES")
-        found = await self._look_again([("ZRANGEBYSCORE", place, *words) for place in there])
+        found = await self._look_around([("ZRANGEBYSCORE", place, *words) for place in there])
         return [
             HoldDue(env, customer_id, lock_id, int(score))
             for members in found
-            for member, score in _pairs(members)
+            for member, score in _pairs(members or [])
             for env, customer_id, lock_id in (member.decode().split("\t", 2),)
         ]
 
@@ -266,6 +269,25 @@ class Server:
             for at in range(0, len(commands), STEP):
                 replies += await self._pipe.call_all(commands[at : at + STEP])
         return replies
+
+    async def _look_around(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Do so, with None for what servers of a Cluster have that do not answer, unless none do:
+        nobody is to wait for customers of others.
+        """
+        if not isinstance(self._pipe, Pipes):
+            return await self._look_again(commands)
+        replies: list[Any] = []
+        with self._watched():
+            for at in range(0, len(commands), STEP):
+                replies += await self._pipe.ask_all(commands[at : at + STEP])
+            faults = [one for one in replies if isinstance(one, RedisError)]
+            for fault in faults:
+                says_it_is_here = isinstance(fault, ResponseError) and not is_refusal(fault)
+                if says_it_is_here or len(faults) == len(replies):
+                    raise fault
+        for fault in faults[:1]:
+            self._note(fault)
+        return [None if isinstance(one, RedisError) else one for one in replies]
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -13,9 +13,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway.clients import make_redis as make_client
 from gateway.cluster.client import Cluster
 from gateway.config import Settings
+from gateway.errors import UnavailableError
 from gateway.guard import streams
 from gateway.guard.server_facts import SECTIONS, facts_of
-from gateway.keys import SCAN_ALL, outbox_key, seal_key
+from gateway.keys import SCAN_ALL, holds_key, locks_key, outbox_key, seal_key
+from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
@@ -281,6 +283,29 @@ async def test_one_server_that_is_gone_fails_what_is_for_it_alone(
             assert isinstance(answer, Exception) is is_gone, (at, answer)
         with pytest.raises(RedisConnectionError):
             await client.info(*SECTIONS)
+        pipes = Pipes(client, partial(Pipe, timeout_seconds=10))
+        scripts = Scripts(client, pipes)
+        here = [at for at in EVERY if owner(seal_key(at)).port != dead.port]
+        for at in here:
+            await client.xadd(outbox_key(at), {"e": ""})
+            await client.zadd(holds_key("live", at), {f"live\tc\t{at}": 1})
+        lengths = await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
+        assert [at for at in EVERY if lengths[at]] == here
+        found = await scripts.next_entries({outbox_key(at): "0-0" for at in EVERY})
+        assert len(found) == len(here)
+        holds = await scripts.holds_due([holds_key("live", at) for at in EVERY], 1, 9)
+        assert [int(one.lock_id) for one in holds] == here
+        assert await scripts.now_ms() > 0
+        with pytest.raises(UnavailableError):
+            await scripts.receipts([locks_key(at) for at in EVERY], "live", "any")
+        await client.set(outbox_key(here[0]), "no stream")
+        with pytest.raises(UnavailableError, match="WRONGTYPE"):
+            await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
+        for server in cluster.alive():
+            server.kill()
+        with pytest.raises(UnavailableError):
+            await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
+        await pipes.close()
 
 
 async def test_nobody_waits_for_a_server_that_stands_still_once_another_has_its_place(
