@@ -214,7 +214,8 @@ class Guard:
         if facts.fault:
             self._refuse(facts.fault)
         if facts.run_id != self._trusted:
-            self._distrust("another server answers")
+            is_moved = facts.run_ids == self._admitted
+            self._distrust("slots have moved" if is_moved else "another server answers")
         elif past.run_id != facts.run_id:
             self._superseded = facts.run_id
         if facts.run_id == self._superseded and past.run_id != facts.run_id:

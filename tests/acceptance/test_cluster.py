@@ -130,6 +130,9 @@ def test_a_slot_that_moves_to_another_server_takes_everything_along(
             goes_on(load, ACKNOWLEDGED_MIN)
         assert lost(gateway, cluster, load) == [set()]
         assert gateway.sql("SELECT kind FROM incidents") == []
+        log = (gateway.folder / "stdout.log").read_text()
+        assert "Redis is fenced: slots have moved" in log
+        assert "another server answers" not in log
 
 
 def test_a_server_that_was_emptied_is_filled_from_sql(
