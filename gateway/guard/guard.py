@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
@@ -54,6 +55,11 @@ WATCH_SECONDS = 1.0
 PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_MAX = 1.0
 """Between two comparisons that failed, longer each time."""
+
+SETTLED_SECONDS = 5.0
+"""For so long a server of a Cluster may say what is not so any more; after that it is so again, as
+when slots have moved there and back.
+"""
 
 ATTEMPTS_MAX = 3
 """Comparisons in a row that another process may overtake."""
@@ -90,6 +96,7 @@ class Guard:
         self._admitted: frozenset[str] = frozenset()
         self._compared: frozenset[str] = frozenset()
         self._superseded = ""
+        self._superseded_at = 0.0
         self._covered: list[Callable[[], None]] = []
         self._dropping: set[asyncio.Future[Any]] = set()
         self._verifying: asyncio.Task[None] | None = None
@@ -217,8 +224,9 @@ class Guard:
             is_moved = facts.run_ids == self._admitted
             self._distrust("slots have moved" if is_moved else "another server answers")
         elif past.run_id != facts.run_id:
-            self._superseded = facts.run_id
-        if facts.run_id == self._superseded and past.run_id != facts.run_id:
+            self._superseded, self._superseded_at = facts.run_id, time.monotonic()
+        is_settled = facts.servers and time.monotonic() > self._superseded_at + SETTLED_SECONDS
+        if facts.run_id == self._superseded and past.run_id != facts.run_id and not is_settled:
             self._refuse(
                 f"another Redis ({past.run_id}) was admitted after this one ({facts.run_id}): "
                 "set the Redis URL to that one, or restart this one to admit it again"

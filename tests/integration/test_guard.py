@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.errors import StartError, UnavailableError
+from gateway.guard import guard
 from gateway.installation import Past
 from gateway.keys import INSTALLATION, seal_key
 from persistence.incidents import SqlInstallation
@@ -164,6 +166,28 @@ async def test_a_server_that_was_replaced_is_not_used_any_more(
         await moves.track("ada", 1)
         await moves.caught_up()
         assert await moves.left("ada") == 89
+
+
+async def test_a_cluster_that_is_again_what_it_was_is_used_once_that_has_settled(
+    valkey_cluster: str, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots moved away and back, which another gateway saw, and this one did not."""
+    monkeypatch.setattr(guard, "SETTLED_SECONDS", 600)
+    with redis.Redis.from_url(valkey_cluster) as client:
+        client.flushall()
+    url = valkey_cluster.replace("redis://", "redis+cluster://")
+    async with shop_on(url, migrated_sqlite) as shop:
+        await shop.fill()
+        await shop.caught_up()
+        ours = shop.runtime.guard
+        installation = SqlInstallation(shop.runtime.database, shop.runtime.wall)
+        await installation.fence(range(PARTITIONS), "cluster-moved")
+        assert await installation.admit("cluster-moved")
+        await until(lambda: "was admitted after this one" in ours.reason)
+        monkeypatch.setattr(guard, "SETTLED_SECONDS", 0)
+        await until(lambda: ours.is_trusted)
+        assert await shop.left("ada") == 100
+        assert await shop.incidents() == []
 
 
 async def test_nothing_is_carried_from_a_server_after_another_was_compared(
