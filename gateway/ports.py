@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -14,6 +14,8 @@ import msgspec
 from gateway.api_keys import KeyRecord
 from gateway.holders import HolderReader, PlanFilter
 from gateway.listing import BalanceReader
+
+Made = TypeVar("Made")
 
 PROPERTY_PREFIX = "properties."
 """Begins a group of events by a property; its name follows."""
@@ -354,6 +356,9 @@ class CatalogStore(Protocol):
 
     async def load(self) -> CatalogImage:
         """Return everything, from one snapshot."""
+
+    async def load_as(self, make: Callable[[CatalogImage], Made]) -> Made:
+        """Return what is made of everything, in the thread that has read it."""
 
     async def apply(self, change: CatalogChange) -> bool:
         """Write a change as a whole, if the catalog still has its revision; else return False.

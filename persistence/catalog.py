@@ -36,6 +36,7 @@ from gateway.ports import (
     CatalogChange,
     CatalogImage,
     FeatureRecord,
+    Made,
     PlanRecord,
     WallClock,
 )
@@ -89,7 +90,11 @@ class SqlCatalog:
 
     async def load(self) -> CatalogImage:
         """Return everything, from one snapshot."""
-        return await self._database.run(_load)
+        return await self.load_as(lambda image: image)
+
+    async def load_as(self, make: Callable[[CatalogImage], Made]) -> Made:
+        """Return what is made of everything, in the thread that has read it."""
+        return await self._database.run(lambda engine: make(_load(engine)))
 
     async def apply(self, change: CatalogChange) -> bool:
         """Write a change as a whole if its revision is still the current one.
@@ -206,7 +211,7 @@ def _load(engine: Engine) -> CatalogImage:
 
 
 def _load_features(connection: Connection) -> list[FeatureRecord]:
-    # Every process reads all rows after every change: to make them by name takes four times as long.
+    # Every process reads all of them after every change: by name they take four times as long.
     rows = connection.execute(_FEATURES).all()
     return [FeatureRecord(*(*columns, tuple(names))) for *columns, names in rows]
 

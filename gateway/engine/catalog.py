@@ -122,14 +122,15 @@ class Catalog:
                 if not moved and await self._store.revision() == self._snapshot.revision:
                     self._reachable = True
                     return
-                image = await self._store.load()
+                # Made where it is read: the loop would meet each of its records for the first time.
+                snapshot = await self._store.load_as(take_snapshot)
             except UnavailableError:
                 self._reachable = False
                 self._faults += 1
                 raise
             self._reachable = True
-            self._snapshot = take_snapshot(image)
-            self.clock.offset_ms = image.clock_offset_ms
+            self._snapshot = snapshot
+            self.clock.offset_ms = snapshot.clock_offset_ms
             # Whoever is still allowed is found again by the digest; whoever is not is gone.
             self._principals.forget()
             self._used = set()

@@ -29,6 +29,7 @@ class Snapshot(NamedTuple):
     """By the digest of the secret."""
     keys: dict[str, Principal]
     """The same by id, which outlives the secret of a key that was rotated."""
+    clock_offset_ms: int
 
 
 def take_snapshot(image: CatalogImage) -> Snapshot:
@@ -65,6 +66,7 @@ def take_snapshot(image: CatalogImage) -> Snapshot:
         defaults={env: _defaults(view.plans.values()) for env, view in views.items()},
         principals=principals,
         keys={each.key_id: each for each in principals.values()},
+        clock_offset_ms=image.clock_offset_ms,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -280,3 +281,10 @@ async def test_the_clock_s_offset_comes_back_and_only_grows(catalog: CatalogStor
 
     image = await catalog.load()
     assert (image.revision, image.clock_offset_ms) == (2, 2_000)
+
+
+async def test_what_is_made_of_everything_is_made_beside_the_loop(catalog: CatalogStore) -> None:
+    await _put(catalog, _feature())
+    image, thread = await catalog.load_as(lambda image: (image, threading.current_thread()))
+    assert image == await catalog.load()
+    assert thread is not threading.current_thread()

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.api_keys import KeyRecord
 from gateway.errors import UnavailableError
-from gateway.ports import CatalogChange, CatalogImage, FeatureRecord, PlanRecord
+from gateway.ports import CatalogChange, CatalogImage, FeatureRecord, Made, PlanRecord
 
 SECRET = "am_sk_test_" + "s" * 40
 
@@ -42,8 +42,11 @@ class ScriptedStore:
         return self.image.revision
 
     async def load(self) -> CatalogImage:
+        return await self.load_as(lambda image: image)
+
+    async def load_as(self, make: Callable[[CatalogImage], Made]) -> Made:
         self.loaded += 1
-        return self.image
+        return make(self.image)
 
     async def apply(self, change: CatalogChange) -> bool:
         self.tried += 1
