@@ -6,12 +6,14 @@ reach a server that somebody uses.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import redis.utils
 
 for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
     del os.environ[_name]
@@ -20,6 +22,9 @@ for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
 # would compile the whole gateway anew; so would pytest every test, and add to its asserts.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# redis-py reads its version from the metadata of its package for each connection that is made.
+redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)
 
 collect_ignore = ["sdk"]  # the published clients bring tests of their own
 
