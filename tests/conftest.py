@@ -18,7 +18,7 @@ import redis.utils
 for _name in [name for name in os.environ if name.startswith("TALLYGATE_")]:
     del os.environ[_name]
 
-# Some machines are told to keep no compiled modules. Here hundreds of processes start, and each
+# Some machines are told to keep no compiled modules. Here many processes start, and each
 # would compile the whole gateway anew; so would pytest every test, and add to its asserts.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

@@ -1,6 +1,6 @@
 """Gateways in processes of their own that need not load Python and other people's modules.
 
-That is two thirds of what the start of a gateway costs, and the tests start hundreds. A server, one
+That is two thirds of what the start of a gateway costs, and the tests start some 150. A server, one
 for each process of tests, has loaded those modules and begun nothing yet. It forks for each start,
 and what it forks goes on as ``python -m gateway`` does: it loads every module of ours, in a session
 of its own and with its own arguments, settings, folder and output.
