@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from gateway.cluster.client import Cluster
@@ -64,8 +65,30 @@ def make_guard(settings: Settings, database: Database, clock: WallClock) -> Guar
     return Guard(connect, installation, partitions=settings.partitions)
 
 
+class _Sending(AbstractConnection):
+    """What a connection does when it sends."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's own
+        """Send. Raises ``ConnectionError`` also where the server has closed just before, of which
+        uvloop tells by an error of its own that redis-py does not know.
+        """
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError(f"the connection to Redis was lost: {error}") from error
+
+
+@cache
+def _sending(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    return type(kind.__name__, (_Sending, kind), {})
+
+
 class _Pool(BlockingConnectionPool):
     """Connections for tasks: to wait for one with a time limit, asyncio needs to know which."""
+
+    def make_connection(self) -> AbstractConnection:
+        """Return a connection that is not open yet."""
+        return _sending(cast("Any", self.connection_class))(**self.connection_kwargs)
 
     async def get_connection(self, *words: Any, **options: Any) -> AbstractConnection:  # noqa: ANN401 - redis-py's own
         """Return a connection that is open and nobody else's."""
