@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.fixtures.gateways import Gateway
+from tests.fixtures.redis_processes import RedisProcess
 from tests.forking import Forked
 from tests.waiting import wait_until
 
@@ -83,9 +84,11 @@ def test_its_exit_code_and_output_are_those_of_the_command(tmp_path: Path) -> No
     assert log_of(tmp_path) == told
 
 
-def test_one_that_was_killed_is_gone_and_its_exit_code_says_so(tmp_path: Path, valkey: str) -> None:
-    # One with a server of its own would leave that behind.
-    gateway = Gateway(tmp_path / "data", "--redis-url", valkey).start()
+def test_one_that_was_killed_is_gone_and_its_exit_code_says_so(
+    tmp_path: Path, own_redis: RedisProcess
+) -> None:
+    # One with an embedded server would leave that behind.
+    gateway = Gateway(tmp_path / "data", "--redis-url", own_redis.url).start()
     gateway.kill()
     assert gateway.ended() == -signal.SIGKILL
     assert not psutil.pid_exists(gateway.pid)

@@ -22,8 +22,13 @@ _PENDING = sa.text("state = 'pending'")
 _ROOM = {"fillfactor": 75}
 
 
+# In their order: of two that serve alike SQLite takes the one that was made last.
+_INDEXES: list[sa.Index] = []
+
+
 def _table(name: str, *items: sa.schema.SchemaItem, **options: object) -> None:
     sa.Table(name, _SCHEMA, *items, **options)
+    _INDEXES.extend(item for item in items if isinstance(item, sa.Index))
 
 
 def _texts(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
@@ -351,7 +356,11 @@ _table(
 
 def upgrade() -> None:
     """Create everything."""
-    _SCHEMA.create_all(op.get_bind(), checkfirst=False)
+    bind = op.get_bind()
+    for table in _SCHEMA.sorted_tables:
+        bind.execute(sa.schema.CreateTable(table))
+    for index in _INDEXES:
+        index.create(bind)
     # Every catalog write raises this number, so the row has to be there before the first one.
     op.execute("INSERT INTO catalog_revision (id, revision, clock_offset_ms) VALUES (1, 0, 0)")
 
