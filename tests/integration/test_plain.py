@@ -254,11 +254,19 @@ async def test_headers_that_ask_for_more_make_a_call_go_the_longer_way(calls: Ca
     for header in (
         (b"idempotency-key", b""),
         (b"idempotency-key", b"k" * 256),
-        (b"x-durability", b"memory"),
+        (b"x-durability", b"aof"),
+        (b"x-durability", b"disk"),
         (b"x-api-version", b"9999.9.9"),
         (b"authorization", b"Bearer am_sk_test_nobody"),
     ):
         assert not (await calls.ask("balances.check", header, body=body_of())).is_plain, header
+
+
+async def test_a_level_that_is_reached_anyway_is_no_reason_to_go_the_longer_way(
+    calls: Calls,
+) -> None:
+    for name in PLAIN:
+        assert (await calls.ask(name, (b"x-durability", b"memory"), body=body_of())).is_plain
 
 
 async def test_the_request_id_of_the_caller_comes_back(calls: Calls) -> None:

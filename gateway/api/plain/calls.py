@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 Told = tuple[Asking, Use, int, bytes, float]
 """Of a call: head, body, time of its environment, request id, and when it began."""
 
+_REACHED = b"memory"
+"""The level every change has reached that is answered (``gateway.app.make_plain``)."""
+
 _OWN = frozenset({b"idempotency-key", b"x-durability", b"x-request-id"})
 """Headers that a caller gives to one call."""
 
@@ -168,7 +171,7 @@ class PlainCalls:
                 request_id = value
             elif name == b"idempotency-key":
                 key = value
-            elif name == b"x-durability":
+            elif name == b"x-durability" and value != _REACHED:
                 return None
         served = known_version(version)
         forms = None if served is None else FORMS.get(served)
