@@ -24,7 +24,6 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.plain.calls import PlainCalls, PlainParts
 from gateway.api.plain.counted import CountedCalls
 from gateway.api.rates import Rates
-from gateway.api.spooling import DRAIN_SECONDS, Spooling
 from gateway.background.tasks import WriterTask
 from gateway.clients import make_guard, make_redis
 from gateway.cluster.client import Cluster
@@ -38,6 +37,7 @@ from gateway.engine.durability import LEVELS, Durability, Level
 from gateway.engine.engine import Engine
 from gateway.engine.outage import Outage, Policy
 from gateway.engine.replies import Replies
+from gateway.engine.spooling import DRAIN_SECONDS, Spooling
 from gateway.engine.subject import Subjects
 from gateway.engine.sweeper import Sweeper
 from gateway.engine.tokens import FOLLOW_SECONDS, Tokens
@@ -127,15 +127,14 @@ class Runtime:
             Sweeper("plans that are due", self.engine.switch_due, switches.SWEEP_SECONDS),
             Sweeper("revoked tokens", self.tokens.follow, FOLLOW_SECONDS),
         )
-        self.services = Services(self.engine, self.catalog, self.replies, self.tokens)
         self.spool: Spool | None = None
-        self.spooling: Spooling | None = None
+        spooling: Spooling | None = None
         if settings.spool:
             self.spool = Spool(Path(settings.data_dir) / "spool", settings.spool_max)
-            (track,) = (one for one in OPERATIONS if one.name == "balances.track")
-            self.spooling = Spooling(self.spool, self.services, track, self.clock)
-            drain = Sweeper("kept tracks", self.spooling.drain, DRAIN_SECONDS)
+            spooling = Spooling(self.spool, self.engine, self.clock)
+            drain = Sweeper("kept tracks", spooling.drain, DRAIN_SECONDS)
             self.sweepers = (*self.sweepers, drain)
+        self.services = Services(self.engine, self.catalog, self.replies, self.tokens, spooling)
         self.writer = WriterTask(settings, self.wall, self.guard) if settings.writer else None
         self.probe = self._make_probe()
 
@@ -239,7 +238,6 @@ def make_answers(runtime: Runtime) -> Noted:
         durability=runtime.durability,
         backlog=runtime.backlog,
         rates=Rates(runtime.scripts, runtime.limits) if any(runtime.limits) else None,
-        spooling=runtime.spooling,
     )
     answers = exchange if runtime.tracing is None else runtime.tracing.around(exchange)
     return Noted(answers, (*OPERATIONS, *OWN), sample=runtime.settings.access_log_sample)

@@ -107,7 +107,12 @@ class Spool:
         if self._own is None:
             self._folder.mkdir(parents=True, exist_ok=True)
         while self._own is None:  # somebody may have found it before it had its lock
-            self._own = _opened(self._folder / f"{new_id('kept')}.spool")  # ids sort by time
+            made = _opened(self._folder / f"{new_id('kept')}.spool")  # ids sort by time
+            if made is not None:
+                # A power cut must not forget the file itself.
+                _flush(self._folder)
+                _flush(self._folder.parent)
+                self._own = made
         self._own.append(entries)
 
     def _left(self) -> list[Path]:
@@ -183,12 +188,23 @@ def _lines(descriptor: int, place: int) -> Iterator[tuple[bytes, int]]:
             yield line, place
 
 
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _opened(path: Path) -> _File | None:
-    """Return a file, unless somebody else has it."""
+    """Return a file, unless somebody else has it, or has removed it before it was locked."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
+        is_there = False
+    if not is_there:
         os.close(descriptor)
         return None
     return _File(path, descriptor)

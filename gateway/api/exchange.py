@@ -22,7 +22,6 @@ from gateway.api.errors import ENV_UNKNOWN, JSON, Reply, error_reply
 from gateway.api.operation import Call, Operation, Services
 from gateway.api.permits import READABLE, is_public, permitted
 from gateway.api.rates import Rates, rate_headers
-from gateway.api.spooling import Spooling
 from gateway.api.versions import OlderVersionError, Version, parse_version
 from gateway.engine.backlog import Backlog
 from gateway.engine.claims import KEY_MAX, Claim, claim_of
@@ -34,8 +33,6 @@ from gateway.errors import (
     IdempotencyKeyError,
     InvalidInputsError,
     MethodNotAllowedError,
-    RedisUnavailableError,
-    UnknownOutcomeError,
 )
 from gateway.logs import REQUEST
 from gateway.messages.balances import CheckRequest
@@ -85,10 +82,8 @@ class Exchange:
         durability: Durability | None = None,
         backlog: Backlog | None = None,
         rates: Rates | None = None,
-        spooling: Spooling | None = None,
     ) -> None:
         self._rates = rates
-        self._spooling = spooling
         self._durability = durability
         self._level = durability.level if durability is not None else Level.MEMORY
         self._backlog = backlog
@@ -197,14 +192,9 @@ class Exchange:
             self._refuse_changes(self._backlog, operation, request)
         if self._rates is not None:
             await self._rates.count(operation, call, request)
-        try:
-            if call.level and self._durability is not None:
-                return await self._confirmed(self._durability, operation, call, request)
-            return await self._carry_out(operation, call, request)
-        except (RedisUnavailableError, UnknownOutcomeError) as error:
-            if self._spooling is None:
-                raise
-            return await self._spooling.keep(operation, call, request, body, error)
+        if call.level and self._durability is not None:
+            return await self._confirmed(self._durability, operation, call, request)
+        return await self._carry_out(operation, call, request)
 
     @staticmethod
     def _refuse_changes(backlog: Backlog, operation: Operation, request: object) -> None:

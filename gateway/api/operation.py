@@ -19,6 +19,7 @@ from gateway.engine.durability import Level
 from gateway.engine.engine import Engine
 from gateway.engine.principals import NOBODY, Principal
 from gateway.engine.replies import Replies
+from gateway.engine.spooling import Spooling
 from gateway.engine.tokens import Tokens
 from gateway.errors import GatewayError
 from gateway.scripts.rates import Ticket
@@ -31,6 +32,8 @@ class Services(NamedTuple):
     catalog: Catalog
     replies: Replies
     tokens: Tokens
+    spooling: Spooling | None = None
+    """What keeps tracks while Redis is gone, where anything does."""
 
 
 _NAMES_OF_TODAY: Mapping[str, str] = MappingProxyType({})

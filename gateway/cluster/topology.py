@@ -17,8 +17,8 @@ from redis.exceptions import AskError, ClusterDownError, MovedError
 from gateway.keys import INSTALLATION, seal_key
 from gateway.redis_urls import Address
 
-_WORST_LAST = {"role": ("master",), "maxmemory_policy": ("noeviction", ""), "aof_enabled": ("1",)}
-"""Fields of INFO that count as another value as soon as they are so on one server."""
+_WELL = {"role": ("master",), "maxmemory_policy": ("noeviction", ""), "aof_enabled": ("1",)}
+"""What fields of INFO say where all is well; the Cluster has whatever else one server says."""
 
 
 class Topology:
@@ -70,7 +70,7 @@ class Topology:
         """
         ids = {at: _identity(info) for at, info in told.items()}
         whole = dict(next(iter(told.values())))
-        for field, well in _WORST_LAST.items():
+        for field, well in _WELL.items():
             values = [str(info.get(field, "")) for info in told.values()]
             whole[field] = next((one for one in values if one not in well), values[0])
         versions = [str(info["redis_version"]) for info in told.values() if "redis_version" in info]

@@ -12,7 +12,8 @@ bounds, and words the answer. ``engine`` is all operations as one object: ``bala
 keys (``principals``) and the sandbox's ``clock`` in memory, as one ``snapshot``, with ``looks`` at
 SQL that many share; ``controls`` are compiled from it. Answers are worded by ``verdicts``,
 ``views`` and ``portraits``, and kept for a key by ``claims`` and ``replies``. ``durability``,
-``backlog`` and ``outage`` say when there is one, and ``denials`` counts those that are no.
+``backlog`` and ``outage`` say when there is one, ``spooling`` keeps tracks until there is, and
+``denials`` counts those that are no.
 
 Redis gone: ``UnavailableError``, nothing changed, or ``UnknownOutcomeError`` when a change was in
 flight. SQL gone: customers that are in Redis are unaffected; cold ones, lists and catalog changes

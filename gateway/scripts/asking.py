@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.scripts.pipe import Receiver
 
 
-class Asking:
+class Asking(ABC):
     """What can be asked of whatever sends."""
 
     async def call(self, *words: str | bytes | int) -> Any:  # noqa: ANN401 - any reply
@@ -36,9 +37,10 @@ class Asking:
         packed = [hiredis.pack_command(cast("Any", tuple(words))) for words in commands]
         return cast("list[Any]", await Ask(partial(self._send_all, packed)))
 
+    @abstractmethod
     def send(self, command: bytes, receiver: Receiver) -> None:
-        """Ask, as ``Pipe.send`` does."""
-        raise NotImplementedError
+        """Ask, without a coroutine; see ``Pipe.send``."""
 
+    @abstractmethod
     def _send_all(self, commands: list[bytes], receiver: Receiver) -> None:
-        raise NotImplementedError
+        """Ask for all of them, and give the receiver the replies in their order."""

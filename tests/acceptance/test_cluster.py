@@ -204,10 +204,10 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
         assert gateway.sql("SELECT kind FROM incidents") == []
 
 
-@pytest.mark.parametrize("limit", [3])
 def test_calls_about_a_customer_are_counted_where_it_is(
-    tmp_path: Path, cluster: ClusterProcesses, limit: int
+    tmp_path: Path, cluster: ClusterProcesses
 ) -> None:
+    limit = 3
     limits = {"TALLYGATE_RATE_LIMIT_CUSTOMER": f"{limit}/minute"}
     with running(make_gateway(tmp_path, cluster.url, **limits)) as gateway:
         fill(gateway)

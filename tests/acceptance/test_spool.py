@@ -64,20 +64,29 @@ def test_tracks_without_redis_are_counted_when_it_is_back(
             answer = taken(gateway, ONE, value=2, properties={"call": f"kept-{number}"})
             assert answer.json() == {"customer_id": ONE, "value": 2, "balance": None}
         assert taken(gateway, OTHER).json() == {"customer_id": OTHER, "value": 1, "balance": None}
+        shapes = []
+        for version in "2.1", "2.2", "1.2":
+            older = {"x-api-version": version}
+            answer = gateway.post("balances.track", body_of(OTHER, value=32), **older)
+            assert answer.status_code == 202, (version, answer.text)
+            shapes.append(answer.json())
+        whole = {"customer_id": OTHER, "entity_id": None, "event_name": None, "value": 32}
+        assert shapes[:2] == [whole | {"balance": None, "balances": None}] * 2
+        assert shapes[2]["code"] == "event_received"
         for _ in range(3):  # the same call
             taken(gateway, OTHER, value=4, idempotency_key="order-1")
         gateway.post("balances.track", body_of(OTHER, value=8), **{"idempotency-key": "order-2"})
         taken(gateway, OTHER, value=16, timestamp=begun_ms - 3_600_000)
         ended_ms = time.time_ns() // 10**6
         own_redis.start()
-        wait_until(lambda: used(gateway, OTHER) == 1 + 4 + 8 + 16, RECOVERY_SECONDS)
+        wait_until(lambda: used(gateway, OTHER) == 1 + 3 * 32 + 4 + 8 + 16, RECOVERY_SECONDS)
         assert used(gateway, ONE) == 25
         again = gateway.post(
             "balances.track", body_of(OTHER, value=8), **{"idempotency-key": "order-2"}
         )
         assert again.headers["idempotency-replayed"] == "true"
         verified(gateway, own_redis)
-        assert used_in_sql(gateway)[OTHER] == 29
+        assert used_in_sql(gateway)[OTHER] == 125
         told = gateway.sql(
             "SELECT properties, timestamp_ms FROM events WHERE properties LIKE '%kept-%' "
             "ORDER BY recorded_at_ms, seq"
@@ -109,10 +118,11 @@ def test_what_needs_an_answer_is_refused_without_redis(
         taken(gateway, ONE)
         taken(gateway, "nobody")
         assert gateway.refusal("balances.track", **body_of(ONE)) == (503, "service_unavailable")
+        (gateway.folder / "spool" / "kept_0.spool").write_text("+nonsense\n")
         own_redis.start()
         wait_until(lambda: used(gateway, ONE) == 1, RECOVERY_SECONDS)
         wait_until(
-            lambda: 'spooled_total{outcome="refused"} 1' in gateway.get("metrics").text,
+            lambda: 'spooled_total{outcome="refused"} 2' in gateway.get("metrics").text,
             RECOVERY_SECONDS,
         )
         assert "was kept, and is refused now: " in (gateway.folder / "stdout.log").read_text()

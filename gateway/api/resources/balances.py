@@ -43,7 +43,15 @@ async def check(services: Services, call: Call, request: CheckRequest) -> CheckR
 
 async def track(services: Services, call: Call, request: TrackRequest) -> TrackResponse:
     """``balances.track``."""
-    response = await services.engine.track(call.env, request, call.request_id, call.claim)
+    env, request_id, claim = call.env, call.request_id, call.claim
+    try:
+        response = await services.engine.track(env, request, request_id, claim)
+    except (errors.RedisUnavailableError, errors.UnknownOutcomeError) as error:
+        if services.spooling is None or call.level:
+            raise
+        response = await services.spooling.keep(env, request, request_id, claim, error)
+        call.status, call.degraded = 202, "redis"
+        return response
     if request.async_:
         call.status = unawaited(response)
     if _expanded(call.query, "balance.feature"):

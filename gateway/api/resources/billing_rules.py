@@ -143,7 +143,9 @@ def update(_: Call, request: wire.SubscriptionUpdateRequest) -> None:
         if request.free_trial is not UNSET:
             raise InvalidInputsError("cancel_action: excludes free_trial")
         if is_moved and bytes(request.billing_cycle_anchor) != _NOW:  # which a client always sends
-            raise InvalidInputsError("cancel_action: excludes billing_cycle_anchor but for now")
+            raise InvalidInputsError(
+                'cancel_action: excludes a billing_cycle_anchor other than "now"'
+            )
     revises = request.customize is not None or request.version is not None
     if request.carry_over_usages is not None and not (revises or is_moved):
         raise InvalidInputsError(

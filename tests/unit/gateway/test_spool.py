@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,35 @@ async def test_what_a_living_process_has_is_left_to_it(tmp_path: Path) -> None:
     assert carrier.carried == []
     await living.drain(carrier.act)
     assert carrier.carried == entries(2)
+
+
+async def test_a_file_that_somebody_removes_before_it_is_locked_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    removed: list[Path] = []
+
+    def lock(descriptor: int, operation: int) -> None:
+        if not removed:  # another process had found it, and nothing in it
+            removed.extend(files(tmp_path))
+            removed[0].unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    await (await filled(tmp_path, 1)).close()
+    assert removed
+    carrier = Carrier()
+    await Spool(tmp_path, 1).drain(carrier.act)
+    assert carrier.carried == entries(1)
+
+
+async def test_the_folder_knows_the_file_before_an_entry_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[os.stat_result] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor)))
+    await filled(tmp_path, 1)
+    assert [stat.S_ISDIR(one.st_mode) for one in flushed] == [True, True, False]
 
 
 @pytest.mark.parametrize("torn", [b"+half an ent", b"=1", b"+"])
