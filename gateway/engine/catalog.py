@@ -226,6 +226,12 @@ class Catalog:
         """
         kind = (feature.type, feature.consumable)
         for _ in range(ATTEMPTS_MAX):
+            if feature.in_use:
+                return feature
+            # Since the caller looked, the catalog may have been read anew and tell of its use.
+            feature = await self.feature(feature.env, feature.id)
+            if (feature.type, feature.consumable) != kind:
+                break
             identity = (feature.env, feature.id, feature.precision)
             if feature.in_use or identity in self._used:
                 return feature
@@ -233,9 +239,6 @@ class Catalog:
                 self._used.add(identity)
                 return feature
             await self.refresh()
-            feature = await self.feature(feature.env, feature.id)
-            if (feature.type, feature.consumable) != kind:
-                break
         raise UnavailableError(f"feature {feature.id} is being changed; try again")
 
     async def create_feature(self, env: str, request: FeatureCreateRequest) -> FeatureRecord:

@@ -209,6 +209,18 @@ async def test_a_feature_in_use_is_not_marked_again(catalog: Catalog, store: Scr
     assert store.written == []
 
 
+async def test_a_feature_seen_before_the_catalog_told_of_its_use_asks_nobody(
+    catalog: Catalog, store: ScriptedStore
+) -> None:
+    messages = await catalog.feature("sandbox", "messages")
+    await catalog.use_feature(messages)
+    store.change(features=[msgspec.structs.replace(messages, in_use=True)])
+    await catalog.refresh()
+
+    assert (await catalog.use_feature(messages)).in_use
+    assert len(store.written) == 1
+
+
 async def test_a_precision_that_changed_meanwhile_is_taken_over(
     catalog: Catalog, store: ScriptedStore
 ) -> None:
