@@ -72,6 +72,8 @@ class DriftWatch:
                 await self.walk()
             except GatewayError as error:
                 log.warning("comparing waits: %s", error)
+            except Exception:  # a fault of ours would end it for as long as the process runs
+                log.exception("comparing waits")
             await rest(WALK_SECONDS, self._stopping)
 
     def stop(self) -> None:
@@ -114,6 +116,8 @@ class DriftWatch:
                 self._failures = 0
                 raise
             log.warning("%s of %s is not compared: %s", name.customer_id, name.env, error)
+        except Exception:  # a fault of ours, or data that nobody can read: the others go on
+            log.exception("%s of %s cannot be compared", name.customer_id, name.env)
         else:
             self._failures = 0
             if drifts is not None:

@@ -68,6 +68,8 @@ class Evictor:
                 count = await self.walk()
             except GatewayError as error:
                 log.warning("eviction waits: %s", error)
+            except Exception:  # a fault of ours would end it for as long as the process runs
+                log.exception("eviction waits")
             else:
                 if count:
                     log.info("%d idle customers left Redis", count)

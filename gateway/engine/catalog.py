@@ -373,6 +373,8 @@ class Catalog:
                     log.warning(
                         "catalog: SQL is unavailable, going on with what is known: %s", error
                     )
+            except Exception:  # it would be the last look, and no key ever be revoked here again
+                log.exception("catalog: what SQL has cannot be read, going on with what is known")
 
 
 def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:

@@ -82,8 +82,11 @@ class Denials:
 
     async def flush(self) -> None:
         """Send every count in order. Raises what the script raises; the rest waits then."""
-        if not self._waiting:
-            self._take()
+        await self._send()  # what could not be sent before
+        self._take()
+        await self._send()
+
+    async def _send(self) -> None:
         while self._waiting:
             number, partition, lines = self._waiting[0]
             header = (EntryKind.DENIALS, "", "", "", 0, self._clock.now_ms("live"), self._process)

@@ -37,6 +37,7 @@ class Pipes(Asking):
         self._pipes: dict[Address, Pipe] = {}
         self._routes: dict[bytes, Pipe] = {}
         self._owners: tuple[Address | None, ...] = ()
+        self._is_closed = False
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +71,8 @@ class Pipes(Asking):
         except ClusterDownError as error:
             raise PipeUnsentError(str(error)) from error
         if address not in self._pipes:
+            if self._is_closed:
+                raise PipeUnsentError("the connection is closed")
             self._pipes[address] = self._make(self._cluster.server(address).connection_pool)
         return self._pipes[address]
 
@@ -92,6 +95,7 @@ class Pipes(Asking):
 
     async def close(self) -> None:
         """Fail what waits, and close."""
+        self._is_closed = True
         for pipe in self._pipes.values():
             await pipe.close()
 

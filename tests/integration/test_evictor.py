@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from gateway import metrics
 from gateway.app import Runtime
 from gateway.audit.records import Applied
+from gateway.background import evictor as evictor_module
 from gateway.background.evictor import Evictor
 from gateway.background.upkeep import AuditParts
 from gateway.errors import UnavailableError
@@ -324,19 +325,23 @@ async def test_a_customer_that_leaves_while_it_is_being_deleted_is_deleted(
     )
 
 
-async def test_a_walk_that_fails_is_tried_again_until_it_is_stopped(place: Place) -> None:
+@pytest.mark.parametrize("failure", [UnavailableError("Redis does not answer"), ValueError("odd")])
+async def test_a_walk_that_fails_is_tried_again_until_it_is_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    monkeypatch.setattr(evictor_module, "WALK_SECONDS_MIN", 0.001)
     tries = 0
 
     class Failing(Residents):
         async def scan(self, cursor: int) -> tuple[int, list[Name]]:
             nonlocal tries
             tries += 1
-            raise UnavailableError("Redis does not answer")
+            raise failure
 
     residents = Failing(place.redis, 4)
-    evictor = Evictor(place.scripts, residents, place.ledger, place.auditor, idle_seconds=1)
+    evictor = Evictor(place.scripts, residents, place.ledger, place.auditor, idle_seconds=0)
     running = asyncio.create_task(evictor.run())
-    await until(lambda: tries > 0)
+    await until(lambda: tries > 1)
     evictor.stop()
     await running
 

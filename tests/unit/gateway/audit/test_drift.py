@@ -38,7 +38,8 @@ class Site:
         self.unsettled: set[Name] = set()
         self.compared: list[Name] = []
         self.failing: set[Name] = set()
-        self.failure: UnavailableError | None = None
+        self.fault: Exception = UnavailableError("SQL did not answer in time")
+        self.failure: Exception | None = None
 
     def now_ms(self) -> int:
         return NOW_MS
@@ -58,7 +59,7 @@ class Site:
     async def compare(self, name: Name) -> Comparison:
         self.compared.append(name)
         if name in self.failing:
-            raise UnavailableError("SQL did not answer in time")
+            raise self.fault
         return Comparison(self.drifts.get(name, []), is_settled=name not in self.unsettled)
 
     async def audit_ledger(self, scope: Scope) -> AsyncIterator[Progress]:
@@ -142,8 +143,23 @@ async def test_one_that_cannot_be_compared_holds_no_other_up(site: Site) -> None
         await watch.walk()
 
 
-async def test_it_goes_on_after_a_failure_until_it_is_stopped(site: Site) -> None:
-    site.failure = UnavailableError("Redis does not answer")
+async def test_one_that_nobody_can_read_is_told_of_and_holds_no_other_up(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = site.watch()
+    site.failing.add(ADA)
+    site.fault = ValueError("not a row")
+    for _ in range(drift_module.FAILURES_MAX + 1):
+        await watch.walk()
+    assert site.compared == [ADA, BOB] * (drift_module.FAILURES_MAX + 1)
+    assert "ada of sandbox cannot be compared" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [UnavailableError("Redis does not answer"), ValueError("odd")])
+async def test_it_goes_on_after_a_failure_until_it_is_stopped(
+    site: Site, failure: Exception
+) -> None:
+    site.failure = failure
     watch = site.watch()
     running = asyncio.create_task(watch.run())
     await until(lambda: len(site.compared) > 1)

@@ -124,6 +124,19 @@ async def test_changes_are_followed(catalog: Catalog, store: ScriptedStore) -> N
     assert catalog.find_feature("sandbox", "messages") is None
 
 
+async def test_following_survives_what_cannot_be_read(
+    catalog: Catalog, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await catalog.start()
+    broken = msgspec.structs.replace(feature(), document="{")
+    store.change(features=[broken])
+    await until(lambda: "cannot be read" in caplog.text)
+
+    store.change(features=[feature("renamed")])
+
+    await until(lambda: catalog.find_feature("sandbox", "renamed") is not None)
+
+
 async def test_following_survives_an_outage(catalog: Catalog, store: ScriptedStore) -> None:
     await catalog.start()
     store.is_down = True

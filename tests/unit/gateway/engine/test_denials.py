@@ -135,3 +135,14 @@ async def test_the_task_sends_by_itself_and_once_more_when_it_is_stopped() -> No
     async with asyncio.timeout(10):
         await counts.stop()
     assert [line.operation for line in outbox.lines] == ["check", "track"]
+
+
+async def test_what_waited_is_sent_with_what_was_counted_since() -> None:
+    counts, outbox, _ = _made()
+    counts.count("live", "ada", "messages", "check")
+    outbox.lost = 1
+    with pytest.raises(UnknownOutcomeError):
+        await counts.flush()
+    counts.count("live", "ada", "messages", "track")
+    await counts.stop()
+    assert [line.operation for line in outbox.lines] == ["check", "track"]
