@@ -140,5 +140,4 @@ def _context(name: str) -> Context:
 
 def _compare(place: str, name: str, found: int, expected: int) -> None:
     if Decimal(found) != Decimal(expected):
-        msg = f"{place}: {name} has {found}, not {expected}"
-        raise AssertionError(msg)
+        raise AssertionError(f"{place}: {name} has {found}, not {expected}")

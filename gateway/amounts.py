@@ -60,11 +60,11 @@ def parse_decimal(raw: bytes, *, field: str) -> Decimal:
     """
     match = _NUMBER.match(raw)
     if match is None:
-        msg = f"{field}: must be a number (received {json_type(raw)})"
-        raise InvalidInputsError(msg)
+        raise InvalidInputsError(f"{field}: must be a number (received {json_type(raw)})")
     if len(raw) > _TEXT_MAX or len(match[2] or b"") > _EXPONENT_MAX:
-        msg = f"{field}: a number has at most {_TEXT_MAX} characters, its exponent 4 digits"
-        raise InvalidInputsError(msg)
+        raise InvalidInputsError(
+            f"{field}: a number has at most {_TEXT_MAX} characters, its exponent 4 digits"
+        )
     return _EXACT.create_decimal(raw.decode())
 
 
@@ -86,8 +86,9 @@ def to_units(value: Decimal, precision: int, *, field: str) -> int:
         raise _out_of_range(field, precision)
     if units == 0 and value:
         smallest = format_units(1, precision)
-        msg = f"{field}: rounds to zero at {precision} decimal places; the smallest is {smallest}"
-        raise InvalidInputsError(msg)
+        raise InvalidInputsError(
+            f"{field}: rounds to zero at {precision} decimal places; the smallest is {smallest}"
+        )
     return units
 
 

@@ -71,8 +71,7 @@ def decode_index(fields: Mapping[str, str]) -> EntityIndex:
             index.members[named] |= {first + at for at, digit in enumerate(text) if digit == "1"}
     for named in counts.keys() | index.members.keys():
         if counts.get(named, "").rstrip("0") != _counts(index.members[named]).rstrip("0"):
-            message = f"set {named.band}:{named.place} is counted wrongly"
-            raise ValueError(message)
+            raise ValueError(f"set {named.band}:{named.place} is counted wrongly")
     return index
 
 

@@ -352,8 +352,9 @@ def decode(partition: int, stream_id: str, payload: bytes) -> Entry:
         )
         return _new(Entry, (partition, stream_id, _KINDS[kind], env, *place))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        msg = f"outbox entry {stream_id} of partition {partition} is not readable: {error}"
-        raise OutboxError(msg) from error
+        raise OutboxError(
+            f"outbox entry {stream_id} of partition {partition} is not readable: {error}"
+        ) from error
 
 
 def _change(line: str) -> Change:
@@ -361,8 +362,7 @@ def _change(line: str) -> Change:
     columns, parse = _PARSERS[letter]
     cut = line.split("\t", columns)
     if len(cut) <= columns or cut[0] != letter:
-        msg = f"{letter} has {len(cut) - 1} columns, not {columns}"
-        raise ValueError(msg)
+        raise ValueError(f"{letter} has {len(cut) - 1} columns, not {columns}")
     return parse(cut)
 
 

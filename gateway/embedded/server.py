@@ -142,8 +142,7 @@ class EmbeddedServer:
             yield
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
-            msg = f"data folder {self._data_dir}: {error.strerror}{place}"
-            raise StartError(msg) from error
+            raise StartError(f"data folder {self._data_dir}: {error.strerror}{place}") from error
 
     def _take_folder(self) -> None:
         try:

@@ -215,8 +215,9 @@ class Balances(Creation):
             if not use.dry:
                 self.denials.count(feature.env, request.customer_id, feature.id, "track")
             wanted = format_units(asked[0].part.amount, feature.precision)
-            msg = f"Insufficient balance to deduct {wanted} from feature {feature.id}"
-            raise InsufficientBalanceError(msg)
+            raise InsufficientBalanceError(
+                f"Insufficient balance to deduct {wanted} from feature {feature.id}"
+            )
         if reply.status is Status.REPLAYED:
             asked, reply = self._as_it_was(subject.env, reply, request.value, "value")
             now_ms = THEN_MS
@@ -329,14 +330,12 @@ class Balances(Creation):
         reply = await self.run(subject, call)
         feature = asked[0].features[0]
         if reply.status is Status.OUT_OF_RANGE:
-            msg = (
+            raise InvalidInputsError(
                 f"value: the balance of {feature.id} would leave "
                 f"the range of precision {feature.precision}"
             )
-            raise InvalidInputsError(msg)
         if reply.status is Status.LOCK_EXISTS and use.hold is not None:
-            msg = f"lock.lock_id: {use.hold.lock_id} is held already"
-            raise LockExistsError(msg)
+            raise LockExistsError(f"lock.lock_id: {use.hold.lock_id} is held already")
         if claim is not None and reply.status in (Status.MISMATCH, Status.REPLAYED):
             claim.replayed = reply.status is Status.REPLAYED
             if not claim.replayed:

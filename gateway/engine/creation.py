@@ -78,8 +78,9 @@ def check_sizes(documents: Mapping[str, object]) -> None:
     """Refuse a document that has grown too large by merging; each request was checked alone."""
     for field, document in documents.items():
         if isinstance(document, dict) and len(_encoder.encode(document)) > DOCUMENT_BYTES_MAX:
-            msg = f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes with what is there already"
-            raise InvalidInputsError(msg)
+            raise InvalidInputsError(
+                f"{field}: must be at most {DOCUMENT_BYTES_MAX} bytes with what is there already"
+            )
 
 
 def refuse_paid_seats(rows: Mapping[str, Sequence[Row]], feature_id: str) -> None:
@@ -87,8 +88,9 @@ def refuse_paid_seats(rows: Mapping[str, Sequence[Row]], feature_id: str) -> Non
     ``rows`` are those of its customer.
     """
     if any(row.document.price is not None for row in rows.get(feature_id, ())):
-        msg = f"entity_data: {feature_id} has a price; create the entity with entities.create"
-        raise InvalidInputsError(msg)
+        raise InvalidInputsError(
+            f"entity_data: {feature_id} has a price; create the entity with entities.create"
+        )
 
 
 async def in_turns(turns: asyncio.Semaphore, calls: Iterable[Awaitable[Item]]) -> list[Item]:
@@ -167,8 +169,7 @@ class Creation:
         """
         if subject.entity_id:
             if subject.entity_data is None:
-                msg = f"Entity {subject.entity_id} not found"
-                raise EntityNotFoundError(msg)
+                raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
             entity = subject.entity_data
             await self.countable_feature(subject.env, entity.feature_id)
             await check_controls(self.catalog, subject.env, entity.billing_controls)
@@ -218,11 +219,10 @@ class Creation:
         await self.catalog.renew()
         plan = await self.catalog.plan(env, plan_id)
         if is_paid(plan.document) and not is_default_trial(plan.document):
-            msg = (
+            raise InvalidRequestError(
                 f"auto_enable_plan_id: plan {plan_id} has a price; only a free plan, or one whose "
                 "free trial needs no card, can be enabled by itself"
             )
-            raise InvalidRequestError(msg)
         return [plan]
 
     async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
@@ -273,14 +273,12 @@ class Creation:
             rules,
         )
         if status is Status.CAPPED:
-            msg = f"feature {feature.id} has reached its limit of entities"
-            raise FeatureLimitError(msg)
+            raise FeatureLimitError(f"feature {feature.id} has reached its limit of entities")
         if status is Status.OUT_OF_RANGE:
-            msg = (
+            raise FeatureLimitError(
                 f"feature {feature.id}: what is given to each of its entities would leave the "
                 "exact range with one more; tallygate rescale makes that range larger"
             )
-            raise FeatureLimitError(msg)
         if status is Status.DONE:
             self.newcomers.note(subject.env, subject.entity_id, subject.customer_id)
         return status
@@ -293,9 +291,8 @@ class Creation:
         """Return a feature that entities can be of: metered and not consumable."""
         feature = await self.catalog.feature(env, feature_id)
         if feature.type != "metered" or feature.consumable:
-            msg = (
+            raise InvalidRequestError(
                 "feature_id: entities are of continuous-use features (metered, not consumable); "
                 f"{feature.id} is not one"
             )
-            raise InvalidRequestError(msg)
         return feature

@@ -97,8 +97,7 @@ class Customers(Creation):
     async def update_customer(self, env: str, request: CustomerUpdateRequest) -> CustomerView:
         """Change the fields that are given. Raises ``CustomerNotFoundError``."""
         if request.new_customer_id not in (None, request.customer_id):
-            msg = "new_customer_id: renaming a customer is not supported"
-            raise NotSupportedError(msg)
+            raise NotSupportedError("new_customer_id: renaming a customer is not supported")
         await check_controls(self.catalog, env, request.billing_controls)
         subject = self.subjects.subject(env, request.customer_id)
         for _ in range(CHANGES_MAX):

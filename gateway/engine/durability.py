@@ -133,11 +133,10 @@ class Durability:
             waiting.cancel()
         if not reached or self.trust.generation != generation:
             metrics.durability_unconfirmed.labels(name).inc()
-            msg = (
+            raise UnconfirmedError(
                 f"The call was carried out, but level {name} was not reached in time; sending it "
                 "again with its idempotency key cannot count twice"
             )
-            raise UnconfirmedError(msg)
         metrics.durability_seconds.labels(name).observe(time.perf_counter() - begun)
 
     async def _reached(self, level: Level, partitions: Sequence[int]) -> bool:

@@ -242,11 +242,11 @@ class Entities(Creation):
             found = await self.reader.find_entity(env, entity_id)
             self.newcomers.forget(env, entity_id, lately)
         if not found:
-            msg = f"Entity {entity_id} not found"
-            raise EntityNotFoundError(msg)
+            raise EntityNotFoundError(f"Entity {entity_id} not found")
         if len(found) > 1:
-            msg = f"several customers have an entity {entity_id}: send customer_id too"
-            raise EntityAmbiguousError(msg)
+            raise EntityAmbiguousError(
+                f"several customers have an entity {entity_id}: send customer_id too"
+            )
         return self.subjects.subject(env, found[0].customer_id, entity_id=entity_id)
 
     async def _entity_view(self, subject: Subject) -> EntityView:

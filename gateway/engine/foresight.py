@@ -56,8 +56,7 @@ class Foresight(Creation):
         if not subject.entity_id:
             return base
         if entity is None:
-            msg = f"Entity {subject.entity_id} not found"
-            raise EntityNotFoundError(msg)
+            raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
         await self.countable_feature(subject.env, entity.feature_id)
         await check_controls(self.catalog, subject.env, entity.billing_controls)
         refuse_paid_seats(base.rows, entity.feature_id)

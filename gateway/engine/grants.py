@@ -117,8 +117,7 @@ class Grants(Foresight):
         feature = await self._hold(seen, amount)
         status = await self._adjust(subject, feature, decide)
         if status is Status.EXISTS:
-            msg = f"balance_id: the customer has a balance {row_id} already"
-            raise BalanceExistsError(msg)
+            raise BalanceExistsError(f"balance_id: the customer has a balance {row_id} already")
         _refuse_range(status, "included_grant", feature)
 
     async def update_balance(
@@ -150,8 +149,9 @@ class Grants(Foresight):
         """
         feature = await self.catalog.feature(env, request.feature_id)
         if feature.type == "boolean":
-            msg = f"feature_id: feature {feature.id} is boolean, nothing of it is used"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"feature_id: feature {feature.id} is boolean, nothing of it is used"
+            )
         amount = parse_units(bytes(request.value), feature.precision, field="value")
 
         def decide(holding: Holding) -> Decision:
@@ -224,8 +224,7 @@ class Grants(Foresight):
             text = seen.own_rows if subject.entity_id else seen.rows
             if any(row.id == balance_id for row in decode_rows(text)):
                 return seen.feature
-        msg = f"balance_id: no balance {balance_id} is held here"
-        raise BalanceNotFoundError(msg)
+        raise BalanceNotFoundError(f"balance_id: no balance {balance_id} is held here")
 
     async def _held(self, subject: Subject, feature: FeatureRecord) -> Holding:
         reply = await self.read(subject)
@@ -363,8 +362,7 @@ def _refuse_amounts(request: BalanceUpdateRequest) -> None:
 
 def _refuse_range(status: Status, field: str, feature: FeatureRecord) -> None:
     if status is Status.OUT_OF_RANGE:
-        msg = (
+        raise InvalidInputsError(
             f"{field}: a balance of {feature.id} would leave "
             f"the range of precision {feature.precision}"
         )
-        raise InvalidInputsError(msg)

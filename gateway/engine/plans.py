@@ -223,8 +223,7 @@ class Attachments(Foresight):
         """Return the plan that is asked for, its features not used yet."""
         record, document = await self.catalog.plan(env, request.plan_id, version_of(request))
         if record.archived:
-            msg = f"plan {record.id} is archived"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(f"plan {record.id} is archived")
         if request.customize is not None:
             document = customized(document, request.customize, self.catalog.view(env))
         document = with_trial(document, request)
@@ -257,8 +256,7 @@ class Attachments(Foresight):
         for feature_id in wish.feature_ids or ():
             feature = await self.catalog.feature(env, feature_id)
             if not feature.consumable:
-                msg = f"{field}.feature_ids: {feature_id} is not consumable"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(f"{field}.feature_ids: {feature_id} is not consumable")
         return Carrying(wish.feature_ids)
 
     async def _updating(
@@ -276,15 +274,17 @@ class Attachments(Foresight):
             target = find_target(scope, request.subscription_id, request.plan_id)
             if target is None:
                 named = request.subscription_id or request.plan_id or "that could be updated"
-                msg = f"customer {request.customer_id} has no plan {named}"
-                raise SubscriptionNotFoundError(msg)
+                raise SubscriptionNotFoundError(
+                    f"customer {request.customer_id} has no plan {named}"
+                )
             if request.cancel_action is not None:
                 group = scope.group_of(target)
                 default = await self.planner.default(env, group, is_preview=is_preview)
                 return cancel(scope, target, request.cancel_action, default, making)
             if target.status == SCHEDULED:
-                msg = f"plan {target.plan_id} has not begun; cancel it and attach it again"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(
+                    f"plan {target.plan_id} has not begun; cancel it and attach it again"
+                )
             revises = request.version or request.customize or request.trial is None
             change = Change(list(scope.subscriptions), [])
             if revises:
@@ -340,8 +340,9 @@ class Attachments(Foresight):
                 return
             status = await self.planner.apply(subject, reply, change)
             if status is Status.OUT_OF_RANGE:
-                msg = "the grants of all entities together would leave the range"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(
+                    "the grants of all entities together would leave the range"
+                )
             if status is Status.DONE:
                 return
         raise changed_meanwhile(subject.customer_id)
@@ -360,8 +361,9 @@ class Attachments(Foresight):
             await self.subjects.known([subject.partition])
         for one in subscription_ids:
             if await self.reader.has_subscription(subject.env, subject.customer_id, one):
-                msg = f"subscription_id: the customer has or had a subscription {one}"
-                raise SubscriptionExistsError(msg)
+                raise SubscriptionExistsError(
+                    f"subscription_id: the customer has or had a subscription {one}"
+                )
 
 
 def _alone(scope: Scope, wanted: Sequence[tuple[Offer, Terms]], making: Making) -> Change:

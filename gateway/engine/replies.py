@@ -53,8 +53,9 @@ class Replies:
                 status, _, body = answer.partition(b"\n")
                 return Kept(int(status), body)
             if not owner:
-                msg = "A call with this idempotency key is under way, or its outcome is unknown"
-                raise IdempotencyKeyError(msg)
+                raise IdempotencyKeyError(
+                    "A call with this idempotency key is under way, or its outcome is unknown"
+                )
         try:
             kept = await act()
         except UnknownOutcomeError:

@@ -32,8 +32,9 @@ def use_of_check(asked: Asked, request: CheckRequest, now_ms: int, kept: Idempot
     feature = asked.features[0]
     if feature.type == "boolean":
         field = "send_event" if request.send_event else "lock"
-        msg = f"{field}: feature {feature.id} is boolean, there is nothing to spend"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{field}: feature {feature.id} is boolean, there is nothing to spend"
+        )
     return Use(
         request.entity_id or "",
         [asked.part],
@@ -105,8 +106,9 @@ def _hold(
         raise InvalidRequestError("lock: an event of several features cannot be held")
     feature = features[0]
     if feature.type == "boolean" or (feature.type == "metered" and not feature.consumable):
-        msg = f"lock: feature {feature.id} is not consumable, its use cannot be held"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"lock: feature {feature.id} is not consumable, its use cannot be held"
+        )
     expires = integer(lock.expires_at, field="lock.expires_at")
     if expires is None:
         expires = now_ms + LOCK_MS_MAX

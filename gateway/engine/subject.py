@@ -167,15 +167,13 @@ class Subjects:
                 await self.bring(subject, creator)
             elif reply.status is Status.ENTITY_MISSING:
                 if subject.entity_data is None:
-                    msg = f"Entity {subject.entity_id} not found"
-                    raise EntityNotFoundError(msg)
+                    raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
                 await creator.create_entity_from(subject, subject.entity_data)
             elif reply.status is Status.DUE:
                 await self.settle(subject)
             else:
                 return reply
-        msg = f"customer {subject.customer_id} keeps changing; try again"
-        raise UnavailableError(msg)
+        raise UnavailableError(f"customer {subject.customer_id} keeps changing; try again")
 
     def _is_due(self, subject: Subject) -> bool:
         now_ms = self._clock.now_ms(subject.env)
@@ -235,8 +233,9 @@ class Subjects:
             elif status is not Status.BUSY:
                 return created
             if asyncio.get_running_loop().time() > deadline:
-                msg = f"customer {subject.customer_id}: the writer has not caught up; try again"
-                raise UnavailableError(msg)
+                raise UnavailableError(
+                    f"customer {subject.customer_id}: the writer has not caught up; try again"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
     async def _load(self, subject: Subject, creator: Creator) -> tuple[Status, bool]:
@@ -252,8 +251,7 @@ class Subjects:
             return await self._restore(subject, cursor, image, creator), False
         data = subject.customer_data
         if data is None:
-            msg = f"Customer {subject.customer_id} not found"
-            raise CustomerNotFoundError(msg)
+            raise CustomerNotFoundError(f"Customer {subject.customer_id} not found")
         if data.email and public_id(subject.customer_id):
             status = await self._claim(subject, cursor, data.email, creator)
             if status is not None:
@@ -299,8 +297,9 @@ class Subjects:
         Raises ``UnavailableError`` when the writer is late.
         """
         if not await self.caught_up(partitions):
-            msg = "SQL does not know yet what was changed lately: the writer is late; try again"
-            raise UnavailableError(msg)
+            raise UnavailableError(
+                "SQL does not know yet what was changed lately: the writer is late; try again"
+            )
 
     async def caught_up(self, partitions: Iterable[int] | None = None) -> bool:
         """Wait, within bounds, until SQL has what these partitions (all when None) hold now; return

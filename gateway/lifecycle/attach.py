@@ -73,8 +73,7 @@ def attach(scope: Scope, offer: Offer, terms: Terms, making: Making) -> Change:
     if not document.add_on and not is_one_off(document):
         # By its id: the group of the plan may be another by now than when it was attached.
         if any(one.plan_id == offer.record.id for one in scope.held_mains()):
-            msg = f"plan {offer.record.id} is already attached"
-            raise PlanAttachedError(msg)
+            raise PlanAttachedError(f"plan {offer.record.id} is already attached")
         current = scope.current(document.group)
         pending = scope.pending(document.group)
         ends_ms = _own_end(current, pending)
@@ -214,10 +213,9 @@ def _starts(
         return None
     ends_ms = end_of_cycle(current, now_ms)
     if not ends_ms:
-        msg = (
+        raise InvalidRequestError(
             f"plan_schedule: plan {current.plan_id} has no billing cycle whose end could be awaited"
         )
-        raise InvalidRequestError(msg)
     return ends_ms
 
 

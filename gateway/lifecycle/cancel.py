@@ -29,10 +29,9 @@ def cancel(
     """
     if target.status == SCHEDULED:
         if action == _UNCANCEL:
-            msg = (
+            raise InvalidRequestError(
                 f"cancel_action: plan {target.plan_id} has not begun, there is nothing to take back"
             )
-            raise InvalidRequestError(msg)
         return _drop(scope, target, making.now_ms)
     if action == _UNCANCEL:
         return _uncancel(scope, target, making.now_ms)
@@ -109,11 +108,10 @@ def _end_later(
     now_ms = making.now_ms
     ends_ms = end_of_cycle(target, now_ms)
     if not ends_ms:
-        msg = (
+        raise InvalidRequestError(
             f"cancel_action: plan {target.plan_id} has no billing cycle to wait for the end of; "
             f"use {_IMMEDIATELY}"
         )
-        raise InvalidRequestError(msg)
     dropped = leave(scope, _pending(scope, target), now_ms)
     scope = after(scope, dropped)
     leaver = msgspec.structs.replace(

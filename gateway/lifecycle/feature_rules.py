@@ -189,8 +189,9 @@ def _credit_costs(
             amounts.PRECISION_CREDITS,
         )
         if 2 * num * den >= RATIO_MAX:
-            msg = f"{field}.credit_cost: has too many digits to convert every amount exactly"
-            raise InvalidInputsError(msg)
+            raise InvalidInputsError(
+                f"{field}.credit_cost: has too many digits to convert every amount exactly"
+            )
     return list(costs.values())
 
 

@@ -157,11 +157,13 @@ def new_grant(
     entity that would be granted its own feature or a scope that holds too many rows.
     """
     if holding.entity_feature == feature.id:
-        msg = f"feature_id: an entity of {feature.id} cannot be granted {feature.id} itself"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"feature_id: an entity of {feature.id} cannot be granted {feature.id} itself"
+        )
     if len(holding.own) >= ROWS_MAX:
-        msg = f"feature_id: at most {ROWS_MAX} balances of one feature can be held side by side"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"feature_id: at most {ROWS_MAX} balances of one feature can be held side by side"
+        )
     expires_ms = int(request.expires_at or 0)
     if feature.type == "boolean":
         if any(row.kind is Kind.FLAG for row in holding.own):
@@ -277,11 +279,13 @@ def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -
         if row.pooled:
             raise BalancePooledError(f"balance {row.id} is what plans of entities give together")
         if row.document.price is not None:
-            msg = f"balance {row.id} belongs to a price of plan {row.document.plan_id}"
-            raise BalancePricedError(msg)
+            raise BalancePricedError(
+                f"balance {row.id} belongs to a price of plan {row.document.plan_id}"
+            )
         if recalculate and row.kind is Kind.PER_ENTITY:
-            msg = f"recalculate_balances: what entities used of balance {row.id} cannot be carried"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"recalculate_balances: what entities used of balance {row.id} cannot be carried"
+            )
     ends = {row.id for row in matched}
     survivors = holding.held or any(
         row.id not in ends and row.kind is not Kind.FLAG for row in holding.spendable

@@ -155,15 +155,15 @@ def check_quantities(
     for feature, quantity in quantities.items():
         item = prepaid.get(feature)
         if item is None or item.price is None:
-            msg = f"feature_quantities: the plan has no prepaid item of feature {feature}"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"feature_quantities: the plan has no prepaid item of feature {feature}"
+            )
         most = item.price.max_purchase
         if most is not None and bought(item, quantity) > Decimal(most):
-            msg = (
+            raise InvalidRequestError(
                 f"feature_quantities: at most {most} units of {feature} can be bought at once, "
                 f"beyond the {item.included} included ones"
             )
-            raise InvalidRequestError(msg)
 
 
 def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, FeatureRecord]) -> None:
@@ -177,11 +177,10 @@ def check_range(feature: str, rows: Iterable[Row], features: Mapping[str, Featur
             total = format_units(row.grant * copies, precision)
             fitting = fit_precision(Decimal(total), precision)
             way = "grant less" if fitting is None else way_to(features[feature], fitting)
-            msg = (
+            raise InvalidRequestError(
                 f"feature {feature}: a grant of {total} is outside the range of precision "
                 f"{precision}; {way}"
             )
-            raise InvalidRequestError(msg)
 
 
 def sold_each_cycle(document: PlanDocument | None, feature_id: str) -> PlanItem | None:

@@ -47,8 +47,9 @@ def buy(
     Raises ``InvalidRequestError`` for what the plan does not sell, and for a one-off plan.
     """
     if target.one_off:
-        msg = f"feature_quantities: plan {target.plan_id} was bought once and cannot change"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"feature_quantities: plan {target.plan_id} was bought once and cannot change"
+        )
     check_quantities(offer.document, quantities, top_up)
     items = {
         item.feature_id: item

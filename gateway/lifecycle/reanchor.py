@@ -81,8 +81,9 @@ def reanchor(
         if wish.anchor.is_now and not wish.is_alone:
             return change
         why = "is in its trial, from whose end they are counted" if held.cycle_unit else "has none"
-        msg = f"billing_cycle_anchor: the cycles of plan {held.plan_id} cannot move, it {why}"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"billing_cycle_anchor: the cycles of plan {held.plan_id} cannot move, it {why}"
+        )
     anchor_ms = now_ms if wish.anchor.at_ms is None else wish.anchor.at_ms
     rows, dues, moves = dict(change.rows), dict(change.dues), dict(change.moves)
     for feature, before in {**scope.rows, **change.rows}.items():

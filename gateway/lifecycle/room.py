@@ -32,8 +32,9 @@ def check_room(scope: Scope, change: Change, offers: Sequence[Offer] = ()) -> No
     """
     held = len(change.subscriptions)
     if held > SUBSCRIPTIONS_MAX and held > len(scope.subscriptions):
-        msg = f"plan_id: at most {SUBSCRIPTIONS_MAX} plans can be held side by side"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"plan_id: at most {SUBSCRIPTIONS_MAX} plans can be held side by side"
+        )
     plans = {offer.record.id: offer.document for offer in offers}
     new = {one.id: plans[one.plan_id] for one in change.subscriptions if one.plan_id in plans}
     documents = {**new, **scope.documents}
@@ -41,8 +42,9 @@ def check_room(scope: Scope, change: Change, offers: Sequence[Offer] = ()) -> No
     after = _counted({**scope.rows, **change.rows}, change.subscriptions, documents)
     for feature, count in after.items():
         if count > ROWS_MAX and count > before[feature]:
-            msg = f"feature {feature}: at most {ROWS_MAX} balances of it can be held side by side"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"feature {feature}: at most {ROWS_MAX} balances of it can be held side by side"
+            )
 
 
 def _counted(

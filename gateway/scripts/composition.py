@@ -57,8 +57,7 @@ def compose() -> Library:
     def collect(text: str, path: tuple[str, ...]) -> None:
         for include in _INCLUDE.findall(text):
             if include in path:
-                msg = f"lua includes go in a circle: {' > '.join((*path, include))}"
-                raise ValueError(msg)
+                raise ValueError(f"lua includes go in a circle: {' > '.join((*path, include))}")
             if include not in done:
                 body = source(f"include/{include}")
                 collect(body, (*path, include))

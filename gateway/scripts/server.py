@@ -303,8 +303,9 @@ class Server:
     def _admit(self) -> None:
         if not self._breaker.admits():
             metrics.redis_faults.labels("not_asked").inc()
-            msg = "Redis did not answer a moment ago and is given a pause; nothing was changed"
-            raise RedisUnavailableError(msg)
+            raise RedisUnavailableError(
+                "Redis did not answer a moment ago and is given a pause; nothing was changed"
+            )
 
     def _note(self, error: RedisError) -> None:
         """Count and tell a fault; one that says that nobody answers goes to the breaker."""

@@ -62,8 +62,9 @@ class DenialCounts:
         """Count the lines of an entry, all of which have to be of denials."""
         for change in entry.changes:
             if not isinstance(change, Denied):
-                msg = f"outbox entry {entry.stream_id} counts denials and changes something"
-                raise OutboxError(msg)
+                raise OutboxError(
+                    f"outbox entry {entry.stream_id} counts denials and changes something"
+                )
             key = change[:5]
             self._denied[key] = self._denied.get(key, 0) + change.denied
 

@@ -58,8 +58,9 @@ async def _update(services: Services, call: Call, request: PlanUpdateRequest) ->
 
 async def _delete(services: Services, call: Call, request: PlanDeleteRequest) -> Acknowledged:
     if await services.engine.plan_statuses(call.env, request.plan_id):
-        msg = f"plan {request.plan_id} has or had customers; archive it instead"
-        raise errors.InvalidRequestError(msg)
+        raise errors.InvalidRequestError(
+            f"plan {request.plan_id} has or had customers; archive it instead"
+        )
     await services.catalog.delete_plan(call.env, request.plan_id)
     return ACKNOWLEDGED
 
