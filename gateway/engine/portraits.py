@@ -34,13 +34,13 @@ from gateway.lifecycle.trials import is_trialing
 from gateway.messages.balances import Balance, FlagView
 from gateway.messages.common import integer
 from gateway.messages.customers import (
-    CustomerListRequest,
     CustomerView,
     EntitySummary,
     PurchaseView,
     SubscriptionView,
 )
-from gateway.messages.entities import EntityListRequest, EntityView
+from gateway.messages.entities import EntityView
+from gateway.messages.pages import SubjectsRequest
 from gateway.messages.plans import PlanDocument
 from gateway.ports import EventQuery, ListQuery, Page
 from gateway.scripts import CustomerReply, Scripts
@@ -272,9 +272,7 @@ class PageArguments(NamedTuple):
     processors: tuple[str, ...]
 
 
-def page_of(
-    request: CustomerListRequest | EntityListRequest, *, cursor_paging: bool
-) -> PageArguments:
+def page_of(request: SubjectsRequest, *, cursor_paging: bool) -> PageArguments:
     """Return the page a list request asks for: by cursor or by offset."""
     limit = integer(request.limit, field="limit")
     plans = tuple(

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from gateway.messages.balances import Balance, FlagView
 from gateway.messages.common import Integer, Json, JsonObject
+from gateway.messages.pages import SubjectsPage, SubjectsRequest
 from gateway.messages.subjects import CustomerData
 
 
@@ -55,20 +56,13 @@ class CreatedAtRange(msgspec.Struct, kw_only=True):
     end: Integer | None = None
 
 
-class CustomerListRequest(msgspec.Struct, kw_only=True):
+class CustomerListRequest(SubjectsRequest, kw_only=True):
     """Page through customers, newest first unless ``sort_order`` is ``asc``; ``start_cursor`` from
     2.3 on, ``offset`` in any.
     """
 
-    search: str | None = None
-    plans: list[JsonObject] | None = None
-    subscription_status: str | None = None
-    processors: list[str] | None = None
     created_at_range: CreatedAtRange | None = None
     sort_order: str | None = None
-    start_cursor: str | None = None
-    offset: Integer | None = None
-    limit: Integer | None = None
 
 
 class SubscriptionView(msgspec.Struct, kw_only=True):
@@ -139,17 +133,5 @@ class CustomerView(msgspec.Struct, kw_only=True):
     referrals: list[JsonObject] | UnsetType = UNSET
 
 
-Customers = list[CustomerView]  # a field named list hides the builtin from its own annotation
-
-
-class CustomerListResponse(msgspec.Struct, kw_only=True):
+class CustomerListResponse(SubjectsPage[CustomerView], kw_only=True):
     """One page of customers; with the cursor from 2.3 on, or by offset."""
-
-    list: Customers
-    next_cursor: str | UnsetType | None = UNSET
-    has_more: bool | UnsetType = UNSET
-    offset: int | UnsetType = UNSET
-    limit: int | UnsetType = UNSET
-    total: int | UnsetType = UNSET
-    total_count: int | UnsetType = UNSET
-    total_filtered_count: int | UnsetType = UNSET

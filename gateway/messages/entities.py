@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from gateway.messages.balances import Balance, FlagView
-from gateway.messages.common import Integer, JsonObject
+from gateway.messages.common import JsonObject
 from gateway.messages.customers import PurchaseView, SubscriptionView
+from gateway.messages.pages import SubjectsPage, SubjectsRequest
 from gateway.messages.subjects import CustomerData
 
 
@@ -39,17 +39,10 @@ class EntityUpdateRequest(msgspec.Struct, kw_only=True):
     billing_controls: JsonObject | None = None
 
 
-class EntityListRequest(msgspec.Struct, kw_only=True):
+class EntityListRequest(SubjectsRequest, kw_only=True):
     """Page through entities, newest first; ``start_cursor`` from 2.3 on, ``offset`` in any."""
 
     customer_id: str | None = None
-    search: str | None = None
-    plans: list[JsonObject] | None = None
-    subscription_status: str | None = None
-    processors: list[str] | None = None
-    start_cursor: str | None = None
-    offset: Integer | None = None
-    limit: Integer | None = None
 
 
 class EntityView(msgspec.Struct, kw_only=True):
@@ -69,17 +62,5 @@ class EntityView(msgspec.Struct, kw_only=True):
     invoices: list[JsonObject]
 
 
-Entities = list[EntityView]  # a field named list hides the builtin from its own annotation
-
-
-class EntityListResponse(msgspec.Struct, kw_only=True):
+class EntityListResponse(SubjectsPage[EntityView], kw_only=True):
     """One page of entities; with the cursor from 2.3 on, or by offset."""
-
-    list: Entities
-    next_cursor: str | UnsetType | None = UNSET
-    has_more: bool | UnsetType = UNSET
-    offset: int | UnsetType = UNSET
-    limit: int | UnsetType = UNSET
-    total: int | UnsetType = UNSET
-    total_count: int | UnsetType = UNSET
-    total_filtered_count: int | UnsetType = UNSET

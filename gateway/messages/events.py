@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import DeductionView, ResetView
 from gateway.messages.common import Integer, Json, Number
+from gateway.messages.pages import Items, Listed, Page, PageRequest
 
 FEATURES_MAX = 100
 """Features one query may name."""
@@ -33,7 +34,7 @@ class TimeRange(msgspec.Struct, kw_only=True):
     end: Integer | None = None
 
 
-class EventListRequest(msgspec.Struct, kw_only=True):
+class EventListRequest(PageRequest, kw_only=True):
     """Page through events, newest first; ``start_cursor`` from 2.3 on, ``offset`` in any."""
 
     customer_id: str | None = None
@@ -42,9 +43,6 @@ class EventListRequest(msgspec.Struct, kw_only=True):
     custom_range: TimeRange | None = None
     range: str | None = None
     filter_by: dict[str, str] | None = None
-    start_cursor: str | None = None
-    offset: Integer | None = None
-    limit: Integer | None = None
 
     @property
     def feature_ids(self) -> tuple[str, ...]:
@@ -65,18 +63,8 @@ class EventView(msgspec.Struct, kw_only=True):
     deductions: list[DeductionView] | None
 
 
-Events = list[EventView]  # a field named list hides the builtin from its own annotation
-
-
-class EventListResponse(msgspec.Struct, kw_only=True):
+class EventListResponse(Page[EventView], kw_only=True):
     """One page of events; with the cursor from 2.3 on, or by offset."""
-
-    list: Events
-    next_cursor: str | UnsetType | None = UNSET
-    has_more: bool | UnsetType = UNSET
-    offset: int | UnsetType = UNSET
-    limit: int | UnsetType = UNSET
-    total: int | UnsetType = UNSET
 
 
 class AggregateRequest(msgspec.Struct, kw_only=True):
@@ -159,13 +147,8 @@ class DeductionBin(msgspec.Struct, kw_only=True):
     grouped_values: dict[str, dict[str, GroupDraw]] | UnsetType = UNSET
 
 
-UsageBins = list[UsageBin]  # as with Events above
-DeductionBins = list[DeductionBin]
-
-
-class AggregateResponse(msgspec.Struct, kw_only=True):
+class AggregateResponse(Listed[UsageBin], kw_only=True):
     """Every bin of the range, oldest first, empty ones included."""
 
-    list: UsageBins
     total: dict[str, UsageTotal]
-    deductions: DeductionBins | UnsetType = UNSET
+    deductions: Items[DeductionBin] | UnsetType = UNSET

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.common import Anything, Integer, Number
+from gateway.messages.pages import Listed
 
 TYPES = ("boolean", "metered", "credit_system")
 
@@ -115,13 +116,8 @@ class FeatureView(msgspec.Struct, kw_only=True):
     on_outage: OutagePolicy | UnsetType = UNSET
 
 
-Features = list[FeatureView]  # a field named list hides the builtin from its own annotation
-
-
-class FeatureListResponse(msgspec.Struct, kw_only=True):
+class FeatureListResponse(Listed[FeatureView], kw_only=True):
     """Every feature, oldest first."""
-
-    list: Features
 
 
 class StoredCost(msgspec.Struct, kw_only=True):

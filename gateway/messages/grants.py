@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import Breakdown, LeftoverView, TrackRequest
 from gateway.messages.common import Integer, Number
+from gateway.messages.pages import Listed
 from gateway.messages.plans import ItemResetRequest, ResetInterval, RolloverRequest
 from gateway.messages.subjects import CustomerData, EntityData
 
@@ -93,13 +94,9 @@ class ListedBalance(Breakdown, kw_only=True):
     created_at: int
 
 
-Balances = list[ListedBalance]  # a field named list hides the builtin from its own annotation
-
-
-class BalanceListResponse(msgspec.Struct, kw_only=True):
+class BalanceListResponse(Listed[ListedBalance], kw_only=True):
     """One page of balances, newest customers first; it may be shorter than its limit."""
 
-    list: Balances
     has_more: bool
     next_cursor: str | None
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import PriceView
 from gateway.messages.common import Anything, Integer, JsonObject, Number
+from gateway.messages.pages import Listed
 
 BILLING_INTERVALS = ("one_off", "week", "month", "quarter", "semi_annual", "year")
 RESET_INTERVALS = ("one_off", "minute", "hour", "day", *BILLING_INTERVALS[1:])
@@ -271,13 +272,8 @@ class PlanView(msgspec.Struct, kw_only=True):
     customer_eligibility: Eligibility | UnsetType = UNSET
 
 
-Plans = list[PlanView]  # a field named list hides the builtin from its own annotation
-
-
-class PlanListResponse(msgspec.Struct, kw_only=True):
+class PlanListResponse(Listed[PlanView], kw_only=True):
     """Plans, oldest first."""
-
-    list: Plans
 
 
 class Tier(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Generic
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -13,6 +13,7 @@ from gateway.messages.common import Json, JsonObject, Number
 from gateway.messages.customers import EntitySummary
 from gateway.messages.entities import EntityGetRequest
 from gateway.messages.grants import BalanceCreateRequest
+from gateway.messages.pages import Item, Items, Listed
 from gateway.messages.plans import ITEMS_MAX
 from gateway.messages.subjects import CustomerData
 
@@ -203,28 +204,20 @@ class Entity(msgspec.Struct, kw_only=True):
     invoices: list[JsonObject] | UnsetType = UNSET
 
 
-Customers = list[Customer]  # a field named list hides the builtin from its own annotation
-Entities = list[Entity]
-Bins = list[JsonObject]
-
-
-class _Page(msgspec.Struct, kw_only=True):
+class _Page(msgspec.Struct, Generic[Item], kw_only=True):
     has_more: bool | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     limit: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
+    list: Items[Item]
 
 
-class CustomerPage(_Page, kw_only=True):
+class CustomerPage(_Page[Customer], kw_only=True):
     """One page of customers."""
 
-    list: Customers
 
-
-class EntityPage(_Page, kw_only=True):
+class EntityPage(_Page[Entity], kw_only=True):
     """One page of entities, or all that were created together, which have no page."""
-
-    list: Entities
 
 
 class EntityFields(msgspec.Struct, kw_only=True):
@@ -257,10 +250,9 @@ class EntityGetOf(EntityGetRequest, kw_only=True):
     expand: list[str] | None = None
 
 
-class UsageSeries(msgspec.Struct, kw_only=True):
+class UsageSeries(Listed[JsonObject], kw_only=True):
     """Usage in bins: each with its ``period`` and a value for every feature, or for every group."""
 
-    list: Bins
     total: Json
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gateway.messages.billing import FeatureQuantity
 from gateway.messages.common import Integer, Json, Number
 from gateway.messages.features import CreditCost, FeatureDisplay
+from gateway.messages.pages import Listed
 from gateway.messages.plans import (
     ITEMS_MAX,
     ON_DECREASE,
@@ -41,13 +42,8 @@ class FeatureShape(msgspec.Struct, kw_only=True):
     archived: bool
 
 
-Features = list[FeatureShape]
-
-
-class FeaturePage(msgspec.Struct, kw_only=True):
+class FeaturePage(Listed[FeatureShape], kw_only=True):
     """Every feature, oldest first."""
-
-    list: Features
 
 
 class ProductItem(msgspec.Struct, kw_only=True):
@@ -153,13 +149,8 @@ class Product(msgspec.Struct, kw_only=True):
     properties: ProductFacts
 
 
-Products = list[Product]
-
-
-class ProductPage(msgspec.Struct, kw_only=True):
+class ProductPage(Listed[Product], kw_only=True):
     """Products, oldest first."""
-
-    list: Products
 
 
 class ProductChoice(msgspec.Struct, kw_only=True):

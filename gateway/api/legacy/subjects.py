@@ -13,13 +13,13 @@ from gateway.api.operation import Call, Handler, Services
 from gateway.api.resources import rules, shapes
 from gateway.engine.engine import Engine
 from gateway.errors import InvalidInputsError, UnavailableError, UnknownOutcomeError
-from gateway.messages.customers import CustomerListRequest, CustomerListResponse, CustomerView
+from gateway.messages.customers import CustomerListRequest, CustomerView
 from gateway.messages.entities import (
     EntityCreateRequest,
     EntityListRequest,
-    EntityListResponse,
     EntityUpdateRequest,
 )
+from gateway.messages.pages import Page
 
 
 def _customer(act: Callable[[Engine, str, Any], Awaitable[CustomerView]]) -> Handler:
@@ -106,7 +106,7 @@ async def list_entities(
     )
 
 
-def _paging(page: CustomerListResponse | EntityListResponse) -> dict[str, Any]:
+def _paging(page: Page[Any]) -> dict[str, Any]:
     return {name: getattr(page, name) for name in ("has_more", "offset", "limit", "total")}
 
 

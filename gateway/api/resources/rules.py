@@ -29,13 +29,13 @@ from gateway.messages.entities import (
     EntityListRequest,
     EntityUpdateRequest,
 )
-from gateway.messages.events import EventListRequest
 from gateway.messages.features import (
     CreditCostRequest,
     FeatureCreateRequest,
     FeatureGetRequest,
     FeatureUpdateRequest,
 )
+from gateway.messages.pages import PageRequest, SubjectsRequest
 from gateway.messages.plans import (
     PlanCreateRequest,
     PlanGetRequest,
@@ -327,7 +327,7 @@ def _credit_cost(cost: CreditCostRequest, prefix: str) -> None:
         raise NotSupportedError(f"{field}: must be 1; say in credit_cost what one unit costs")
 
 
-def _subject_filters(request: CustomerListRequest | EntityListRequest) -> None:
+def _subject_filters(request: SubjectsRequest) -> None:
     shapes.name(request.search, "search", most=QUERY_MAX)
     shapes.length(request.plans, "plans")
     shapes.length(request.processors, "processors")
@@ -354,9 +354,7 @@ def _versions(versions: object, field: str) -> None:
         whole(version, f"{field}.{index}", 1, VERSION_MAX)
 
 
-def by_cursor(
-    call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest
-) -> bool:
+def by_cursor(call: Call, request: PageRequest) -> bool:
     """Whether a list is paged by cursor: from 2.3 on, unless it is asked for by offset alone, as
     PyPI autumn-sdk 1.0 does, which means 2.2 and does not say so.
     """
@@ -364,7 +362,7 @@ def by_cursor(
     return call.version.cursor_paging and not by_offset
 
 
-def page(call: Call, request: CustomerListRequest | EntityListRequest | EventListRequest) -> None:
+def page(call: Call, request: PageRequest) -> None:
     """Refuse a page that is too large for its paging, or begins too far away."""
     most = LIMIT_MAX if by_cursor(call, request) else 1_000
     request.limit = whole(request.limit, "limit", 1, most)
