@@ -47,6 +47,13 @@ class Agenda:
         elif owner in self.known or len(self.known) < KNOWN_MAX:
             self.known.setdefault(owner, {})[entity_id] = due_ms
 
+    def hear(self, env: str, customer_id: str, entity_id: str, due_ms: int, now_ms: int) -> None:
+        """Remember what SQL says of one plan of a scope, unless something is known to happen there
+        before: to another of its plans, or to this one and SQL is behind.
+        """
+        known = self.known.get((env, customer_id), {}).get(entity_id, due_ms)
+        self.note(env, customer_id, entity_id, min(due_ms, known), now_ms)
+
     def forget(self, env: str, customer_id: str) -> None:
         """Forget a customer that is gone."""
         self.known.pop((env, customer_id), None)

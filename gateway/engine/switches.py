@@ -41,7 +41,7 @@ class Switches(Creation):
         times = {env: self.clock.now_ms(env) for env in ENVIRONMENTS}
         until = {env: now_ms + HORIZON_MS for env, now_ms in times.items()}
         for one in await self.reader.plans_due(until, SWEEP_MAX):
-            self.planner.agenda.note(*one, now_ms=times[one.env])
+            self.planner.agenda.hear(*one, now_ms=times[one.env])
 
     async def switch_due(self) -> int:
         """Carry out what is due; return for how many customers there was something. One that fails

@@ -158,6 +158,18 @@ def test_a_one_off_plan_is_a_purchase_that_may_end(store: Store) -> None:
     assert store.left(None) == [100]
 
 
+def test_of_two_plans_that_end_within_a_minute_each_ends_at_its_time(store: Store) -> None:
+    month = {"amount": 20, "interval": "month"}
+    first = store.now() + DAY_MS
+    for name, units, ends in (("one", 100, first), ("other", 10, first + 55_000)):
+        store.plan(name, store.lifetime(units), add_on=True, price=month)
+        store.take(name, ends_at=ends)
+    assert store.check()["balance"]["granted"] == 110
+    store.gateway.call("clock.advance", to=first)
+    assert store.check()["balance"]["granted"] == 10
+    assert store.held() == {"other": "active"}
+
+
 def test_entities_step_down_on_their_own(store: Store) -> None:
     store.entities("e1")
     store.plan("pro", store.monthly(500))

@@ -35,3 +35,14 @@ def test_what_is_far_ahead_or_over_is_forgotten() -> None:
     agenda.note("sandbox", "ann", "", NOW_MS, NOW_MS)
     agenda.forget("sandbox", "ann")
     assert agenda.known == {}
+
+
+def test_what_sql_says_is_heard_unless_something_happens_before() -> None:
+    agenda = Agenda()
+    agenda.hear("sandbox", "ann", "", NOW_MS + 10, NOW_MS)
+    agenda.hear("sandbox", "ann", "", NOW_MS + 20, NOW_MS)
+    assert agenda.first("sandbox", "ann", NOW_MS + 20) == (NOW_MS + 10, "")
+    agenda.note("sandbox", "ann", "", NOW_MS + 20, NOW_MS)
+    assert agenda.first("sandbox", "ann", NOW_MS + 20) == (NOW_MS + 20, "")
+    agenda.hear("sandbox", "ann", "", NOW_MS + HORIZON_MS + 1, NOW_MS)
+    assert agenda.first("sandbox", "ann", NOW_MS + 20) == (NOW_MS + 20, "")
