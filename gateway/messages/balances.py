@@ -7,7 +7,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.messages.common import Integer, Json, Number
+from gateway.messages.common import NOT_SENT, Integer, Json, Number
 from gateway.messages.subjects import CustomerData, EntityData
 
 
@@ -33,8 +33,8 @@ class CheckRequest(msgspec.Struct, kw_only=True):
     customer_id: str
     feature_id: str
     entity_id: str | None = None
-    required_balance: Number = msgspec.field(default_factory=msgspec.Raw)
-    properties: Json = msgspec.field(default_factory=msgspec.Raw)
+    required_balance: Number = NOT_SENT
+    properties: Json = NOT_SENT
     send_event: bool | None = None
     with_preview: bool | None = None
     lock: CheckLockRequest | None = None
@@ -50,8 +50,8 @@ class TrackRequest(msgspec.Struct, kw_only=True):
     feature_id: str | None = None
     event_name: str | None = None
     entity_id: str | None = None
-    value: Number = msgspec.field(default_factory=msgspec.Raw)
-    properties: Json = msgspec.field(default_factory=msgspec.Raw)
+    value: Number = NOT_SENT
+    properties: Json = NOT_SENT
     timestamp: Integer | None = None
     overage_behavior: str | None = None
     lock: LockRequest | None = None
@@ -196,8 +196,8 @@ class FinalizeRequest(msgspec.Struct, kw_only=True):
 
     lock_id: str
     action: str
-    override_value: Number = msgspec.field(default_factory=msgspec.Raw)
-    properties: Json = msgspec.field(default_factory=msgspec.Raw)
+    override_value: Number = NOT_SENT
+    properties: Json = NOT_SENT
     customer_id: str | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.messages.common import Anything, Integer, Json, JsonObject, Number
+from gateway.messages.common import NOT_SENT, Anything, Integer, Json, JsonObject, Number, choice
 from gateway.messages.plans import (
     ITEMS_MAX,
     BasePriceRequest,
@@ -17,7 +17,6 @@ from gateway.messages.plans import (
     FreeTrialRequest,
     PlanItemRequest,
     ResetInterval,
-    choice,
 )
 from gateway.messages.subjects import CustomerData, EntityData
 
@@ -51,7 +50,7 @@ class ItemSelector(msgspec.Struct, kw_only=True):
     billing_method: BillingMethod | None = None
     interval: ResetInterval | None = None
     interval_count: Integer | None = None
-    included: Number = msgspec.field(default_factory=msgspec.Raw)
+    included: Number = NOT_SENT
 
 
 class Customize(msgspec.Struct, kw_only=True):
@@ -65,8 +64,8 @@ class Customize(msgspec.Struct, kw_only=True):
     remove_items: Annotated[list[ItemSelector], Meta(max_length=ITEMS_MAX)] | None = None
     free_trial: FreeTrialRequest | UnsetType | None = UNSET
     billing_controls: JsonObject | None = None
-    upsert_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
-    remove_licenses: Anything = msgspec.field(default_factory=msgspec.Raw)
+    upsert_licenses: Anything = NOT_SENT
+    remove_licenses: Anything = NOT_SENT
 
 
 class _Charging(msgspec.Struct, kw_only=True):
@@ -81,7 +80,7 @@ class _Charging(msgspec.Struct, kw_only=True):
         Meta(
             extra_json_schema={"anyOf": [{"type": "string", "enum": ["now"]}, {"type": "number"}]}
         ),
-    ] = msgspec.field(default_factory=msgspec.Raw)
+    ] = NOT_SENT
     proration_behavior: Annotated[str, choice(PRORATIONS)] | None = None
     no_billing_changes: bool | None = None
     redirect_mode: str | None = None
@@ -89,19 +88,19 @@ class _Charging(msgspec.Struct, kw_only=True):
     enable_plan_immediately: bool | None = None
     metadata: JsonObject | None = None
     free_trial: FreeTrialRequest | UnsetType | None = UNSET
-    invoice_mode: Anything = msgspec.field(default_factory=msgspec.Raw)
-    discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
-    checkout_session_params: Anything = msgspec.field(default_factory=msgspec.Raw)
-    long_lived_checkout: Anything = msgspec.field(default_factory=msgspec.Raw)
-    custom_line_items: Anything = msgspec.field(default_factory=msgspec.Raw)
-    add_lines: Anything = msgspec.field(default_factory=msgspec.Raw)
-    remove_lines: Anything = msgspec.field(default_factory=msgspec.Raw)
-    remove_discounts: Anything = msgspec.field(default_factory=msgspec.Raw)
-    tax: Anything = msgspec.field(default_factory=msgspec.Raw)
-    new_billing_subscription: Anything = msgspec.field(default_factory=msgspec.Raw)
-    processor_subscription_id: Anything = msgspec.field(default_factory=msgspec.Raw)
-    tax_rate_id: Anything = msgspec.field(default_factory=msgspec.Raw)
-    currency: Anything = msgspec.field(default_factory=msgspec.Raw)
+    invoice_mode: Anything = NOT_SENT
+    discounts: Anything = NOT_SENT
+    checkout_session_params: Anything = NOT_SENT
+    long_lived_checkout: Anything = NOT_SENT
+    custom_line_items: Anything = NOT_SENT
+    add_lines: Anything = NOT_SENT
+    remove_lines: Anything = NOT_SENT
+    remove_discounts: Anything = NOT_SENT
+    tax: Anything = NOT_SENT
+    new_billing_subscription: Anything = NOT_SENT
+    processor_subscription_id: Anything = NOT_SENT
+    tax_rate_id: Anything = NOT_SENT
+    currency: Anything = NOT_SENT
 
 
 class _Billing(_Charging, kw_only=True):
@@ -112,7 +111,7 @@ class _Billing(_Charging, kw_only=True):
     customize: Customize | None = None
     subscription_id: str | None = None
     carry_over_usages: CarryOver | None = None
-    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
+    license_quantities: Anything = NOT_SENT
 
     @property
     def trial(self) -> FreeTrialRequest | UnsetType | None:
@@ -147,7 +146,7 @@ class PlanToAttach(msgspec.Struct, kw_only=True):
     customize: Customize | None = None
     subscription_id: str | None = None
     entity_id: str | UnsetType | None = UNSET
-    license_quantities: Anything = msgspec.field(default_factory=msgspec.Raw)
+    license_quantities: Anything = NOT_SENT
 
 
 class MultiAttachRequest(_Charging, kw_only=True):
@@ -193,9 +192,9 @@ class SubscriptionUpdateRequest(_Billing, kw_only=True):
 
     plan_id: str | None = None
     cancel_action: Annotated[str, choice(CANCEL_ACTIONS)] | None = None
-    refund_last_payment: Anything = msgspec.field(default_factory=msgspec.Raw)
-    recalculate_balances: Anything = msgspec.field(default_factory=msgspec.Raw)
-    subscription_params: Anything = msgspec.field(default_factory=msgspec.Raw)
+    refund_last_payment: Anything = NOT_SENT
+    recalculate_balances: Anything = NOT_SENT
+    subscription_params: Anything = NOT_SENT
 
 
 class AttachResponse(msgspec.Struct, kw_only=True):

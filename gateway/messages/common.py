@@ -6,19 +6,20 @@ from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gateway.amounts import UNITS_MAX, format_units
 from gateway.errors import InvalidInputsError
 
-Number = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
+Number = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "number"})]
 """A JSON number kept as text, so that it is exact in both directions."""
 
 Json = Annotated[
-    msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object", "additionalProperties": True})
+    msgspec.Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})
 ]
 """Any JSON object, kept as text."""
 
-Anything = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={})]
+Anything = Annotated[msgspec.Raw, Meta(extra_json_schema={})]
 """A value that is only ever refused."""
 
 ABSENT = msgspec.Raw()
@@ -26,9 +27,12 @@ ABSENT = msgspec.Raw()
 text ``null``).
 """
 
+NOT_SENT: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+"""The default of raw fields in requests; ``ABSENT`` itself could not stand in a schema."""
+
 JsonObject = dict[str, Any]
 
-Integer = Annotated[int | float, msgspec.Meta(extra_json_schema={"type": "integer"})]
+Integer = Annotated[int | float, Meta(extra_json_schema={"type": "integer"})]
 """An integer that some clients send as ``2.0``; ``integer`` gives the int."""
 
 
@@ -57,6 +61,11 @@ class ErrorBody(msgspec.Struct, kw_only=True):
     message: str
     code: str
     env: str
+
+
+def choice(values: tuple[str, ...]) -> Meta:
+    """Return what the API page says of a text that is one of some."""
+    return Meta(extra_json_schema={"enum": list(values)})
 
 
 def given(raw: msgspec.Raw) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.messages.common import Anything, Integer, Number
+from gateway.messages.common import NOT_SENT, Anything, Integer, Number, choice
 from gateway.messages.pages import Listed
 
 TYPES = ("boolean", "metered", "credit_system")
@@ -18,9 +18,9 @@ TYPES = ("boolean", "metered", "credit_system")
 POLICIES = ("closed", "open", "last_known")
 """What a check of a feature answers when it cannot be decided."""
 
-OutagePolicy = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
+OutagePolicy = Annotated[str, choice(POLICIES)]
 
-FeatureType = Annotated[str, Meta(extra_json_schema={"enum": list(TYPES)})]
+FeatureType = Annotated[str, choice(TYPES)]
 
 LIST_MAX = 100
 """Event names of a feature, and features in a credit schema; each costs time at a refresh."""
@@ -38,9 +38,9 @@ class CreditCost(msgspec.Struct, kw_only=True):
 class CreditCostRequest(CreditCost, kw_only=True):
     """The same as it is sent; fields of type anything are refused, and ``billing_units`` is 1."""
 
-    billing_units: Number = msgspec.field(default_factory=msgspec.Raw)
-    dimensions: Anything = msgspec.field(default_factory=msgspec.Raw)
-    multipliers: Anything = msgspec.field(default_factory=msgspec.Raw)
+    billing_units: Number = NOT_SENT
+    dimensions: Anything = NOT_SENT
+    multipliers: Anything = NOT_SENT
 
 
 CreditSchema = Annotated[list[CreditCostRequest], Meta(max_length=LIST_MAX)]

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import Breakdown, LeftoverView, TrackRequest
-from gateway.messages.common import Integer, Number
+from gateway.messages.common import NOT_SENT, Integer, Number
 from gateway.messages.pages import Listed
 from gateway.messages.plans import ItemResetRequest, ResetInterval, RolloverRequest
 from gateway.messages.subjects import CustomerData, EntityData
@@ -27,7 +27,7 @@ class BalanceCreateRequest(msgspec.Struct, kw_only=True):
     customer_id: str
     feature_id: str
     entity_id: str | None = None
-    included_grant: Number = msgspec.field(default_factory=msgspec.Raw)
+    included_grant: Number = NOT_SENT
     unlimited: bool | None = None
     reset: ItemResetRequest | None = None
     rollover: RolloverRequest | None = None
@@ -45,15 +45,15 @@ class BalanceUpdateRequest(msgspec.Struct, kw_only=True):
     customer_id: str
     feature_id: str
     entity_id: str | None = None
-    remaining: Number = msgspec.field(default_factory=msgspec.Raw)
-    add_to_balance: Number = msgspec.field(default_factory=msgspec.Raw)
-    usage: Number = msgspec.field(default_factory=msgspec.Raw)
-    included_grant: Number = msgspec.field(default_factory=msgspec.Raw)
+    remaining: Number = NOT_SENT
+    add_to_balance: Number = NOT_SENT
+    usage: Number = NOT_SENT
+    included_grant: Number = NOT_SENT
     interval: ResetInterval | None = None
     balance_id: str | None = None
     next_reset_at: Integer | None = None
     expires_at: Integer | None = None
-    current_balance: Number = msgspec.field(default_factory=msgspec.Raw)
+    current_balance: Number = NOT_SENT
     customer_entitlement_id: str | None = None
 
 

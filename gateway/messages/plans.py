@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.balances import PriceView
-from gateway.messages.common import Anything, Integer, JsonObject, Number
+from gateway.messages.common import NOT_SENT, Anything, Integer, JsonObject, Number, choice
 from gateway.messages.pages import Listed
 
 BILLING_INTERVALS = ("one_off", "week", "month", "quarter", "semi_annual", "year")
@@ -36,11 +36,6 @@ TIERS_MAX = 100
 """Tiers of a price."""
 
 
-def choice(values: tuple[str, ...]) -> Meta:
-    """Return what the API page says of a text that is one of some."""
-    return Meta(extra_json_schema={"enum": list(values)})
-
-
 BillingInterval = Annotated[str, choice(BILLING_INTERVALS)]
 ResetInterval = Annotated[str, choice(RESET_INTERVALS)]
 TrialUnit = Annotated[str, choice(TRIAL_UNITS)]
@@ -48,7 +43,7 @@ TrialEnd = Annotated[str, choice(TRIAL_ENDS)]
 BillingMethod = Annotated[str, choice(BILLING_METHODS)]
 TierBehavior = Annotated[str, choice(TIER_BEHAVIORS)]
 RolloverUnit = Annotated[str, choice(ROLLOVER_UNITS)]
-TierBound = Annotated[
+NumberOrInf = Annotated[
     msgspec.Raw,
     Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"type": "string", "enum": ["inf"]}]}),
 ]
@@ -57,22 +52,22 @@ TierBound = Annotated[
 class TierRequest(msgspec.Struct, kw_only=True):
     """A price for the units up to ``to``, the included ones counted; ``inf`` is without end."""
 
-    to: TierBound
-    amount: Number = msgspec.field(default_factory=msgspec.Raw)
-    flat_amount: Number = msgspec.field(default_factory=msgspec.Raw)
+    to: NumberOrInf
+    amount: Number = NOT_SENT
+    flat_amount: Number = NOT_SENT
 
 
 class ItemPriceRequest(msgspec.Struct, kw_only=True):
     """What units beyond the included ones cost; exactly one of ``amount`` and ``tiers``."""
 
-    amount: Number = msgspec.field(default_factory=msgspec.Raw)
+    amount: Number = NOT_SENT
     tiers: Annotated[list[TierRequest], Meta(max_length=TIERS_MAX)] | None = None
     tier_behavior: TierBehavior | None = None
     interval: BillingInterval
     interval_count: Integer | None = None
-    billing_units: Number = msgspec.field(default_factory=msgspec.Raw)
+    billing_units: Number = NOT_SENT
     billing_method: BillingMethod
-    max_purchase: Number = msgspec.field(default_factory=msgspec.Raw)
+    max_purchase: Number = NOT_SENT
 
 
 class ItemResetRequest(msgspec.Struct, kw_only=True):
@@ -95,8 +90,8 @@ class RolloverRequest(msgspec.Struct, kw_only=True):
     understood everywhere.
     """
 
-    max: Number = msgspec.field(default_factory=msgspec.Raw)
-    max_percentage: Number = msgspec.field(default_factory=msgspec.Raw)
+    max: Number = NOT_SENT
+    max_percentage: Number = NOT_SENT
     expiry_duration_type: RolloverUnit | None = None
     expiry_duration_length: Integer | None = None
     duration: RolloverUnit | None = None
@@ -109,7 +104,7 @@ class PlanItemRequest(msgspec.Struct, kw_only=True):
     """
 
     feature_id: str
-    included: Number = msgspec.field(default_factory=msgspec.Raw)
+    included: Number = NOT_SENT
     unlimited: bool | None = None
     pooled: bool | None = None
     reset: ItemResetRequest | None = None
@@ -117,9 +112,9 @@ class PlanItemRequest(msgspec.Struct, kw_only=True):
     proration: ProrationRequest | None = None
     rollover: RolloverRequest | None = None
     entity_feature_id: str | None = None
-    expiry: Anything = msgspec.field(default_factory=msgspec.Raw)
-    feature_override: Anything = msgspec.field(default_factory=msgspec.Raw)
-    threshold_billing: Anything = msgspec.field(default_factory=msgspec.Raw)
+    expiry: Anything = NOT_SENT
+    feature_override: Anything = NOT_SENT
+    threshold_billing: Anything = NOT_SENT
 
 
 class BasePriceRequest(msgspec.Struct, kw_only=True):

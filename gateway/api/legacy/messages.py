@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.api.legacy.product_messages import ItemView
 from gateway.messages.balances import CheckPreview, CheckRequest
-from gateway.messages.common import Json, JsonObject, Number
+from gateway.messages.common import NOT_SENT, Json, JsonObject, Number
 from gateway.messages.customers import EntitySummary
 from gateway.messages.entities import EntityGetRequest
 from gateway.messages.grants import BalanceCreateRequest
@@ -26,7 +26,7 @@ class CheckOf(CheckRequest, kw_only=True):
 
     feature_id: str = ""
     product_id: str | None = None
-    required_quantity: Number = msgspec.field(default_factory=msgspec.Raw)
+    required_quantity: Number = NOT_SENT
 
 
 class Balanced(msgspec.Struct, kw_only=True):
@@ -119,7 +119,7 @@ class UsageReceipt(msgspec.Struct, kw_only=True):
 class GrantOf(BalanceCreateRequest, kw_only=True):
     """Give units without a plan; ``granted_balance`` is today's ``included_grant``."""
 
-    granted_balance: Number = msgspec.field(default_factory=msgspec.Raw)
+    granted_balance: Number = NOT_SENT
 
 
 class BalanceOf(msgspec.Struct, kw_only=True):
@@ -137,7 +137,7 @@ class BalancesRequest(msgspec.Struct, kw_only=True):
     entity_id: str | None = None
     balances: Annotated[list[BalanceOf], Meta(max_length=ITEMS_MAX)] | None = None
     feature_id: str | None = None
-    value: Number = msgspec.field(default_factory=msgspec.Raw)
+    value: Number = NOT_SENT
 
 
 class Feature(Balanced, kw_only=True):

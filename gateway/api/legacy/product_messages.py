@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.messages.billing import FeatureQuantity
-from gateway.messages.common import Integer, Json, Number
+from gateway.messages.common import NOT_SENT, Integer, Json, Number, choice
 from gateway.messages.features import CreditCost, FeatureDisplay
 from gateway.messages.pages import Listed
 from gateway.messages.plans import (
@@ -16,19 +16,14 @@ from gateway.messages.plans import (
     ON_DECREASE,
     ON_INCREASE,
     TIERS_MAX,
+    NumberOrInf,
     RolloverRequest,
     TierRequest,
-    choice,
 )
 from gateway.messages.subjects import CustomerData, EntityData
 
 PRODUCTS_MAX = 20
 """Products one request may attach."""
-
-Amount = Annotated[
-    msgspec.Raw,
-    Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"type": "string", "enum": ["inf"]}]}),
-]
 
 
 class FeatureShape(msgspec.Struct, kw_only=True):
@@ -51,14 +46,14 @@ class ProductItem(msgspec.Struct, kw_only=True):
 
     type: str | None = None
     feature_id: str | None = None
-    included_usage: Amount = msgspec.field(default_factory=msgspec.Raw)
+    included_usage: NumberOrInf = NOT_SENT
     interval: str | None = None
     interval_count: Integer | None = None
     usage_model: str | None = None
-    price: Number = msgspec.field(default_factory=msgspec.Raw)
+    price: Number = NOT_SENT
     tiers: Annotated[list[TierRequest], Meta(max_length=TIERS_MAX)] | None = None
-    billing_units: Number = msgspec.field(default_factory=msgspec.Raw)
-    usage_limit: Number = msgspec.field(default_factory=msgspec.Raw)
+    billing_units: Number = NOT_SENT
+    usage_limit: Number = NOT_SENT
     entity_feature_id: str | None = None
     reset_usage_when_enabled: bool | None = None
     config: ItemConfig | None = None
@@ -78,7 +73,7 @@ class ItemView(msgspec.Struct, kw_only=True):
     type: str
     feature_id: str | None = None
     feature_type: str | None = None
-    included_usage: Amount | None = None
+    included_usage: NumberOrInf | None = None
     interval: str | None
     interval_count: int | None
     usage_model: str | None = None
@@ -175,7 +170,7 @@ class ProductAttachRequest(msgspec.Struct, kw_only=True):
     free_trial: Trial | bool | UnsetType | None = UNSET
     force_checkout: bool | None = None
     invoice: bool | None = None
-    reward: Json = msgspec.field(default_factory=msgspec.Raw)
+    reward: Json = NOT_SENT
 
 
 class ProductAttached(msgspec.Struct, kw_only=True):
