@@ -162,8 +162,13 @@ class Supervisor:
 
         Raises ``StartError`` when one of them cannot start; then none of them stays.
         """
-        started = [await self._start(role) for role in self._roles]
-        fault = await self._fault_of(started)
+        started: list[Worker] = []
+        try:
+            for role in self._roles:
+                started += [await self._start(role)]
+            fault = await self._fault_of(started)
+        except StartError as error:
+            fault = error
         if fault is not None:
             for worker in started:
                 worker.give_up()
@@ -191,17 +196,13 @@ class Supervisor:
         return next((fault for fault in faults if isinstance(fault, StartError)), None)
 
     async def _start(self, role: Role) -> Worker:
-        here, there = socket.socketpair()
+        """Return a worker that begins. Raises ``StartError`` when there is no room for one."""
         serves = role == "gateway"
         listener = self._listener.fileno() if serves else None
-        with there:
-            process = await asyncio.create_subprocess_exec(
-                *_COMMAND,
-                stdin=there.fileno(),
-                pass_fds=[] if listener is None else [listener],
-                # Ctrl-C in the terminal is for the supervisor, which stops all in order.
-                start_new_session=True,
-            )
+        try:
+            process, here = await _spawn([] if listener is None else [listener])
+        except OSError as error:
+            raise StartError(f"no process can be started: {error}") from error
         worker = Worker(role, process, await Channel.over(here, ToSupervisor))
         worker.channel.tell(Order(self._settings, listener))
         self._ends[worker] = asyncio.create_task(self._attend(worker))
@@ -234,23 +235,23 @@ class Supervisor:
         place = self._places.index(worker)
         if asyncio.get_running_loop().time() - worker.began > WELL_SECONDS:
             self._pauses[place] = PAUSE_SECONDS
-        pause = self._pauses[place]
-        self._pauses[place] = min(2 * pause, PAUSE_SECONDS_MAX)
-        log.error(
-            "the %s in process %d ended with %d%s; another starts in %.1f s",
-            worker.role,
-            worker.process.pid,
-            code,
-            f" ({worker.reason})" if worker.reason else "",
-            pause,
-        )
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause)
-        # A new set may have come meanwhile.
-        if self._places[place] is not worker or self._stopping.is_set():
-            return
-        another = await self._start(worker.role)
-        if self._places[place] is worker:
+        told = f"ended with {code}{f' ({worker.reason})' if worker.reason else ''}"
+        another: Worker | None = None
+        while another is None:
+            pause = self._pauses[place]
+            self._pauses[place] = min(2 * pause, PAUSE_SECONDS_MAX)
+            named = (worker.role, worker.process.pid)
+            log.error("the %s in process %d %s; another starts in %.1f s", *named, told, pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            # A new set may have come meanwhile.
+            if self._places[place] is not worker or self._stopping.is_set():
+                return
+            try:
+                another = await self._start(worker.role)
+            except StartError as error:
+                told = f"has no successor: {error}"
+        if self._places[place] is worker and not self._stopping.is_set():
             self._places[place] = another
         else:
             another.give_up()
@@ -279,6 +280,24 @@ async def supervise(
     async with guarded(settings, clock) as ground:
         made = await make_first_key(SqlCatalog(ground.database, clock), settings)
     await Supervisor(settings, listener).run(lambda: greet(made))
+
+
+async def _spawn(inherited: list[int]) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """Return a process that is to be a worker, and our end of the channel to it."""
+    here, there = socket.socketpair()
+    try:
+        with there:
+            process = await asyncio.create_subprocess_exec(
+                *_COMMAND,
+                stdin=there.fileno(),
+                pass_fds=inherited,
+                # Ctrl-C in the terminal is for the supervisor, which stops all in order.
+                start_new_session=True,
+            )
+    except BaseException:
+        here.close()
+        raise
+    return process, here
 
 
 async def _first(*events: asyncio.Event) -> None:
