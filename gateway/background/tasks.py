@@ -10,6 +10,7 @@ import asyncio
 
 from gateway.background.upkeep import UpkeepTask
 from gateway.clients import make_redis
+from gateway.cluster.client import BRIEF_SECONDS, Cluster
 from gateway.config import Settings
 from gateway.databases import make_database
 from gateway.errors import StartError
@@ -43,7 +44,9 @@ class WriterParts:
 
     def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None) -> None:
         self._client = make_redis(settings, timeout_seconds=WRITER_TIMEOUT_SECONDS, guard=guard)
-        self._pipe = make_pipe(self._client, timeout_seconds=WRITER_TIMEOUT_SECONDS)
+        # Of one server everything waits for the answer; of several, others are carried meanwhile.
+        timeout_s = BRIEF_SECONDS if isinstance(self._client, Cluster) else WRITER_TIMEOUT_SECONDS
+        self._pipe = make_pipe(self._client, timeout_seconds=timeout_s)
         if guard is not None:
             guard.on_fence(self._pipe.drop)
         # The second thread beats while the first is in a long batch.

@@ -1,1 +1,3 @@
-"""Redis Cluster: which server has which key (``topology``), and one client for all (``client``)."""
+"""Redis Cluster: which server has which key (``topology``), one client for all (``client``), and
+what servers say that do not do something now (``refusals``).
+"""

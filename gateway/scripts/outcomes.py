@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import re
 
-from redis.exceptions import (
-    AskError,
-    BusyLoadingError,
-    ClusterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import OutOfMemoryError
 
+from gateway.cluster.refusals import REFUSALS
 from gateway.cluster.topology import told_of
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.faults import PipeUnsentError
-
-_NOT_NOW = ("LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
-"""How replies begin with which the server refuses a script before it runs."""
-
-REFUSALS = (
-    AskError,  # and MovedError, which is one
-    BusyLoadingError,
-    ClusterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TryAgainError,
-)
-"""Such replies that redis-py has classes for, and takes the first word from."""
 
 CROWDED = re.compile(r"No connection available|Too many connections|Too many calls")
 """How it is worded that every connection is busy, which says nothing of the server."""
 
 _UNSENT = re.compile(rf" connecting to |{CROWDED.pattern}")
 """How redis-py words a fault before anything was sent; it has no class of its own for it."""
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the server answered that it does not run the script."""
-    return isinstance(error, ResponseError) and (
-        isinstance(error, REFUSALS) or str(error).startswith(_NOT_NOW)
-    )
 
 
 def meaning_of(error: Exception, *, changes: bool) -> GatewayError:

@@ -27,12 +27,13 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import metrics
+from gateway.cluster.refusals import REFUSALS, is_away, is_refusal
 from gateway.errors import GatewayError, RedisUnavailableError, UnknownOutcomeError
 from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.faults import PipeUnsentError
-from gateway.scripts.outcomes import CROWDED, REFUSALS, is_refusal, meaning_of, unavailable
+from gateway.scripts.outcomes import CROWDED, meaning_of, unavailable
 from gateway.scripts.pipes import Pipes
 from gateway.scripts.rates import TICKET
 
@@ -282,8 +283,7 @@ class Server:
                 replies += await self._pipe.ask_all(commands[at : at + STEP])
             faults = [one for one in replies if isinstance(one, RedisError)]
             for fault in faults:
-                says_it_is_here = isinstance(fault, ResponseError) and not is_refusal(fault)
-                if says_it_is_here or len(faults) == len(replies):
+                if not is_away(fault) or len(faults) == len(replies):
                     raise fault
         for fault in faults[:1]:
             self._note(fault)

@@ -5,12 +5,14 @@ bounded in entries and in bytes, whatever waits and however large its entries ar
 knows what an entry means, and nothing is trimmed above the place the caller names.
 
 Failure: Redis gone raises one of ``REDIS_FAULTS`` and leaves the streams as they were; each call
-may be repeated.
+may be repeated. Streams of a server of a Cluster that is gone, while others answer, are left out:
+``away`` has them, and they are not read before ``inspect`` has found them again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -20,10 +22,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.cluster.client import Cluster
+from gateway.cluster.refusals import is_away
+from gateway.cluster.topology import told_of
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from gateway.stream_ids import BEGINNING, place
 from persistence.sync.intake import Received
+
+_log = logging.getLogger(__name__)
 
 REDIS_FAULTS = (RedisError, OSError)
 
@@ -81,6 +87,9 @@ class StreamReader:
         self._client: Any = client
         self._pipe = pipe
         self._piece_max = _PIECE_ENTRIES
+        self.away: dict[int, Exception] = {}
+        """Partitions of a Cluster whose server did not answer for them, with what came instead."""
+        self._told: list[int] = []
 
     async def read(
         self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
@@ -91,7 +100,7 @@ class StreamReader:
         It is at most ``entries_max``, or one of each stream if there are more streams than that.
         """
         received: list[Received] = []
-        more = chosen = dict(after)
+        more = chosen = {at: start for at, start in after.items() if at not in self.away}
         read_bytes = 0
         # A stream that gave as many as it might may have more.
         while more and (len(received) + len(chosen) <= entries_max or not received):
@@ -134,56 +143,91 @@ class StreamReader:
             asked = ("COUNT", count, *block, "STREAMS", *keys, *places.values())
             return [await self._client.execute_command(_UNPARSED_XREAD, *asked)]
         waited_ms, pause_ms = 0, _LOOK_MS
+        each = {at: ("COUNT", count, "STREAMS", key, places[at]) for key, at in keys.items()}
         while True:
-            each = [("COUNT", count, "STREAMS", key, places[at]) for key, at in keys.items()]
-            replies = [*map(_answer, await self._ask_each(_UNPARSED_XREAD, each))]
+            found = self._heard(await self._ask_each(_UNPARSED_XREAD, each))
+            replies = [*map(_answer, found.values())]
             if any(replies) or waited_ms >= block_ms:
                 return replies
+            each = {at: each[at] for at in found}
             await asyncio.sleep(pause_ms / 1000)
             waited_ms += pause_ms
             pause_ms = min(2 * pause_ms, _LOOK_MAX_MS)
 
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
         """Return the state of streams."""
-        asked = list(partitions)
-        replies = await self._ask_each("XINFO STREAM", [(outbox_key(at),) for at in asked])
-        return dict(zip(asked, map(_stream_info, replies), strict=True))
+        asked = {at: (outbox_key(at),) for at in partitions}
+        replies = self._heard(await self._ask_each("XINFO STREAM", asked))
+        found = {at: _stream_info(reply) for at, reply in replies.items()}
+        self._tell_away()
+        return found
 
     async def oldest_ms(self, cursors: Mapping[int, str]) -> int | None:
         """Return the time of the oldest entry behind its cursor, None if there is none."""
-        asked = [(outbox_key(at), f"({cursor}", "+", "COUNT", 1) for at, cursor in cursors.items()]
-        replies = map(_answer, await self._ask_each("XRANGE", asked))
-        times = [place(reply[0][0].decode())[0] for reply in replies if reply]
+        asked = {
+            at: (outbox_key(at), f"({cursor}", "+", "COUNT", 1)
+            for at, cursor in cursors.items()
+            if at not in self.away
+        }
+        replies = self._heard(await self._ask_each("XRANGE", asked))
+        found = map(_answer, replies.values())
+        times = [place(reply[0][0].decode())[0] for reply in found if reply]
         return min(times, default=None)
 
     async def now_ms(self) -> int:
         """Return the time of the server, by which entries get their ids."""
-        seconds, microseconds = await self._client.execute_command("TIME")
+        (reply,) = (await self._ask_each("TIME", {0: ()})).values()
+        seconds, microseconds = _answer(reply)
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def trim(self, cursors: Mapping[int, str]) -> None:
-        """Remove what lies below each cursor.
+    async def trim(self, cursors: Mapping[int, str]) -> set[int]:
+        """Remove what lies below each cursor; return where that has to wait for a server.
 
         The cursor's own entry stays: a reader of an older state of SQL sees by it that what lay
         between is gone (lua/include/newer_entry.lua).
         """
-        asked = [(outbox_key(at), "MINID", "=", cursor) for at, cursor in cursors.items()]
-        for reply in await self._ask_each("XTRIM", asked):
-            _answer(reply)
+        asked = {
+            at: (outbox_key(at), "MINID", "=", cursor)
+            for at, cursor in cursors.items()
+            if at not in self.away
+        }
+        replies = await self._ask_each("XTRIM", asked)
+        # A server whose disk is full refuses this, and may be read all the same.
+        waits = {at for at, reply in replies.items() if self._is_away(reply)}
+        for at in replies.keys() - waits:
+            _answer(replies[at])
+        return waits | (cursors.keys() & self.away.keys())
 
     async def _ask_each(
-        self, command: str | bytes, asked: Sequence[tuple[str | bytes | int, ...]]
-    ) -> list[Any]:
+        self, command: str | bytes, asked: Mapping[int, tuple[str | bytes | int, ...]]
+    ) -> dict[int, Any]:
         """Return the replies to one command for some streams, a fault in place of its reply."""
         if not asked:
-            return []
+            return {}
         if self._pipe is not None:
-            return await self._pipe.ask_all([(*command.split(), *words) for words in asked])
+            each = [(*command.split(), *words) for words in asked.values()]
+            return dict(zip(asked, await self._pipe.ask_all(each), strict=True))
         async with self._client.pipeline(transaction=False) as pipe:
-            for words in asked:
+            for words in asked.values():
                 pipe.execute_command(command, *words)
-            found: list[Any] = await pipe.execute(raise_on_error=False)
-            return found
+            return dict(zip(asked, await pipe.execute(raise_on_error=False), strict=True))
+
+    def _heard(self, replies: dict[int, Any]) -> dict[int, Any]:
+        """Leave out what is of servers that are away, unless nobody answers."""
+        away = {at: reply for at, reply in replies.items() if self._is_away(reply)}
+        self.away = {at: fault for at, fault in self.away.items() if at not in replies} | away
+        return {at: replies[at] for at in replies if at not in away} or replies
+
+    def _tell_away(self) -> None:
+        before, self._told = self._told, sorted(self.away)
+        if self._told and self._told != before:
+            fault = told_of(self.away[self._told[0]])
+            _log.warning("partitions %s wait for their server: %s", self._told, fault)
+        elif before and not self._told:
+            _log.warning("no partition waits for its server any more")
+
+    def _is_away(self, reply: Any) -> bool:  # noqa: ANN401 - a reply, or what came instead
+        return isinstance(self._client, Cluster) and is_away(reply)
 
 
 @cache

@@ -14,6 +14,7 @@ it does not beat, so that a writer that can reach both takes over. A crash betwe
 leaves entries below the cursor: they are not read again, and the next owner trims them. A batch
 under a lease that is gone is refused as a whole. A Redis that is not what SQL knows of it (a stream
 that ends below its cursor, or begins above it) is left to the guard; nothing is read meanwhile.
+What cannot be read of a Cluster, while the rest can, waits with its lease for a beat that finds it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class WriterState(NamedTuple):
     dead_letters: int
     """Entries ever set aside."""
     last_error: str | None
-    """What holds the writer up, None while it moves."""
+    """What holds the writer up, or some of its partitions; None while all move."""
 
 
 class Writer:
@@ -193,7 +194,7 @@ class Writer:
             self._carried.clear()
             await self._wait_out(error)
             return 0
-        self._last_error = None
+        self._last_error = next(map(told_of, self._reader.away.values()), None)
         self._pause_s = _PAUSE_MIN_SECONDS
         return carried
 
@@ -235,7 +236,7 @@ class Writer:
         # Redis first: a writer that cannot reach it has nothing to beat for. What was carried goes
         # before it would be counted as waiting.
         await self._trim()
-        streams = await self._reader.inspect(self._cursors or self._partitions[:1])
+        streams = await self._reader.inspect(self._cursors or self._partitions)
         await self._open()
         now = asyncio.get_running_loop().time()
         seen = {at: stream.last for at, stream in streams.items()}
@@ -249,11 +250,12 @@ class Writer:
             self._is_fresh = True
         if self._is_fresh:
             streams = await self._reader.inspect(self._cursors)
-        streams = {at: streams[at] for at in self._cursors}
+        streams = {at: stream for at, stream in streams.items() if at in self._cursors}
+        metrics.writer_partitions.set(len(streams))
         if not await self._are_trusted(streams):
             return
         if self._is_fresh:
-            await self._reader.trim(self._cursors)
+            self._carried = await self._reader.trim(self._cursors)
             self._is_fresh = False
         await self._measure(self._cursors, streams)
         self._attended_at = now
@@ -273,7 +275,6 @@ class Writer:
         self._is_fresh |= not epochs.items() <= self._epochs.items()
         self._cursors = {at: one.stream_id for at, one in leases.items()}
         self._epochs = epochs
-        metrics.writer_partitions.set(len(leases))
         return was_fenced
 
     async def _are_trusted(self, streams: Mapping[int, StreamInfo]) -> bool:
@@ -317,7 +318,7 @@ class Writer:
         metrics.writer_lag_seconds.set(lag_seconds)
 
     async def _advance(self, *, is_patient: bool) -> int:
-        if not self._cursors or self._attended_at is None:
+        if self._attended_at is None or self._cursors.keys() <= self._reader.away.keys():
             if is_patient:
                 await self._pause(self._until_due())
             return 0
@@ -334,8 +335,7 @@ class Writer:
     async def _trim(self) -> None:
         """Remove from Redis what was carried, of partitions that are still this writer's."""
         mine = self._carried & self._cursors.keys()
-        await self._reader.trim({at: self._cursors[at] for at in mine})
-        self._carried.clear()
+        self._carried = await self._reader.trim({at: self._cursors[at] for at in mine})
         self._trimmed_at = asyncio.get_running_loop().time()
 
     async def _receive(self, *, is_patient: bool) -> list[Received]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def lost(gateway: Gateway, cluster: ClusterProcesses, *loads: Load) -> list[set[
     verified = run(*words, TALLYGATE_PARTITIONS=str(PARTITIONS))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     return [set(load.acknowledged) - set(found) for load in loads]
+
+
+def reach_sql(gateway: Gateway, customers: Sequence[str], usage: int) -> None:
+    """Return when SQL has so much of each of some customers."""
+
+    def is_there() -> bool:
+        found = used_in_sql(gateway)
+        return all(found[one] == usage for one in customers)
+
+    wait_until(is_there, RECOVERY_SECONDS, lambda: str(used_in_sql(gateway)))
 
 
 def test_customers_of_every_server_are_served_and_carried(
@@ -135,6 +146,29 @@ def test_a_slot_that_moves_to_another_server_takes_everything_along(
         assert "another server answers" not in log
 
 
+def test_what_a_slot_on_its_way_does_not_hold_reaches_sql(
+    tmp_path: Path, cluster: ClusterProcesses
+) -> None:
+    with running(make_gateway(tmp_path, cluster.url)) as gateway:
+        fill(gateway)
+        on_its_way = partition_of("sandbox", CUSTOMERS[0], PARTITIONS)
+        others = [
+            one for one in CUSTOMERS if partition_of("sandbox", one, PARTITIONS) != on_its_way
+        ]
+        key = outbox_key(on_its_way)
+        track(gateway, CUSTOMERS[0], 1)
+        source = cluster.masters.index(cluster.master_of(key))
+        with cluster.moving(key, cluster.masters[(source + 1) % len(cluster.masters)]):
+            body = {"customer_id": CUSTOMERS[0], "feature_id": MESSAGES}
+            assert gateway.post("balances.track", body).status_code == 503
+            for customer_id in others:
+                track(gateway, customer_id, 3)
+            reach_sql(gateway, others, 3)
+        assert used(gateway, CUSTOMERS[0]) == 1
+        assert lost(gateway, cluster) == []
+        assert gateway.sql("SELECT kind FROM incidents") == []
+
+
 def test_a_server_that_was_emptied_is_filled_from_sql(
     tmp_path: Path, cluster: ClusterProcesses
 ) -> None:
@@ -197,6 +231,7 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
                 for customer_id in others:
                     track(gateway, customer_id, 1)
             assert {used(gateway, one) for one in others} == {turns}
+            reach_sql(gateway, others, turns)
             assert gateway.get("ready").status_code == 200
             assert gateway.get("health").json()["redis"] == "partial"
         assert used(gateway, CUSTOMERS[0]) == 0

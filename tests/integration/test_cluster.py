@@ -190,6 +190,40 @@ async def test_streams_on_several_servers_are_read_looked_at_and_trimmed(
         assert xreads(cluster) - looks <= 15 * PARTITIONS  # where nothing comes, fewer and fewer
 
 
+async def test_streams_of_a_server_that_is_gone_wait_until_they_were_looked_at(
+    cluster: ClusterProcesses,
+) -> None:
+    async with connect(cluster) as client:
+        pipes = Pipes(client, partial(Pipe, timeout_seconds=10))
+        reader = StreamReader(client, pipes)
+        starts = dict.fromkeys(EVERY, "0-0")
+        for at in EVERY:
+            await client.xadd(outbox_key(at), {"e": "first"})
+        assert {*await reader.inspect(EVERY)} == {*EVERY}
+        dead = cluster.master_of(outbox_key(0))
+        gone = {at for at in EVERY if cluster.master_of(outbox_key(at)) is dead}
+        dead.kill()
+        received = await reader.read(starts, entries_max=1_000)
+        assert {one.partition for one in received} == {*EVERY} - gone == {*EVERY} - {*reader.away}
+        places = {one.partition: one.stream_id for one in received}
+        assert await reader.trim(starts | places) == gone
+        assert {*await reader.inspect(EVERY)} == {*EVERY} - gone
+        assert await reader.oldest_ms(starts) is not None
+        assert await reader.now_ms() > 0
+        dead.start()
+        await until(cluster.is_well)
+        assert await reader.read(starts | places, entries_max=1_000) == []
+        assert {*await reader.inspect(EVERY)} == {*EVERY}
+        received = await reader.read(starts | places, entries_max=1_000)
+        assert {one.partition for one in received} == gone
+        for server in cluster.alive():
+            server.kill()
+        for asked in reader.read(starts, entries_max=1_000), reader.inspect(EVERY):
+            with pytest.raises(RedisConnectionError):
+                await asked
+        await pipes.close()
+
+
 async def test_partitions_that_lost_their_streams_are_swept_on_every_server(
     cluster: ClusterProcesses,
 ) -> None:
