@@ -9,7 +9,7 @@ import pytest
 
 from gateway.engine import denials
 from gateway.engine.denials import Denials
-from gateway.errors import UnknownOutcomeError
+from gateway.errors import RedisUnavailableError, UnknownOutcomeError
 from gateway.keys import Key, outbox_key, partition_of
 from gateway.outbox import Denied, EntryKind, decode
 from gateway.scripts import Scripts, Status
@@ -33,6 +33,7 @@ class _Outbox:
 
     def __init__(self) -> None:
         self.lost = 0
+        self.away = ""
         self.sent: list[tuple[Key, int]] = []
         self.lines: list[Denied] = []
 
@@ -40,6 +41,8 @@ class _Outbox:
         self, outbox: Key, counted: Key, number: int, keep_ms: int, entry: str
     ) -> Status:
         assert "denials" in counted
+        if outbox == self.away:
+            raise RedisUnavailableError
         assert keep_ms > 0
         if (outbox, number) not in self.sent:
             decoded = decode(0, "1-1", entry.encode())
@@ -100,6 +103,26 @@ async def test_a_count_whose_answer_was_lost_is_sent_again_before_the_next_one()
     await counts.flush()
     assert [number for _, number in outbox.sent] == [1, 1, 2]
     assert [line.denied for line in outbox.lines] == [1, 1]
+
+
+async def test_a_partition_whose_server_is_gone_holds_no_other_up() -> None:
+    counts, outbox, _ = _made()
+    names = [f"cus_{number}" for number in range(50)]
+    places = {name: outbox_key(partition_of("live", name, PARTITIONS)) for name in names}
+    outbox.away = places[names[0]]
+    for _ in range(2):
+        for name in names:
+            counts.count("live", name, "messages", "check")
+        with pytest.raises(RedisUnavailableError):
+            await counts.flush()
+    others = sum(place != outbox.away for place in places.values())
+    assert [line.denied for line in outbox.lines] == [1] * 2 * others
+    outbox.away = ""
+    await counts.flush()
+    await counts.flush()
+    assert sum(line.denied for line in outbox.lines) == 2 * len(names)
+    numbers = [number for key, number in outbox.sent if key == places[names[0]]]
+    assert numbers == sorted({*numbers})
 
 
 async def test_an_entry_has_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
