@@ -123,14 +123,19 @@ class HealthProbe:
         """
         with contextlib.suppress(RedisError, OSError, UnavailableError):
             cursors = await self._parts.reader.cursors(range(self._partitions))
-            async with self._parts.redis.pipeline(transaction=False) as pipe:
+            redis = self._parts.redis
+            async with redis.pipeline(transaction=False) as pipe:
                 pipe.execute_command("TIME")
                 for partition, cursor in cursors.items():
                     after = f"({cursor}"
                     pipe.execute_command("XRANGE", outbox_key(partition), after, "+", "COUNT", 1)
-                (seconds, micros), *firsts = await cast("Awaitable[list[Any]]", pipe.execute())
-            now_ms = int(seconds) * 1000 + int(micros) // 1000
-            return [now_ms - int(first[0][0].partition(b"-")[0]) for first in firsts if first]
+                found = pipe.execute(raise_on_error=not isinstance(redis, Cluster))
+                clock, *firsts = await cast("Awaitable[list[Any]]", found)
+            if isinstance(clock, RedisError):
+                return None  # nobody answers
+            now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+            told = [one for one in firsts if one and not isinstance(one, RedisError)]
+            return [now_ms - int(first[0][0].partition(b"-")[0]) for first in told]
         return None
 
 

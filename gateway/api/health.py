@@ -34,7 +34,9 @@ class WriterHealth(msgspec.Struct, kw_only=True):
     state: Literal["running", "stopped", "failed", "apart"]
     """``apart``: this process has no writer of its own."""
     lag_seconds: float | None
-    """Age of the oldest change that is not in SQL yet; null when it could not be found out."""
+    """Age of the oldest change that is not in SQL yet, as far as servers of a Cluster answer; null
+    when it could not be found out.
+    """
     partitions_behind: int | None
     partitions_owned: dict[str, int] = msgspec.field(default_factory=dict)
     """How many partitions each writer of the installation writes; an empty name is nobody."""

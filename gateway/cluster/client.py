@@ -30,9 +30,6 @@ _SERVERS_MAX = 2**14
 BRIEF_SECONDS = 0.5
 """How long a server is waited for that another one can answer for, or take the place of."""
 
-_LISTS = {"CLIENT LIST"}
-"""Commands whose replies are lists to be strung together."""
-
 _KEY = "tg:"
 """How each key begins that the gateway has (``gateway.keys``)."""
 
@@ -181,9 +178,8 @@ class Cluster(Redis):
         replies: list[list[Any]] = [[] for _ in asked]
         found = await asyncio.gather(
             *(self._run_at(address, asked, transaction=transaction) for address in involved),
-            return_exceptions=True,
         )
-        for at_server in map(_sound, found):
+        for at_server in found:
             for at, reply in at_server:
                 replies[at].append(reply)
         return [one.finish(got) for one, got in zip(asked, replies, strict=True)]
@@ -192,10 +188,14 @@ class Cluster(Redis):
         self, address: Address, asked: Sequence[_Asked], *, transaction: bool
     ) -> list[tuple[int, Any]]:
         mine = [(at, one) for at, one in enumerate(asked) if one.server in {None, address}]
-        async with self.server(address).pipeline(transaction=transaction) as pipe:
-            for _, one in mine:
-                cast("Any", pipe).execute_command(*one.words, **one.options)
-            replies = await cast("Any", pipe).execute(raise_on_error=False)
+        replies: Sequence[Any]
+        try:
+            async with self.server(address).pipeline(transaction=transaction) as pipe:
+                for _, one in mine:
+                    cast("Any", pipe).execute_command(*one.words, **one.options)
+                replies = await cast("Any", pipe).execute(raise_on_error=False)
+        except RedisError as error:  # others may answer all the same
+            replies = [error] * len(mine)
         return [(at, reply) for (at, _), reply in zip(mine, replies, strict=True)]
 
     async def _know(self) -> None:
@@ -209,7 +209,7 @@ class Cluster(Redis):
         key = _key_of(words)
         if key is not None:
             return _Asked(words, options, self.topology.owner(key), _first)
-        return _Asked(words, options, None, _strung if name in _LISTS else _least)
+        return _Asked(words, options, None, _JOINED.get(name, _least))
 
     def _scan(self, words: tuple[Any, ...], options: dict[str, Any]) -> _Asked:
         """Walk over one server after the other."""
@@ -318,3 +318,12 @@ def _least(replies: list[Any]) -> Any:  # noqa: ANN401 - a reply
 def _strung(replies: list[Any]) -> Any:  # noqa: ANN401 - a reply
     faults = [one for one in replies if isinstance(one, BaseException)]
     return faults[0] if faults else [item for reply in replies for item in reply]
+
+
+def _told(replies: list[Any]) -> Any:  # noqa: ANN401 - a reply
+    """Return what is least of those who tell, unless nobody does."""
+    return _least([one for one in replies if not isinstance(one, BaseException)] or replies)
+
+
+_JOINED = {"CLIENT LIST": _strung, "TIME": _told}
+"""What replies become of commands that name no key, where not all need to have the same."""
