@@ -40,7 +40,7 @@ from gateway.ports import (
     PlanRecord,
     WallClock,
 )
-from persistence.database import Database, read_transaction, write_transaction
+from persistence.database import Database, Store, in_thread, read_transaction, write_transaction
 from persistence.models import ApiKey, CatalogRevision, Feature, Plan
 from persistence.questions import Question
 
@@ -77,42 +77,44 @@ class KeyInfo(NamedTuple):
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
 
-class SqlCatalog:
+class SqlCatalog(Store):
     """``gateway.ports.CatalogStore`` on SQL, and the keys for the command line."""
 
     def __init__(self, database: Database, clock: WallClock) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
 
-    async def revision(self) -> int:
+    @in_thread
+    def revision(self) -> int:
         """Return the current revision."""
-        return await self._database.run(_revision)
+        ((revision,),) = _REVISION.rows(self.engine)
+        return int(revision)
 
     async def load(self) -> CatalogImage:
         """Return everything, from one snapshot."""
         return await self.load_as(lambda image: image)
 
-    async def load_as(self, make: Callable[[CatalogImage], Made]) -> Made:
+    @in_thread
+    def load_as(self, make: Callable[[CatalogImage], Made]) -> Made:
         """Return what is made of everything, in the thread that has read it."""
-        return await self._database.run(lambda engine: make(_load(engine)))
+        return make(_load(self.engine))
 
-    async def apply(self, change: CatalogChange) -> bool:
+    @in_thread
+    def apply(self, change: CatalogChange) -> bool:
         """Write a change as a whole if its revision is still the current one.
 
         Returns False without a trace when it is not, or when something to replace or to delete is
         not there. Raises ``FeatureExistsError`` and ``PlanExistsError``.
         """
-        return await self._write(partial(_apply, change), revision=change.revision)
+        return self._write(partial(_apply, change), revision=change.revision)
 
-    async def use_feature(self, feature: FeatureRecord) -> bool:
+    @in_thread
+    def use_feature(self, feature: FeatureRecord) -> bool:
         """Mark a feature as used; False if its precision or its kind changed meanwhile."""
-        if await self._write(partial(_use_feature, feature)):
-            return True
-        return await self._database.run(partial(_is_used, feature))
+        return self._write(partial(_use_feature, feature)) or _is_used(self.engine, feature)
 
-    async def create_key(
-        self, env: str, name: str, secret: str, scopes: Sequence[str] = ()
-    ) -> KeyInfo:
+    @in_thread
+    def create_key(self, env: str, name: str, secret: str, scopes: Sequence[str] = ()) -> KeyInfo:
         """Keep the digest of a secret. Raises ``InvalidRequestError`` for one that is known."""
         key = KeyInfo(
             id=new_id("key"),
@@ -122,7 +124,7 @@ class SqlCatalog:
             created_at=self._clock.now_ms(),
             scopes=" ".join(scopes),
         )
-        await self._write(partial(_create_key, key, digest_of(secret)))
+        self._write(partial(_create_key, key, digest_of(secret)))
         return key
 
     async def find_key(self, key_id: str) -> KeyInfo | None:
@@ -131,7 +133,8 @@ class SqlCatalog:
         live = (key for key in await self.list_keys() if key.is_live(now_ms))
         return next((key for key in live if key.id == key_id), None)
 
-    async def rotate_key(self, old: KeyInfo, secret: str, expires_at: int) -> KeyInfo | None:
+    @in_thread
+    def rotate_key(self, old: KeyInfo, secret: str, expires_at: int) -> KeyInfo | None:
         """Keep a new secret in place of an old one, which works until then; None when it was
         revoked or rotated meanwhile.
         """
@@ -141,39 +144,38 @@ class SqlCatalog:
             created_at=self._clock.now_ms(),
             expires_at=None,
         )
-        done = await self._write(partial(_rotate_key, old, expires_at, new, digest_of(secret)))
+        done = self._write(partial(_rotate_key, old, expires_at, new, digest_of(secret)))
         return new if done else None
 
-    async def list_keys(self) -> list[KeyInfo]:
+    @in_thread
+    def list_keys(self) -> list[KeyInfo]:
         """Return every key, revoked ones included, oldest first."""
-        return await self._database.run(_list_keys)
+        columns = [getattr(ApiKey, name) for name in KeyInfo._fields]
+        statement = select(*columns).order_by(ApiKey.created_at, ApiKey.id)
+        with read_transaction(self.engine) as connection:
+            return [KeyInfo(*row) for row in connection.execute(statement)]
 
-    async def revoke_key(self, key_id: str) -> bool:
+    @in_thread
+    def revoke_key(self, key_id: str) -> bool:
         """End a key for good; False when there is no such live key."""
-        return await self._write(partial(_revoke_key, key_id, self._clock.now_ms()))
+        return self._write(partial(_revoke_key, key_id, self._clock.now_ms()))
 
     async def has_keys(self) -> bool:
         """Return whether any key works."""
         now_ms = self._clock.now_ms()
         return any(key.is_live(now_ms) for key in await self.list_keys())
 
-    async def _write(
-        self, change: Callable[[Connection], bool], *, revision: int | None = None
-    ) -> bool:
-        return await self._database.run(partial(_commit, change, revision))
+    def _write(self, change: Callable[[Connection], bool], *, revision: int | None = None) -> bool:
+        """Raise the revision, if it is the expected one, and run a change.
 
-
-def _commit(change: Callable[[Connection], bool], revision: int | None, engine: Engine) -> bool:
-    """Raise the revision, if it is the expected one, and run a change.
-
-    A change that answers False leaves no trace. The revision comes first, so that writers queue at
-    its row and never lock other rows against each other.
-    """
-    with write_transaction(engine) as connection:
-        done = _raise_revision(connection, revision) and change(connection)
-        if not done:
-            connection.rollback()
-        return done
+        A change that answers False leaves no trace. The revision comes first, so that writers queue
+        at its row and never lock other rows against each other.
+        """
+        with write_transaction(self.engine) as connection:
+            done = _raise_revision(connection, revision) and change(connection)
+            if not done:
+                connection.rollback()
+            return done
 
 
 def apply_within(connection: Connection, change: CatalogChange) -> bool:
@@ -190,11 +192,6 @@ def _raise_revision(connection: Connection, expected: int | None) -> bool:
 
 def _touched(result: CursorResult[Any]) -> bool:
     return result.rowcount > 0
-
-
-def _revision(engine: Engine) -> int:
-    ((revision,),) = _REVISION.rows(engine)
-    return int(revision)
 
 
 def _load(engine: Engine) -> CatalogImage:
@@ -242,7 +239,7 @@ def _use_feature(feature: FeatureRecord, connection: Connection) -> bool:
     return _touched(connection.execute(statement))
 
 
-def _is_used(feature: FeatureRecord, engine: Engine) -> bool:
+def _is_used(engine: Engine, feature: FeatureRecord) -> bool:
     used = exists().where(*_same_feature(feature), Feature.in_use.is_(True))
     with read_transaction(engine) as connection:
         return bool(connection.scalars(select(used)).one())
@@ -345,13 +342,6 @@ def _rotate_key(
     )
     ended = connection.execute(live.values(expires_at=expires_at))
     return _touched(ended) and _create_key(new, digest, connection)
-
-
-def _list_keys(engine: Engine) -> list[KeyInfo]:
-    columns = [getattr(ApiKey, name) for name in KeyInfo._fields]
-    statement = select(*columns).order_by(ApiKey.created_at, ApiKey.id)
-    with read_transaction(engine) as connection:
-        return [KeyInfo(*row) for row in connection.execute(statement)]
 
 
 def _revoke_key(key_id: str, now_ms: int, connection: Connection) -> bool:

@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, select, tuple_, update
 
+from gateway.cycles import HOUR_MS
 from gateway.installation import Hold, Incident, IncidentKind, Past, Reached, Touched
 from gateway.ports import WallClock
 from persistence import models
@@ -24,7 +25,6 @@ from persistence.dialects import INSERTS
 from persistence.models import table_of
 from persistence.questions import Question
 from persistence.sync import leases
-from persistence.sync.batch import HOUR_MS
 
 _INSTALLATION = table_of(models.Installation)
 _CURSORS = table_of(models.Cursor)

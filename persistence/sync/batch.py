@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-HOUR_MS = 3_600_000
-"""What ``applied_hour`` is counted in."""
-
 
 class EventRow(NamedTuple):
     """A row of ``events``."""

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
+from gateway.cycles import HOUR_MS
 from gateway.documents import CustomerDocument
 from gateway.outbox import Denied, Entry, OutboxError
 from gateway.rows import Kind, Row
 from gateway.stream_ids import BEGINNING, place
 from persistence.sync.batch import (
-    HOUR_MS,
     BalanceChange,
     BalanceRow,
     Batch,
