@@ -64,14 +64,7 @@ class Balances(Creation):
         """
         spends = bool(request.send_event) or request.lock is not None
         feature = await self.catalog.feature(env, request.feature_id)
-        subject = self.subjects.subject(
-            env,
-            request.customer_id,
-            entity_id=request.entity_id,
-            customer_data=request.customer_data,
-            entity_data=request.entity_data,
-            request_id=request_id,
-        )
+        subject = self.subjects.named(env, request, request_id)
         asked = self._asked(env, feature, request.required_balance, "required_balance")
         try:
             if spends:
@@ -187,14 +180,9 @@ class Balances(Creation):
             named = await self.catalog.features_by_event(env, request.event_name or "")
         ask = partial(self._ask, env, request.value, "value")
         asked = ask(named)
-        subject = self.subjects.subject(
-            env,
-            request.customer_id,
-            entity_id=request.entity_id,
-            customer_data=None if request.dry_run else request.customer_data,
-            entity_data=None if request.dry_run else request.entity_data,
-            request_id=request_id,
-        )
+        subject = self.subjects.named(env, request, request_id)
+        if request.dry_run:
+            subject = subject.creating_nobody
         kept = None if request.dry_run else _kept(subject, claim)
         use = use_of_track(asked, request, now_ms, kept)
         asked, reply = await self._use(subject, use, asked, ask, claim)

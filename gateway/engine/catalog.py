@@ -32,12 +32,11 @@ from gateway.engine.principals import Principal, Principals, secret_of, unknown_
 from gateway.engine.snapshot import Snapshot, take_snapshot
 from gateway.errors import (
     EventNotFoundError,
-    FeatureNotFoundError,
     PlanNotFoundError,
     UnavailableError,
 )
 from gateway.lifecycle import feature_rules
-from gateway.lifecycle.catalog import CatalogView, StoredPlan
+from gateway.lifecycle.catalog import CatalogView, StoredPlan, existing
 from gateway.lifecycle.clock import SANDBOX, advanced
 from gateway.lifecycle.plan_changes import change_plan
 from gateway.lifecycle.plan_rules import new_plan
@@ -169,7 +168,11 @@ class Catalog:
     async def feature(self, env: str, feature_id: str) -> FeatureRecord:
         """Return a feature. Raises ``FeatureNotFoundError``."""
         found = await self._find(lambda now: _view(now, env).features.get(feature_id))
-        return _existing(feature_id, found)
+        return existing(feature_id, found)
+
+    async def feature_if_any(self, env: str, feature_id: str) -> FeatureRecord | None:
+        """Return a feature; None where there is none, as after it was deleted."""
+        return await self._find(lambda now: _view(now, env).features.get(feature_id))
 
     async def features_by_event(self, env: str, event_name: str) -> tuple[FeatureRecord, ...]:
         """Return the features that list an event name. Raises ``EventNotFoundError``."""
@@ -255,13 +258,11 @@ class Catalog:
         """Store a changed feature with all plans and credit systems that name it."""
 
         def decide(now: Snapshot) -> tuple[CatalogChange, FeatureRecord]:
-            view = _view(now, env)
-            old = _existing(request.feature_id, view.features.get(request.feature_id))
-            new = feature_rules.change_feature(request, view)
+            new = feature_rules.change_feature(request, _view(now, env))
             systems = ((system.id, system) for system in new.credit_systems)
             change = CatalogChange(
                 now.revision,
-                features=((old.id, new.feature), *systems),
+                features=((request.feature_id, new.feature), *systems),
                 replaced_plans=tuple(new.plans),
             )
             return change, new.feature
@@ -272,9 +273,7 @@ class Catalog:
         """Delete a feature nothing names."""
 
         def decide(now: Snapshot) -> tuple[CatalogChange, None]:
-            view = _view(now, env)
-            _existing(feature_id, view.features.get(feature_id))
-            feature_rules.check_deletable(feature_id, view)
+            feature_rules.check_deletable(feature_id, _view(now, env))
             return CatalogChange(now.revision, deleted_features=((env, feature_id),)), None
 
         await self._change(decide)
@@ -375,12 +374,6 @@ class Catalog:
                     )
             except Exception:  # it would be the last look, and no key ever be revoked here again
                 log.exception("catalog: what SQL has cannot be read, going on with what is known")
-
-
-def _existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:
-    if found is None:
-        raise FeatureNotFoundError(f"Feature {feature_id} not found")
-    return found
 
 
 def _lowered(

@@ -7,7 +7,6 @@ in answers only.
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -26,7 +25,6 @@ from gateway.documents import (
     held_entity,
 )
 from gateway.engine.catalog import Catalog
-from gateway.errors import FeatureNotFoundError
 from gateway.lifecycle.controls import (
     ARRAYS,
     ControlScope,
@@ -169,11 +167,8 @@ async def _compiled(catalog: Catalog, env: str, scope: ControlScope) -> dict[str
 
 
 async def _features(catalog: Catalog, env: str, names: Iterable[str]) -> dict[str, FeatureRecord]:
-    found = {}
-    for name in sorted(names):
-        with contextlib.suppress(FeatureNotFoundError):
-            found[name] = await catalog.feature(env, name)
-    return found
+    found = {name: await catalog.feature_if_any(env, name) for name in sorted(names)}
+    return {name: feature for name, feature in found.items() if feature is not None}
 
 
 class _Texts(NamedTuple):

@@ -28,7 +28,7 @@ from gateway.engine.denials import Denials
 from gateway.engine.newcomers import Newcomers
 from gateway.engine.outage import Outage
 from gateway.engine.planner import Planner
-from gateway.engine.subject import R, Subject, Subjects
+from gateway.engine.subject import R, Subject, Subjects, entity_not_found
 from gateway.errors import (
     EntityNotFoundError,
     FeatureLimitError,
@@ -169,7 +169,7 @@ class Creation:
         """
         if subject.entity_id:
             if subject.entity_data is None:
-                raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
+                raise entity_not_found(subject.entity_id)
             entity = subject.entity_data
             await self.countable_feature(subject.env, entity.feature_id)
             await check_controls(self.catalog, subject.env, entity.billing_controls)

@@ -14,7 +14,7 @@ from gateway.documents import (
 )
 from gateway.engine.controls import check_controls, customer_scope, rules_of, shared_rows
 from gateway.engine.creation import Creation, check_sizes
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.engine.planner import CHANGES_MAX
 from gateway.engine.portraits import (
     customer_view,
     entity_summary,
@@ -22,7 +22,7 @@ from gateway.engine.portraits import (
     page_of,
     place_of,
 )
-from gateway.engine.subject import Subject
+from gateway.engine.subject import Subject, changed_meanwhile
 from gateway.errors import CustomerNotFoundError, NotSupportedError
 from gateway.ids import nameless_id
 from gateway.lifecycle.catalog import StoredPlan

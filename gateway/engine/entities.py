@@ -12,9 +12,9 @@ from msgspec import UNSET
 from gateway.documents import EntityDocument, encode_document, held_entity
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
+from gateway.engine.planner import CHANGES_MAX
 from gateway.engine.portraits import entity_view, page_of, place_of
-from gateway.engine.subject import Subject
+from gateway.engine.subject import Subject, changed_meanwhile, entity_not_found
 from gateway.errors import (
     CustomerNotFoundError,
     EntityAmbiguousError,
@@ -46,7 +46,7 @@ def _naming_the_entity(subject: Subject) -> Iterator[None]:
     try:
         yield
     except CustomerNotFoundError as error:
-        raise EntityNotFoundError(f"Entity {subject.entity_id} not found") from error
+        raise entity_not_found(subject.entity_id) from error
 
 
 def _exists(subject: Subject) -> EntityExistsError:
@@ -96,7 +96,7 @@ class Entities(Creation):
         if await self.run(subject, place) is Status.EXISTS:
             raise _exists(subject)
         try:
-            return await self._entity_view(subject._replace(customer_data=None, entity_data=None))
+            return await self._entity_view(subject.creating_nobody)
         except UnavailableError as error:  # which would say that nothing was changed
             raise UnknownOutcomeError from error
         except (CustomerNotFoundError, EntityNotFoundError):
@@ -242,7 +242,7 @@ class Entities(Creation):
             found = await self.reader.find_entity(env, entity_id)
             self.newcomers.forget(env, entity_id, lately)
         if not found:
-            raise EntityNotFoundError(f"Entity {entity_id} not found")
+            raise entity_not_found(entity_id)
         if len(found) > 1:
             raise EntityAmbiguousError(
                 f"several customers have an entity {entity_id}: send customer_id too"

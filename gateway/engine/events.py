@@ -29,7 +29,7 @@ from gateway.engine.aggregates import (
 from gateway.engine.creation import Creation
 from gateway.engine.portraits import place_of
 from gateway.engine.views import reset_of
-from gateway.errors import EntityNotFoundError, FeatureNotFoundError
+from gateway.errors import EntityNotFoundError
 from gateway.messages.balances import DeductionView
 from gateway.messages.common import integer, number_of
 from gateway.messages.events import (
@@ -178,10 +178,8 @@ class Events(Creation):
         return Measured(feature.type, feature.precision, costs)
 
     async def _owner(self, env: str, feature_id: str) -> Measured:
-        try:
-            return self._measured(await self.catalog.feature(env, feature_id))
-        except FeatureNotFoundError:  # as in ``_precision``
-            return Measured("metered", 0, {})
+        feature = await self.catalog.feature_if_any(env, feature_id)
+        return Measured("metered", 0, {}) if feature is None else self._measured(feature)
 
     async def _event_view(self, env: str, event: EventRecord) -> EventView:
         precision = await self._precision(env, event.feature_id)
@@ -208,10 +206,9 @@ class Events(Creation):
         )
 
     async def _precision(self, env: str, feature_id: str) -> int:
-        try:
-            return (await self.catalog.feature(env, feature_id)).precision
-        except FeatureNotFoundError:  # deleted since; nothing but events may still name it
-            return 0
+        """Return the precision of a feature; 0 where nothing but events may still name it."""
+        feature = await self.catalog.feature_if_any(env, feature_id)
+        return 0 if feature is None else feature.precision
 
 
 def _by_balance(deductions: Sequence[DeductionRecord]) -> Iterable[DeductionRecord]:

@@ -11,17 +11,15 @@ from collections.abc import Iterable, Mapping
 from gateway.documents import ACTIVE, SCHEDULED, Subscription
 from gateway.engine.controls import check_controls
 from gateway.engine.creation import Creation, refuse_paid_seats
-from gateway.engine.subject import Subject
+from gateway.engine.subject import Subject, entity_not_found
 from gateway.errors import (
     CustomerNotFoundError,
     EntityNotFoundError,
-    FeatureNotFoundError,
     InvalidRequestError,
     PlanNotFoundError,
     UnavailableError,
 )
 from gateway.ids import nameless_id
-from gateway.lifecycle.catalog import feature_view
 from gateway.lifecycle.due import foreseen
 from gateway.lifecycle.plan_rows import Offer
 from gateway.lifecycle.preview import Preview, named, preview
@@ -56,7 +54,7 @@ class Foresight(Creation):
         if not subject.entity_id:
             return base
         if entity is None:
-            raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
+            raise entity_not_found(subject.entity_id)
         await self.countable_feature(subject.env, entity.feature_id)
         await check_controls(self.catalog, subject.env, entity.billing_controls)
         refuse_paid_seats(base.rows, entity.feature_id)
@@ -76,7 +74,7 @@ class Foresight(Creation):
         """Return the subject as nobody is created for it; where its customer is not there, that
         without an id which would become it.
         """
-        known = subject._replace(customer_data=None, entity_data=None)
+        known = subject.creating_nobody
         email = subject.customer_data.email if subject.customer_data else None
         if not email:
             return known
@@ -163,9 +161,9 @@ class Foresight(Creation):
         sold = {item.feature_id for plan in plans for item in plan.items if item.price}
         names: dict[str, str] = {}
         for feature_id in sold:
-            with contextlib.suppress(FeatureNotFoundError):  # of a plan of the customer's own
-                feature = await self.catalog.feature(subject.env, feature_id)
-                names[feature_id] = feature_view(feature).name
+            feature = await self.catalog.feature_if_any(subject.env, feature_id)
+            if feature is not None:  # or a plan of the customer's own still names it
+                names[feature_id] = feature.name
         return named(seen, names)
 
 

@@ -18,8 +18,8 @@ from gateway.amounts import parse_units
 from gateway.documents import held_entity
 from gateway.engine.controls import reply_scope, rules_of
 from gateway.engine.foresight import Foresight
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
-from gateway.engine.subject import Subject
+from gateway.engine.planner import CHANGES_MAX
+from gateway.engine.subject import Subject, changed_meanwhile
 from gateway.engine.views import held_of
 from gateway.errors import (
     BalanceExistsError,
@@ -159,18 +159,11 @@ class Grants(Foresight):
                 raise _none_fits(feature)
             return Decision(aim=Aim(Target.USAGE, amount))
 
-        subject = self.subjects.subject(
-            env,
-            request.customer_id,
-            entity_id=request.entity_id,
-            customer_data=request.customer_data or CustomerData(),
-            entity_data=request.entity_data,
-            request_id=request_id,
-        )
+        subject = self.subjects.named(env, request, request_id)
+        subject = subject._replace(customer_data=request.customer_data or CustomerData())
         # A call that is refused creates nobody, and fixes no precision.
-        known = subject._replace(customer_data=None, entity_data=None)
         try:
-            decide(await self._held(known, feature))
+            decide(await self._held(subject.creating_nobody, feature))
         except (CustomerNotFoundError, EntityNotFoundError) as error:
             if not await self.would_hold(subject, feature.id):
                 raise _none_fits(feature) from error

@@ -15,7 +15,7 @@ from gateway.documents import held_entity
 from gateway.engine.creation import Creation
 from gateway.engine.subject import Subject
 from gateway.engine.views import Held, Part, breakdown_of, held_of, parts_of, rollovers_of
-from gateway.errors import CustomerNotFoundError, EntityNotFoundError, FeatureNotFoundError
+from gateway.errors import CustomerNotFoundError, EntityNotFoundError
 from gateway.listing import ACTIVE, BalanceQuery, BalanceRecord, ListedEntity
 from gateway.messages.balances import LeftoverView
 from gateway.messages.common import integer
@@ -104,9 +104,8 @@ class Listings(Creation):
     async def _listed_balance(
         self, env: str, record: BalanceRecord, entity_id: str, seen: _Seen, now_ms: int
     ) -> ListedBalance | None:
-        try:
-            feature = await self.catalog.feature(env, record.feature_id)
-        except FeatureNotFoundError:  # deleted since the balance ended
+        feature = await self.catalog.feature_if_any(env, record.feature_id)
+        if feature is None:  # deleted since the balance ended
             return None
         if not feature.in_use:  # the catalog is from before the balance
             feature = await self.catalog.use_feature(feature)

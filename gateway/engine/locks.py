@@ -19,7 +19,6 @@ from gateway.engine.subject import Subject
 from gateway.engine.sweeper import Reminder
 from gateway.errors import (
     CustomerNotFoundError,
-    FeatureNotFoundError,
     GatewayError,
     InvalidInputsError,
     InvalidRequestError,
@@ -83,7 +82,8 @@ class Locks(Creation):
         if lock.ended:  # another one of this name may have been made by now, which is not meant
             await self._check_repeated(env, request, lock, lock.ended)
             return FinalizeResponse()
-        feature = await self._held_feature(env, lock)
+        # What is held goes back also of a feature that has been deleted since.
+        feature = await self.catalog.feature_if_any(env, lock.feature_id)
         final = await self._override(env, request, lock)
         properties = bytes(request.properties).decode() if given(request.properties) else ""
         ending = Ending(request.lock_id, request.action, KEEP_MS, final, properties)
@@ -105,15 +105,6 @@ class Locks(Creation):
         units = await self._override(env, request, lock)
         if (action, final) != (request.action, "" if units is None else str(units)):
             raise LockEndedError
-
-    async def _held_feature(self, env: str, lock: Lock) -> FeatureRecord | None:
-        """Return the feature of a lock, or None when it has been deleted since: what is held goes
-        back all the same.
-        """
-        try:
-            return await self.catalog.feature(env, lock.feature_id)
-        except FeatureNotFoundError:
-            return None
 
     async def _override(self, env: str, request: FinalizeRequest, lock: Lock) -> int | None:
         if not given(request.override_value):
@@ -204,7 +195,9 @@ class Locks(Creation):
             texts = await self.scripts.receipts([subject.keys.locks], env, lock_id)
         lock = lock_of(texts[0]) if texts else Lock(customer_id, "", "", ended="forget")
         action = "expire" if texts and lock.customer_id == customer_id else "forget"
-        feature = None if lock.ended else await self._held_feature(env, lock)
+        feature = None
+        if not lock.ended:
+            feature = await self.catalog.feature_if_any(env, lock.feature_id)
         try:
             await self._end(env, lock, Ending(lock_id, action, KEEP_MS), feature)
         except CustomerNotFoundError:

@@ -30,12 +30,11 @@ from gateway.engine.controls import (
     rules_of,
     shared_rows,
 )
-from gateway.engine.subject import Subject, Subjects
+from gateway.engine.subject import Subject, Subjects, changed_meanwhile
 from gateway.errors import (
     InvalidInputsError,
     InvalidRequestError,
     PlanNotFoundError,
-    UnavailableError,
 )
 from gateway.ids import new_id
 from gateway.lifecycle.due import fall_due, first_due
@@ -54,11 +53,6 @@ log = logging.getLogger(__name__)
 
 CHANGES_MAX = 50
 """Races one change may lose before it gives up."""
-
-
-def changed_meanwhile(customer_id: str) -> UnavailableError:
-    """Return the error for a change that lost its race too often."""
-    return UnavailableError(f"customer {customer_id} keeps changing; try again")
 
 
 class Planner:

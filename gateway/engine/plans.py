@@ -15,8 +15,8 @@ from msgspec import UNSET
 from gateway.documents import SCHEDULED, Subscription
 from gateway.engine.asked import anchor_of, quantities_of, version_of, whole
 from gateway.engine.foresight import Foresight
-from gateway.engine.planner import CHANGES_MAX, changed_meanwhile
-from gateway.engine.subject import Subject
+from gateway.engine.planner import CHANGES_MAX
+from gateway.engine.subject import Subject, changed_meanwhile
 from gateway.errors import (
     InvalidRequestError,
     SubscriptionExistsError,
@@ -192,13 +192,7 @@ class Attachments(Foresight):
     ) -> tuple[Subject, Decide]:
         await self.catalog.renew()
         seen = [(await self._seen(env, one), await self._terms(env, one)) for one in wanted]
-        subject = self.subjects.subject(
-            env,
-            wanted[0].customer_id,
-            entity_id=wanted[0].entity_id,
-            customer_data=wanted[0].customer_data,
-            entity_data=wanted[0].entity_data,
-        )
+        subject = self.subjects.named(env, wanted[0])
 
         async def decide(scope: Scope, making: Making) -> Change:
             pays = any(billing_cycle(offer.document)[0] for offer, _ in seen)

@@ -24,6 +24,9 @@ from gateway.errors import (
 )
 from gateway.ids import nameless_id, new_id, public_id
 from gateway.keys import CustomerKeys, customer_keys, outbox_key, partition_of
+from gateway.messages.balances import CheckRequest, TrackRequest
+from gateway.messages.billing import AttachRequest
+from gateway.messages.grants import UsageSetRequest
 from gateway.messages.subjects import CustomerData, EntityData
 from gateway.ports import Clock, CustomerImage, Guard, Reader
 from gateway.scripts import Context, Scripts, Status
@@ -59,6 +62,21 @@ class Subject(NamedTuple):
     customer_data: CustomerData | None = None
     entity_data: EntityData | None = None
     request_id: str = ""
+
+    @property
+    def creating_nobody(self) -> Subject:
+        """The same, of whom nobody is created on the way."""
+        return self._replace(customer_data=None, entity_data=None)
+
+
+def changed_meanwhile(customer_id: str) -> UnavailableError:
+    """Return the error for a change that lost its race too often."""
+    return UnavailableError(f"customer {customer_id} keeps changing; try again")
+
+
+def entity_not_found(entity_id: str) -> EntityNotFoundError:
+    """Return the error for an entity that is not there."""
+    return EntityNotFoundError(f"Entity {entity_id} not found")
 
 
 class Reply(Protocol):
@@ -143,6 +161,22 @@ class Subjects:
             request_id or new_id("req"),
         )
 
+    def named(
+        self,
+        env: str,
+        request: CheckRequest | TrackRequest | UsageSetRequest | AttachRequest,
+        request_id: str = "",
+    ) -> Subject:
+        """Return who a request is about, with the data it brings to create them."""
+        return self.subject(
+            env,
+            request.customer_id,
+            entity_id=request.entity_id,
+            customer_data=request.customer_data,
+            entity_data=request.entity_data,
+            request_id=request_id,
+        )
+
     @property
     def partitions(self) -> int:
         """How many partitions there are."""
@@ -167,13 +201,13 @@ class Subjects:
                 await self.bring(subject, creator)
             elif reply.status is Status.ENTITY_MISSING:
                 if subject.entity_data is None:
-                    raise EntityNotFoundError(f"Entity {subject.entity_id} not found")
+                    raise entity_not_found(subject.entity_id)
                 await creator.create_entity_from(subject, subject.entity_data)
             elif reply.status is Status.DUE:
                 await self.settle(subject)
             else:
                 return reply
-        raise UnavailableError(f"customer {subject.customer_id} keeps changing; try again")
+        raise changed_meanwhile(subject.customer_id)
 
     def _is_due(self, subject: Subject) -> bool:
         now_ms = self._clock.now_ms(subject.env)

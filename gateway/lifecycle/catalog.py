@@ -15,7 +15,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from gateway import amounts
-from gateway.errors import InvalidInputsError
+from gateway.errors import FeatureNotFoundError, InvalidInputsError
 from gateway.messages.features import CreditCost, FeatureView, decode_feature_document
 from gateway.messages.plans import PlanDocument, PlanItem, raw
 from gateway.ports import FeatureRecord, PlanRecord
@@ -49,6 +49,10 @@ class CatalogView(NamedTuple):
         """Every version of every plan."""
         return [*self.older, *self.plans.values()]
 
+    def feature(self, feature_id: str) -> FeatureRecord:
+        """Return a feature. Raises ``FeatureNotFoundError``."""
+        return existing(feature_id, self.features.get(feature_id))
+
     def listed(self, *, all_versions: bool) -> list[StoredPlan]:
         """Return the plans as they are listed, each in its latest version or in all, newest
         first.
@@ -70,6 +74,13 @@ class CatalogView(NamedTuple):
         return next(
             (one for one in self.older if (one.record.id, one.record.version) == named), None
         )
+
+
+def existing(feature_id: str, found: FeatureRecord | None) -> FeatureRecord:
+    """Return a feature that was looked up. Raises ``FeatureNotFoundError`` where there is none."""
+    if found is None:
+        raise FeatureNotFoundError(f"Feature {feature_id} not found")
+    return found
 
 
 class Need(NamedTuple):

@@ -97,8 +97,8 @@ def new_feature(
 
 
 def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> FeatureChange:
-    """Return what an update writes. The feature is one of the catalog."""
-    old = catalog.features[request.feature_id]
+    """Return what an update writes. Raises ``FeatureNotFoundError``."""
+    old = catalog.feature(request.feature_id)
     new = _renamed_schema(_changed(old, request, catalog), old.id, request.new_feature_id or old.id)
     _check_change(old, new, catalog)
     plans = [_adapted(plan, old, new) for plan in catalog.versions if _knows(plan.document, old.id)]
@@ -113,8 +113,9 @@ def change_feature(request: FeatureUpdateRequest, catalog: CatalogView) -> Featu
 
 def check_deletable(feature_id: str, catalog: CatalogView) -> None:
     """Refuse to delete a feature that a credit system or a plan names, its controls included: it
-    could not be changed any more.
+    could not be changed any more. Raises ``FeatureNotFoundError`` too.
     """
+    is_used = catalog.feature(feature_id).in_use
     for feature in catalog.features.values():
         if feature.id != feature_id and feature_id in _sources(feature):
             raise FeatureInUseError(
@@ -125,7 +126,7 @@ def check_deletable(feature_id: str, catalog: CatalogView) -> None:
             raise FeatureInUseError(
                 f"Feature {feature_id} is part of the plan {plan.record.id}; archive it instead"
             )
-    if catalog.features[feature_id].in_use:
+    if is_used:
         raise FeatureInUseError(f"Feature {feature_id} has balances; archive it instead")
 
 

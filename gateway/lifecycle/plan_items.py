@@ -12,7 +12,6 @@ import msgspec
 
 from gateway import amounts
 from gateway.errors import (
-    FeatureNotFoundError,
     InvalidInputsError,
     InvalidItemError,
     NotSupportedError,
@@ -34,9 +33,7 @@ PERCENT_MAX = Decimal(100)
 
 def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> PlanItem:
     """Return an item as it is stored; ``field`` is where it stands in the request."""
-    feature = catalog.features.get(request.feature_id)
-    if feature is None:
-        raise FeatureNotFoundError(f"Feature {request.feature_id} not found")
+    feature = catalog.feature(request.feature_id)
     if feature.type == "boolean":
         _check_boolean(request, field)
     _check_entity_feature(request, catalog, field)
@@ -108,9 +105,7 @@ def count(value: float | None, field: str) -> int:
 def _check_entity_feature(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> None:
     if request.entity_feature_id is None:
         return
-    entity_feature = catalog.features.get(request.entity_feature_id)
-    if entity_feature is None:
-        raise FeatureNotFoundError(f"Feature {request.entity_feature_id} not found")
+    entity_feature = catalog.feature(request.entity_feature_id)
     name = f"{field}.entity_feature_id"
     if entity_feature.type != "metered" or entity_feature.consumable:
         raise InvalidItemError(

@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from gateway import amounts
-from gateway.errors import FeatureNotFoundError, InvalidFeatureError, InvalidInputsError
+from gateway.errors import InvalidFeatureError, InvalidInputsError
 from gateway.lifecycle.catalog import RATIO_MAX, CatalogView, credit_ratio, item_total, plain
 from gateway.lifecycle.controls import check_amounts
 from gateway.messages.features import decode_feature_document, encode_feature_document
@@ -28,9 +28,7 @@ def with_precision(feature_id: str, precision: int, catalog: CatalogView) -> Fea
 
     Raises ``FeatureNotFoundError``, ``InvalidFeatureError`` and ``InvalidInputsError``.
     """
-    feature = catalog.features.get(feature_id)
-    if feature is None:
-        raise FeatureNotFoundError(f"Feature {feature_id} not found")
+    feature = catalog.feature(feature_id)
     if feature.type == "boolean":
         raise InvalidFeatureError(f"feature {feature_id} is boolean: it has no amounts")
     document = decode_feature_document(feature.document)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.amounts import parse_decimal
 from gateway.api.legacy import product_messages as wire
 from gateway.engine.catalog import Catalog
-from gateway.errors import FeatureNotFoundError, InvalidInputsError, NotSupportedError
+from gateway.errors import InvalidInputsError, NotSupportedError
 from gateway.lifecycle.catalog import plain
 from gateway.messages.common import given, one_of
 from gateway.messages.features import FeatureView
@@ -57,11 +57,9 @@ async def item_views(catalog: Catalog, env: str, document: PlanDocument) -> list
     """Return the items of a plan, the fixed price first."""
     items = [] if document.price is None else [_fixed_price(document.price)]
     for item in document.items:
-        try:
-            feature = await catalog.feature(env, item.feature_id)
-        except FeatureNotFoundError:  # deleted since this version of the plan
-            continue
-        items.append(_item(item, feature))
+        feature = await catalog.feature_if_any(env, item.feature_id)
+        if feature is not None:  # not deleted since this version of the plan
+            items.append(_item(item, feature))
     return items
 
 
