@@ -167,8 +167,7 @@ class Catalog:
 
     async def feature(self, env: str, feature_id: str) -> FeatureRecord:
         """Return a feature. Raises ``FeatureNotFoundError``."""
-        found = await self._find(lambda now: _view(now, env).features.get(feature_id))
-        return existing(feature_id, found)
+        return existing(feature_id, await self.feature_if_any(env, feature_id))
 
     async def feature_if_any(self, env: str, feature_id: str) -> FeatureRecord | None:
         """Return a feature; None where there is none, as after it was deleted."""

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import Runtime
 from gateway.engine import locks
-from gateway.errors import FeatureNotFoundError, UnavailableError
+from gateway.errors import UnavailableError
 from gateway.keys import Key, partition_of
 from gateway.ports import FeatureRecord
 from tests.fixtures.app import LIVE_KEY, Api
@@ -30,16 +30,20 @@ async def alone(runtime: Runtime) -> None:
         await sweeper.stop()
 
 
-def lose_mails(runtime: Runtime, patch: pytest.MonkeyPatch, failure: Exception) -> None:
-    """Have the catalog fail for one feature."""
-    find = runtime.catalog.feature
+def lose_mails(
+    runtime: Runtime, patch: pytest.MonkeyPatch, failure: Exception | None = None
+) -> None:
+    """Have the catalog fail for one feature, or not have it."""
+    find = runtime.catalog.feature_if_any
 
-    async def fail(env: str, feature_id: str) -> FeatureRecord:
-        if feature_id == "mails":
+    async def lose(env: str, feature_id: str) -> FeatureRecord | None:
+        if feature_id != "mails":
+            return await find(env, feature_id)
+        if failure is not None:
             raise failure
-        return await find(env, feature_id)
+        return None
 
-    patch.setattr(runtime.catalog, "feature", fail)
+    patch.setattr(runtime.catalog, "feature_if_any", lose)
 
 
 async def test_a_lock_ends_though_its_feature_has_gone(
@@ -49,7 +53,7 @@ async def test_a_lock_ends_though_its_feature_has_gone(
     for lock_id in ("a", "b", "c"):
         await hold(shop, lock_id, "mails")
     with monkeypatch.context() as patch:
-        lose_mails(live_runtime, patch, FeatureNotFoundError("Feature mails not found"))
+        lose_mails(live_runtime, patch)
         await done(shop, "balances.finalize", lock_id="a", action="release")
         await done(shop, "balances.finalize", lock_id="b", action="confirm")
         status, message = await refused(
