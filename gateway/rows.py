@@ -108,6 +108,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """``max:months`` of a row whose rest rolls over; of a rollover row, the id of that row."""
     document: RowDocument = RowDocument()
 
+    def has_expired(self, now_ms: int) -> bool:
+        """Whether the row is there no more at a time."""
+        return 0 < self.expires_ms <= now_ms
+
     @property
     def unlimited(self) -> bool:
         """Whether the row absorbs any amount."""

@@ -332,7 +332,7 @@ def _copies(seen: Description) -> dict[str, int]:
 
 
 def _live(rows: Sequence[Row], now_ms: int) -> list[Row]:
-    return [row for row in rows if not 0 < row.expires_ms <= now_ms]
+    return [row for row in rows if not row.has_expired(now_ms)]
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:

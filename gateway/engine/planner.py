@@ -319,7 +319,7 @@ def _held(reply: CustomerReply, *, own: bool) -> dict[str, list[Row]]:
 
 def _live(rows: dict[str, list[Row]], now_ms: int) -> dict[str, list[Row]]:
     found = {
-        feature: [row for row in held if not 0 < row.expires_ms <= now_ms]
+        feature: [row for row in held if not row.has_expired(now_ms)]
         for feature, held in rows.items()
     }
     return {feature: held for feature, held in found.items() if held}

@@ -138,9 +138,8 @@ def begin(
         if (quantity := _quantity(scope, offer, item, replaced, subscription)) is not None
     }
     subscription.quantities = {
-        item.feature_id: plain(Decimal(item.included) + packs(item, quantities[item.feature_id]))
-        for item in document.items
-        if item.price is not None and item.price.prepaid
+        feature: plain(Decimal(item.included) + packs(item, quantities[feature]))
+        for feature, item in document.prepaid_items.items()
     }
     maker = RowMaker(offer, subscription, scope.entity_id, making.make_id, making.keeps_overage)
     rows = rows_without(scope, leavers)
@@ -274,12 +273,13 @@ def _quantity(
     that is not prepaid. What is not said is taken over from the plan before (section 3.4), of
     whose smaller quantity the time may have come too.
     """
-    if item.price is None or not item.price.prepaid:
+    price = item.prepaid
+    if price is None:
         return None
     said = subscription.quantities.get(item.feature_id)
     if said is not None:
         return Decimal(said)
-    if replaced is None or item.price.interval == "one_off":
+    if replaced is None or price.interval == "one_off":
         return Decimal(0)
     rows = scope.held(replaced).get(item.feature_id, ())
     precision = offer.features[item.feature_id].precision

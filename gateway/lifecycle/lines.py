@@ -6,13 +6,13 @@ previews show it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from gateway.cycles import last_boundary, next_boundary, span
 from gateway.lifecycle.catalog import WIDE
-from gateway.lifecycle.plan_rows import packs
+from gateway.lifecycle.plan_rows import in_packs, packs
 from gateway.messages.plans import ItemPrice, PlanDocument, PlanItem
 
 
@@ -37,51 +37,47 @@ class Part(NamedTuple):
 
 def charges(document: PlanDocument, quantities: Mapping[str, str]) -> Iterator[Charge]:
     """Yield the charges of a plan; quantities of what is prepaid count the included units."""
-    price = document.price
-    if price is not None and Fraction(price.amount):
-        cycle = span(price.interval, price.interval_count)
-        yield Charge(None, Decimal(1), Fraction(price.amount), *cycle)
+    fixed = document.price
+    if fixed is not None and Fraction(fixed.amount):
+        cycle = span(fixed.interval, fixed.interval_count)
+        yield Charge(None, Decimal(1), Fraction(fixed.amount), *cycle)
     for item in document.items:
-        if item.price is None or not item.price.prepaid:
+        price = item.prepaid
+        if price is None:
             continue
-        total = Decimal(quantities.get(item.feature_id, item.included))
-        amount = prepaid_amount(item, item.price, total)
+        bought = packs(item, Decimal(quantities.get(item.feature_id, item.included)))
+        amount = amount_of(item, price, bought)
         if amount:
-            cycle = span(item.price.interval, item.price.interval_count)
-            yield Charge(item.feature_id, packs(item, total), amount, *cycle)
-
-
-def prepaid_amount(item: PlanItem, price: ItemPrice, total: Decimal) -> Fraction:
-    """Return what a quantity costs, the included units counted: packs at one rate, each band at its
-    own (graduated), or everything at the rate of the band it ends in (volume). The last band holds
-    what is beyond it too, whatever its bound says.
-    """
-    return _banded(item, price, Fraction(packs(item, total)))
+            cycle = span(price.interval, price.interval_count)
+            yield Charge(item.feature_id, bought, amount, *cycle)
 
 
 def use_of(item: PlanItem, price: ItemPrice, over: Decimal) -> tuple[Decimal, Fraction]:
     """Return the units beyond the included ones that are paid for by use, in whole packs, and what
     they cost.
     """
-    pack = Decimal(price.billing_units)
-    units = (over / pack).to_integral_value(ROUND_CEILING) * pack
-    return units, _banded(item, price, Fraction(units))
+    units = in_packs(price, over)
+    return units, amount_of(item, price, units)
 
 
-def _banded(item: PlanItem, price: ItemPrice, bought: Fraction) -> Fraction:
-    included, pack = Fraction(item.included), Fraction(price.billing_units)
+def amount_of(item: PlanItem, price: ItemPrice, units: Decimal) -> Fraction:
+    """Return what units beyond the included ones cost: packs at one rate, each band at its own
+    (graduated), or everything at the rate of the band it ends in (volume). The last band holds
+    what is beyond it too, whatever its bound says.
+    """
+    included, bought, pack = Fraction(item.included), Fraction(units), Fraction(price.billing_units)
     if not bought:
         return Fraction(0)
     if price.amount is not None:
         return bought / pack * Fraction(price.amount)
-    units = included + bought
+    total = included + bought
     last = price.tiers[-1]
     if price.tier_behavior == "volume":
-        tier = next((one for one in price.tiers[:-1] if units <= Fraction(one.to)), last)
-        return units / pack * Fraction(tier.amount) + Fraction(tier.flat_amount or 0)
+        tier = next((one for one in price.tiers[:-1] if total <= Fraction(one.to)), last)
+        return total / pack * Fraction(tier.amount) + Fraction(tier.flat_amount or 0)
     amount, below = Fraction(0), included
     for tier in price.tiers:
-        top = units if tier is last else min(units, Fraction(tier.to))
+        top = total if tier is last else min(total, Fraction(tier.to))
         amount += max(Fraction(0), top - below) / pack * Fraction(tier.amount)
         below = max(below, top)
     return amount

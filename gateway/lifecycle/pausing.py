@@ -41,7 +41,7 @@ def resume(scope: Scope, over: Subscription, paused: Subscription, making: Makin
     returning: dict[str, RestingRow] = {}
     for one in paused.resting:
         row, held = decode_row(one.line), scope.rows.get(one.feature_id, ())
-        if 0 < row.expires_ms <= making.now_ms:
+        if row.has_expired(making.now_ms):
             continue
         # Continuous use went on in a row of its kind, and comes along from there.
         goes_on = any(other.allocated and other.kind is row.kind for other in held)

@@ -18,7 +18,7 @@ from gateway.ids import ROW_PREFIX
 from gateway.lifecycle.order import rank
 from gateway.lifecycle.precision import way_to
 from gateway.lifecycle.rollover import roll_of
-from gateway.messages.plans import PlanDocument, PlanItem
+from gateway.messages.plans import ItemPrice, PlanDocument, PlanItem
 from gateway.messages.prices import price_view
 from gateway.ports import FeatureRecord, PlanRecord
 from gateway.rows import Flag, Kind, Row, RowDocument
@@ -61,7 +61,7 @@ class RowMaker(NamedTuple):
         where = f"plan {self.offer.record.id}, feature {feature.id}"
         included = to_units(Decimal(item.included), feature.precision, field=where)
         prepaid = to_units(packs(item, quantity), feature.precision, field=where)
-        overage = price is not None and not price.prepaid
+        overage = item.paid_by_use is not None
         cap = Decimal(price.max_purchase) if price is not None and price.max_purchase else None
         purchase = to_units(cap, feature.precision, field=where) if cap else None
         return Row(
@@ -106,7 +106,7 @@ class RowMaker(NamedTuple):
         allocated = not feature.consumable
         return (
             (Flag.UNLIMITED if item.unlimited else "")
-            + (Flag.OVERAGE if price is not None and not price.prepaid else "")
+            + (Flag.OVERAGE if item.paid_by_use else "")
             + (Flag.ALLOCATED if allocated else "")
             + (Flag.FREE_OVERAGE if allocated and price is None else "")
             + (Flag.KEEPS_OVERAGE if self.keeps_overage and price is None and unit else "")
@@ -115,18 +115,22 @@ class RowMaker(NamedTuple):
 
 def is_one_off_purchase(item: PlanItem) -> bool:
     """Whether units of the item are bought once and kept."""
-    return item.price is not None and item.price.prepaid and item.price.interval == "one_off"
+    return item.prepaid is not None and item.prepaid.interval == "one_off"
+
+
+def in_packs(price: ItemPrice, units: Decimal) -> Decimal:
+    """Return units rounded up to whole packs."""
+    pack = Decimal(price.billing_units)
+    return (units / pack).to_integral_value(ROUND_CEILING) * pack
 
 
 def packs(item: PlanItem, quantity: Decimal | None) -> Decimal:
     """Return the units bought on top: the quantity counts the included part and is rounded up to
     whole packs.
     """
-    if item.price is None or not item.price.prepaid or quantity is None:
+    if item.prepaid is None or quantity is None:
         return Decimal(0)
-    pack = Decimal(item.price.billing_units)
-    wanted = max(Decimal(0), quantity - Decimal(item.included))
-    return (wanted / pack).to_integral_value(ROUND_CEILING) * pack
+    return in_packs(item.prepaid, max(Decimal(0), quantity - Decimal(item.included)))
 
 
 def top_up(item: PlanItem, quantity: Decimal) -> Decimal:
@@ -135,8 +139,7 @@ def top_up(item: PlanItem, quantity: Decimal) -> Decimal:
     """
     if item.price is None or not is_one_off_purchase(item):
         return packs(item, quantity)
-    pack = Decimal(item.price.billing_units)
-    return (quantity / pack).to_integral_value(ROUND_CEILING) * pack
+    return in_packs(item.price, quantity)
 
 
 def check_quantities(
@@ -149,11 +152,8 @@ def check_quantities(
 
     Raises ``InvalidRequestError``.
     """
-    prepaid = {
-        item.feature_id: item for item in document.items if item.price and item.price.prepaid
-    }
     for feature, quantity in quantities.items():
-        item = prepaid.get(feature)
+        item = document.prepaid_items.get(feature)
         if item is None or item.price is None:
             raise InvalidRequestError(
                 f"feature_quantities: the plan has no prepaid item of feature {feature}"
@@ -189,8 +189,7 @@ def sold_each_cycle(document: PlanDocument | None, feature_id: str) -> PlanItem 
         item
         for item in (document.items if document is not None else ())
         if item.feature_id == feature_id
-        and item.price is not None
-        and item.price.prepaid
-        and item.price.interval != "one_off"
+        and item.prepaid is not None
+        and item.prepaid.interval != "one_off"
     )
     return next(sold, None)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
 
 from gateway import amounts
 from gateway.errors import (
@@ -326,14 +327,8 @@ def _base_price_view(price: BasePrice) -> wire.BasePriceView:
 
 
 def _price_view(price: ItemPrice) -> wire.ItemPriceView:
-    shown = price_view(price)
     return wire.ItemPriceView(
-        amount=shown.amount,
-        tiers=shown.tiers,
-        tier_behavior=shown.tier_behavior,
-        billing_units=shown.billing_units,
-        billing_method=shown.billing_method,
-        max_purchase=shown.max_purchase,
+        **asdict(price_view(price)),
         interval=price.interval,
         interval_count=_count_view(price.interval_count),
     )

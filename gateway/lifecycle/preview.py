@@ -209,8 +209,8 @@ def _use(
     carried |= {row_id for row_id, due_ms in change.moves.items() if due_ms > now_ms}
     document = scope.documents.get(ended.id)
     for item in document.items if document is not None else ():
-        price, cycle = item.price, span(item.reset_interval, item.reset_interval_count)
-        if price is None or price.prepaid or item.feature_id not in precisions:
+        price, cycle = item.paid_by_use, span(item.reset_interval, item.reset_interval_count)
+        if price is None or item.feature_id not in precisions:
             continue
         over = sum(
             _over(row, scope.lives[row.id])
@@ -310,9 +310,10 @@ def _usage_of(
     if document is None or one.status != ACTIVE or ends_ms < at_ms or is_trialing(one, now_ms):
         return
     for item in document.items:
-        if item.price is None or item.price.prepaid:
+        price = item.paid_by_use
+        if price is None:
             continue
-        cycle = (one.anchor_ms, *span(item.price.interval, item.price.interval_count))
+        cycle = (one.anchor_ms, *span(price.interval, price.interval_count))
         if one.ends_at == at_ms or last_boundary(*cycle, at_ms) == at_ms:
             start_ms = max(last_boundary(*cycle, at_ms - 1), one.started_at)
             yield wire.UsageLine(

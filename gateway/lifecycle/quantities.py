@@ -51,11 +51,7 @@ def buy(
             f"feature_quantities: plan {target.plan_id} was bought once and cannot change"
         )
     check_quantities(offer.document, quantities, top_up)
-    items = {
-        item.feature_id: item
-        for item in offer.document.items
-        if item.price is not None and item.price.prepaid
-    }
+    items = offer.document.prepaid_items
     later = {
         feature: plain(quantity)
         for feature, quantity in quantities.items()
@@ -87,7 +83,7 @@ def requantify(
     bought = dict(target.quantities)
     for position, item in enumerate(offer.document.items):
         quantity = quantities.get(item.feature_id)
-        if item.price is None or not item.price.prepaid or quantity is None:
+        if item.prepaid is None or quantity is None:
             continue
         feature = item.feature_id
         total = _total(item, quantity, Decimal(bought.get(feature, item.included)))
@@ -148,8 +144,8 @@ def _cycles(
 ) -> Iterator[tuple[str, tuple[int, str, int]]]:
     """Yield each feature whose quantity waits, with the cycle it is paid for."""
     for item in document.items:
-        price = item.price
-        if item.feature_id in one.pending and price is not None and price.prepaid:
+        price = item.prepaid
+        if item.feature_id in one.pending and price is not None:
             unit, every = span(price.interval, price.interval_count)
             if unit:
                 yield item.feature_id, (one.anchor_ms, unit, every)

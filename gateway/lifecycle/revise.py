@@ -87,7 +87,7 @@ def _pending(
     """Return the smaller quantities that wait for the next cycle and still can: those of what is
     sold beforehand, as before.
     """
-    sold = {item.feature_id for item in document.items if item.price and item.price.prepaid}
+    sold = document.prepaid_items
     return {
         feature: text
         for feature, text in target.pending.items()
@@ -98,7 +98,7 @@ def _pending(
 def _quantity(
     item: PlanItem, target: Subscription, quantities: Mapping[str, Decimal]
 ) -> Decimal | None:
-    if item.price is None or not item.price.prepaid:
+    if item.prepaid is None:
         return None
     said = quantities.get(item.feature_id)
     if said is not None:

@@ -334,6 +334,18 @@ class PlanItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     on_decrease: str | None = None
     """One of ``ON_DECREASE``: it decides when a smaller quantity counts."""
 
+    @property
+    def prepaid(self) -> ItemPrice | None:
+        """The price of units that are bought in packs beforehand; None where none are."""
+        price = self.price
+        return price if price is not None and price.prepaid else None
+
+    @property
+    def paid_by_use(self) -> ItemPrice | None:
+        """The price of units that are paid for once they are used; None where none are."""
+        price = self.price
+        return None if price is None or price.prepaid else price
+
 
 class PlanDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What ``PlanRecord.document`` holds as JSON."""
@@ -349,6 +361,11 @@ class PlanDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     config: PlanConfig = msgspec.field(default_factory=PlanConfig)
     metadata: JsonObject = {}
     billing_controls: JsonObject = {}
+
+    @property
+    def prepaid_items(self) -> dict[str, PlanItem]:
+        """The items of which units are bought beforehand, by feature."""
+        return {item.feature_id: item for item in self.items if item.prepaid}
 
 
 _decoder = msgspec.json.Decoder(PlanDocument)

@@ -140,10 +140,7 @@ def _together(
     """Return the attach of several products as one. Each gets the ``options`` it sells; what none
     of them sells is left for all to refuse.
     """
-    sold = [
-        {item.feature_id for item in plan.items if item.price and item.price.prepaid}
-        for plan in plans
-    ]
+    sold = [plan.prepaid_items for plan in plans]
     return MultiAttachRequest(
         customer_id=request.customer_id,
         entity_id=request.entity_id,

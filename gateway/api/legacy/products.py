@@ -128,7 +128,7 @@ async def product(catalog: Catalog, plan: StoredPlan) -> wire.Product:
             is_one_off=is_one_off(document),
             interval_group=_interval_group(document),
             has_trial=trial is not None,
-            updateable=any(item.price and item.price.prepaid for item in document.items),
+            updateable=bool(document.prepaid_items),
         ),
     )
 

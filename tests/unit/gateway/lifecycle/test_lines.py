@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from gateway.lifecycle.lines import cents, charges, prepaid_amount, rest_of
+from gateway.lifecycle.lines import amount_of, cents, charges, rest_of
+from gateway.lifecycle.plan_rows import packs
 from gateway.messages.plans import BasePrice, ItemPrice, PlanDocument, PlanItem, Tier
 
 DAY_MS = 86_400_000
@@ -22,7 +23,7 @@ def pack(included: str = "0", **price: object) -> PlanItem:
 
 def cost(item: PlanItem, total: int) -> Fraction:
     assert item.price is not None
-    return prepaid_amount(item, item.price, Decimal(total))
+    return amount_of(item, item.price, packs(item, Decimal(total)))
 
 
 def test_packs_are_whole() -> None:
