@@ -193,7 +193,7 @@ def test_a_bench_that_is_ended_leaves_no_process() -> None:
     wait_until(is_loading, seconds=60)
     bench.terminate()
     assert bench.wait(timeout=60) == 1
-    assert psutil.wait_procs(started, timeout=5)[1] == []
+    assert psutil.wait_procs(started, timeout=60)[1] == []
 
 
 async def _is_known(served: Served, key: str) -> bool:

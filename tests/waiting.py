@@ -12,6 +12,11 @@ from collections.abc import Awaitable, Callable
 POLL_SECONDS = 0.01
 WAIT_SECONDS = 20.0
 
+PATIENT = {"hot_timeout_ms": 10_000, "redis_timeout_ms": 10_000, "restore_wait_ms": 10_000}
+"""Settings of a gateway: a machine that runs many tests may stand still for longer than callers
+should wait.
+"""
+
 
 def wait_until(
     condition: Callable[[], bool],

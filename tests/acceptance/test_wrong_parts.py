@@ -25,7 +25,7 @@ from tests.fixtures.app import Api
 from tests.fixtures.gateways import Gateway
 from tests.fixtures.redis_processes import KEEPING, RedisProcess, free_port, redis_processes
 from tests.fixtures.sharded import ClusterProcesses
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 
 HOUR_MS = 3_600_000
 PARTITIONS = 4
@@ -218,8 +218,7 @@ async def test_clocks_that_jump_an_hour_lose_nothing(
         redis_url=own_redis.url,
         database_url=migrated_sqlite,
         partitions=PARTITIONS,
-        hot_timeout_ms=5000,
-        redis_timeout_ms=5000,
+        **PATIENT,
     )
     async with started(Runtime(settings, clock=clock)) as runtime:
         await runtime.store.create_key("sandbox", "test", API_KEY)

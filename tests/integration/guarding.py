@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from tests.fixtures.app import KEY, Answer, Api
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 
 PARTITIONS = 4
 CUSTOMERS = ("ada", "bob", "eve", "kim", "zoe", "dan")
@@ -83,8 +83,7 @@ async def shop_on(redis_url: str, database_url: str) -> AsyncIterator[Shop]:
         redis_url=redis_url,
         database_url=database_url,
         partitions=PARTITIONS,
-        redis_timeout_ms=5000,
-        hot_timeout_ms=5000,
+        **PATIENT,
     )
     async with started(Runtime(settings)) as runtime:
         if not await runtime.store.has_keys():

@@ -23,12 +23,17 @@ WAITING = text(
 )
 
 
+LONG_MS = 60_000
+
+
 @pytest.fixture
-def engines(migrated_postgres: str) -> Iterator[tuple[Engine, Engine]]:
-    """The writer's, which waits briefly for a lock, and that of somebody in its way."""
-    options = (EngineOptions(lock_timeout_ms=300), EngineOptions(pool_size=2))
-    made = (make_engine(migrated_postgres, options[0]), make_engine(migrated_postgres, options[1]))
-    yield made
+def engines(migrated_postgres: str, lock_timeout_ms: int) -> Iterator[tuple[Engine, Engine]]:
+    """The writer's, and that of somebody in its way."""
+    made = [
+        make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=LONG_MS, **limits))
+        for limits in ({"lock_timeout_ms": lock_timeout_ms}, {"pool_size": 2})
+    ]
+    yield made[0], made[1]
     for one in made:
         one.dispose()
 
@@ -38,10 +43,13 @@ def time_out(_: Connection) -> None:
 
 
 def end_the_connection(other: Connection) -> None:
+    wait_until(lambda: other.scalar(WAITING) is not None)
     other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": other.scalar(WAITING)})
 
 
-@pytest.mark.parametrize("fault", [time_out, end_the_connection])
+@pytest.mark.parametrize(
+    ("fault", "lock_timeout_ms"), [(time_out, 300), (end_the_connection, LONG_MS)]
+)
 def test_a_batch_that_fails_on_its_way_leaves_nothing_and_is_taken_again(
     engines: tuple[Engine, Engine], fault: Callable[[Connection], Any]
 ) -> None:
@@ -63,7 +71,6 @@ def test_a_batch_that_fails_on_its_way_leaves_nothing_and_is_taken_again(
     ):
         blocking.execute(text("LOCK TABLE slots IN EXCLUSIVE MODE"))
         carried = thread.submit(carry)
-        wait_until(lambda: other.scalar(WAITING) is not None)
         fault(other)
         with pytest.raises(UnavailableError):
             carried.result()

@@ -21,7 +21,7 @@ from gateway.scripts.barrier import Barrier
 from tests.fixtures.app import KEY, Answer, Api
 from tests.fixtures.redis_processes import MakeRedis, free_port, replica_of
 from tests.fixtures.shop import CUSTOMER, done
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 
 TRACK = b'{"customer_id": "ada", "feature_id": "messages", "value": 1}'
 ROUND_MS = 10_000
@@ -46,8 +46,7 @@ class Place(NamedTuple):
 @asynccontextmanager
 async def gateway(redis_url: str, database_url: str, **options: Any) -> AsyncIterator[Place]:  # noqa: ANN401 - any setting
     """HTTP on all parts, with the writer in the process unless told otherwise."""
-    chosen = {"partitions": 4, "hot_timeout_ms": 10_000, "durability_timeout_ms": ROUND_MS}
-    chosen |= {"redis_timeout_ms": 10_000}
+    chosen = {"partitions": 4, "durability_timeout_ms": ROUND_MS, **PATIENT}
     chosen |= {"drain_seconds": 1}  # where the server is gone there is nothing to wait for
     settings = Settings(redis_url=redis_url, database_url=database_url, **(chosen | options))
     async with started(Runtime(settings)) as runtime:
@@ -104,7 +103,7 @@ async def test_a_level_that_is_not_reached_is_a_503_and_a_retry_counts_once(
     # Now there is a replica, and more time to reach it.
     replica_of(primary, make_redis, port)
     settings = Settings(
-        redis_url=primary.url, database_url=migrated_sqlite, partitions=4, hot_timeout_ms=10_000
+        redis_url=primary.url, database_url=migrated_sqlite, partitions=4, **PATIENT
     )
     async with started(Runtime(settings)) as runtime:
         api = Api(build_app(runtime))

@@ -16,6 +16,7 @@ from gateway.app import Runtime, started
 from gateway.config import Settings
 from tests.fixtures.app import KEY
 from tests.fixtures.fronts import serving
+from tests.waiting import PATIENT
 
 USE = {"customer_id": "ada", "feature_id": "calls"}
 SEAT = USE | {"entity_id": "desk"}
@@ -75,8 +76,8 @@ async def till(
         redis_url=valkey,
         database_url=migrated_sqlite,
         partitions=4,
-        hot_timeout_ms=10_000,
         writer=False,
+        **PATIENT,
         **rates,
     )
     async with started(Runtime(settings)) as runtime, Redis.from_url(valkey) as watcher:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.fixtures.shop import CUSTOMER, done
 from tests.integration.test_durability import Place, gateway
 from tests.waiting import until
 
+HURRY_SECONDS = 0.2
 POLICIES = ("closed", "open", "last_known")
 
 
@@ -32,6 +34,19 @@ async def shop(server: RedisProcess, database_url: str, **options: Any) -> Async
             grant = {"customer_id": CUSTOMER, "feature_id": policy, "included_grant": 10}
             await done(place.api, "balances.create", **grant)
         yield place
+
+
+@contextmanager
+def hurried(place: Place) -> Iterator[None]:
+    """Have Redis waited for briefly: before and after the block a machine may stand still."""
+    pool: Any = place.runtime.redis.connection_pool
+    brief = {"socket_timeout": HURRY_SECONDS, "socket_connect_timeout": HURRY_SECONDS}
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(place.runtime.pipe, "_timeout_s", HURRY_SECONDS))
+        stack.enter_context(patch.dict(pool.connection_kwargs, brief))
+        for one in pool._available_connections:  # noqa: SLF001 - it has no say in those it has made
+            stack.enter_context(patch.multiple(one, **brief))
+        yield
 
 
 async def check(place: Place, feature_id: str, **request: object) -> Answer:
@@ -176,9 +191,9 @@ async def test_a_redis_that_stands_still_is_given_up_within_the_time_of_a_hot_ca
     make_redis: MakeRedis, migrated_sqlite: str
 ) -> None:
     server = make_redis()
-    async with shop(server, migrated_sqlite, hot_timeout_ms=200, redis_timeout_ms=400) as place:
+    async with shop(server, migrated_sqlite) as place:
         await check(place, "closed")
-        with server.frozen():
+        with server.frozen(), hurried(place):
             track = await place.track("memory", "k1")
             assert track.error == (503, "outcome_unknown")
             # With its key it can be sent again, whatever became of it.
@@ -199,8 +214,8 @@ async def test_what_a_redis_that_stands_still_never_began_goes_through_when_it_i
     async def give() -> Answer:
         return await place.api.send("balances.create", grant, idempotency_key="k1")
 
-    async with shop(server, migrated_sqlite, hot_timeout_ms=200, redis_timeout_ms=400) as place:
-        with server.frozen():
+    async with shop(server, migrated_sqlite) as place:
+        with server.frozen(), hurried(place):
             assert (await give()).error == (503, "service_unavailable")
         await until(lambda: answers(place))
         for _ in range(2):
@@ -278,11 +293,11 @@ async def test_a_track_cut_between_sending_and_answer_counts_once_when_it_is_sen
     make_redis: MakeRedis, migrated_sqlite: str, cut: str
 ) -> None:
     server = make_redis()
-    async with shop(server, migrated_sqlite, hot_timeout_ms=300) as place:
+    async with shop(server, migrated_sqlite) as place:
         await check(place, "closed")
         # Frozen, the server carries it out later, when nobody waits any more; paused, it never
         # does, since the connection is closed while the command waits.
-        with server.frozen() if cut == "frozen" else paused(server):
+        with server.frozen() if cut == "frozen" else paused(server), hurried(place):
             sent = [place.track("memory", f"k{at}") for at in range(3)]
             results = await asyncio.gather(*sent)
         assert {answer.error for answer in results} == {(503, "outcome_unknown")}

@@ -17,6 +17,7 @@ from gateway.app import Runtime, started
 from gateway.config import Settings
 from tests.fixtures.app import KEY, NOW_MS, ManualClock
 from tests.fixtures.fronts import serving
+from tests.waiting import PATIENT
 
 PUBLIC = "am_pk_test_" + "p" * 40
 OTHER = "am_sk_test_" + "o" * 40
@@ -71,9 +72,9 @@ def open_place(request: pytest.FixtureRequest, valkey: str, migrated_sqlite: str
             redis_url=valkey,
             database_url=migrated_sqlite,
             partitions=4,
-            hot_timeout_ms=10_000,
             writer=False,
             lag_seconds_max=0,
+            **PATIENT,
         )
         if is_first:
             with redis.Redis.from_url(valkey) as empty:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from redis.asyncio import Redis
 
@@ -23,8 +21,7 @@ async def test_a_replica_answers_checks_and_refuses_what_changes(make_redis: Mak
         await first.seats("zoe")
         assert (await first.track("calls", 4)).status is Status.DONE
         assert (await first.track("summaries", 4, "zoe")).status is Status.DONE
-        async with asyncio.timeout(10):
-            assert await there.wait(1, 10_000) == 1
+        assert await there.wait(1, 60_000) == 1
         before = await here.hgetall(KEYS.customer)
         for feature, scope in (("calls", ""), ("summaries", "zoe"), ("summaries", "")):
             assert (await second.check(feature, 6, scope)).allowed

@@ -17,7 +17,7 @@ from gateway.app import Runtime, build_app, started
 from gateway.config import Settings
 from gateway.keys import customer_keys
 from tests.fixtures.app import KEY, Api
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -90,6 +90,7 @@ def traced_settings(valkey: str, migrated_sqlite: str, collector: Collector) -> 
         partitions=4,
         otlp_endpoint=collector.url,
         drain_seconds=1,
+        **PATIENT,
     )
 
 
