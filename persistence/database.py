@@ -46,6 +46,9 @@ _LIMIT_SECONDS = "limit"
 _STEPS_BETWEEN_LOOKS = 20_000
 """Of a statement in SQLite between two looks at the time, less than a millisecond apart."""
 
+_LATE = 0.25
+"""Of the time SQL has to answer: where its timer is so late, the loop has stood still."""
+
 _SWITCH_PAUSE_SECONDS = 0.01
 _CHECKPOINT_PAGES = 4_000
 """16 MiB: what several batches change is carried from the log into the file once. More makes the
@@ -321,14 +324,25 @@ class Database:
             self._threads, context.run, work, self.engine
         )
         future.add_done_callback(self._leave)
+        await self._wait(future)
         try:
-            # Not wait_for: it swallows a cancellation that comes as the answer does (Python 3.11).
-            async with asyncio.timeout(self._answer_s):
-                return await asyncio.shield(future)
-        except TimeoutError as error:
-            raise UnavailableError("SQL did not answer in time; try again") from error
+            return future.result()
         except (exc.DBAPIError, exc.TimeoutError) as error:
             raise UnavailableError(f"{reason(error)}; try again") from error
+
+    async def _wait(self, future: asyncio.Future[Any]) -> None:
+        """Return when it has ended. Raises ``UnavailableError`` when that takes too long; when the
+        loop itself stood still meanwhile, so did the thread, and is given its time anew.
+        """
+        now = asyncio.get_running_loop().time
+        while True:
+            late = now() + (1 + _LATE) * (self._answer_s or 0)
+            # Not wait_for: it swallows a cancellation that comes as the answer does (Python 3.11).
+            done, _ = await asyncio.wait([future], timeout=self._answer_s)
+            if done:
+                return
+            if now() < late:
+                raise UnavailableError("SQL did not answer in time; try again")
 
     def _leave(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 POLL_SECONDS = 0.01
 WAIT_SECONDS = 20.0
 
-PATIENT = {"hot_timeout_ms": 10_000, "redis_timeout_ms": 10_000, "restore_wait_ms": 10_000}
+PATIENT: dict[str, Any] = dict.fromkeys(
+    ("hot_timeout_ms", "redis_timeout_ms", "restore_wait_ms"), 10_000
+)
 """Settings of a gateway: a machine that runs many tests may stand still for longer than callers
 should wait.
 """

@@ -29,11 +29,12 @@ LONG_MS = 60_000
 @pytest.fixture
 def engines(migrated_postgres: str, lock_timeout_ms: int) -> Iterator[tuple[Engine, Engine]]:
     """The writer's, and that of somebody in its way."""
-    made = [
-        make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=LONG_MS, **limits))
-        for limits in ({"lock_timeout_ms": lock_timeout_ms}, {"pool_size": 2})
-    ]
-    yield made[0], made[1]
+    limits = (
+        EngineOptions(statement_timeout_ms=LONG_MS, lock_timeout_ms=lock_timeout_ms),
+        EngineOptions(statement_timeout_ms=LONG_MS, pool_size=2),
+    )
+    made = (make_engine(migrated_postgres, limits[0]), make_engine(migrated_postgres, limits[1]))
+    yield made
     for one in made:
         one.dispose()
 

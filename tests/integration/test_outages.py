@@ -40,7 +40,10 @@ async def shop(server: RedisProcess, database_url: str, **options: Any) -> Async
 def hurried(place: Place) -> Iterator[None]:
     """Have Redis waited for briefly: before and after the block a machine may stand still."""
     pool: Any = place.runtime.redis.connection_pool
-    brief = {"socket_timeout": HURRY_SECONDS, "socket_connect_timeout": HURRY_SECONDS}
+    brief: dict[str, Any] = {
+        "socket_timeout": HURRY_SECONDS,
+        "socket_connect_timeout": HURRY_SECONDS,
+    }
     with ExitStack() as stack:
         stack.enter_context(patch.object(place.runtime.pipe, "_timeout_s", HURRY_SECONDS))
         stack.enter_context(patch.dict(pool.connection_kwargs, brief))

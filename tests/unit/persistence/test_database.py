@@ -26,6 +26,7 @@ from persistence.database import (
     write_transaction,
 )
 from persistence.models import CatalogRevision
+from tests.waiting import one_turn, wait_until
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -89,7 +90,7 @@ def test_a_sqlite_that_cannot_be_prepared_is_not_tried_again(
 
 
 def test_postgres_ends_a_slow_statement(migrated_postgres: str) -> None:
-    engine = make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=20))
+    engine = make_engine(migrated_postgres, EngineOptions(statement_timeout_ms=1_000))
     with engine.connect() as connection, pytest.raises(Exception, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(30)"))
     engine.dispose()
@@ -101,7 +102,7 @@ _ENDLESS = text(
 
 
 async def test_a_statement_that_takes_too_long_ends_and_says_so(database_url: str) -> None:
-    engine = make_engine(database_url, EngineOptions(statement_timeout_ms=50))
+    engine = make_engine(database_url, EngineOptions(statement_timeout_ms=1_000))
     database = Database(engine, threads=1, answer_ms=None)
 
     def search(engine: Engine) -> None:
@@ -120,11 +121,11 @@ async def test_a_statement_that_takes_too_long_ends_and_says_so(database_url: st
 
 
 def test_a_statement_has_its_time_anew_on_a_connection_used_before(migrated_sqlite: str) -> None:
-    engine = make_engine(migrated_sqlite, EngineOptions(statement_timeout_ms=600))
+    engine = make_engine(migrated_sqlite, EngineOptions(statement_timeout_ms=1_500))
     some = text(f"{_ENDLESS}".replace("FROM n)", "FROM n WHERE n < 50000)"))
     began = time.monotonic()
     with engine.connect() as connection:
-        while time.monotonic() < began + 0.8:
+        while time.monotonic() < began + 2:
             assert connection.scalars(some).one() == 50_000
     engine.dispose()
 
@@ -188,6 +189,26 @@ async def test_slow_call_is_unavailable(migrated_sqlite: str) -> None:
     with pytest.raises(UnavailableError, match="in time"):
         await database.run(lambda _engine: release.wait())
     release.set()
+    await database.close()
+
+
+async def test_an_answer_that_came_while_the_loop_stood_still_is_taken(
+    migrated_sqlite: str,
+) -> None:
+    database = Database(make_engine(migrated_sqlite, EngineOptions()), threads=1, answer_ms=100)
+    now = asyncio.get_running_loop().time
+    began, may_end, has_ended = now(), threading.Event(), threading.Event()
+
+    def work(_: Engine) -> bool:
+        may_end.wait()
+        has_ended.set()
+        return True
+
+    asked = asyncio.create_task(database.run(work))
+    await one_turn()
+    may_end.set()
+    wait_until(lambda: has_ended.is_set() and now() > began + 1)
+    assert await asked
     await database.close()
 
 
