@@ -133,8 +133,7 @@ class WebhookTask:
         """Finish what is being sent, and close."""
         if self._task is not None:
             self._deliverer.stop()
-            # What ended it was logged when it did.
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
         await self._sender.close()
         await self._database.close()
 

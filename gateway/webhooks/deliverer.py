@@ -77,9 +77,6 @@ class Deliverer:
             while not self._stopping:
                 await self._guarded_turn()
                 await self._pause()
-        except Exception as error:
-            _log.critical("webhooks have stopped: %s", error)
-            raise
         finally:
             await self.settled()
 
@@ -107,11 +104,15 @@ class Deliverer:
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
 
     async def _guarded_turn(self) -> None:
+        pause_seconds = min(self._pause_seconds * 2, PAUSE_MAX_SECONDS)
         try:
             await self.turn()
         except UnavailableError as error:
-            self._pause_seconds = min(self._pause_seconds * 2, PAUSE_MAX_SECONDS)
-            _log.warning("webhooks wait %.0f s: %s", self._pause_seconds, error)
+            self._pause_seconds = pause_seconds
+            _log.warning("webhooks wait %.0f s: %s", pause_seconds, error)
+        except Exception:  # noqa: BLE001 - it would end them for as long as the process runs
+            self._pause_seconds = pause_seconds
+            _log.exception("webhooks wait %.0f s", pause_seconds)
         else:
             self._pause_seconds = POLL_SECONDS
 

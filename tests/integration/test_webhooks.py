@@ -352,16 +352,19 @@ async def test_more_alerts_than_one_transaction_takes_all_arrive(
     assert Counter(receiver.ids) == Counter(alerts)
 
 
-async def test_a_worker_outlives_sql(world: World, receiver: Receiver) -> None:
+@pytest.mark.parametrize("fault", [UnavailableError(), ValueError("odd")])
+async def test_a_worker_outlives_a_fault(
+    world: World, receiver: Receiver, fault: Exception
+) -> None:
     class Flaky(SqlWebhooks):
-        """SQL that is gone the first time."""
+        """SQL that fails the first time."""
 
         is_gone = True
 
         async def find_work(self, now_ms: int, *, busy: Sequence[str], endpoints_max: int) -> Work:
             if self.is_gone:
                 self.is_gone = False
-                raise UnavailableError
+                raise fault
             return await super().find_work(now_ms, busy=busy, endpoints_max=endpoints_max)
 
     await world.endpoint(receiver.url)
