@@ -211,15 +211,16 @@ class Exchange:
         generation = durability.trust.generation
         reply = await self._carry_out(operation, call, request)
         if not (operation.is_in_sql or operation.reads(request) or call.degraded):
-            touched = partitions_touched(call.env, request, durability.partitions)
+            key = None if operation.claims(request) else key_of(call, request)
+            touched = partitions_touched(call.env, request, durability.partitions, key)
             await durability.confirm(call.level, generation, touched)
         return reply
 
     async def _carry_out(self, operation: Operation, call: Call, request: Any) -> Reply:  # noqa: ANN401 - what its operation decodes to
-        own = getattr(request, "idempotency_key", None)
-        key = call.key or own
+        key = key_of(call, request)
         if key is not None and not operation.reads(request):
             claim = claim_of(key, operation.name, request)
+            own = getattr(request, "idempotency_key", None)
             if own not in (None, key):
                 return await self._run_under_both(operation, call, request, claim, own)
             return await self._run_once(operation, call, request, claim)
@@ -277,6 +278,11 @@ class Exchange:
         if self._conflict:
             raise IdempotencyKeyError("A call with this idempotency key has been carried out")
         return Reply(reply.status, reply.body, (*reply.headers, REPLAYED))
+
+
+def key_of(call: Call, request: object) -> str | None:
+    """Return the idempotency key of a call: that of its header, else that of its body."""
+    return call.key or getattr(request, "idempotency_key", None)
 
 
 def idempotency_key(header: bytes) -> str:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self, cast
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ClusterDownError, RedisError
 
+from gateway.cluster.refusals import is_away
 from gateway.cluster.topology import Topology
 from gateway.keys import seal_key
 from gateway.redis_urls import Address
@@ -68,10 +69,16 @@ class Cluster(Redis):
             self._servers[address] = Redis.from_pool(self._make_pool(address))
         return self._servers[address]
 
-    async def homes(self) -> list[int]:
-        """Return one partition of each server that has any."""
+    async def homes(self, partitions: Iterable[int]) -> Mapping[Address | None, int]:
+        """Return one partition of each server that has some of these, the same for all of its own.
+
+        Raises ``RedisError`` where nobody is known to have one.
+        """
         await self._know()
-        return self.topology.homes(self._partitions)
+        topology = self.topology
+        owners = {topology.owner(seal_key(at)) for at in partitions}
+        homes = topology.homes(self._partitions)
+        return {owner: homes[owner] for owner in owners}
 
     async def learn(self) -> None:
         """Ask who is where, one after the other until one of the Cluster says; the slow ones are
@@ -143,7 +150,9 @@ class Cluster(Redis):
 
     async def serving(self) -> list[Any]:
         """Return INFO of each server that has partitions, None of one that does not serve them."""
-        return await asyncio.gather(*map(self._serving, await self.homes()))
+        await self._know()
+        homes = self.topology.homes(self._partitions).values()
+        return await asyncio.gather(*map(self._serving, homes))
 
     async def _serving(self, partition: int) -> Any:  # noqa: ANN401 - a reply
         key = seal_key(partition)
@@ -321,9 +330,9 @@ def _strung(replies: list[Any]) -> Any:  # noqa: ANN401 - a reply
 
 
 def _told(replies: list[Any]) -> Any:  # noqa: ANN401 - a reply
-    """Return what is least of those who tell, unless nobody does."""
-    return _least([one for one in replies if not isinstance(one, BaseException)] or replies)
+    """Return what is least of those who are there, unless nobody is."""
+    return _least([one for one in replies if not is_away(one)] or replies)
 
 
-_JOINED = {"CLIENT LIST": _strung, "TIME": _told}
+_JOINED = {"CLIENT LIST": _strung, "CONFIG GET": _told, "TIME": _told, "WAITAOF": _told}
 """What replies become of commands that name no key, where not all need to have the same."""

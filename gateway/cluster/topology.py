@@ -31,6 +31,7 @@ class Topology:
         self.servers: list[Address] = []
         """Those that have slots, in the order of their addresses."""
         self._parts: list[tuple[int, int, Address]] = []
+        self._homes: dict[int, dict[Address | None, int]] = {}
 
     def take(self, told: Sequence[Any], asked: Address) -> None:
         """Go by a reply of CLUSTER SLOTS of the server that was asked."""
@@ -48,6 +49,7 @@ class Topology:
             owners[first : last + 1] = [owner] * (last + 1 - first)
         self._parts, self.owners = parts, tuple(owners)
         self.servers = sorted({owner for *_, owner in parts})
+        self._homes = {}
 
     def owner(self, key: str | bytes) -> Address:
         """Return who has a key. Raises ``ClusterDownError`` where nobody is known to."""
@@ -59,9 +61,12 @@ class Topology:
     def _served(self, key: str | bytes) -> Address | None:
         return self.owners[_slot(key)] if self.owners else None
 
-    def homes(self, partitions: int) -> list[int]:
-        """Return one partition of each server that has any."""
-        return [*{self._served(seal_key(at)): at for at in range(partitions)}.values()]
+    def homes(self, partitions: int) -> Mapping[Address | None, int]:
+        """Return one partition of each server that has any; None is nobody."""
+        if partitions not in self._homes:
+            found = {self._served(seal_key(at)): at for at in range(partitions)}
+            self._homes[partitions] = found
+        return self._homes[partitions]
 
     def merged(self, told: Mapping[Address, Mapping[str, Any]], partitions: int) -> dict[str, Any]:
         """Return INFO of all servers as if they were one.

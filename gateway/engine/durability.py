@@ -153,9 +153,9 @@ class Durability:
             return True
         waits: list[Awaitable[bool]] = []
         if Level.REPLICA in (level, self.level):
-            waits.append(self._barrier.replicated())
+            waits.append(self._barrier.replicated(partitions))
         if Level.AOF in (level, self.level):
-            waits.append(self._barrier.flushed())
+            waits.append(self._barrier.flushed(partitions))
         return all(await asyncio.gather(*waits))
 
 
@@ -204,10 +204,15 @@ class Arrivals:
                 arrived.set_result(None)
 
 
-def partitions_touched(env: str, request: object, partitions: int) -> list[int]:
-    """Return the partitions a request may have written to: all where it names no customer."""
+def partitions_touched(
+    env: str, request: object, partitions: int, key: str | None = None
+) -> list[int]:
+    """Return the partitions a request may have written to: all where it names no customer, and that
+    of an idempotency key beside which its answer is kept.
+    """
     named = request if isinstance(request, list) else [request]
     customers = {getattr(one, "customer_id", None) for one in named}
     if None in customers:
         return list(range(partitions))
-    return sorted({partition_of(env, str(one), partitions) for one in customers})
+    named_by = customers if key is None else customers | {key}
+    return sorted({partition_of(env, str(one), partitions) for one in named_by})

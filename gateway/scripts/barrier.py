@@ -2,8 +2,8 @@
 
 ``WAIT`` and ``WAITAOF`` speak of the last write of their own connection, so a round first makes a
 tiny one: replication and the file keep the order of the server, and with it everything before is
-covered, whoever wrote it. One connection (to each server of a Cluster) is enough for a process:
-while a round is under way, all who come share the next.
+covered, whoever wrote it. One connection is enough for a process: while a round is under way, all
+who come share the next. Of a Cluster each server has rounds of its own, since a change is on one.
 
 Failure. No answer, a refusal or too few replicas in time: False. Nothing is lost by that, only not
 known to be safe.
@@ -11,13 +11,17 @@ known to be safe.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.cluster.client import Cluster
 from gateway.keys import pulse_key
+from gateway.redis_urls import Address
 from gateway.rounds import Rounds
 from gateway.scripts.outcomes import unavailable
 
@@ -34,14 +38,20 @@ REPLICAS = 1
 
 
 class Barrier:
-    """Rounds of one server; ``client`` waits longer for an answer than a round may take."""
+    """Rounds of the servers; ``client`` waits longer for an answer than a round may take."""
 
     def __init__(self, client: Redis, round_ms: int) -> None:
         self._client = client
-        self.replicated = Rounds(lambda: self._round("WAIT", REPLICAS, round_ms))
-        """Whether a replica has it."""
-        self.flushed = Rounds(lambda: self._round("WAITAOF", 1, 0, round_ms))
-        """Whether the server's own file has it on disk."""
+        self._round_ms = round_ms
+        self._rounds = cache(lambda *where: Rounds(partial(self._round, *where)))
+
+    async def replicated(self, partitions: Sequence[int]) -> bool:
+        """Whether a replica has what some partitions hold."""
+        return await self._reached(partitions, "WAIT", REPLICAS)
+
+    async def flushed(self, partitions: Sequence[int]) -> bool:
+        """Whether the servers of some partitions have what they hold on their disks."""
+        return await self._reached(partitions, "WAITAOF", 1, 0)
 
     async def refusal(self) -> str | None:
         """Return why this server cannot wait for its file; None when it can.
@@ -70,15 +80,26 @@ class Barrier:
         # The embedded server is such a one.
         return "this one listens on a unix socket only" if {*ports.values()} == {"0"} else None
 
-    async def _round(self, *words: str | int) -> bool:
+    async def _reached(self, partitions: Sequence[int], *words: str | int) -> bool:
+        homes: Mapping[Address | None, int] = {None: 0}
+        try:
+            if isinstance(self._client, Cluster):
+                homes = await self._client.homes(partitions)
+        except RedisError as error:
+            log.warning("%s was not asked for: %s", words[0], error)
+            return False
+        rounds = [self._rounds(*home, *words) for home in homes.items()]
+        return all(await asyncio.gather(*(one() for one in rounds)))
+
+    async def _round(self, address: Address | None, home: int, *words: str | int) -> bool:
         try:
             client = self._client
-            homes = await client.homes() if isinstance(client, Cluster) else (0,)
+            if address is not None:  # where it was written, whoever has the partition by now
+                client = cast("Cluster", client).server(address)
             async with client.pipeline(transaction=False) as pipe:
-                for partition in homes:
-                    pipe.execute_command("SET", pulse_key(partition), "")
-                pipe.execute_command(*words)
-                *_, reply = await pipe.execute()
+                pipe.execute_command("SET", pulse_key(home), "")
+                pipe.execute_command(*words, self._round_ms)
+                _, reply = await pipe.execute()
         except RedisError as error:
             log.warning("%s was not answered: %s", words[0], error)
             return False

@@ -230,6 +230,10 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
                 assert gateway.post("balances.track", body).status_code == 503
                 for customer_id in others:
                     track(gateway, customer_id, 1)
+            for level in "aof", "sql":
+                body = {"customer_id": others[0], "feature_id": MESSAGES, "value": 0}
+                answer = gateway.post("balances.track", body, **{"x-durability": level})
+                assert answer.status_code == 200, answer.text
             assert {used(gateway, one) for one in others} == {turns}
             reach_sql(gateway, others, turns)
             assert gateway.get("ready").status_code == 200

@@ -16,13 +16,13 @@ from gateway.config import Settings
 from gateway.errors import UnavailableError
 from gateway.guard import streams
 from gateway.guard.server_facts import SECTIONS, facts_of
-from gateway.keys import SCAN_ALL, holds_key, locks_key, outbox_key, seal_key
+from gateway.keys import SCAN_ALL, holds_key, locks_key, outbox_key, pulse_key, seal_key
 from gateway.scripts import Scripts
 from gateway.scripts.barrier import Barrier
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
 from persistence.sync.stream_reader import StreamReader
-from tests.fixtures.redis_processes import HOST, START_SECONDS
+from tests.fixtures.redis_processes import HOST, START_SECONDS, RedisProcess
 from tests.fixtures.sharded import SHARDS, ClusterProcesses
 from tests.waiting import until
 
@@ -139,24 +139,65 @@ async def test_a_key_that_has_moved_is_an_error_until_the_servers_are_looked_at(
         assert await client.get(key) == b"3"
 
 
-async def test_a_wait_for_the_file_is_one_for_every_server(cluster: ClusterProcesses) -> None:
+def places(cluster: ClusterProcesses) -> dict[RedisProcess, list[int]]:
+    """Return which partitions each server has."""
+    found: dict[RedisProcess, list[int]] = {}
+    for at in EVERY:
+        found.setdefault(cluster.master_of(seal_key(at)), []).append(at)
+    return found
+
+
+async def test_a_wait_for_the_file_is_for_that_of_the_servers_it_is_about(
+    cluster: ClusterProcesses,
+) -> None:
     async with connect(cluster) as client:
         barrier = Barrier(client, 5_000)
+        first, second, third = places(cluster).items()
         assert await barrier.refusal() is None
-        assert await barrier.flushed() is True
+        assert await barrier.flushed(first[1]) is True
+        pulses = [len(server.ask("KEYS", "tg:*pulse")) for server, _ in (first, second, third)]
+        assert pulses == [1, 0, 0]
+        assert await barrier.flushed(EVERY) is True
         assert [len(keys) for keys in cluster.everything("KEYS", "tg:*pulse")] == [1] * SHARDS
+        second[0].ask("CONFIG", "SET", "appendonly", "no")
+        assert "appendonly" in (await barrier.refusal() or "")
+        assert await barrier.flushed(EVERY) is False
+        assert await barrier.flushed(second[1][:1]) is False
+        third[0].kill()
+        assert await barrier.flushed([first[1][0], third[1][0]]) is False
+        assert await barrier.flushed(first[1]) is True
         assert await barrier.replica_refusal() is None
-        cluster.masters[1].ask("CONFIG", "SET", "appendonly", "no")
-        assert await barrier.flushed() is False
+        second[0].ask("CONFIG", "SET", "appendonly", "yes")
+        assert await barrier.refusal() is None
 
 
-async def test_a_wait_for_replicas_wants_one_of_every_server(
+async def test_a_partition_that_has_moved_is_waited_for_where_it_was_written(
+    cluster: ClusterProcesses,
+) -> None:
+    async with connect(cluster) as client:
+        barrier = Barrier(client, 5_000)
+        (source, held), (target, _), _ = places(cluster).items()
+        assert await barrier.flushed(held) is True
+        (home,) = {one for one in held if source.ask("EXISTS", pulse_key(one))}
+        cluster.move(pulse_key(home), target)
+        other = next(one for one in held if one != home)
+        assert await barrier.flushed([other]) is False, "the place it knows is not there any more"
+        await client.info(*SECTIONS)
+        assert await barrier.flushed([other, home]) is True
+
+
+async def test_a_wait_for_replicas_wants_one_of_every_server_it_is_about(
     replicated_cluster: ClusterProcesses,
 ) -> None:
     async with connect(replicated_cluster) as client:
-        assert await Barrier(client, 5_000).replicated() is True
-        replicated_cluster.replicas[2].kill()
-        assert await Barrier(client, 300).replicated() is False
+        assert await Barrier(client, 5_000).replicated(EVERY) is True
+        held = places(replicated_cluster)
+        lonely = replicated_cluster.masters[2]
+        replicated_cluster.replica_of(lonely).kill()
+        for master, partitions in held.items():
+            is_there = await Barrier(client, 300).replicated(partitions)
+            assert is_there is (master is not lonely)
+        assert await Barrier(client, 300).replicated(EVERY) is False
 
 
 async def test_streams_on_several_servers_are_read_looked_at_and_trimmed(

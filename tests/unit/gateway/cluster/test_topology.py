@@ -43,8 +43,10 @@ def test_a_key_is_where_its_slot_is() -> None:
 def test_of_each_server_that_has_partitions_one_is_told() -> None:
     topology = halves()
     homes = topology.homes(PARTITIONS)
-    assert {topology.owner(seal_key(at)) for at in homes} == {A, B}
-    assert len(homes) == 2
+    assert homes.keys() == {A, B}
+    assert all(topology.owner(seal_key(at)) == server for server, at in homes.items())
+    topology.take(told((0, 16383, b"b", 2)), ASKED)
+    assert topology.homes(PARTITIONS).keys() == {B}
 
 
 @pytest.mark.parametrize("host", [None, b"", b"?"])

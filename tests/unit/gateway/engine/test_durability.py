@@ -41,11 +41,11 @@ class Stores:
         self.generation = 7
         self.emptied: set[int] = set()
 
-    async def replicated(self) -> bool:
+    async def replicated(self, _: object) -> bool:
         self.asked.append("replica")
         return self.replica
 
-    async def flushed(self) -> bool:
+    async def flushed(self, _: object) -> bool:
         self.asked.append("aof")
         return self.file
 
@@ -188,6 +188,8 @@ def test_a_request_touches_the_partitions_of_the_customers_it_names() -> None:
     at = {name: partition_of("live", name, PARTITIONS) for name in ("ada", "bob")}
     assert partitions_touched("live", one, PARTITIONS) == [at["ada"]]
     assert partitions_touched("live", [one, other], PARTITIONS) == sorted(set(at.values()))
+    # An answer that is kept under a key is where the key is.
+    assert partitions_touched("live", one, PARTITIONS, "bob") == sorted(set(at.values()))
 
 
 def test_a_request_that_names_nobody_may_touch_any_partition() -> None:
