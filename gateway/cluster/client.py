@@ -61,7 +61,7 @@ class Cluster(Redis):
         self._make_pool = make_pool
         self._partitions = partitions
         self._servers: dict[Address, Redis] = {topology.seeds[0]: Redis.from_pool(first)}
-        self.connection_pool = cast("Any", _Pools(first, self._servers))
+        self.connection_pool = cast("Any", _Pools(first, self._servers, topology))
 
     def server(self, address: Address) -> Redis:
         """Return the client of one server."""
@@ -275,14 +275,19 @@ class _Batch:
 class _Pools:
     """The connections to all servers, as far as they are asked for as one pool."""
 
-    def __init__(self, first: ConnectionPool, servers: Mapping[Address, Redis]) -> None:
+    def __init__(
+        self, first: ConnectionPool, servers: dict[Address, Redis], topology: Topology
+    ) -> None:
         self.connection_kwargs = first.connection_kwargs
         self._servers = servers
+        self._topology = topology
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
-        """Close connections."""
-        for one in [*self._servers.values()]:
+        """Close connections, and keep nothing of servers that have left."""
+        for address, one in [*self._servers.items()]:
             await one.connection_pool.disconnect(inuse_connections)
+            if address not in self._topology.servers:
+                self._servers.pop(address, None)
 
     async def update_active_connections_for_reconnect(self) -> None:
         """Have connections that are in use opened anew when they are free."""

@@ -100,9 +100,13 @@ class Pipes(Asking):
             await pipe.close()
 
     def drop(self) -> None:
-        """Close the connections; calls in flight fail, the next ones open others."""
-        for pipe in self._pipes.values():
+        """Close the connections; calls in flight fail, the next ones open others. Nothing is kept
+        of servers that have left.
+        """
+        for address, pipe in [*self._pipes.items()]:
             pipe.drop()
+            if address not in self._cluster.topology.servers:
+                del self._pipes[address]
 
 
 def make_pipe(client: Redis, *, timeout_seconds: float) -> Pipe | Pipes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import pytest
+from redis.asyncio import ConnectionPool
 from redis.exceptions import ClusterCrossSlotError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -339,6 +342,40 @@ async def test_a_pipe_follows_a_slot_as_soon_as_the_servers_were_looked_at(
             await pipes.call("GET", key)
         await client.info(*SECTIONS)
         assert await pipes.call("GET", key) == b"3"
+        await pipes.close()
+
+
+async def test_nothing_is_kept_of_a_server_that_has_left(
+    replicated_cluster: ClusterProcesses,
+) -> None:
+    cluster = replicated_cluster
+    made: WeakSet[Pipe] = WeakSet()
+
+    def make(pool: ConnectionPool) -> Pipe:
+        pipe = Pipe(pool, timeout_seconds=10)
+        made.add(pipe)
+        return pipe
+
+    async with connect(cluster) as client:
+        await fill(client)
+        pipes = Pipes(client, make)
+        commands = [("GET", seal_key(at)) for at in EVERY]
+        await pipes.call_all(commands)
+        dead = cluster.master_of(seal_key(0))
+        before = {client.topology.owner(seal_key(at)) for at in EVERY}
+        clients = {address: client.server(address) for address in before}
+        dead.kill()
+        await until(cluster.is_well)
+        await client.info(*SECTIONS)
+        await client.connection_pool.disconnect()
+        pipes.drop()
+        after = {client.topology.owner(seal_key(at)) for at in EVERY}
+        assert len(before & after) == SHARDS - 1
+        kept = {address for address, one in clients.items() if client.server(address) is one}
+        assert kept == before & after
+        await pipes.call_all(commands)
+        gc.collect()
+        assert len(made) == SHARDS
         await pipes.close()
 
 
