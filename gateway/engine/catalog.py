@@ -27,7 +27,6 @@ import msgspec
 
 from gateway.api_keys import digest_of
 from gateway.engine.clock import EnvironmentClock
-from gateway.engine.looks import Looks
 from gateway.engine.principals import Principal, Principals, secret_of, unknown_key
 from gateway.engine.snapshot import Snapshot, take_snapshot
 from gateway.errors import (
@@ -50,6 +49,7 @@ from gateway.messages.features import (
 from gateway.messages.plan_changes import PlanUpdateRequest
 from gateway.messages.plans import PlanCreateRequest
 from gateway.ports import CatalogChange, CatalogImage, CatalogStore, FeatureRecord, WallClock
+from gateway.rounds import LOOK_SECONDS, Rounds
 from gateway.scripts import Pool
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Catalog:
         self._used: set[tuple[str, str, int]] = set()
         self._refreshing = asyncio.Lock()
         self._changing = asyncio.Lock()
-        self._looks = Looks(self.refresh)
+        self._look_again = Rounds(self.refresh, apart=LOOK_SECONDS)
         self._reachable = False
         self._faults = 0
         self._task: asyncio.Task[None] | None = None
@@ -351,7 +351,7 @@ class Catalog:
     async def _find(self, look: Callable[[Snapshot], Found | None]) -> Found | None:
         found = look(self._snapshot)
         if found is None:
-            await self._looks.another()
+            await self._look_again()
             found = look(self._snapshot)
         return found
 

@@ -22,12 +22,12 @@ import jwt
 import msgspec
 
 from gateway.engine.catalog import Catalog
-from gateway.engine.looks import Looks
 from gateway.engine.principals import Principal, bearer_of, principal_with
 from gateway.errors import EndedTokenError, UnavailableError
 from gateway.ids import new_id
 from gateway.messages.keys import MintedTokens
 from gateway.ports import WallClock
+from gateway.rounds import LOOK_SECONDS, Rounds
 from gateway.tokens import (
     ACCESS_SECONDS,
     CHARACTERS_MAX,
@@ -72,7 +72,7 @@ class Tokens:
         self._decode = msgspec.json.Decoder(Token).decode
         self._encode = msgspec.json.Encoder().encode
         self._secret = ""
-        self._looks = Looks(self._look)
+        self._look_again = Rounds(self._read_secret, apart=LOOK_SECONDS)
         self._known: dict[str, tuple[Token, Principal]] = {}
         self._void: set[str] = set()
         self._heard = 0
@@ -123,7 +123,7 @@ class Tokens:
         """Whether anybody may have a token; nobody, where none was met and SQL cannot be asked."""
         if not self._secret:
             with contextlib.suppress(UnavailableError):
-                await self._look()
+                await self._read_secret()
         return bool(self._secret)
 
     async def follow(self) -> None:
@@ -163,7 +163,7 @@ class Tokens:
         if len(text) > CHARACTERS_MAX or _JWT.fullmatch(text) is None:
             return None
         if not self._secret:
-            await self._looks.another()
+            await self._look_again()
         if not self._secret:
             return None
         try:
@@ -172,7 +172,7 @@ class Tokens:
         except (jwt.PyJWTError, msgspec.DecodeError, ValueError, RecursionError):
             return None
 
-    async def _look(self) -> None:
+    async def _read_secret(self) -> None:
         found = await self._store.secret()
         self._secret = self._secret or found or ""  # the first mint may have come in between
 

@@ -23,7 +23,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 import msgspec
@@ -107,7 +107,7 @@ class Supervisor:
             if not self._stopping.is_set():
                 on_ready()
             while not self._stopping.is_set():
-                await _first(self._stopping, self._renewing)
+                await _first(self._stopping.wait(), self._renewing.wait())
                 if self._renewing.is_set() and not self._stopping.is_set():
                     self._renewing.clear()
                     await self._renew()
@@ -143,11 +143,7 @@ class Supervisor:
         ends = [self._ends[one] for one in leaving if one in self._ends]
         if not ends:
             return
-        ended = asyncio.create_task(asyncio.wait(ends, timeout=self._limit))
-        stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for each in (ended, stopping):
-            each.cancel()
+        await _first(asyncio.wait(ends, timeout=self._limit), self._stopping.wait())
         if not self._stopping.is_set():
             for worker in leaving:
                 if worker in self._ends:
@@ -300,9 +296,9 @@ async def _spawn(inherited: list[int]) -> tuple[asyncio.subprocess.Process, sock
     return process, here
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Return when one of some events is set."""
-    waiting = [asyncio.create_task(one.wait()) for one in events]
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Return when one of some waits has ended."""
+    waiting = [asyncio.create_task(one) for one in waits]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Looks are shared, begin after they were asked for, and keep their distance."""
+"""Rounds are shared, begin after they were asked for, and keep their distance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.engine.looks import LOOK_SECONDS, Looks
 from gateway.errors import UnavailableError
+from gateway.rounds import LOOK_SECONDS, Rounds
 
 
 class World:
@@ -21,7 +21,9 @@ class World:
         """Closed by a test, it holds up a look that has begun."""
         self.gate.set()
         self.is_down = False
-        self.looks = Looks(self.look, monotonic=lambda: self.now, pause=self.pause)
+        self.round = Rounds(
+            self.look, apart=LOOK_SECONDS, monotonic=lambda: self.now, pause=self.pause
+        )
 
     async def look(self) -> None:
         self.seen.append(self.state)
@@ -33,7 +35,7 @@ class World:
         self.now += max(seconds, 0)
 
     async def ask(self) -> list[int]:
-        await self.looks.another()
+        await self.round()
         return list(self.seen)
 
 
