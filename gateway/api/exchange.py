@@ -224,7 +224,9 @@ class Exchange:
             if own not in (None, key):
                 return await self._run_under_both(operation, call, request, claim, own)
             return await self._run_once(operation, call, request, claim)
-        response = await operation.handle(self._services, call, request)
+        return self._reply(call, await operation.handle(self._services, call, request))
+
+    def _reply(self, call: Call, response: msgspec.Struct) -> Reply:
         headers = (JSON, (DEGRADED, call.degraded.encode())) if call.degraded else (JSON,)
         return Reply(call.status, self._encode(response), headers)
 
@@ -237,9 +239,7 @@ class Exchange:
         """
         if operation.claims(request):
             call.claim = claim
-            response = await operation.handle(self._services, call, request)
-            headers = (JSON, (DEGRADED, call.degraded.encode())) if call.degraded else (JSON,)
-            reply = Reply(call.status, self._encode(response), headers)
+            reply = self._reply(call, await operation.handle(self._services, call, request))
         else:
 
             async def act() -> Kept:

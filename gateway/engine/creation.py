@@ -126,9 +126,12 @@ class Creation:
         self.newcomers = Newcomers()
         self._turns = asyncio.Semaphore(TOGETHER_MAX)
 
-    async def together(self, calls: Iterable[Awaitable[Item]]) -> list[Item]:
-        """Return the answers of a list's reads in order; all lists share the turns."""
-        return await in_turns(self._turns, calls)
+    async def together(self, calls: Iterable[Awaitable[Item | None]]) -> list[Item]:
+        """Return the answers of a list's reads in order, but those that found nothing any more; all
+        lists share the turns.
+        """
+        found = await in_turns(self._turns, calls)
+        return [one for one in found if one is not None]
 
     async def caught_up(self, env: str, customer_id: str | None) -> None:
         """Wait until SQL has what a customer, or all of them, changed; see ``Subjects``."""

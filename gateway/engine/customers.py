@@ -20,7 +20,7 @@ from gateway.engine.portraits import (
     entity_summary,
     held_plan,
     page_of,
-    place_of,
+    place_among,
 )
 from gateway.engine.subject import Subject, changed_meanwhile
 from gateway.errors import CustomerNotFoundError, NotSupportedError
@@ -143,14 +143,10 @@ class Customers(Creation):
         )
         page = await self.reader.list_customers(query)
         views = await self.together(
-            (self._listed_customer(env, customer_id) for customer_id, _ in page.items)
+            self._listed_customer(env, customer_id) for customer_id, _ in page.items
         )
-        shown = [view for view in views if view is not None]
-        place = place_of(query, page, cursor_paging=cursor_paging)
-        total = place.get("total", UNSET)
-        return CustomerListResponse(
-            list=shown, **place, total_count=total, total_filtered_count=total
-        )
+        place = place_among(query, page, cursor_paging=cursor_paging)
+        return CustomerListResponse(list=views, **place)
 
     async def _listed_customer(self, env: str, customer_id: str) -> CustomerView | None:
         subject = self.subjects.subject(env, customer_id)
@@ -169,11 +165,10 @@ class Customers(Creation):
             await self.subjects.caught_up([subject.partition])
             query = ListQuery(env=subject.env, limit=EXPANDED_MAX, customer_id=subject.customer_id)
             page = await self.reader.list_entities(query)
-            summaries = await self.together(
+            view.entities = await self.together(
                 entity_summary(self.scripts, subject, entity_id, now_ms)
                 for _, entity_id in page.items
             )
-            view.entities = [one for one in summaries if one is not None]
         if "trials_used" in wanted:
             await self.subjects.caught_up([subject.partition])
             tried = await self.reader.tried_plans(subject.env, subject.customer_id, "")

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import msgspec
-from msgspec import UNSET
 
 from gateway.documents import EntityDocument, encode_document, held_entity
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
 from gateway.engine.planner import CHANGES_MAX
-from gateway.engine.portraits import entity_view, page_of, place_of
+from gateway.engine.portraits import entity_view, page_of, place_among
 from gateway.engine.subject import Subject, changed_meanwhile, entity_not_found
 from gateway.errors import (
     CustomerNotFoundError,
@@ -206,17 +205,11 @@ class Entities(Creation):
         if not page.items and request.customer_id:
             await self.read(self.subjects.subject(env, request.customer_id))
         views = await self.together(
-            (
-                self._listed_entity(env, customer_id, entity_id)
-                for customer_id, entity_id in page.items
-            )
+            self._listed_entity(env, customer_id, entity_id)
+            for customer_id, entity_id in page.items
         )
-        shown = [view for view in views if view is not None]
-        place = place_of(query, page, cursor_paging=cursor_paging)
-        total = place.get("total", UNSET)
-        return EntityListResponse(
-            list=shown, **place, total_count=total, total_filtered_count=total
-        )
+        place = place_among(query, page, cursor_paging=cursor_paging)
+        return EntityListResponse(list=views, **place)
 
     async def _listed_entity(self, env: str, customer_id: str, entity_id: str) -> EntityView | None:
         try:

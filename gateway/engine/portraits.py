@@ -286,6 +286,13 @@ def page_of(request: SubjectsRequest, *, cursor_paging: bool) -> PageArguments:
     return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, *held)
 
 
+def place_among(query: ListQuery, page: Page[Any], *, cursor_paging: bool) -> dict[str, Any]:
+    """Return the same of a list of customers or entities."""
+    place = place_of(query, page, cursor_paging=cursor_paging)
+    total = place.get("total", UNSET)
+    return {**place, "total_count": total, "total_filtered_count": total}
+
+
 def place_of(
     query: ListQuery | EventQuery, page: Page[Any], *, cursor_paging: bool
 ) -> dict[str, Any]:

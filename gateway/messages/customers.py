@@ -107,8 +107,8 @@ class EntitySummary(msgspec.Struct, kw_only=True):
     env: str
 
 
-class CustomerView(msgspec.Struct, kw_only=True):
-    """A customer with everything it may spend; totals include what its entities hold."""
+class CustomerFacts(msgspec.Struct, kw_only=True):
+    """What a customer is, apart from what it holds."""
 
     id: str | None
     name: str | None
@@ -120,6 +120,11 @@ class CustomerView(msgspec.Struct, kw_only=True):
     metadata: JsonObject
     send_email_receipts: bool
     billing_controls: JsonObject
+
+
+class CustomerView(CustomerFacts, kw_only=True):
+    """A customer with everything it may spend; totals include what its entities hold."""
+
     subscriptions: list[SubscriptionView]
     purchases: list[PurchaseView]
     licenses: list[JsonObject]

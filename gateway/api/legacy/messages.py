@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gateway.api.legacy.product_messages import ItemView
 from gateway.messages.balances import CheckPreview, CheckRequest
 from gateway.messages.common import NOT_SENT, Json, JsonObject, Number
-from gateway.messages.customers import EntitySummary
+from gateway.messages.customers import CustomerFacts, EntitySummary
 from gateway.messages.entities import EntityGetRequest
 from gateway.messages.grants import BalanceCreateRequest
 from gateway.messages.pages import Item, Items, Listed
@@ -169,19 +169,9 @@ class ProductOf(msgspec.Struct, kw_only=True):
     items: list[ItemView]
 
 
-class Customer(msgspec.Struct, kw_only=True):
+class Customer(CustomerFacts, kw_only=True):
     """A customer."""
 
-    id: str | None
-    name: str | None
-    email: str | None
-    created_at: int
-    fingerprint: str | None
-    stripe_id: str | None
-    env: str
-    metadata: JsonObject
-    send_email_receipts: bool
-    billing_controls: JsonObject
     products: list[ProductOf]
     features: dict[str, Feature]
     entities: list[EntitySummary] | UnsetType = UNSET

@@ -23,7 +23,7 @@ from gateway.errors import CustomerNotFoundError, EntityNotFoundError
 from gateway.ids import nameless_id
 from gateway.lifecycle.catalog import StoredPlan, plain
 from gateway.messages.balances import Balance, Breakdown, CheckResponse, FlagView
-from gateway.messages.customers import CustomerView, PurchaseView, SubscriptionView
+from gateway.messages.customers import CustomerFacts, CustomerView, PurchaseView, SubscriptionView
 from gateway.messages.entities import EntityView
 
 SEVERAL = "multiple"
@@ -83,17 +83,9 @@ def balanced(balance: Balance) -> dict[str, Any]:
 async def customer(services: Services, view: CustomerView) -> old.Customer:
     """Return a customer."""
     customer_id = view.id or nameless_id(view.email or "")
+    facts = {name: getattr(view, name) for name in CustomerFacts.__struct_fields__}
     return old.Customer(
-        id=view.id,
-        name=view.name,
-        email=view.email,
-        created_at=view.created_at,
-        fingerprint=view.fingerprint,
-        stripe_id=view.stripe_id,
-        env=view.env,
-        metadata=view.metadata,
-        send_email_receipts=view.send_email_receipts,
-        billing_controls=own_controls(view.billing_controls),
+        **facts | {"billing_controls": own_controls(view.billing_controls)},
         products=await _products(services, view, customer_id, None),
         features=await _features(services.catalog, view.env, view.balances, view.flags),
         entities=view.entities,
