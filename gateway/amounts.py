@@ -113,16 +113,14 @@ def format_units(units: int, precision: int) -> str:
     return f"{sign}{whole}.{fraction:0{precision}d}".rstrip("0")
 
 
-def fits(value: Decimal, precision: int, *, copies: int = 1) -> bool:
-    """Whether ``copies`` grants of this value stay inside the range of the precision."""
-    return (value * copies).scaleb(precision) <= UNITS_MAX
+def fits(value: Decimal, precision: int) -> bool:
+    """Whether a grant of this value stays inside the range of the precision."""
+    return value.scaleb(precision) <= UNITS_MAX
 
 
-def fit_precision(value: Decimal, precision: int, *, copies: int = 1) -> int | None:
-    """Return the finest precision up to the given one that holds ``copies`` grants of this value,
-    or None.
-    """
+def fit_precision(value: Decimal, precision: int) -> int | None:
+    """Return the finest precision up to the given one that holds a grant of this value, or None."""
     for candidate in range(precision, -1, -1):
-        if fits(value, candidate, copies=copies):
+        if fits(value, candidate):
             return candidate
     return None

@@ -46,6 +46,7 @@ from persistence.models import (
     Deduction,
     Incident,
     Slot,
+    of_balance,
 )
 
 DRIFTS_MAX = 1_000
@@ -231,10 +232,7 @@ def _told(sums: _Sums) -> _Sums:
             found.c.stored,
             found.c.counted,
         )
-        .join(
-            Balance,
-            and_(Balance.internal_id == found.c.internal_id, Balance.id == found.c.balance_id),
-        )
+        .join(Balance, of_balance(found.c))
         .outerjoin(Customer, Customer.internal_id == found.c.internal_id)
         .order_by(found.c.internal_id, found.c.balance_id, found.c.entity_id)
         .limit(DRIFTS_MAX)
@@ -320,19 +318,11 @@ def _different(*parts: _Sums) -> _Sums:
 
 
 def _of_its_period() -> ColumnElement[bool]:
-    return and_(
-        Balance.internal_id == Deduction.internal_id,
-        Balance.id == Deduction.balance_id,
-        Balance.period == Deduction.period,
-    )
+    return and_(of_balance(Deduction), Balance.period == Deduction.period)
 
 
 def _current_slot() -> ColumnElement[bool]:
-    return and_(
-        Balance.internal_id == Slot.internal_id,
-        Balance.id == Slot.balance_id,
-        Balance.period == Slot.period,
-    )
+    return and_(of_balance(Slot), Balance.period == Slot.period)
 
 
 def _live_per_entity() -> list[ColumnElement[bool]]:

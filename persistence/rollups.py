@@ -30,6 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
+from gateway.cycles import DAY_MS
 from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event, table_of
 from persistence.models.reports import PART
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from persistence.dialects import InsertInto
 
-DAY_MS = 86_400_000
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999; neither SQLite nor Python has a later day."""
 

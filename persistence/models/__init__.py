@@ -9,7 +9,7 @@ There are no foreign keys between the tables the outbox fills: an entry that wen
 letters must not take every later entry of its customer along.
 """
 
-from persistence.models.balances import Balance, Lock, Reset, Slot, UsageWindow
+from persistence.models.balances import Balance, Lock, Reset, Slot, UsageWindow, of_balance
 from persistence.models.base import Base, table_of
 from persistence.models.catalog import ApiKey, CatalogRevision, Feature, Plan
 from persistence.models.events import Alert, Deduction, Event

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, text
 
 from persistence.models.base import Base, Field, Units, UnitsText, column, conditional
 
@@ -117,3 +119,8 @@ class Reset(Base):
     period: Field[int]
     due_ms: Field[int]
     at_ms: Field[int]
+
+
+def of_balance(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a table, or columns by name
+    """Return what joins ``Balance`` to rows that name one."""
+    return and_(Balance.internal_id == row.internal_id, Balance.id == row.balance_id)

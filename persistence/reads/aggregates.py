@@ -41,7 +41,7 @@ from gateway.ports import (
     UsageQuery,
 )
 from persistence.database import read_transaction
-from persistence.models import Balance, Deduction, Event
+from persistence.models import Balance, Deduction, Event, of_balance
 from persistence.reads.event_filters import event_filters, of_event, property_text
 
 _LOW = 2**20
@@ -92,7 +92,7 @@ def _event_group(group: str | None, dialect: str) -> ColumnElement[Any]:
         # An event may draw on several plans; it counts under the one that gave its first unit.
         return (
             select(Balance.plan_id)
-            .join(Deduction, _paid())
+            .join(Deduction, of_balance(Deduction))
             .where(of_event())
             .order_by(Deduction.position)
             .limit(1)
@@ -108,10 +108,6 @@ def _event_group(group: str | None, dialect: str) -> ColumnElement[Any]:
 
 def _name(group: ColumnElement[Any]) -> ColumnElement[str]:
     return func.coalesce(func.substr(group, 1, GROUP_NAME_MAX), NO_GROUP).label("group_name")
-
-
-def _paid() -> ColumnElement[bool]:
-    return and_(Balance.internal_id == Deduction.internal_id, Balance.id == Deduction.balance_id)
 
 
 def _usage(
@@ -150,7 +146,7 @@ def _moved(query: UsageQuery, where: list[ColumnElement[bool]], group: ColumnEle
         )
         .select_from(Event)
         .join(Deduction, of_event())
-        .outerjoin(Balance, _paid())
+        .outerjoin(Balance, of_balance(Deduction))
         .where(*where)
         .cte("moved")
     )

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from gateway.listing import ACTIVE, EXPIRED, BalancePage, BalanceQuery, BalanceRecord, ListedEntity
 from gateway.rows import Kind
 from persistence.database import Store, in_thread, read_transaction
-from persistence.models import Balance, Customer, Entity, Slot, Subscription
+from persistence.models import Balance, Customer, Entity, Slot, Subscription, of_balance
 from persistence.reads.event_filters import has_id
 from persistence.reads.pages import BalanceKey, decode_cursor, encode_cursor
 
@@ -144,11 +144,7 @@ def _expired(now_ms: int) -> ColumnElement[bool]:
 
 def _numbers(entity: ListedEntity | None) -> list[_Number]:
     """Return how many slots a balance shows, and what they used and owe."""
-    slots = (
-        Slot.internal_id == Balance.internal_id,
-        Slot.balance_id == Balance.id,
-        Slot.period == Balance.period,
-    )
+    slots = (of_balance(Slot), Slot.period == Balance.period)
     if entity is not None:
         slot = select(Slot.used).where(*slots, Slot.entity_id == entity.entity_id)
         used = case((_PER_ENTITY, func.coalesce(slot.scalar_subquery(), 0)), else_=Balance.used)

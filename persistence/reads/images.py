@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, Select, bindparam, select
+from sqlalchemy import BindParameter, Connection, Engine, Select, bindparam, select
 
 from gateway.documents import ACTIVE, PAUSED, SCHEDULED
 from gateway.ports import (
@@ -33,16 +33,22 @@ from gateway.rows import Kind
 from gateway.stream_ids import BEGINNING
 from persistence.cursors import read_cursors
 from persistence.database import Database, read_transaction
-from persistence.models import Balance, Customer, Entity, Lock, Slot, Subscription, UsageWindow
+from persistence.models import (
+    Balance,
+    Customer,
+    Entity,
+    Lock,
+    Slot,
+    Subscription,
+    UsageWindow,
+    of_balance,
+)
 
 TOGETHER = 8
 """Customers of one round; all they hold is in memory at once."""
 
 _HELD = (ACTIVE, SCHEDULED, PAUSED)
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
-_ITS_ROW: ColumnElement[bool] = (Balance.internal_id == Slot.internal_id) & (
-    Balance.id == Slot.balance_id
-)
 _Image = TypeVar("_Image")
 
 # Made once: to make the statements for each customer took longer than to carry them out.
@@ -83,7 +89,7 @@ _ROWS = (
 
 _SLOTS = (
     select(Slot.internal_id, Slot.feature_id, Slot.entity_id, Slot.period, Slot.used)
-    .join(Balance, _ITS_ROW)
+    .join(Balance, of_balance(Slot))
     .where(
         Slot.internal_id.in_(_IDS),
         # A slot of an older period is as good as new; to leave it behind changes nothing.

@@ -24,7 +24,7 @@ from gateway.ports import (
 )
 from gateway.stream_ids import BEGINNING
 from persistence.database import Database, in_thread, read_transaction
-from persistence.models import Balance, Cursor, Customer, Deduction, Entity, Event, Lock
+from persistence.models import Balance, Cursor, Customer, Deduction, Entity, Event, Lock, of_balance
 from persistence.questions import Question
 from persistence.reads.aggregates import sum_events
 from persistence.reads.balance_list import BalanceLists
@@ -129,10 +129,7 @@ def _load_deductions(
             Deduction.delta,
         )
         .join(Event, of_event())
-        .outerjoin(
-            Balance,
-            (Balance.internal_id == Deduction.internal_id) & (Balance.id == Deduction.balance_id),
-        )
+        .outerjoin(Balance, of_balance(Deduction))
         .where(Event.id.in_(event_ids))
         .order_by(Deduction.event_id, Deduction.position)
     )

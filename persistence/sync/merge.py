@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from gateway.documents import EXPIRED
 from gateway.outbox import LockState
 from gateway.rows import Kind
 from persistence import models, rollups
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from persistence.dialects import InsertInto
 
-_EXPIRED = "expired"
 _Columns = Any
 """Columns by name: those of a small table, or the parameters of a row."""
 
@@ -367,9 +367,9 @@ def _end_balances(stage: Table, *where: ColumnElement[bool]) -> Executable:
 
 def _end_subscriptions(stage: Table, *where: ColumnElement[bool]) -> Executable:
     table = _SUBSCRIPTIONS
-    live = [*_ended(table, stage), table.c.status != _EXPIRED]
+    live = [*_ended(table, stage), table.c.status != EXPIRED]
     ended_at = func.coalesce(table.c.ended_at, stage.c.at_ms)
-    values = {"status": _EXPIRED, "ended_at": ended_at, "due_at": None}
+    values = {"status": EXPIRED, "ended_at": ended_at, "due_at": None}
     return update(table).where(*live, *where).values(values)
 
 

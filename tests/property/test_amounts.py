@@ -69,8 +69,9 @@ def test_what_redis_could_not_count_is_refused(amount: int, precision: int, sign
 def test_the_finest_precision_that_holds_a_grant_is_found(
     grant: Decimal, precision: int, copies: int
 ) -> None:
-    found = fit_precision(grant, precision, copies=copies)
+    grant *= copies
+    found = fit_precision(grant, precision)
     assume(found is not None)
     assert found is not None
-    assert fits(grant, found, copies=copies)
-    assert found == precision or not fits(grant, found + 1, copies=copies)
+    assert fits(grant, found)
+    assert found == precision or not fits(grant, found + 1)

@@ -89,19 +89,19 @@ def test_a_decimal_is_read_exactly() -> None:
     assert parse_decimal(b"0.1234567890123456789", field="x") == Decimal("0.1234567890123456789")
 
 
-@given(st.integers(0, 10**13), st.integers(1, 10**6), precisions)
-def test_the_finest_precision_that_fits_is_found(value: int, copies: int, precision: int) -> None:
-    found = fit_precision(Decimal(value), precision, copies=copies)
+@given(st.integers(0, 10**19), precisions)
+def test_the_finest_precision_that_fits_is_found(value: int, precision: int) -> None:
+    found = fit_precision(Decimal(value), precision)
 
     if found is None:
-        assert not fits(Decimal(value), 0, copies=copies)
+        assert not fits(Decimal(value), 0)
     else:
-        assert fits(Decimal(value), found, copies=copies)
-        assert found == precision or not fits(Decimal(value), found + 1, copies=copies)
+        assert fits(Decimal(value), found)
+        assert found == precision or not fits(Decimal(value), found + 1)
 
 
 def test_a_million_tokens_a_seat_leave_three_decimal_places() -> None:
-    assert fit_precision(Decimal(1_000_000), 6, copies=1_000_000) == 3
+    assert fit_precision(Decimal(1_000_000) * 1_000_000, 6) == 3
 
 
 def test_json_types_have_their_names() -> None:
