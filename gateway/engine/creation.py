@@ -109,6 +109,7 @@ class Creation:
     def __init__(self, parts: Parts) -> None:
         self.scripts = parts.scripts
         self.subjects = parts.subjects
+        self.subjects.creator = self
         self.catalog = parts.catalog
         self.reader = parts.reader
         self.clock = parts.clock
@@ -140,7 +141,7 @@ class Creation:
 
     async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way; see ``Subjects.run``."""
-        return await self.subjects.run(subject, self, call)
+        return await self.subjects.run(subject, call)
 
     async def read(self, subject: Subject) -> CustomerReply:
         """Return the customer or, when the subject names one, its entity, with everything it may

@@ -111,6 +111,9 @@ class Creator(Protocol):
 class Subjects:
     """Finds customers and entities for the operations."""
 
+    creator: Creator
+    """The engine, once it is made."""
+
     def __init__(
         self,
         scripts: Scripts,
@@ -131,7 +134,7 @@ class Subjects:
         self._clock = clock
         self._partitions = partitions
         self._wait_seconds = restore_wait_ms / 1000
-        self._loading: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._restores_max = restores_max
         self._guard = guard
         self._turns = asyncio.Semaphore(RESTORES_TOGETHER)
@@ -187,7 +190,7 @@ class Subjects:
         now_ms = self._clock.now_ms(subject.env) if at_ms is None else at_ms
         return Context(subject.keys, subject.env, subject.customer_id, subject.request_id, now_ms)
 
-    async def run(self, subject: Subject, creator: Creator, call: Callable[[], Awaitable[R]]) -> R:
+    async def run(self, subject: Subject, call: Callable[[], Awaitable[R]]) -> R:
         """Return the reply of a call once nothing stands in its way.
 
         Raises ``CustomerNotFoundError``, ``EntityNotFoundError``, and ``UnavailableError`` when SQL
@@ -195,14 +198,14 @@ class Subjects:
         """
         for _ in range(ATTEMPTS_MAX):
             if self.agenda.known and self._is_due(subject):
-                await creator.carry_out(subject)
+                await self.creator.carry_out(subject)
             reply = await call()
             if reply.status is Status.CUSTOMER_MISSING:
-                await self.bring(subject, creator)
+                await self.bring(subject)
             elif reply.status is Status.ENTITY_MISSING:
                 if subject.entity_data is None:
                     raise entity_not_found(subject.entity_id)
-                await creator.create_entity_from(subject, subject.entity_data)
+                await self.creator.create_entity_from(subject, subject.entity_data)
             elif reply.status is Status.DUE:
                 await self.settle(subject)
             else:
@@ -222,8 +225,8 @@ class Subjects:
             if settled < SETTLE_BATCH:
                 return
 
-    async def bring(self, subject: Subject, creator: Creator) -> bool:
-        """Put the customer into Redis, from SQL or as a new one; True when it was created.
+    async def bring(self, subject: Subject) -> None:
+        """Put the customer into Redis, from SQL or as a new one.
 
         One load per customer and process, however many calls wait for it. Raises
         ``RestoresError`` when too many customers are under way.
@@ -232,28 +235,29 @@ class Subjects:
         shared = self._loading.get(key)
         if shared is not None:
             try:
-                return await asyncio.shield(shared)
+                await asyncio.shield(shared)
             except GatewayError as error:
                 may_create = subject.customer_data is not None
                 if isinstance(error, UnavailableError) or (
                     isinstance(error, CustomerNotFoundError) and not may_create
                 ):
                     raise  # asking once more would find the same
-                return await self._bring(subject, creator)
+                await self._bring(subject)
+            return
         if len(self._loading) >= self._restores_max:
             metrics.refused.labels("restores").inc()
             raise RestoresError
-        task = asyncio.create_task(self._bring(subject, creator))
+        task = asyncio.create_task(self._bring(subject))
         self._loading[key] = task
         metrics.restores_waiting.set(len(self._loading))
         task.add_done_callback(lambda _: self._brought(key))
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
 
     def _brought(self, key: tuple[str, str]) -> None:
         self._loading.pop(key, None)
         metrics.restores_waiting.set(len(self._loading))
 
-    async def _bring(self, subject: Subject, creator: Creator) -> bool:
+    async def _bring(self, subject: Subject) -> None:
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
         while True:
             faults = self._faults
@@ -261,19 +265,19 @@ class Subjects:
                 if self._faults != faults:
                     # One after the other, all who wait would wait as long again.
                     raise UnavailableError("SQL did not answer whoever asked before; try again")
-                status, created = await self._load(subject, creator)
+                status = await self._load(subject)
             if status is Status.FENCED and self._guard is not None:
                 await self._guard.verify()
             elif status is not Status.BUSY:
-                return created
+                return
             if asyncio.get_running_loop().time() > deadline:
                 raise UnavailableError(
                     f"customer {subject.customer_id}: the writer has not caught up; try again"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _load(self, subject: Subject, creator: Creator) -> tuple[Status, bool]:
-        """Look for the customer in SQL once; True beside the status when it was created."""
+    async def _load(self, subject: Subject) -> Status:
+        """Look for the customer in SQL once."""
         try:
             cursor, image = await self._reader.load(
                 subject.env, subject.customer_id, subject.partition
@@ -282,20 +286,17 @@ class Subjects:
             self._faults += 1
             raise
         if image is not None:
-            return await self._restore(subject, cursor, image, creator), False
+            return await self._restore(subject, cursor, image)
         data = subject.customer_data
         if data is None:
             raise CustomerNotFoundError(f"Customer {subject.customer_id} not found")
         if data.email and public_id(subject.customer_id):
-            status = await self._claim(subject, cursor, data.email, creator)
+            status = await self._claim(subject, cursor, data.email)
             if status is not None:
-                return status, False
-        status = await creator.create_customer(subject, data, cursor)
-        return status, status is Status.DONE
+                return status
+        return await self.creator.create_customer(subject, data, cursor)
 
-    async def _claim(
-        self, subject: Subject, cursor: str, email: str, creator: Creator
-    ) -> Status | None:
+    async def _claim(self, subject: Subject, cursor: str, email: str) -> Status | None:
         """Take one step for the customer without an id that has this email to become the subject,
         which SQL did not know at the cursor; None when there is none (``gateway.engine.nameless``).
         """
@@ -307,18 +308,16 @@ class Subjects:
         if status is Status.CUSTOMER_MISSING:
             if image is None:
                 return None
-            status = await self._restore(nameless, at, image, creator)
+            status = await self._restore(nameless, at, image)
         elif status is Status.DUE:
             await self.settle(nameless)
         self.agenda.forget(nameless.env, nameless.customer_id)
         return status if status is Status.FENCED else Status.BUSY
 
-    async def _restore(
-        self, subject: Subject, cursor: str, image: CustomerImage, creator: Creator
-    ) -> Status:
+    async def _restore(self, subject: Subject, cursor: str, image: CustomerImage) -> Status:
         if is_released(image):
             return await adopt(self._scripts, self.context(subject), cursor, image)
-        groups = await restore_groups_beside(image, *await creator.rules_of(image))
+        groups = await restore_groups_beside(image, *await self.creator.rules_of(image))
         status = await self._scripts.restore_customer(self.context(subject), cursor, groups)
         if status is Status.DONE:
             metrics.restores.inc()
