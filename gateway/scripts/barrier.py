@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -81,10 +81,10 @@ class Barrier:
         return "this one listens on a unix socket only" if {*ports.values()} == {"0"} else None
 
     async def _reached(self, partitions: Sequence[int], *words: str | int) -> bool:
-        homes: Mapping[Address | None, int] = {None: 0}
+        if not isinstance(self._client, Cluster):
+            return await self._rounds(None, 0, *words)()
         try:
-            if isinstance(self._client, Cluster):
-                homes = await self._client.homes(partitions)
+            homes = await self._client.homes(partitions)
         except RedisError as error:
             log.warning("%s was not asked for: %s", words[0], error)
             return False
