@@ -49,5 +49,6 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WriterProcess",
+    "of_balance",
     "table_of",
 ]

@@ -231,8 +231,8 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
                 for customer_id in others:
                     track(gateway, customer_id, 1)
             for level in "aof", "sql":
-                body = {"customer_id": others[0], "feature_id": MESSAGES, "value": 0}
-                answer = gateway.post("balances.track", body, **{"x-durability": level})
+                nothing = {"customer_id": others[0], "feature_id": MESSAGES, "value": 0}
+                answer = gateway.post("balances.track", nothing, **{"x-durability": level})
                 assert answer.status_code == 200, answer.text
             assert {used(gateway, one) for one in others} == {turns}
             reach_sql(gateway, others, turns)
