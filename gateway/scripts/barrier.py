@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,7 +43,9 @@ class Barrier:
     def __init__(self, client: Redis, round_ms: int) -> None:
         self._client = client
         self._round_ms = round_ms
-        self._rounds = cache(lambda *where: Rounds(partial(self._round, *where)))
+        self._rounds: Callable[..., Rounds[bool]] = cache(
+            lambda *where: Rounds(partial(self._round, *where))
+        )
 
     async def replicated(self, partitions: Sequence[int]) -> bool:
         """Whether a replica has what some partitions hold."""
