@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from gateway import metrics
+from gateway.engine import backlog
 from gateway.errors import RedisUnavailableError
 from tests.fixtures.app import KEY, Answer
 from tests.fixtures.redis_processes import MakeRedis, RedisProcess
@@ -328,8 +329,9 @@ async def test_a_restarted_redis_is_used_again_by_itself(
 
 
 async def test_while_sql_is_too_far_behind_changes_are_refused_and_checks_go_on(
-    make_redis: MakeRedis, migrated_sqlite: str
+    make_redis: MakeRedis, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backlog, "LOOK_SECONDS", 3_600)  # it is looked at when the test says so
     server = make_redis()
     async with shop(server, migrated_sqlite, writer=False, outbox_max=3) as place:
         await place.runtime.backlog.look()

@@ -31,6 +31,7 @@ from tests.waiting import until
 CUTS = int(os.environ.get("PIPE_CUTS", "40"))
 CALLERS = 24
 HOT_TIMEOUT_MS = 2000
+REDIS_TIMEOUT_MS = 5000
 SECONDS_MAX = 60 + CUTS
 
 
@@ -116,6 +117,7 @@ async def test_no_answer_is_lost_or_anothers_and_no_task_is_left(
         partitions=4,
         writer=False,
         hot_timeout_ms=HOT_TIMEOUT_MS,
+        redis_timeout_ms=REDIS_TIMEOUT_MS,
     )
     async with started(Runtime(settings)) as runtime:
         await runtime.store.create_key("sandbox", "test", KEY)
@@ -148,7 +150,10 @@ async def test_a_gateway_process_keeps_no_socket_of_what_was_cut(
         "--database-url",
         migrated_sqlite,
         "--no-writer",
-        environment={"TALLYGATE_HOT_TIMEOUT_MS": str(HOT_TIMEOUT_MS)},
+        environment={
+            "TALLYGATE_HOT_TIMEOUT_MS": str(HOT_TIMEOUT_MS),
+            "TALLYGATE_REDIS_TIMEOUT_MS": str(REDIS_TIMEOUT_MS),
+        },
     )
     await asyncio.to_thread(gateway.start)
     try:
