@@ -77,7 +77,7 @@ async def test_stop_drains_what_is_there(
     redis_client: Redis, database: Database, engine: Engine
 ) -> None:
     await add_events(redis_client, 50)
-    writer = make_writer(redis_client, database, batch_max=8)
+    writer = make_writer(redis_client, database, batch_max=8, drain_ms=60_000)
     await writer.stop()
     await writer.run()
     assert event_values(engine) == list(range(1, 51))
