@@ -46,8 +46,9 @@ _LIMIT_SECONDS = "limit"
 _STEPS_BETWEEN_LOOKS = 20_000
 """Of a statement in SQLite between two looks at the time, less than a millisecond apart."""
 
-_LATE = 0.25
-"""Of the time SQL has to answer: where its timer is so late, the loop has stood still."""
+_LOOKS = 4
+"""How often an answer is looked for in its time; a look that is late by as much as lies between two
+says that the loop has stood still."""
 
 _SWITCH_PAUSE_SECONDS = 0.01
 _CHECKPOINT_PAGES = 4_000
@@ -331,18 +332,20 @@ class Database:
             raise UnavailableError(f"{reason(error)}; try again") from error
 
     async def _wait(self, future: asyncio.Future[Any]) -> None:
-        """Return when it has ended. Raises ``UnavailableError`` when that takes too long; when the
-        loop itself stood still meanwhile, so did the thread, and is given its time anew.
+        """Return when it has ended. Raises ``UnavailableError`` when that takes too long. A part of
+        the time in which the loop itself stood still does not count, for so did the thread.
         """
         now = asyncio.get_running_loop().time
-        while True:
-            late = now() + (1 + _LATE) * (self._answer_s or 0)
+        part_s = None if self._answer_s is None else self._answer_s / _LOOKS
+        left = _LOOKS
+        while left:
+            began = now()
             # Not wait_for: it swallows a cancellation that comes as the answer does (Python 3.11).
-            done, _ = await asyncio.wait([future], timeout=self._answer_s)
+            done, _ = await asyncio.wait([future], timeout=part_s)
             if done:
                 return
-            if now() < late:
-                raise UnavailableError("SQL did not answer in time; try again")
+            left -= now() < began + 2 * (part_s or 0)
+        raise UnavailableError("SQL did not answer in time; try again")
 
     def _leave(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
