@@ -254,5 +254,5 @@ def test_calls_about_a_customer_are_counted_where_it_is(
     with running(make_gateway(tmp_path, cluster.url, **limits)) as gateway:
         fill(gateway)
         body = {"customer_id": CUSTOMERS[0], "feature_id": MESSAGES}
-        codes = [gateway.post("balances.check", body).status_code for _ in range(2 * limit)]
-        assert codes.count(429) >= limit - 1, codes
+        codes = [gateway.post("balances.check", body).status_code for _ in range(4 * limit)]
+        assert codes.count(429) >= 2 * limit, codes  # a minute may end in between
