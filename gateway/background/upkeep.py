@@ -70,6 +70,7 @@ class UpkeepTask:
 
     def __init__(self, settings: Settings, clock: WallClock, guard: Guard | None = None) -> None:
         self._parts = parts = AuditParts(settings, clock, guard, statement_ms=WATCH_STATEMENT_MS)
+        parts.residents.leaves_out = True
         self._workers: list[Evictor | DriftWatch] = []
         idle_seconds = settings.evict_idle_seconds
         if idle_seconds:

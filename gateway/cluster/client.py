@@ -233,9 +233,14 @@ class Cluster(Redis):
             following, keys = int(reply[0]), reply[1]
             if following:
                 return following * _SERVERS_MAX + at, keys
-            return (at + 1 if at + 1 < len(servers) else 0), keys
+            return self.beyond(at), keys
 
         return _Asked((words[0], place, *words[2:]), options, servers[at], finish)
+
+    def beyond(self, place: int) -> int:
+        """Return where a walk over all keys goes on behind the server it is at; 0 at its end."""
+        at = place % _SERVERS_MAX + 1
+        return at if at < len(self.topology.servers) else 0
 
 
 def apart(client: Redis, partitions: Sequence[int]) -> list[tuple[Redis, Sequence[int]]]:

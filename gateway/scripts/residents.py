@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.cluster.client import Cluster
+from gateway.errors import UnavailableError
 from gateway.keys import CUSTOMERS, customer_keys, customer_of, partition_of
 from gateway.scripts.outcomes import unavailable
 
@@ -62,6 +64,8 @@ class Residents:
         self._partitions = partitions
         self.touches = False
         """Whether the server takes a look for use, as far as it has told."""
+        self.leaves_out = False
+        """Whether a walk goes on without the customers of a server of a Cluster that is gone."""
 
     def partition_of(self, name: Name) -> int:
         """Return the partition of a customer."""
@@ -73,7 +77,12 @@ class Residents:
 
     async def scan(self, cursor: int) -> tuple[int, list[Name]]:
         """Return the next place of a walk over all customers, 0 at its end, and those it met."""
-        ((place, keys),) = await self.ask([("SCAN", cursor, "MATCH", CUSTOMERS, "COUNT", STEP)])
+        try:
+            ((place, keys),) = await self.ask([("SCAN", cursor, "MATCH", CUSTOMERS, "COUNT", STEP)])
+        except UnavailableError:
+            if not (self.leaves_out and isinstance(self._client, Cluster)):
+                raise
+            return self._client.beyond(cursor), []
         return int(place), [Name(*found) for found in map(customer_of, keys) if found]
 
     async def idle_seconds(self, names: Sequence[Name]) -> list[int]:

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from functools import partial
 from typing import Any
-from weakref import WeakSet
 
 import pytest
-from redis.asyncio import ConnectionPool
 from redis.exceptions import ClusterCrossSlotError, MovedError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gateway.errors import UnavailableError
+from gateway.clients import make_redis as make_client
+from gateway.cluster.client import Cluster
+from gateway.config import Settings
+from gateway.guard import streams
 from gateway.guard.server_facts import SECTIONS, facts_of
-from gateway.keys import SCAN_ALL, holds_key, locks_key, outbox_key, seal_key
-from gateway.scripts import Scripts
+from gateway.keys import SCAN_ALL, outbox_key, seal_key
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
-from tests.fixtures.redis_processes import HOST, START_SECONDS
+from persistence.sync.stream_reader import StreamReader
 from tests.fixtures.sharded import SHARDS, ClusterProcesses
-from tests.integration.clustered import EVERY, PARTITIONS, connect, fill
 from tests.waiting import until
+
+PARTITIONS = 64
+EVERY = range(PARTITIONS)
+
+
+def connect(cluster: ClusterProcesses, timeout_seconds: float = 10) -> Cluster:
+    settings = Settings(redis_url=cluster.url, partitions=PARTITIONS)
+    client = make_client(settings, timeout_seconds=timeout_seconds)
+    assert isinstance(client, Cluster)
+    return client
+
+
+async def fill(client: Cluster) -> None:
+    async with client.pipeline(transaction=False) as pipe:
+        for at in EVERY:
+            pipe.execute_command("SET", seal_key(at), at)
+        assert await pipe.execute() == [True] * PARTITIONS
 
 
 async def test_each_command_goes_to_whoever_has_its_key(cluster: ClusterProcesses) -> None:
@@ -120,6 +134,60 @@ async def test_a_key_that_has_moved_is_an_error_until_the_servers_are_looked_at(
         assert await client.get(key) == b"3"
 
 
+async def test_streams_on_several_servers_are_read_looked_at_and_trimmed(
+    cluster: ClusterProcesses,
+) -> None:
+    async with connect(cluster) as client:
+        reader = StreamReader(client)
+        places = dict.fromkeys(EVERY, "0-0")
+        waiting = asyncio.ensure_future(reader.read(places, entries_max=1_000, block_ms=30_000))
+        await until(lambda: not waiting.done())
+        async with client.pipeline(transaction=False) as pipe:
+            for at in EVERY:
+                for number in 1, 2, 3:
+                    pipe.execute_command("XADD", outbox_key(at), f"{number}-1", "e", f"{at}")
+            await pipe.execute()
+        received = await waiting
+        received += await reader.read(
+            places | {one.partition: one.stream_id for one in received}, entries_max=1_000
+        )
+        assert sorted((one.partition, one.stream_id) for one in received) == [
+            (at, f"{number}-1") for at in EVERY for number in (1, 2, 3)
+        ]
+        assert all(one.payload == b"%d" % one.partition for one in received)
+        await reader.trim(dict.fromkeys(EVERY, "2-1"))
+        looked = await reader.inspect(EVERY)
+        assert {(one.length, one.first, one.last) for one in looked.values()} == {(2, "2-1", "3-1")}
+        assert await reader.oldest_ms(dict.fromkeys(EVERY, "2-1")) == 3
+        assert await reader.now_ms() > 0
+        looks = xreads(cluster)
+        assert await reader.read(dict.fromkeys(EVERY, "3-1"), entries_max=9, block_ms=1_000) == []
+        assert xreads(cluster) - looks <= 15 * PARTITIONS  # where nothing comes, fewer and fewer
+
+
+async def test_partitions_that_lost_their_streams_are_swept_on_every_server(
+    cluster: ClusterProcesses,
+) -> None:
+    async with connect(cluster) as client:
+        await streams.write_seals(client, EVERY, "us")
+        async with client.pipeline(transaction=False) as pipe:
+            for at in EVERY:
+                for number in range(3):
+                    pipe.execute_command("SET", f"tg:{{p{at:02d}}}:live:customer:c{number}", "")
+            for at in range(0, PARTITIONS, 2):
+                pipe.execute_command("XADD", outbox_key(at), "1-1", "e", "")
+            await pipe.execute()
+        gone = await streams.sweep(client, EVERY)
+        assert gone == dict.fromkeys(range(1, PARTITIONS, 2), 3)
+        left = cluster.everything("KEYS", "tg:*customer*")
+        assert sum(map(len, left)) == 3 * PARTITIONS // 2
+
+
+def xreads(cluster: ClusterProcesses) -> int:
+    told = cluster.everything("INFO", "commandstats")
+    return sum(one["cmdstat_xread"]["calls"] for one in told)
+
+
 class Told:
     """Takes replies."""
 
@@ -172,92 +240,3 @@ async def test_a_pipe_follows_a_slot_as_soon_as_the_servers_were_looked_at(
         await client.info(*SECTIONS)
         assert await pipes.call("GET", key) == b"3"
         await pipes.close()
-
-
-async def test_nothing_is_kept_of_a_server_that_has_left(
-    replicated_cluster: ClusterProcesses,
-) -> None:
-    cluster = replicated_cluster
-    made: WeakSet[Pipe] = WeakSet()
-
-    def make(pool: ConnectionPool) -> Pipe:
-        pipe = Pipe(pool, timeout_seconds=10)
-        made.add(pipe)
-        return pipe
-
-    async with connect(cluster) as client:
-        await fill(client)
-        pipes = Pipes(client, make)
-        commands = [("GET", seal_key(at)) for at in EVERY]
-        await pipes.call_all(commands)
-        dead = cluster.master_of(seal_key(0))
-        before = {client.topology.owner(seal_key(at)) for at in EVERY}
-        clients = {address: client.server(address) for address in before}
-        dead.kill()
-        await until(cluster.is_well)
-        await client.info(*SECTIONS)
-        await client.connection_pool.disconnect()
-        pipes.drop()
-        after = {client.topology.owner(seal_key(at)) for at in EVERY}
-        assert len(before & after) == SHARDS - 1
-        kept = {address for address, one in clients.items() if client.server(address) is one}
-        assert kept == before & after
-        await pipes.call_all(commands)
-        gc.collect()
-        assert len(made) == SHARDS
-        await pipes.close()
-
-
-async def test_one_server_that_is_gone_fails_what_is_for_it_alone(
-    cluster: ClusterProcesses,
-) -> None:
-    async with connect(cluster) as client:
-        await fill(client)
-        dead = cluster.master_of(seal_key(0))
-        dead.kill()
-        answers = await asyncio.gather(
-            *(client.get(seal_key(at)) for at in EVERY), return_exceptions=True
-        )
-        owner = client.topology.owner
-        for at, answer in zip(EVERY, answers, strict=True):
-            is_gone = owner(seal_key(at)).port == dead.port
-            assert isinstance(answer, Exception) is is_gone, (at, answer)
-        with pytest.raises(RedisConnectionError):
-            await client.info(*SECTIONS)
-        pipes = Pipes(client, partial(Pipe, timeout_seconds=10))
-        scripts = Scripts(client, pipes)
-        here = [at for at in EVERY if owner(seal_key(at)).port != dead.port]
-        for at in here:
-            await client.xadd(outbox_key(at), {"e": ""})
-            await client.zadd(holds_key("live", at), {f"live\tc\t{at}": 1})
-        lengths = await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
-        assert [at for at in EVERY if lengths[at]] == here
-        found = await scripts.next_entries({outbox_key(at): "0-0" for at in EVERY})
-        assert len(found) == len(here)
-        holds = await scripts.holds_due([holds_key("live", at) for at in EVERY], 1, 9)
-        assert [int(one.lock_id) for one in holds] == here
-        assert await scripts.now_ms() > 0
-        with pytest.raises(UnavailableError):
-            await scripts.receipts([locks_key(at) for at in EVERY], "live", "any")
-        await client.set(outbox_key(here[0]), "no stream")
-        with pytest.raises(UnavailableError, match="WRONGTYPE"):
-            await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
-        for server in cluster.alive():
-            server.kill()
-        with pytest.raises(UnavailableError):
-            await scripts.outbox_lengths([outbox_key(at) for at in EVERY])
-        await pipes.close()
-
-
-async def test_nobody_waits_for_a_server_that_stands_still_once_another_has_its_place(
-    replicated_cluster: ClusterProcesses,
-) -> None:
-    cluster = replicated_cluster
-    async with connect(cluster, timeout_seconds=600) as client:
-        before = facts_of(await client.info(*SECTIONS))
-        asked_first = min(cluster.masters, key=lambda one: (HOST, one.port))
-        with asked_first.frozen():
-            async with asyncio.timeout(START_SECONDS):
-                after = facts_of(await client.info(*SECTIONS))
-        assert after.fault == ""
-        assert len(before.run_ids & after.run_ids) == SHARDS - 1
