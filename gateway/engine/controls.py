@@ -77,9 +77,14 @@ def read_customer_scope(
 def reply_scope(reply: CustomerReply) -> ControlScope:
     """Return what a reply is about, an entity or the customer, as a scope of controls."""
     if reply.entity:
-        return read_entity_scope(reply, held_entity(reply.entity).document)
-    document = decode_customer(reply.document)
-    return read_customer_scope(reply, document, decode_subscriptions(reply.subscriptions))
+        return entity_scope(held_entity(reply.entity).document, own_rows(reply))
+    return owner_scope(reply)
+
+
+def owner_scope(reply: CustomerReply) -> ControlScope:
+    """Return the customer of a reply, whatever that is about, as a scope of controls."""
+    subscriptions = decode_subscriptions(reply.subscriptions)
+    return customer_scope(decode_customer(reply.document), subscriptions, shared_rows(reply))
 
 
 def read_entity_scope(reply: CustomerReply, document: EntityDocument) -> ControlScope:

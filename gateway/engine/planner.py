@@ -16,7 +16,6 @@ import msgspec
 
 from gateway.documents import (
     Subscription,
-    decode_customer,
     decode_subscriptions,
     encode_document,
     held_entity,
@@ -24,9 +23,9 @@ from gateway.documents import (
 from gateway.engine.agenda import Agenda
 from gateway.engine.catalog import Catalog
 from gateway.engine.controls import (
-    customer_scope,
-    entity_scope,
     own_rows,
+    owner_scope,
+    reply_scope,
     rules_of,
     shared_rows,
 )
@@ -215,11 +214,7 @@ class Planner:
         features = {name: await self._catalog.feature(subject.env, name) for name in named}
         for feature_id, changed in rows.items():
             check_range(feature_id, (row for row in changed if row.pooled), features)
-        before = customer_scope(
-            decode_customer(reply.document),
-            decode_subscriptions(reply.subscriptions),
-            shared_rows(reply),
-        )
+        before = owner_scope(reply)
         after = before._replace(rows={**before.rows, **rows})
         return PooledGroups(
             await rules_of(self._catalog, subject.env, after, before),
@@ -236,12 +231,7 @@ class Planner:
         return groups
 
     async def _rules(self, subject: Subject, reply: CustomerReply, change: Change) -> str:
-        if reply.entity:
-            before = entity_scope(held_entity(reply.entity).document, own_rows(reply))
-        else:
-            customer = decode_customer(reply.document)
-            subscriptions = decode_subscriptions(reply.subscriptions)
-            before = customer_scope(customer, subscriptions, shared_rows(reply))
+        before = reply_scope(reply)
         rows = {**before.rows, **change.rows}
         after = before._replace(subscriptions=change.subscriptions, rows=rows)
         return await rules_of(self._catalog, subject.env, after, before)
