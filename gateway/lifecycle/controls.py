@@ -218,14 +218,12 @@ class _Chooser:
 
     def alerts(self) -> Iterator[Decision]:
         array = "usage_alerts"
-        own = self._all(self.scope.controls, array)
-        if own:
-            for entry in own:
-                yield Decision(self.scope.source, array, entry, self._alert_line(entry))
-            return
-        for controls in self.plans:
-            for entry in self._all(controls, array):
-                yield Decision(Source.PLAN, array, entry, self._alert_line(entry))
+        source, entries = self.scope.source, self._all(self.scope.controls, array)
+        if not entries:
+            source = Source.PLAN
+            entries = [entry for controls in self.plans for entry in self._all(controls, array)]
+        for entry in entries:
+            yield Decision(source, array, entry, self._alert_line(entry))
 
     def _levels(self, array: str) -> list[tuple[Source, list[JsonObject]]]:
         of_plans = [entry for controls in self.plans for entry in self._named(controls, array)]

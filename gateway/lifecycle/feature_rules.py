@@ -280,19 +280,19 @@ def _check_change(old: FeatureRecord, new: FeatureRecord, catalog: CatalogView) 
         if new.id in catalog.features:
             raise FeatureExistsError(f"Feature {new.id} already exists")
         _refuse_if(old.in_use, "new_feature_id", "customers already have the feature")
+    items = [item for plan in catalog.versions for item in plan.document.items]
     if new.type != old.type:
         if "credit_system" in (old.type, new.type):
             raise InvalidRequestError("type: cannot change to or from credit_system")
-        _refuse_if(_has_price(old.id, catalog), "type", "a plan item of the feature has a price")
+        is_sold = any(item.feature_id == old.id and item.price is not None for item in items)
+        _refuse_if(is_sold, "type", "a plan item of the feature has a price")
     if (new.type, new.consumable) != (old.type, old.consumable):
         field = "type" if new.type != old.type else "consumable"
         _refuse_if(old.in_use, field, "customers already have the feature")
-        _refuse_if(_counts_entities(old.id, catalog), field, "a plan item is per entity of it")
-        _refuse_if(
-            any(old.id in _sources(feature) for feature in catalog.features.values()),
-            field,
-            "a credit system names the feature",
-        )
+        is_counted = any(item.entity_feature_id == old.id for item in items)
+        _refuse_if(is_counted, field, "a plan item is per entity of it")
+        is_spent_on = any(old.id in _sources(feature) for feature in catalog.features.values())
+        _refuse_if(is_spent_on, field, "a credit system names the feature")
 
 
 def _refuse_if(condition: bool, field: str, reason: str) -> None:  # noqa: FBT001 - reads as a sentence
@@ -366,28 +366,10 @@ def _sources(feature: FeatureRecord) -> set[str]:
     return {cost.metered_feature_id for cost in schema}
 
 
-def _names(document: PlanDocument, feature_id: str) -> bool:
-    return any(feature_id in (item.feature_id, item.entity_feature_id) for item in document.items)
-
-
 def _knows(document: PlanDocument, feature_id: str) -> bool:
-    return _names(document, feature_id) or feature_id in features_of(document.billing_controls)
-
-
-def _has_price(feature_id: str, catalog: CatalogView) -> bool:
-    return any(
-        item.feature_id == feature_id and item.price is not None
-        for plan in catalog.versions
-        for item in plan.document.items
-    )
-
-
-def _counts_entities(feature_id: str, catalog: CatalogView) -> bool:
-    return any(
-        item.entity_feature_id == feature_id
-        for plan in catalog.versions
-        for item in plan.document.items
-    )
+    named = ((item.feature_id, item.entity_feature_id) for item in document.items)
+    is_given = any(feature_id in each for each in named)
+    return is_given or feature_id in features_of(document.billing_controls)
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:

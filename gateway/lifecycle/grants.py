@@ -224,11 +224,11 @@ def changed_rows(
     changed = {row.id: row for row in matched}
     dues: dict[str, int] = {}
     if given(request.included_grant):
-        _first(matched, "included_grant")
+        _check_any(matched, "included_grant")
         changed |= _with_grant(matched, request.included_grant, feature, copies)
     if request.next_reset_at is not None:
         next_ms = int(request.next_reset_at)
-        _first(matched, "next_reset_at")
+        _check_any(matched, "next_reset_at")
         for row in matched:
             if not row.unit:
                 raise InvalidInputsError(
@@ -239,7 +239,7 @@ def changed_rows(
             dues[row.id] = next_ms
     if request.expires_at is not None:
         expires_ms = int(request.expires_at)
-        _first(matched, "expires_at")
+        _check_any(matched, "expires_at")
         for row in matched:
             if row.pooled:
                 raise InvalidInputsError(
@@ -298,10 +298,9 @@ def ended_rows(holding: Holding, matched: Sequence[Row], *, recalculate: bool) -
     return edits + [Edit(row.id, None) for row in holding.rollovers if row.roll in ends]
 
 
-def _first(matched: Sequence[Row], field: str) -> Row:
+def _check_any(matched: Sequence[Row], field: str) -> None:
     if not matched:
         raise BalanceNotFoundError(f"{field}: no balance held here fits the request")
-    return matched[0]
 
 
 def _with_grant(

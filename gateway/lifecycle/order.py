@@ -27,20 +27,21 @@ def rank(
     base plan before add-on; included and prepaid before pay-per-use; older first; then the position
     in the plan, so that no two rows of one feature are equal.
     """
-    seconds = every // 1000 if unit == "f" else every * _MONTH_SECONDS
-    return (
-        f"{0 if unlimited else 1}{0 if unit else 1}{seconds:010d}{(expires_ms or _NEVER):014d}"
-        f"{int(add_on)}{int(overage)}{created_ms:014d}{position:03d}"
-    )
+    lasts = _lasts(unit, every, expires_ms)
+    return f"{0 if unlimited else 1}{lasts}{add_on:d}{overage:d}{created_ms:014d}{position:03d}"
 
 
 def rerank(rank_text: str, *, unit: str, every: int, expires_ms: int) -> str:
     """Return the rank of a row whose reset or expiry has changed; the rest of it stays."""
     if not rank_text.startswith(("0", "1")):  # of a flag: nothing is spent from it
         return rank_text
+    lasts = _lasts(unit, every, expires_ms)
+    return rank_text[0] + lasts + rank_text[1 + len(lasts) :]
+
+
+def _lasts(unit: str, every: int, expires_ms: int) -> str:
     seconds = every // 1000 if unit == "f" else every * _MONTH_SECONDS
-    changed = f"{0 if unit else 1}{seconds:010d}{(expires_ms or _NEVER):014d}"
-    return rank_text[0] + changed + rank_text[1 + len(changed) :]
+    return f"{0 if unit else 1}{seconds:010d}{(expires_ms or _NEVER):014d}"
 
 
 def arrange(rows: list[Row]) -> list[Row]:

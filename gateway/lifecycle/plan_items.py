@@ -39,7 +39,7 @@ def plan_item(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -
     _check_entity_feature(request, catalog, field)
     _check_pooled(request, feature, field)
     unlimited = bool(request.unlimited)
-    included = _included(request, feature, field)
+    included = number(request.included, f"{field}.included", feature.precision) or Decimal(0)
     if unlimited and (included or request.price is not None):
         raise InvalidItemError(f"{field}.unlimited: excludes included and price")
     price = _item_price(request.price, included, f"{field}.price")
@@ -98,8 +98,7 @@ def number(
 
 def count(value: float | None, field: str) -> int:
     """Return how many intervals make one; 1 when nothing was sent."""
-    found = whole(value, field, 1, COUNT_MAX)
-    return 1 if found is None else found
+    return whole(value, field, 1, COUNT_MAX) or 1
 
 
 def _check_entity_feature(request: wire.PlanItemRequest, catalog: CatalogView, field: str) -> None:
@@ -113,11 +112,6 @@ def _check_entity_feature(request: wire.PlanItemRequest, catalog: CatalogView, f
         )
     if entity_feature.id == request.feature_id:
         raise InvalidItemError(f"{name}: an entity cannot be granted units of its own feature")
-
-
-def _included(request: wire.PlanItemRequest, feature: FeatureRecord, field: str) -> Decimal:
-    included = number(request.included, f"{field}.included", feature.precision)
-    return Decimal(0) if included is None else included
 
 
 def _check_item(

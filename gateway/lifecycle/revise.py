@@ -143,7 +143,7 @@ class _Replacement:
             total = Decimal(item.included) + packs(item, quantity)
             self._changed.quantities[item.feature_id] = plain(total)
         rows = self._left.get(item.feature_id, [])
-        old = heir_of(made, [row for row in rows if _is_same(row, made)])
+        old = heir_of(made, [row for row in rows if _gives(row) == _gives(made)])
         if old is None:
             self._new.append((item.feature_id, made, None))
             return
@@ -206,14 +206,7 @@ class _Replacement:
         )
 
 
-def _is_same(row: Row, made: Row) -> bool:
-    """Whether a row gives what another one would, if maybe another amount of it."""
-    priced = (row.document.price is None, row.overage, row.unlimited)
-    return (row.kind, row.unit, row.every, *priced) == (
-        made.kind,
-        made.unit,
-        made.every,
-        made.document.price is None,
-        made.overage,
-        made.unlimited,
-    )
+def _gives(row: Row) -> tuple[object, ...]:
+    """Return what a row gives, if maybe another amount of it."""
+    is_priced = row.document.price is not None
+    return row.kind, row.unit, row.every, is_priced, row.overage, row.unlimited
