@@ -229,7 +229,7 @@ class Creation:
             )
         return [plan]
 
-    async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
+    async def create_entity_from(self, subject: Subject, data: EntityData) -> None:
         """Create the entity a check or track brings the data of; fine when another call did so
         meanwhile. Raises ``InvalidInputsError`` where that would cost a seat.
         """
@@ -243,7 +243,6 @@ class Creation:
         status = await self.place_entity(subject, data.feature_id, document)
         if status is Status.DUE:
             await self.subjects.settle(subject)
-        return status
 
     async def place_entity(
         self, subject: Subject, feature_id: str, document: EntityDocument

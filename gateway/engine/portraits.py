@@ -62,7 +62,8 @@ async def customer_view(
     document = decode_customer(reply.document)
     subscriptions = decode_subscriptions(reply.subscriptions)
     scope = read_customer_scope(reply, document, subscriptions)
-    balances, flags = await holdings(catalog, subject, reply, now_ms, expand)
+    portrait = _Portrait(catalog, subject, now_ms, expand)
+    balances, flags = await portrait.holdings(reply)
     return CustomerView(
         id=public_id(subject.customer_id),
         name=document.name,
@@ -74,12 +75,8 @@ async def customer_view(
         metadata=document.metadata,
         send_email_receipts=document.send_email_receipts,
         billing_controls=shown_customer_controls(catalog, subject.env, scope, reply, now_ms=now_ms),
-        subscriptions=await _recurring(
-            catalog, subject, subscriptions, scope="customer", now_ms=now_ms, expand=expand
-        ),
-        purchases=await _purchases(
-            catalog, subject, subscriptions, scope="customer", expand=expand
-        ),
+        subscriptions=await portrait.recurring(subscriptions, "customer"),
+        purchases=await portrait.purchases(subscriptions, "customer"),
         licenses=[],
         balances=balances,
         flags=flags,
@@ -95,7 +92,8 @@ async def entity_view(
     own = entity.document.subscriptions
     inherited = decode_subscriptions(reply.subscriptions)
     customer = decode_customer(reply.document)
-    balances, flags = await holdings(catalog, subject, reply, now_ms, frozenset())
+    portrait = _Portrait(catalog, subject, now_ms)
+    balances, flags = await portrait.holdings(reply)
     return EntityView(
         id=subject.entity_id,
         name=entity.document.name,
@@ -104,12 +102,12 @@ async def entity_view(
         created_at=entity.document.created_at,
         env=subject.env,
         subscriptions=[
-            *await _recurring(catalog, subject, own, scope="entity", now_ms=now_ms),
-            *await _recurring(catalog, subject, inherited, scope="customer", now_ms=now_ms),
+            *await portrait.recurring(own, "entity"),
+            *await portrait.recurring(inherited, "customer"),
         ],
         purchases=[
-            *await _purchases(catalog, subject, own, scope="entity"),
-            *await _purchases(catalog, subject, inherited, scope="customer"),
+            *await portrait.purchases(own, "entity"),
+            *await portrait.purchases(inherited, "customer"),
         ],
         balances=balances,
         flags=flags,
@@ -143,76 +141,98 @@ async def entity_summary(
     )
 
 
-async def holdings(
-    catalog: Catalog, subject: Subject, reply: CustomerReply, now_ms: int, expand: frozenset[str]
-) -> tuple[dict[str, Balance], dict[str, FlagView]]:
-    """Return the balances and the flags of a customer or an entity, by feature."""
-    entity_level = bool(subject.entity_id)
-    balances: dict[str, Balance] = {}
-    flags: dict[str, FlagView] = {}
-    for description in reply.descriptions:
-        if not description.granted:  # only named by controls, or only paid for by credits
-            continue
-        feature = await catalog.feature(subject.env, description.feature)
-        if not feature.in_use:  # the catalog is from before the plan
-            feature = await catalog.use_feature(feature)
-        if feature.type == "boolean":
-            parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
-            flag = flag_of(feature.id, parts)
-            if flag is not None:
-                if expand & FLAG_FEATURES:
-                    flag.feature = Raw(msgspec.json.encode(feature_view(feature)))
-                flags[feature.id] = flag
-            continue
-        balance = balance_of(
-            description, feature.precision, entity_level=entity_level, now_ms=now_ms
-        )
-        if balance is not None:
-            if "balances.feature" in expand:
-                balance.feature = Raw(msgspec.json.encode(feature_view(feature)))
-            balances[feature.id] = balance
-    return balances, flags
+class _Portrait(NamedTuple):
+    """Who is shown as of which time, and what of it in full."""
 
+    catalog: Catalog
+    subject: Subject
+    now_ms: int
+    expand: frozenset[str] = frozenset()
 
-async def _recurring(
-    catalog: Catalog,
-    subject: Subject,
-    subscriptions: list[Subscription],
-    *,
-    scope: str,
-    now_ms: int,
-    expand: frozenset[str] = frozenset(),
-) -> list[SubscriptionView]:
-    views = []
-    for one in subscriptions:
-        if one.one_off or one.status == PAUSED:
-            continue
-        at_ms = max(now_ms, one.started_at)  # another clock, which is ahead, may have begun it
-        cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, at_ms)
-        begun, tries = one.status == ACTIVE, is_trialing(one, now_ms)
-        view = SubscriptionView(
-            id=one.id,
-            plan_id=one.plan_id,
-            auto_enable=one.auto_enable,
-            add_on=one.add_on,
-            status=one.status,
-            past_due=False,
-            canceled_at=one.canceled_at,
-            expires_at=one.expires_at,
-            trial_ends_at=one.trial_ends_at if tries else None,
-            started_at=one.started_at,
-            current_period_start=_period_start(one, last_boundary(*cycle)) if begun else None,
-            current_period_end=(begun and next_boundary(*cycle)) or None,
-            quantity=one.quantity,
-            scope=scope,
-        )
-        if tries and one.cycle_unit:
-            view.current_period_start = one.started_at
-            view.current_period_end = one.trial_ends_at
-        if "subscriptions.plan" in expand:
-            view.plan = await _plan(catalog, subject.env, one)
-        views.append(view)
-    return views
+    async def holdings(
+        self, reply: CustomerReply
+    ) -> tuple[dict[str, Balance], dict[str, FlagView]]:
+        """Return the balances and the flags of a customer or an entity, by feature."""
+        entity_level, now_ms = bool(self.subject.entity_id), self.now_ms
+        balances: dict[str, Balance] = {}
+        flags: dict[str, FlagView] = {}
+        for description in reply.descriptions:
+            if not description.granted:  # only named by controls, or only paid for by credits
+                continue
+            feature = await self.catalog.feature(self.subject.env, description.feature)
+            if not feature.in_use:  # the catalog is from before the plan
+                feature = await self.catalog.use_feature(feature)
+            if feature.type == "boolean":
+                parts = parts_of(description, entity_level=entity_level, now_ms=now_ms)
+                flag = flag_of(feature.id, parts)
+                if flag is not None:
+                    if self.expand & FLAG_FEATURES:
+                        flag.feature = Raw(msgspec.json.encode(feature_view(feature)))
+                    flags[feature.id] = flag
+                continue
+            balance = balance_of(
+                description, feature.precision, entity_level=entity_level, now_ms=now_ms
+            )
+            if balance is not None:
+                if "balances.feature" in self.expand:
+                    balance.feature = Raw(msgspec.json.encode(feature_view(feature)))
+                balances[feature.id] = balance
+        return balances, flags
+
+    async def recurring(
+        self, subscriptions: list[Subscription], scope: str
+    ) -> list[SubscriptionView]:
+        """Return the plans that come again, or are free."""
+        views = []
+        for one in subscriptions:
+            if one.one_off or one.status == PAUSED:
+                continue
+            at_ms = max(self.now_ms, one.started_at)  # another clock, ahead, may have begun it
+            cycle = (one.anchor_ms, one.cycle_unit, one.cycle_every, at_ms)
+            begun, tries = one.status == ACTIVE, is_trialing(one, self.now_ms)
+            view = SubscriptionView(
+                id=one.id,
+                plan_id=one.plan_id,
+                auto_enable=one.auto_enable,
+                add_on=one.add_on,
+                status=one.status,
+                past_due=False,
+                canceled_at=one.canceled_at,
+                expires_at=one.expires_at,
+                trial_ends_at=one.trial_ends_at if tries else None,
+                started_at=one.started_at,
+                current_period_start=_period_start(one, last_boundary(*cycle)) if begun else None,
+                current_period_end=(begun and next_boundary(*cycle)) or None,
+                quantity=one.quantity,
+                scope=scope,
+            )
+            if tries and one.cycle_unit:
+                view.current_period_start = one.started_at
+                view.current_period_end = one.trial_ends_at
+            if "subscriptions.plan" in self.expand:
+                view.plan = await self._plan(one)
+            views.append(view)
+        return views
+
+    async def purchases(self, subscriptions: list[Subscription], scope: str) -> list[PurchaseView]:
+        """Return the plans that were bought once."""
+        shown = "purchases.plan" in self.expand
+        return [
+            PurchaseView(
+                plan=await self._plan(one) if shown else UNSET,
+                plan_id=one.plan_id,
+                expires_at=one.expires_at,
+                started_at=one.started_at,
+                quantity=one.quantity,
+                scope=scope,
+            )
+            for one in subscriptions
+            if one.one_off
+        ]
+
+    async def _plan(self, one: Subscription) -> Raw | UnsetType:
+        plan = await held_plan(self.catalog, self.subject.env, one)
+        return UNSET if plan is None else Raw(msgspec.json.encode(plan_view(plan)))
 
 
 def _period_start(one: Subscription, boundary_ms: int) -> int | None:
@@ -220,34 +240,6 @@ def _period_start(one: Subscription, boundary_ms: int) -> int | None:
     later time (cold-path section 6.1).
     """
     return max(boundary_ms, min(one.started_at, one.anchor_ms)) if boundary_ms else None
-
-
-async def _purchases(
-    catalog: Catalog,
-    subject: Subject,
-    subscriptions: list[Subscription],
-    *,
-    scope: str,
-    expand: frozenset[str] = frozenset(),
-) -> list[PurchaseView]:
-    shown = "purchases.plan" in expand
-    return [
-        PurchaseView(
-            plan=await _plan(catalog, subject.env, one) if shown else UNSET,
-            plan_id=one.plan_id,
-            expires_at=one.expires_at,
-            started_at=one.started_at,
-            quantity=one.quantity,
-            scope=scope,
-        )
-        for one in subscriptions
-        if one.one_off
-    ]
-
-
-async def _plan(catalog: Catalog, env: str, one: Subscription) -> Raw | UnsetType:
-    plan = await held_plan(catalog, env, one)
-    return UNSET if plan is None else Raw(msgspec.json.encode(plan_view(plan)))
 
 
 async def held_plan(catalog: Catalog, env: str, one: Subscription) -> StoredPlan | None:

@@ -96,7 +96,7 @@ class Creator(Protocol):
     async def create_customer(self, subject: Subject, data: CustomerData, cursor: str) -> Status:
         """Create the customer if absent; BUSY when the writer must catch up first."""
 
-    async def create_entity_from(self, subject: Subject, data: EntityData) -> Status:
+    async def create_entity_from(self, subject: Subject, data: EntityData) -> None:
         """Create the entity if absent."""
 
     async def carry_out(self, subject: Subject) -> None:
