@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -18,6 +19,7 @@ class Team:
         self.gateway = gateway
         self.number = next(_numbers)
         self.id = f"org_{self.number}"
+        self.defaults: list[str] = []
         self.seats, self.words = f"seats_{self.number}", f"words_{self.number}"
         kind = {"name": "x", "type": "metered"}
         gateway.call("features.create", feature_id=self.seats, consumable=False, **kind)
@@ -30,7 +32,14 @@ class Team:
         self.gateway.call(
             "plans.create", plan_id=plan_id, name=name, items=list(items), **(group | more)
         )
+        if more.get("auto_enable"):
+            self.defaults.append(plan_id)
         return plan_id
+
+    def close(self) -> None:
+        """Keep the defaults of this test from customers of others."""
+        for plan_id in self.defaults:
+            self.gateway.call("plans.update", plan_id=plan_id, auto_enable=False)
 
     def monthly(self, included: float, **more: object) -> dict[str, object]:
         reset = {"interval": "month"}
@@ -73,8 +82,10 @@ class Team:
 
 
 @pytest.fixture
-def team(shared_gateway: Gateway) -> Team:
-    return Team(shared_gateway)
+def team(shared_gateway: Gateway) -> Iterator[Team]:
+    opened = Team(shared_gateway)
+    yield opened
+    opened.close()
 
 
 def test_creating_an_entity_counts_a_seat_and_gives_it_its_balance(team: Team) -> None:
