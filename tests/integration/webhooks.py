@@ -93,5 +93,5 @@ class World:
         return {delivery.alert_id: delivery.state for delivery in found}
 
 
-def make_sender(seconds: float = 5.0) -> Sender:
+def make_sender(seconds: float = 20.0) -> Sender:
     return Sender(connections_max=CONNECTIONS_MAX, timeout_seconds=seconds)
