@@ -89,7 +89,13 @@ class StreamReader:
         self._piece_max = _PIECE_ENTRIES
         self.away: dict[int, Exception] = {}
         """Partitions of a Cluster whose server did not answer for them, with what came instead."""
+        self._away_since = 0.0
         self._told: list[int] = []
+
+    @property
+    def away_seconds(self) -> float:
+        """How long some are away: nothing is known of what their streams got meanwhile."""
+        return asyncio.get_running_loop().time() - self._away_since if self.away else 0.0
 
     async def read(
         self, after: Mapping[int, str], *, entries_max: int, block_ms: int = 0
@@ -155,8 +161,9 @@ class StreamReader:
             pause_ms = min(2 * pause_ms, _LOOK_MAX_MS)
 
     async def inspect(self, partitions: Iterable[int]) -> dict[int, StreamInfo]:
-        """Return the state of streams."""
+        """Return the state of streams; of no others is known from then on whether they are away."""
         asked = {at: (outbox_key(at),) for at in partitions}
+        self.away = {at: fault for at, fault in self.away.items() if at in asked}
         replies = self._heard(await self._ask_each("XINFO STREAM", asked))
         found = {at: _stream_info(reply) for at, reply in replies.items()}
         self._tell_away()
@@ -215,6 +222,8 @@ class StreamReader:
     def _heard(self, replies: dict[int, Any]) -> dict[int, Any]:
         """Leave out what is of servers that are away, unless nobody answers."""
         away = {at: reply for at, reply in replies.items() if self._is_away(reply)}
+        if away and not self.away:
+            self._away_since = asyncio.get_running_loop().time()
         self.away = {at: fault for at, fault in self.away.items() if at not in replies} | away
         return {at: replies[at] for at in replies if at not in away} or replies
 

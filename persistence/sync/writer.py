@@ -287,7 +287,7 @@ class Writer:
             await self._guard.verify()
             # What begins above its cursor goes on from there: the guard has told what that means.
             self._accepted |= {at: self._cursors[at] for at in above}
-        still, _ = self._doubtful(await self._reader.inspect(behind))
+        still, _ = self._doubtful(await self._reader.inspect(self._cursors))
         if still:
             raise UnavailableError(f"Redis is behind SQL in partitions {still}")
         return False
@@ -313,9 +313,11 @@ class Writer:
         self._tell(self._pending, late_ms / 1000)
 
     def _tell(self, pending: int, lag_seconds: float) -> None:
-        self._pending, self._lag_seconds = pending, lag_seconds
+        self._pending = pending
+        # What cannot be looked at may wait since then.
+        self._lag_seconds = max(lag_seconds, self._reader.away_seconds)
         metrics.writer_pending.set(pending)
-        metrics.writer_lag_seconds.set(lag_seconds)
+        metrics.writer_lag_seconds.set(self._lag_seconds)
 
     async def _advance(self, *, is_patient: bool) -> int:
         if self._attended_at is None or self._cursors.keys() <= self._reader.away.keys():

@@ -214,6 +214,7 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
     with running(make_gateway(tmp_path, cluster.url)) as gateway:
         fill(gateway)
         places = {one: outbox_key(partition_of("sandbox", one, PARTITIONS)) for one in CUSTOMERS}
+        homes = {at: cluster.master_of(outbox_key(at)) for at in range(PARTITIONS)}
         gone = cluster.master_of(places[CUSTOMERS[0]])
         others = [one for one in CUSTOMERS if cluster.master_of(places[one]) is not gone]
         carried(gateway, cluster)
@@ -236,6 +237,9 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
                 assert answer.status_code == 200, answer.text
             assert {used(gateway, one) for one in others} == {turns}
             reach_sql(gateway, others, turns)
+            waiting = [at for at, server in homes.items() if server is gone]
+            told = f"tallygate_writer_partitions {PARTITIONS - len(waiting)}.0"
+            wait_until(lambda: told in gateway.get("metrics").text, RECOVERY_SECONDS)
             assert gateway.get("ready").status_code == 200
             health = gateway.get("health").json()
             assert health["redis"] == "partial"

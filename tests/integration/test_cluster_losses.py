@@ -104,6 +104,7 @@ async def test_streams_of_a_server_that_is_gone_wait_until_they_were_looked_at(
         assert {one.partition for one in received} == {*EVERY} - gone == {*EVERY} - {*reader.away}
         places = {one.partition: one.stream_id for one in received}
         assert await reader.trim(starts | places) == gone
+        await until(lambda: reader.away_seconds > 0)
         assert {*await reader.inspect(EVERY)} == {*EVERY} - gone
         assert await reader.oldest_ms(starts) is not None
         assert await reader.now_ms() > 0
@@ -111,6 +112,7 @@ async def test_streams_of_a_server_that_is_gone_wait_until_they_were_looked_at(
         await until(cluster.is_well)
         assert await reader.read(starts | places, entries_max=1_000) == []
         assert {*await reader.inspect(EVERY)} == {*EVERY}
+        assert reader.away_seconds == 0
         received = await reader.read(starts | places, entries_max=1_000)
         assert {one.partition for one in received} == gone
         for server in cluster.alive():
