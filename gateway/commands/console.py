@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -25,7 +25,19 @@ of_env = click.option(
 )
 redis_url = click.option("--redis-url", metavar="URL", help="Redis or Valkey to use.")
 database_url = click.option("--database-url", metavar="URL", help="SQL database to use.")
-data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
+_data_dir = click.option("--data-dir", metavar="PATH", help="Folder of what is kept here.")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def where_sql_is(command: Command) -> Command:
+    """Let a command be told where SQL is."""
+    return database_url(_data_dir(command))
+
+
+def where_all_is(command: Command) -> Command:
+    """Let a command be told where Redis and SQL are."""
+    return redis_url(where_sql_is(command))
 
 
 def read_settings(**given: object) -> Settings:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gateway.api_keys import PUBLISHABLE_PREFIX, SCOPES, new_secret
-from gateway.commands.console import data_dir, database_url, of_env, with_database
+from gateway.commands.console import of_env, where_sql_is, with_database
 from gateway.cycles import DAY_MS
 from gateway.errors import InvalidInputsError, StartError
 from gateway.lifecycle.clock import duration_ms
@@ -40,8 +40,7 @@ def keys() -> None:
     metavar="SCOPE",
     help="What it may do, such as balances:read; may be repeated. Without: everything.",
 )
-@database_url
-@data_dir
+@where_sql_is
 def create_key(
     env: str, name: str, *, publishable: bool, scopes: tuple[str, ...], **given: object
 ) -> None:
@@ -58,8 +57,7 @@ def create_key(
 
 
 @keys.command("list")
-@database_url
-@data_dir
+@where_sql_is
 def list_keys(**given: object) -> None:
     """List keys; of each only its beginning is known."""
 
@@ -81,8 +79,7 @@ def list_keys(**given: object) -> None:
     metavar="DURATION",
     help=f"How long the old key goes on to work; at most {GRACE_DAYS_MAX}d.",
 )
-@database_url
-@data_dir
+@where_sql_is
 def rotate_key(key_id: str, grace: str, **given: object) -> None:
     """Make a new key in place of an old one and print it; it may do the same."""
     grace_ms = _grace_ms(grace)
@@ -104,8 +101,7 @@ def rotate_key(key_id: str, grace: str, **given: object) -> None:
 
 @keys.command("revoke")
 @click.argument("key_id")
-@database_url
-@data_dir
+@where_sql_is
 def revoke_key(key_id: str, **given: object) -> None:
     """Revoke a key; every gateway refuses it within a second."""
 

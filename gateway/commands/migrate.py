@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from gateway.commands.console import bring_schema, data_dir, database_url, read_settings
+from gateway.commands.console import bring_schema, read_settings, where_sql_is
 from persistence.migrate import head
 
 
 @click.command()
-@database_url
-@data_dir
+@where_sql_is
 def migrate(**given: object) -> None:
     """Bring the SQL schema to this release."""
     bring_schema(read_settings(**given))

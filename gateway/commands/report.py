@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.commands.console import data_dir, database_url, one_env, with_database
+from gateway.commands.console import one_env, where_sql_is, with_database
 from gateway.wall import SystemClock
 from persistence.database import Database
 from persistence.reports import REPORTS, ROWS_MAX, Filters, Kind, Report, read
@@ -51,8 +51,7 @@ def _listed() -> str:
     default="table",
     show_default=True,
 )
-@database_url
-@data_dir
+@where_sql_is
 def report(
     *,
     name: str,

@@ -19,7 +19,7 @@ from gateway.amounts import PRECISION_MAX
 from gateway.background.evictor import Evictor
 from gateway.background.tasks import carry_everything
 from gateway.background.upkeep import AuditParts
-from gateway.commands.console import data_dir, database_url, of_env, read_settings, redis_url
+from gateway.commands.console import of_env, read_settings, where_all_is
 from gateway.config import Settings
 from gateway.cycles import DAY_MS
 from gateway.embedded.server import own_server
@@ -48,9 +48,7 @@ STATEMENT_MS = DAY_MS
 @click.argument("feature_id", metavar="FEATURE")
 @click.option("--precision", type=click.IntRange(0, PRECISION_MAX), required=True)
 @of_env
-@redis_url
-@database_url
-@data_dir
+@where_all_is
 def rescale(feature_id: str, precision: int, env: str, **given: object) -> None:
     """Change the precision of a feature in use; stop every gateway and writer first."""
     with _with_redis(read_settings(**given)) as settings:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from gateway.commands.console import bring_schema, data_dir, database_url, read_settings, redis_url
+from gateway.commands.console import bring_schema, read_settings, where_all_is
 from gateway.config import Settings
 from gateway.embedded.keeper import Keeper
 from gateway.embedded.server import EmbeddedServer
@@ -25,9 +25,7 @@ from gateway.release import package_version
 @click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
 @click.option("--uds", metavar="PATH", help="Unix socket to listen on instead.")
 @click.option("--workers", type=int, metavar="N", help="Processes that serve, under a supervisor.")
-@redis_url
-@database_url
-@data_dir
+@where_all_is
 @click.option("--no-writer", is_flag=True, help="The writer runs in another process.")
 def serve(*, no_writer: bool, **given: object) -> None:
     """Serve the HTTP API; without a Redis, start one in the data folder."""

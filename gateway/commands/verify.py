@@ -28,7 +28,7 @@ from gateway.audit.findings import (
 )
 from gateway.audit.records import Scope
 from gateway.background.upkeep import AuditParts
-from gateway.commands.console import data_dir, database_url, one_env, read_settings, redis_url
+from gateway.commands.console import one_env, read_settings, where_all_is
 from gateway.config import Settings
 from gateway.databases import check_sql
 from gateway.embedded.server import own_server, running_url
@@ -69,9 +69,7 @@ _customer = click.option("--customer", "customer_id", metavar="ID", help="Of one
 @one_env
 @_customer
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@redis_url
-@database_url
-@data_dir
+@where_all_is
 def verify(*, env: str | None, customer_id: str | None, as_json: bool, **given: object) -> None:
     """Add up every balance from its events, and compare SQL with Redis."""
 
@@ -87,9 +85,7 @@ def verify(*, env: str | None, customer_id: str | None, as_json: bool, **given: 
 @one_env
 @_customer
 @click.option("--yes", is_flag=True, help="Carry the plan out.")
-@redis_url
-@database_url
-@data_dir
+@where_all_is
 def repair(*, env: str | None, customer_id: str | None, yes: bool, **given: object) -> None:
     """Set what differs to what the events say; without --yes, show the plan only."""
 

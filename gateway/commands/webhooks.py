@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gateway.commands.console import data_dir, database_url, of_env, with_database
+from gateway.commands.console import of_env, where_sql_is, with_database
 from gateway.errors import StartError
 from gateway.ids import new_id
 from gateway.wall import SystemClock
@@ -41,8 +41,7 @@ def webhooks() -> None:
     type=click.Choice([event.value for event in EventType]),
     help="Tell of this only; may be given again. Without it, of all.",
 )
-@database_url
-@data_dir
+@where_sql_is
 def add_endpoint(url: str, env: str, events: tuple[str, ...], **given: object) -> None:
     """Add an endpoint and print its signing secret; it cannot be shown again."""
     # It brings the HTTP client, which no other of these commands needs to begin.
@@ -66,8 +65,7 @@ def add_endpoint(url: str, env: str, events: tuple[str, ...], **given: object) -
 
 
 @webhooks.command("list")
-@database_url
-@data_dir
+@where_sql_is
 def list_endpoints(**given: object) -> None:
     """List endpoints, without their secrets."""
 
@@ -82,8 +80,7 @@ def list_endpoints(**given: object) -> None:
 
 @webhooks.command("remove")
 @click.argument("endpoint_id")
-@database_url
-@data_dir
+@where_sql_is
 def remove_endpoint(endpoint_id: str, **given: object) -> None:
     """Remove an endpoint with all its deliveries."""
 
@@ -98,8 +95,7 @@ def remove_endpoint(endpoint_id: str, **given: object) -> None:
 @webhooks.command("deliveries")
 @click.option("--state", type=click.Choice([state.value for state in DeliveryState]))
 @click.option("--limit", type=click.IntRange(1, LIST_MAX), default=20, show_default=True)
-@database_url
-@data_dir
+@where_sql_is
 def list_deliveries(state: str | None, limit: int, **given: object) -> None:
     """List the newest deliveries, and what the endpoint last answered."""
 
@@ -117,8 +113,7 @@ def list_deliveries(state: str | None, limit: int, **given: object) -> None:
 
 @webhooks.command("test")
 @click.argument("endpoint_id")
-@database_url
-@data_dir
+@where_sql_is
 def test_endpoint(endpoint_id: str, **given: object) -> None:
     """Send a signed ping, and tell what came back."""
 
