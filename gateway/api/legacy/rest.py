@@ -109,13 +109,19 @@ _ENTITY = _CUSTOMER + "/entities/{entity_id}"
 _PRODUCT = "/v1/products/{plan_id}"
 
 
-def _today(method: str, path: str, name: str, **named: str) -> Route:
-    return Route(method, path, _called(name, named), named)
-
-
-def _called(name: str, named: Mapping[str, str]) -> Operation:
-    """Return an operation whose errors name fields as its route does."""
-    return _TODAY[name]._replace(sent_as={ours: theirs for theirs, ours in named.items()})
+def _today(
+    method: str,
+    path: str,
+    name: str,
+    *,
+    many: str = "",
+    nulls: tuple[str, ...] = (),
+    **renamed: str,
+) -> Route:
+    """Return the route of an operation, whose errors name fields as the route does."""
+    sent_as = {ours: theirs for theirs, ours in renamed.items()}
+    operation = _TODAY[name]._replace(sent_as=sent_as)
+    return Route(method, path, operation, renamed, many, nulls)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -126,12 +132,12 @@ ROUTES: tuple[Route, ...] = (
     _today("POST", "/v1/balances/create", "balances.create"),
     _today("POST", "/v1/balances/update", "balances.update"),
     _today("POST", "/v1/balances/list", "balances.list"),
-    Route(
+    _today(
         "POST",
         "/v1/customers",
-        _called("customers.get_or_create", {"id": "customer_id"}),
-        {"id": "customer_id"},
+        "customers.get_or_create",
         nulls=("customer_id",),
+        id="customer_id",
     ),
     _today("GET", "/v1/customers", "customers.list"),
     _today("GET", _CUSTOMER, "customers.get"),
@@ -140,13 +146,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _CUSTOMER + "/balances", own.SET_BALANCES),
     Route("POST", _CUSTOMER + "/billing_portal", own.PORTAL),
     Route("POST", _CUSTOMER + "/transfer", own.TRANSFER),
-    Route(
-        "POST",
-        _CUSTOMER + "/entities",
-        _called("entities.create", {"id": "entity_id"}),
-        {"id": "entity_id"},
-        many="entities",
-    ),
+    _today("POST", _CUSTOMER + "/entities", "entities.create", many="entities", id="entity_id"),
     _today("GET", _CUSTOMER + "/entities", "entities.list"),
     _today("GET", _ENTITY, "entities.get"),
     _today("DELETE", _ENTITY, "entities.delete"),

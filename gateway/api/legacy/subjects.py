@@ -120,9 +120,9 @@ def _names_in(request: old.EntitiesCreateRequest, index: int) -> dict[str, str]:
     """Return what the fields of an entity are called, alone or in a list."""
     if request.entities is None:
         return {"entity_id": "id"}
-    names = {"entity_id": "id", "feature_id": "feature_id", "name": "name"}
-    names["billing_controls"] = "billing_controls"
-    return {name: f"entities.{index}.{sent}" for name, sent in names.items()}
+    place = f"entities.{index}"
+    as_today = {name: f"{place}.{name}" for name in ("feature_id", "name", "billing_controls")}
+    return {"entity_id": f"{place}.id", **as_today}
 
 
 def _creations(request: old.EntitiesCreateRequest) -> list[EntityCreateRequest]:
