@@ -20,6 +20,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    SQLColumnExpression,
     and_,
     bindparam,
     case,
@@ -62,9 +63,11 @@ LETTERS_MAX = 10_000
 """Dead letters whose customers are told; a writer stops long before there are so many."""
 
 _NOTHING: ColumnElement[int] = literal_column("0")
+_NOBODY: ColumnElement[str] = literal_column("''")
 
 _Sums = Select[*tuple[Any, ...]]
 _Row = Row[*tuple[Any, ...]]
+_OfBalance = type[Deduction] | type[Slot]
 
 
 class SqlLedger(Store):
@@ -121,14 +124,14 @@ class SqlLedger(Store):
                 Deduction.delta,
                 Deduction.total if entity_id is None else Deduction.used,
             )
-            .join(Balance, _of_its_period())
+            .join(Balance, _of_its_period(Deduction))
             .where(*where)
             .order_by(Deduction.at_ms.desc(), Deduction.event_id.desc(), Deduction.position.desc())
             .limit(TRAIL_MAX)
         )
         with read_transaction(self.engine) as connection:
             total, count = connection.execute(
-                sums.select_from(Deduction).join(Balance, _of_its_period()).where(*where)
+                sums.select_from(Deduction).join(Balance, _of_its_period(Deduction)).where(*where)
             ).one()
             rows = sorted(connection.execute(newest), key=_order_of)
         moves = [Move(row.event_id, row.at_ms, row.delta, row[-1]) for row in rows]
@@ -249,22 +252,13 @@ def _drifts(
 
 
 def _unexplained_balances(span: Span) -> _Sums:
-    counted: _Sums = (
-        select(
-            Deduction.internal_id,
-            Deduction.balance_id,
-            literal_column("''"),
-            _NOTHING,
-            Deduction.delta,
-        )
-        .join(Balance, _of_its_period())
-        .where(span(Deduction.internal_id))
-    )
+    counted = _counted(span, Deduction, _NOBODY, Deduction.delta)
     return _different(_used_of_balances(span), counted)
 
 
 def _unexplained_slots(span: Span) -> _Sums:
     """Slots of live per-entity balances against their deductions; one that is missing is 0."""
+    live = _live_per_entity()
     stored: _Sums = (
         select(
             Slot.internal_id,
@@ -273,40 +267,43 @@ def _unexplained_slots(span: Span) -> _Sums:
             Slot.used.label("stored"),
             _NOTHING.label("counted"),
         )
-        .join(Balance, _current_slot())
-        .where(span(Slot.internal_id), *_live_per_entity())
+        .join(Balance, _of_its_period(Slot))
+        .where(span(Slot.internal_id), *live)
     )
-    counted: _Sums = (
-        select(
-            Deduction.internal_id,
-            Deduction.balance_id,
-            Deduction.entity_id,
-            _NOTHING,
-            Deduction.delta,
-        )
-        .join(Balance, _of_its_period())
-        .where(span(Deduction.internal_id), *_live_per_entity())
+    return _different(
+        stored, _counted(span, Deduction, Deduction.entity_id, Deduction.delta, *live)
     )
-    return _different(stored, counted)
 
 
 def _sums_of_slots(span: Span) -> _Sums:
-    counted: _Sums = (
-        select(Slot.internal_id, Slot.balance_id, literal_column("''"), _NOTHING, Slot.used)
-        .join(Balance, _current_slot())
-        .where(span(Slot.internal_id), *_live_per_entity())
-    )
-    return _different(_used_of_balances(span, *_live_per_entity()), counted)
+    live = _live_per_entity()
+    counted = _counted(span, Slot, _NOBODY, Slot.used, *live)
+    return _different(_used_of_balances(span, *live), counted)
 
 
 def _used_of_balances(span: Span, *which: ColumnElement[bool]) -> _Sums:
     return select(
         Balance.internal_id,
         Balance.id.label("balance_id"),
-        literal_column("''").label("entity_id"),
+        _NOBODY.label("entity_id"),
         Balance.used.label("stored"),
         _NOTHING.label("counted"),
     ).where(span(Balance.internal_id), *which)
+
+
+def _counted(
+    span: Span,
+    table: _OfBalance,
+    entity_id: SQLColumnExpression[str],
+    units: SQLColumnExpression[int],
+    *which: ColumnElement[bool],
+) -> _Sums:
+    """Return what the rows of a table say of the periods that balances are in."""
+    return (
+        select(table.internal_id, table.balance_id, entity_id, _NOTHING, units)
+        .join(Balance, _of_its_period(table))
+        .where(span(table.internal_id), *which)
+    )
 
 
 def _different(*parts: _Sums) -> _Sums:
@@ -317,12 +314,8 @@ def _different(*parts: _Sums) -> _Sums:
     return sums.group_by(*key).having(stored != counted)
 
 
-def _of_its_period() -> ColumnElement[bool]:
-    return and_(of_balance(Deduction), Balance.period == Deduction.period)
-
-
-def _current_slot() -> ColumnElement[bool]:
-    return and_(of_balance(Slot), Balance.period == Slot.period)
+def _of_its_period(table: _OfBalance) -> ColumnElement[bool]:
+    return and_(of_balance(table), Balance.period == table.period)
 
 
 def _live_per_entity() -> list[ColumnElement[bool]]:
