@@ -11,7 +11,7 @@ bounds, and words the answer. ``engine`` is all operations as one object: ``bala
 ``switches`` and ``sweeper`` see to it that they change in time. ``catalog`` is features, plans,
 keys (``principals``) and the sandbox's ``clock`` in memory, as one ``snapshot``, from
 which ``controls`` are compiled. Answers are worded by ``verdicts``, ``views`` and ``portraits``,
-and kept for a key by ``claims`` and ``replies``. ``durability``, ``backlog`` and ``outage`` say
+lists with ``paging``, and kept for a key by ``claims`` and ``replies``. ``durability``, ``backlog`` and ``outage`` say
 when there is one, ``spooling`` keeps tracks until there is, and ``denials`` counts those that are
 no.
 

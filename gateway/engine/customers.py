@@ -14,13 +14,12 @@ from gateway.documents import (
 )
 from gateway.engine.controls import check_controls, customer_scope, rules_of, shared_rows
 from gateway.engine.creation import Creation, check_sizes
+from gateway.engine.paging import place_among, subjects_of
 from gateway.engine.planner import CHANGES_MAX
 from gateway.engine.portraits import (
     customer_view,
     entity_summary,
     held_plan,
-    page_of,
-    place_among,
 )
 from gateway.engine.subject import Subject, changed_meanwhile
 from gateway.errors import CustomerNotFoundError, NotSupportedError
@@ -133,13 +132,12 @@ class Customers(Creation):
         created = request.created_at_range or CreatedAtRange()
         query = ListQuery(
             env=env,
-            search=request.search,
             created=(
                 integer(created.start, field="created_at_range.start"),
                 integer(created.end, field="created_at_range.end"),
             ),
             oldest_first=request.sort_order == "asc",
-            **page_of(request, cursor_paging=cursor_paging)._asdict(),
+            **subjects_of(request, cursor_paging=cursor_paging),
         )
         page = await self.reader.list_customers(query)
         views = await self.together(

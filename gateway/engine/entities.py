@@ -11,8 +11,9 @@ import msgspec
 from gateway.documents import EntityDocument, encode_document, held_entity
 from gateway.engine.controls import check_controls, entity_scope, own_rows, rules_of
 from gateway.engine.creation import Creation, check_sizes
+from gateway.engine.paging import place_among, subjects_of
 from gateway.engine.planner import CHANGES_MAX
-from gateway.engine.portraits import entity_view, page_of, place_among
+from gateway.engine.portraits import entity_view
 from gateway.engine.subject import Subject, changed_meanwhile, entity_not_found
 from gateway.errors import (
     CustomerNotFoundError,
@@ -197,9 +198,8 @@ class Entities(Creation):
         await self.caught_up(env, request.customer_id)
         query = ListQuery(
             env=env,
-            search=request.search,
             customer_id=request.customer_id,
-            **page_of(request, cursor_paging=cursor_paging)._asdict(),
+            **subjects_of(request, cursor_paging=cursor_paging),
         )
         page = await self.reader.list_entities(query)
         if not page.items and request.customer_id:

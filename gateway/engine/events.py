@@ -27,7 +27,7 @@ from gateway.engine.aggregates import (
     usage_totals,
 )
 from gateway.engine.creation import Creation
-from gateway.engine.portraits import place_of
+from gateway.engine.paging import page_of, place_of
 from gateway.engine.views import reset_of
 from gateway.errors import EntityNotFoundError
 from gateway.messages.balances import DeductionView
@@ -41,7 +41,6 @@ from gateway.messages.events import (
 )
 from gateway.ports import DeductionRecord, EventQuery, EventRecord, FeatureRecord, UsageQuery
 
-LIMIT_DEFAULT = 50
 LIMIT_DEFAULT_OFFSET = 100
 """Page size before version 2.3."""
 
@@ -58,19 +57,15 @@ class Events(Creation):
         """Return one page of events. Raises ``InvalidCursorError``."""
         start_ms, end_ms = await self._list_period(env, request)
         await self.caught_up(env, request.customer_id)
-        limit = integer(request.limit, field="limit")
-        offset = integer(request.offset, field="offset")
         query = EventQuery(
             env=env,
-            limit=limit or (LIMIT_DEFAULT if cursor_paging else LIMIT_DEFAULT_OFFSET),
-            cursor=(request.start_cursor or "") if cursor_paging else "",
-            offset=0 if cursor_paging else offset or 0,
             customer_id=request.customer_id,
             entity_id=request.entity_id,
             feature_ids=request.feature_ids,
             start_ms=start_ms,
             end_ms=end_ms,
             properties=tuple((request.filter_by or {}).items()),
+            **page_of(request, cursor_paging=cursor_paging, by_offset=LIMIT_DEFAULT_OFFSET),
         )
         page = await self.reader.list_events(query)
         shown = [await self._event_view(env, event) for event in page.items]

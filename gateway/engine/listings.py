@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from gateway.documents import held_entity
 from gateway.engine.creation import Creation
+from gateway.engine.paging import LIMIT_DEFAULT
 from gateway.engine.subject import Subject
 from gateway.engine.views import Held, Part, breakdown_of, held_of, parts_of, rollovers_of
 from gateway.errors import CustomerNotFoundError, EntityNotFoundError
@@ -23,8 +24,6 @@ from gateway.messages.grants import BalanceListRequest, BalanceListResponse, Lis
 from gateway.ports import FeatureRecord
 from gateway.rows import Kind, decode_row
 from gateway.scripts import Description
-
-LIMIT_DEFAULT = 50
 
 _Owner = tuple[str, str]
 """A customer, and one of its entities or an empty text."""

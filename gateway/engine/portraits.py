@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -26,13 +26,11 @@ from gateway.engine.controls import (
 from gateway.engine.subject import Subject
 from gateway.engine.views import balance_of, flag_of, parts_of
 from gateway.errors import PlanNotFoundError
-from gateway.holders import PlanFilter
 from gateway.ids import public_id
 from gateway.lifecycle.catalog import StoredPlan, feature_view
 from gateway.lifecycle.plan_rules import plan_view
 from gateway.lifecycle.trials import is_trialing
 from gateway.messages.balances import Balance, FlagView
-from gateway.messages.common import integer
 from gateway.messages.customers import (
     CustomerView,
     EntitySummary,
@@ -40,14 +38,8 @@ from gateway.messages.customers import (
     SubscriptionView,
 )
 from gateway.messages.entities import EntityView
-from gateway.messages.pages import SubjectsRequest
 from gateway.messages.plans import PlanDocument
-from gateway.ports import EventQuery, ListQuery, Page
 from gateway.scripts import CustomerReply, Scripts
-
-LIMIT_DEFAULT = 50
-LIMIT_DEFAULT_OFFSET = 10
-"""Page size of lists before version 2.3."""
 
 FLAG_FEATURES = frozenset({"flags.feature", "balances.feature"})
 """Expansions that add its feature to a flag. The React hooks ask for that of balances alone, and
@@ -251,49 +243,3 @@ async def held_plan(catalog: Catalog, env: str, one: Subscription) -> StoredPlan
     if one.custom is not None:
         return plan._replace(document=msgspec.convert(one.custom, PlanDocument))
     return plan
-
-
-class PageArguments(NamedTuple):
-    """Where a page begins and how long it is."""
-
-    limit: int
-    cursor: str
-    offset: int
-    plans: tuple[PlanFilter, ...]
-    status: str | None
-    processors: tuple[str, ...]
-
-
-def page_of(request: SubjectsRequest, *, cursor_paging: bool) -> PageArguments:
-    """Return the page a list request asks for: by cursor or by offset."""
-    limit = integer(request.limit, field="limit")
-    plans = tuple(
-        PlanFilter(str(plan["id"]), tuple(map(int, plan.get("versions") or ())))
-        for plan in request.plans or ()
-    )
-    held = (plans, request.subscription_status, tuple(request.processors or ()))
-    if cursor_paging:
-        return PageArguments(limit or LIMIT_DEFAULT, request.start_cursor or "", 0, *held)
-    offset = integer(request.offset, field="offset")
-    return PageArguments(limit or LIMIT_DEFAULT_OFFSET, "", offset or 0, *held)
-
-
-def place_among(query: ListQuery, page: Page[Any], *, cursor_paging: bool) -> dict[str, Any]:
-    """Return the same of a list of customers or entities."""
-    place = place_of(query, page, cursor_paging=cursor_paging)
-    total = place.get("total", UNSET)
-    return {**place, "total_count": total, "total_filtered_count": total}
-
-
-def place_of(
-    query: ListQuery | EventQuery, page: Page[Any], *, cursor_paging: bool
-) -> dict[str, Any]:
-    """Return what a list says of where its page is: how to go on, or its place among all."""
-    if cursor_paging:
-        return {"next_cursor": page.next_cursor}
-    return {
-        "has_more": query.offset + len(page.items) < page.total,
-        "offset": query.offset,
-        "limit": query.limit,
-        "total": page.total,
-    }
