@@ -7,12 +7,10 @@ Each test carries the ids it plays and moves the clock of a gateway of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
-from dateutil.relativedelta import relativedelta
 
-from tests.acceptance.world import World
+from tests.acceptance.world import World, a_month_after
 from tests.fixtures.gateways import Gateway, Json
 
 DAY_MS = 86_400_000
@@ -21,11 +19,6 @@ DAY_MS = 86_400_000
 def rollover(most: float | None = None, months: int = 1) -> Json:
     cap = {} if most is None else {"max": most}
     return {"rollover": {"expiry_duration_type": "month", "expiry_duration_length": months, **cap}}
-
-
-def a_month_after(time_ms: int) -> int:
-    date = datetime.fromtimestamp(time_ms / 1000, UTC) + relativedelta(months=1)
-    return round(date.timestamp() * 1000)
 
 
 def test_n01_a_balance_is_full_again_after_its_reset(later: World) -> None:

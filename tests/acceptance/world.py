@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import count
 
 import httpx
+from dateutil.relativedelta import relativedelta
 
 from tests.acceptance.test_concurrency import send_all
 from tests.fixtures.gateways import Gateway, Json
@@ -24,6 +26,12 @@ LOCK_FIELDS = ("expires_at", "overage_behavior")
 
 MONTHLY = {"interval": "month"}
 HOURLY = {"interval": "hour"}
+
+
+def a_month_after(time_ms: int) -> int:
+    """Return the time a month later, by a calendar that is not ours."""
+    date = datetime.fromtimestamp(time_ms / 1000, UTC) + relativedelta(months=1)
+    return round(date.timestamp() * 1000)
 
 
 class World:
