@@ -123,7 +123,7 @@ class Catalog:
                     return
                 # Made where it is read: the loop would meet each of its records for the first time.
                 snapshot = await self._store.load_as(take_snapshot)
-            except UnavailableError:
+            except Exception:
                 self._reachable = False
                 self._faults += 1
                 raise
@@ -372,7 +372,8 @@ class Catalog:
                         "catalog: SQL is unavailable, going on with what is known: %s", error
                     )
             except Exception:  # it would be the last look, and no key ever be revoked here again
-                log.exception("catalog: what SQL has cannot be read, going on with what is known")
+                if was_reachable:
+                    log.exception("catalog: what SQL has cannot be read, going on without it")
 
 
 def _lowered(

@@ -127,6 +127,10 @@ async def test_following_survives_what_cannot_be_read(
     broken = msgspec.structs.replace(feature(), document="{")
     store.change(features=[broken])
     await until(lambda: "cannot be read" in caplog.text)
+    assert not catalog.is_current
+    looks = store.loaded
+    await until(lambda: store.loaded > looks)
+    assert caplog.text.count("cannot be read") == 1
 
     store.change(features=[feature("renamed")])
 
