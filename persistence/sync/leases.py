@@ -12,7 +12,7 @@ nobody is taken for dead, since only looks that succeed count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, delete, select, tuple_, update
@@ -148,13 +148,16 @@ def fence(connection: Connection, partitions: Iterable[int]) -> None:
 
 
 class Watch:
-    """Tells from beats which writers fell silent; pure, the time is an argument."""
+    """Tells from beats which writers fell silent, and what others leave; pure, the time is an
+    argument.
+    """
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_s = lease_seconds
         self._watched_s = 0.0
         self._looked_at = 0.0
         self._heard: dict[str, tuple[int, float]] = {}
+        self._free: dict[int, float] = {}
 
     def look(self, beats: Mapping[str, int], now: float) -> dict[str, int]:
         """Return the silent ones with their last beat; ``now`` is in seconds and never goes back.
@@ -180,6 +183,11 @@ class Watch:
             del self._heard[name]  # One that comes back begins its count anew.
         return silent
 
+    def left(self, free: Iterable[int]) -> set[int]:
+        """Return the partitions that nobody took for the lease time, of those free at this look."""
+        self._free = {at: self._free.get(at, self._watched_s) for at in free}
+        return {at for at, since in self._free.items() if self._watched_s - since >= self._lease_s}
+
 
 class Turn(NamedTuple):
     """What a writer does about the leases now."""
@@ -188,16 +196,27 @@ class Turn(NamedTuple):
     release: list[int]
 
 
-def divide(leases: Sequence[Lease], writer_id: str, writers: Iterable[str]) -> Turn:
+def divide(
+    leases: Sequence[Lease],
+    writer_id: str,
+    writers: Iterable[str],
+    away: Collection[int] = (),
+    left: Collection[int] = (),
+) -> Turn:
     """Return what brings a writer to its fair share, as many as the others would have, rounded up.
 
     A free partition is one without an owner that lives; together the shares cover all of them.
+    Those that are ``away`` from this writer are for others to have, and so it has more than its
+    share of those that were ``left``.
     """
     live = {*writers, writer_id}
     share = -(-len(leases) // len(live))
     mine = [lease.partition for lease in leases if lease.owner == writer_id]
-    free = [lease for lease in leases if lease.owner not in live]
-    return Turn(free[: max(0, share - len(mine))], mine[share:])
+    held = [at for at in mine if at not in away]
+    free = [lease for lease in leases if lease.owner not in live and lease.partition not in away]
+    room = max(0, share - len(held))
+    more = [lease for lease in free[room:] if lease.partition in left]
+    return Turn(free[:room] + more, [*held[share:], *(at for at in mine if at in away)])
 
 
 class Attendance(NamedTuple):
@@ -220,12 +239,19 @@ class Tenant:
         self._watch = Watch(lease_seconds)
 
     def attend(
-        self, engine: Engine, *, seen: Mapping[int, str], now: float, now_ms: int
+        self,
+        engine: Engine,
+        *,
+        seen: Mapping[int, str],
+        now: float,
+        now_ms: int,
+        away: Collection[int] = (),
     ) -> Attendance:
         """Beat, bury who fell silent, take what is free and hand over what is too much.
 
         All in one transaction, which a writer has once a second: ``seen`` are the newest stream
-        ids it saw, ``now`` the seconds of a clock that never goes back.
+        ids it saw, ``away`` the partitions it could not look at, ``now`` the seconds of a clock
+        that never goes back.
         """
         with write_transaction(engine) as connection:
             if engine.dialect.name == "postgresql":
@@ -236,7 +262,8 @@ class Tenant:
             silent.pop(self.id, None)
             bury(connection, silent)
             leases = read_leases(connection, self._partitions)
-            turn = divide(leases, self.id, beats.keys() - silent.keys())
+            left = self._watch.left([one.partition for one in leases if one.owner == NOBODY])
+            turn = divide(leases, self.id, beats.keys() - silent.keys(), away, left)
             release(connection, self.id, turn.release)
             taken = take(connection, self.id, turn.take)
             mine = [one for one in leases if one.owner == self.id]

@@ -14,7 +14,7 @@ it does not beat, so that a writer that can reach both takes over. A crash betwe
 leaves entries below the cursor: they are not read again, and the next owner trims them. A batch
 under a lease that is gone is refused as a whole. A Redis that is not what SQL knows of it (a stream
 that ends below its cursor, or begins above it) is left to the guard; nothing is read meanwhile.
-What cannot be read of a Cluster, while the rest can, waits with its lease for a beat that finds it.
+What cannot be read of a Cluster, while the rest can, is left to whoever can read it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ _BLOCK_MAX_MS = 1_000
 where the server cannot wait. The client's socket timeout has to be longer."""
 
 _PAUSE_MIN_SECONDS = 0.05
-
 _TRIM_SECONDS = 0.25
 """How long a busy writer leaves what it carried in Redis: trimming costs a call for each stream,
 and after each batch it was a third of the writer's time."""
@@ -209,8 +208,7 @@ class Writer:
         _log.warning("the writer waits %.2f s: %s", self._pause_s, self._last_error)
         with contextlib.suppress(*REDIS_FAULTS):
             # With SQL gone, the lag is what everybody needs to see.
-            everywhere = dict.fromkeys(self._partitions, BEGINNING)
-            cursors = self._cursors or everywhere
+            cursors = self._cursors or dict.fromkeys(self._partitions, BEGINNING)
             await self._measure(cursors, await self._reader.inspect(cursors))
         await self._pause(self._pause_s)
         self._pause_s = min(self._pause_s * 2, self._pause_max_s)
@@ -236,11 +234,12 @@ class Writer:
         # Redis first: a writer that cannot reach it has nothing to beat for. What was carried goes
         # before it would be counted as waiting.
         await self._trim()
-        streams = await self._reader.inspect(self._cursors or self._partitions)
+        streams = await self._look()
         await self._open()
         now = asyncio.get_running_loop().time()
         seen = {at: stream.last for at, stream in streams.items()}
-        attend = partial(self._tenant.attend, seen=seen, now=now, now_ms=self._clock.now_ms())
+        attend = partial(self._tenant.attend, seen=seen, away={*self._reader.away}, now=now)
+        attend = partial(attend, now_ms=self._clock.now_ms())
         leases, inherited, admitted = await self._database.run(attend)
         metrics.writer_takeovers.inc(inherited)
         was_fenced = self._hold(leases)
@@ -248,9 +247,8 @@ class Writer:
             # Whether this Redis is still the one is for the guard to say.
             await self._guard.verify()
             self._is_fresh = True
-        if self._is_fresh:
-            streams = await self._reader.inspect(self._cursors)
-        streams = {at: stream for at, stream in streams.items() if at in self._cursors}
+        streams = await self._look() if self._is_fresh else streams
+        streams = {at: streams[at] for at in self._cursors if at in streams}
         metrics.writer_partitions.set(len(streams))
         if not await self._are_trusted(streams):
             return
@@ -259,6 +257,11 @@ class Writer:
             self._is_fresh = False
         await self._measure(self._cursors, streams)
         self._attended_at = now
+
+    async def _look(self) -> dict[int, StreamInfo]:
+        """Look at what it has, and at what it would have if it could be read."""
+        wanted = {*self._cursors, *self._reader.away} if self._cursors else self._partitions
+        return await self._reader.inspect(wanted)
 
     async def _open(self) -> None:
         """Make sure that every cursor has its row."""
@@ -287,7 +290,7 @@ class Writer:
             await self._guard.verify()
             # What begins above its cursor goes on from there: the guard has told what that means.
             self._accepted |= {at: self._cursors[at] for at in above}
-        still, _ = self._doubtful(await self._reader.inspect(self._cursors))
+        still, _ = self._doubtful(await self._look())
         if still:
             raise UnavailableError(f"Redis is behind SQL in partitions {still}")
         return False
@@ -295,8 +298,8 @@ class Writer:
     def _doubtful(self, streams: Mapping[int, StreamInfo]) -> tuple[list[int], list[int]]:
         """Return which streams end below their cursors, and which begin above them."""
         behind, above = [], []
-        for at, stream in streams.items():
-            cursor = self._cursors[at]
+        for at in sorted(streams.keys() & self._cursors.keys()):
+            stream, cursor = streams[at], self._cursors[at]
             if place(stream.last) < place(cursor):
                 behind.append(at)
             elif self._accepted.get(at) != cursor and _begins_above(stream, cursor):

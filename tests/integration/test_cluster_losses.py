@@ -10,6 +10,7 @@ from weakref import WeakSet
 import pytest
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy import Engine
 
 from gateway.errors import UnavailableError
 from gateway.guard.server_facts import SECTIONS, facts_of
@@ -19,10 +20,14 @@ from gateway.scripts.barrier import Barrier
 from gateway.scripts.pipe import Pipe
 from gateway.scripts.pipes import Pipes
 from gateway.scripts.residents import Name, Residents
+from persistence.database import Database
 from persistence.sync.stream_reader import StreamReader
-from tests.fixtures.redis_processes import HOST, START_SECONDS, RedisProcess
+from persistence.sync.writer import Writer
+from tests.fixtures.redis_processes import HOST, START_SECONDS, RedisProcess, free_port
 from tests.fixtures.sharded import SHARDS, ClusterProcesses
 from tests.integration.test_cluster import EVERY, PARTITIONS, connect, fill
+from tests.integration.writing import add_events, event_values, running
+from tests.unit.persistence.entries import StillClock
 from tests.waiting import until
 
 
@@ -121,6 +126,50 @@ async def test_streams_of_a_server_that_is_gone_wait_until_they_were_looked_at(
             with pytest.raises(RedisConnectionError):
                 await asked
         await pipes.close()
+
+
+async def test_what_one_writer_cannot_reach_another_one_carries(
+    cluster: ClusterProcesses, engine: Engine
+) -> None:
+    async with connect(cluster) as client:
+        every = range(8)
+        lacking = cluster.master_of(outbox_key(0))
+        nowhere = ConnectionPool.from_url(f"redis://{HOST}:{free_port()}")
+
+        def make(pool: ConnectionPool) -> Pipe:
+            lacks = pool.connection_kwargs["port"] == lacking.port
+            return Pipe(nowhere if lacks else pool, timeout_seconds=1)
+
+        makes = make, partial(Pipe, timeout_seconds=1)
+        pipes = [Pipes(client, one) for one in makes]
+        databases = [Database(engine, threads=1, answer_ms=None) for _ in makes]
+        some, all_ = (
+            Writer(
+                client,
+                database,
+                partitions=every,
+                clock=StillClock(),
+                lease_seconds=0.5,
+                beat_seconds=0.1,
+                pipe=pipe,
+            )
+            for database, pipe in zip(databases, pipes, strict=True)
+        )
+        its = [at for at in every if cluster.master_of(outbox_key(at)) is lacking]
+        assert len(its) < len(every)
+        for at in every:
+            await add_events(client, 1, at, start=at)
+        async with running(some):
+            others = [at for at in every if at not in its]
+            await until(lambda: event_values(engine) == others)
+            async with running(all_):
+                await until(lambda: event_values(engine) == [*every])
+                for at in every:
+                    await add_events(client, 1, at, start=10 + at)
+                await until(lambda: event_values(engine) == [*every, *(10 + at for at in every)])
+            assert not some.state.cursors.keys() & {*its}
+        await asyncio.gather(*(one.close() for one in pipes))
+        await asyncio.gather(*(one.close() for one in databases))
 
 
 async def test_nothing_is_kept_of_a_server_that_has_left(

@@ -38,6 +38,15 @@ def test_time_without_a_look_proves_nothing() -> None:
     assert watch.look({"a": 1}, 2_000.0) == {"a": 1}
 
 
+def test_a_partition_is_left_once_nobody_took_it_for_the_lease_time() -> None:
+    watch = Watch(3.0)
+    found = []
+    for now, free in ((0, [1, 2]), (1, [1, 2]), (2, [1]), (3, [1, 2]), (500, [1, 2]), (501, [2])):
+        watch.look({}, float(now))
+        found.append(watch.left(free))
+    assert found == [set(), set(), set(), {1}, {1}, set()]
+
+
 def test_writer_that_left_and_came_back_is_new() -> None:
     watch = Watch(3.0)
     watch.look({"a": 1}, 0.0)
@@ -61,6 +70,44 @@ def test_partitions_of_a_writer_that_is_gone_are_free() -> None:
 def test_surplus_is_handed_over_when_another_comes() -> None:
     turn = divide([_lease(at, "me") for at in range(5)], "me", ["other"])
     assert (turn.take, turn.release) == ([], [3, 4])
+
+
+def test_what_a_writer_cannot_look_at_is_for_others() -> None:
+    leases = [_lease(0, "me"), _lease(1, "me"), _lease(2), _lease(3), _lease(4, "gone")]
+    turn = divide(leases, "me", [], away={1, 3})
+    assert [lease.partition for lease in turn.take] == [2, 4]
+    assert turn.release == [1]
+
+
+def test_what_nobody_took_is_taken_beyond_the_share() -> None:
+    leases = [_lease(0, "me"), _lease(1), _lease(2), _lease(3, "other")]
+    assert [one.partition for one in divide(leases, "me", ["other"]).take] == [1]
+    turn = divide(leases, "me", ["other"], left={1, 2})
+    assert [one.partition for one in turn.take] == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_somebody_can_look_at_is_owned_again_and_again(seed: int) -> None:
+    """Each writer lacks some partitions: what one can look at is had, if not all the time."""
+    chance = random.Random(seed)
+    names = [f"w{number}" for number in range(chance.randint(1, 4))]
+    leases = [_lease(at) for at in range(chance.randint(1, 40))]
+    away = {name: {at for at in range(len(leases)) if chance.random() < 0.4} for name in names}
+    watches = {name: Watch(3.0) for name in names}
+    had: set[int] = set()
+    for now in range(40):
+        for name in chance.sample(names, len(names)):
+            free = [one.partition for one in leases if not one.owner]
+            watches[name].look({}, float(now))
+            turn = divide(leases, name, names, away[name], watches[name].left(free))
+            for at in turn.release:
+                leases[at] = _lease(at)
+            for lease in turn.take:
+                leases[lease.partition] = lease._replace(owner=name)
+            assert not any(one.partition in away[name] for one in leases if one.owner == name)
+        if now > 20:
+            had |= {one.partition for one in leases if one.owner}
+    assert had == {at for at in range(len(leases)) if any(at not in away[name] for name in names)}
 
 
 @pytest.mark.parametrize("seed", range(50))
