@@ -22,6 +22,7 @@ from gateway.engine.replies import Replies
 from gateway.engine.spooling import Spooling
 from gateway.engine.tokens import Tokens
 from gateway.errors import GatewayError
+from gateway.messages.common import ACKNOWLEDGED
 from gateway.scripts.rates import Ticket
 
 
@@ -72,11 +73,12 @@ Handler = Callable[[Services, Call, Any], Awaitable[msgspec.Struct]]
 Rule = Callable[[Call, Any], None]
 
 
-def asking(act: Callable[[Engine, Call, Any], Awaitable[msgspec.Struct]]) -> Handler:
-    """Return what answers as the engine does."""
+def asking(act: Callable[[Engine, Call, Any], Awaitable[msgspec.Struct | None]]) -> Handler:
+    """Return what answers as the engine does; what that has done without a word is acknowledged."""
 
     async def handle(services: Services, call: Call, request: object) -> msgspec.Struct:
-        return await act(services.engine, call, request)
+        answer = await act(services.engine, call, request)
+        return ACKNOWLEDGED if answer is None else answer
 
     return handle
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always, asking
+from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import rules
-from gateway.messages.common import ACKNOWLEDGED, Acknowledged
+from gateway.messages.common import Acknowledged
 from gateway.messages.entities import (
     EntityCreateRequest,
     EntityGetRequest,
@@ -14,12 +14,6 @@ from gateway.messages.entities import (
     EntityUpdateRequest,
     EntityView,
 )
-
-
-async def _delete(services: Services, call: Call, request: EntityGetRequest) -> Acknowledged:
-    await services.engine.delete_entity(call.env, request)
-    return ACKNOWLEDGED
-
 
 _LOOKUP = (
     errors.CustomerNotFoundError,
@@ -98,7 +92,7 @@ OPERATIONS = (
         description="Deletes the entity with what it holds and gives its unit back.",
         request=EntityGetRequest,
         response=Acknowledged,
-        handle=_delete,
+        handle=asking(lambda engine, call, request: engine.delete_entity(call.env, request)),
         rule=rules.entity_named,
         errors=_LOOKUP,
     ),

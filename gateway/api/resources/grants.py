@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.api.operation import Call, Operation, Services, always, asking
+from gateway.api.operation import Operation, always, asking
 from gateway.api.resources import grant_rules as rules
-from gateway.messages.common import ACKNOWLEDGED, Acknowledged
+from gateway.messages.common import Acknowledged
 from gateway.messages.grants import (
     BalanceCreateRequest,
     BalanceDeleteRequest,
@@ -16,27 +16,6 @@ from gateway.messages.grants import (
     BatchTrackResponse,
     UsageSetRequest,
 )
-
-
-async def _create(services: Services, call: Call, request: BalanceCreateRequest) -> Acknowledged:
-    await services.engine.create_balance(call.env, request, call.request_id)
-    return ACKNOWLEDGED
-
-
-async def _update(services: Services, call: Call, request: BalanceUpdateRequest) -> Acknowledged:
-    await services.engine.update_balance(call.env, request, call.request_id)
-    return ACKNOWLEDGED
-
-
-async def _delete(services: Services, call: Call, request: BalanceDeleteRequest) -> Acknowledged:
-    await services.engine.delete_balance(call.env, request, call.request_id)
-    return ACKNOWLEDGED
-
-
-async def _set_usage(services: Services, call: Call, request: UsageSetRequest) -> Acknowledged:
-    await services.engine.set_usage(call.env, request, call.request_id)
-    return ACKNOWLEDGED
-
 
 _LOOKUP = (
     errors.CustomerNotFoundError,
@@ -57,7 +36,9 @@ OPERATIONS = (
         ),
         request=BalanceCreateRequest,
         response=Acknowledged,
-        handle=_create,
+        handle=asking(
+            lambda engine, call, request: engine.create_balance(call.env, request, call.request_id)
+        ),
         rule=rules.create,
         errors=(*_LOOKUP, errors.InvalidRequestError, errors.BalanceExistsError),
     ),
@@ -75,7 +56,9 @@ OPERATIONS = (
         ),
         request=BalanceUpdateRequest,
         response=Acknowledged,
-        handle=_update,
+        handle=asking(
+            lambda engine, call, request: engine.update_balance(call.env, request, call.request_id)
+        ),
         rule=rules.update,
         errors=(*_LOOKUP, errors.BalanceNotFoundError),
     ),
@@ -90,7 +73,9 @@ OPERATIONS = (
         ),
         request=BalanceDeleteRequest,
         response=Acknowledged,
-        handle=_delete,
+        handle=asking(
+            lambda engine, call, request: engine.delete_balance(call.env, request, call.request_id)
+        ),
         rule=rules.delete,
         errors=(
             *_LOOKUP,
@@ -152,7 +137,9 @@ OPERATIONS = (
         ),
         request=UsageSetRequest,
         response=Acknowledged,
-        handle=_set_usage,
+        handle=asking(
+            lambda engine, call, request: engine.set_usage(call.env, request, call.request_id)
+        ),
         rule=rules.set_usage,
         errors=(
             *_LOOKUP,
