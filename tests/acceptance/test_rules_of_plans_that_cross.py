@@ -14,6 +14,17 @@ from tests.acceptance.world import World
 HOUR_MS = DAY_MS // 24
 
 
+def at(year: int, month: int, day: int, hour: int = 0) -> int:
+    return round(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
+
+
+def next_year(world: World) -> int:
+    """Return a year to come whose February has 28 days."""
+    now: int = world.gateway.call("clock.get")["now"]
+    year = datetime.fromtimestamp(now / 1000, UTC).year + 1
+    return year + (year % 4 == 0)
+
+
 def states(world: World, *entities: str, feature: str = "messages") -> list[list[float]]:
     """Return the customer's balance and those of entities, the same from SQL as from Redis."""
     found = [world.state(one, feature) for one in (None, *entities)]
@@ -118,18 +129,89 @@ def test_a_step_down_of_entities_that_are_more_than_the_next_plan_has_seats(stor
 def test_many_cycles_that_pass_at_once_are_counted_from_the_day_they_began(
     store: Store, reset: dict[str, object], first: tuple[int, int, int], later: tuple[int, int, int]
 ) -> None:
-    year = datetime.fromtimestamp(store.now() / 1000, UTC).year + 1
-    year += year % 4 == 0  # its February has 28 days
-
-    def at(month: int, day: int, hour: int) -> int:
-        return round(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
-
-    store.gateway.call("clock.advance", to=at(1, 31, 10))
+    year = next_year(store)
+    store.gateway.call("clock.advance", to=at(year, 1, 31, 10))
     store.join()
     store.attach(store.item("messages", 10, reset=reset))
-    assert abs(store.balance()["next_reset_at"] - at(*first)) < HOUR_MS
+    assert abs(store.balance()["next_reset_at"] - at(year, *first)) < HOUR_MS
     store.track(4)
-    store.gateway.call("clock.advance", to=at(4, 30, 11))
-    assert abs(store.balance()["next_reset_at"] - at(*later)) < HOUR_MS
+    store.gateway.call("clock.advance", to=at(year, 4, 30, 11))
+    assert abs(store.balance()["next_reset_at"] - at(year, *later)) < HOUR_MS
     used = 4 if reset["interval"] == "semi_annual" else 0
     assert states(store) == [[10, 10 - used, used]]
+
+
+def test_the_day_a_plan_began_outlives_a_step_up_and_a_step_down(store: Store) -> None:
+    year = next_year(store)
+    store.plan("pro", store.payg(3))
+    store.plan("premium", store.monthly(50))
+    store.plan("starter", store.monthly(2))
+    store.gateway.call("clock.advance", to=at(year, 1, 31, 12))
+    store.join()
+    for month, day, take, ends in (
+        (1, 31, "pro", (2, 28)),
+        (3, 15, "premium", (3, 31)),
+        (4, 1, None, (4, 30)),
+        (5, 2, "starter", (5, 31)),
+        (6, 1, None, (6, 30)),
+        (7, 1, None, (7, 31)),
+    ):
+        store.gateway.call("clock.advance", to=at(year, month, day, 13))
+        store.take(take) if take else None
+        (held,) = (one for one in store.subscriptions().values() if one["status"] == "active")
+        expected = at(year, *ends, 12)
+        assert abs(held["current_period_end"] - expected) < 2 * HOUR_MS
+        assert abs(store.balance()["next_reset_at"] - expected) < 2 * HOUR_MS
+    assert store.held() == {"starter": "active"}
+
+
+@pytest.mark.parametrize(
+    ("tiers", "more", "totals"),
+    [
+        (
+            [(600, 1), ("inf", 0.5)],
+            {},
+            {0: 0, 100: 0, 101: 1, 600: 500, 601: 500.5, 900: 650},
+        ),
+        (
+            [(600, 10), ("inf", 5)],
+            {"billing_units": 100},
+            {101: 10, 600: 50, 850: 65},
+        ),
+        (
+            [(500, 10, 20), ("inf", 7, 50)],
+            {"billing_units": 100, "tier_behavior": "volume"},
+            {0: 0, 100: 0, 450: 70, 500: 70, 501: 92, 900: 113},
+        ),
+    ],
+)
+def test_bands_count_the_included_units_and_packs_are_whole(
+    store: Store,
+    tiers: list[tuple[float | str, ...]],
+    more: dict[str, object],
+    totals: dict[float, float],
+) -> None:
+    bands = [dict(zip(("to", "amount", "flat_amount"), one, strict=False)) for one in tiers]
+    price = {"interval": "month", "billing_method": "prepaid", "tiers": bands, **more}
+    store.plan("banded", store.item("messages", 100, price=price))
+    asked = {units: store.quantities(messages=units) for units in totals}
+    for units, total in totals.items():
+        assert store.preview("banded", feature_quantities=asked[units])["total"] == total
+
+
+def test_use_of_one_feature_is_carried_and_what_is_left_of_another(store: Store) -> None:
+    store.plan("pro", store.monthly(100), store.monthly(100, "words"))
+    store.plan("premium", store.monthly(500), store.monthly(500, "words"))
+    store.take("pro")
+    store.track(30)
+    store.track(40, feature="words")
+    carry = {"carry_over_usages": "messages", "carry_over_balances": "words"}
+    terms = {
+        name: {"enabled": True, "feature_ids": [store.name(feature)]}
+        for name, feature in carry.items()
+    }
+    store.take("premium", **terms)
+    assert states(store) == [[500, 470, 30]]
+    assert states(store, feature="words") == [[560, 560, 0]]
+    store.end_of_cycle()
+    assert (store.state(), store.state(feature="words")) == ([500, 500, 0], [500, 500, 0])

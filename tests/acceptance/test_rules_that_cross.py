@@ -233,3 +233,85 @@ def test_what_was_added_above_a_grant_rolls_over_too(later: World) -> None:
     assert (later.state(), later.rollovers()) == ([250, 250, 0], [150])
     later.update(usage=30)
     assert (later.state(), later.rollovers()) == ([250, 220, 30], [150])
+
+
+@pytest.mark.parametrize(
+    ("entity", "steps"),
+    [
+        ("z", [(15, [5, 15, 15]), (-8, [13, 15, 23]), (-80, [20, 20, 30])]),
+        (None, [(25, [0, 5, 5]), (-12, [12, 15, 17]), (-80, [20, 20, 30])]),
+    ],
+)
+def test_give_backs_fill_what_is_spent_first(
+    world: World, entity: str | None, steps: list[tuple[float, list[float]]]
+) -> None:
+    """An entity's own units first, for the customer its own, then those of its first entity."""
+    world.attach(world.monthly(10), world.monthly(10, **world.each))
+    world.entities("z", "a")
+    for value, left in steps:
+        world.track(value, entity)
+        assert world.left("z", "a", None) == left
+
+
+def test_give_backs_heal_credits_below_zero_before_they_fill_units(world: World) -> None:
+    world.actions()
+    world.attach(world.monthly(5, "action1"), world.pay_per_use(1, feature="credits"))
+    for value, left, used in ((20, 0, 3), (-12, 2, 1), (-3.5, 5, 0.9), (-50, 5, 0)):
+        world.track(value, feature="action1")
+        found = world.shown(None, "action1")["remaining"], world.shown(None, "credits")["usage"]
+        assert found == (left, used)
+
+
+def test_the_first_entity_comes_before_the_one_whose_plan_resets_sooner(world: World) -> None:
+    world.entities("zoe", "amy")
+    world.attach(world.item("messages", 20, reset={"interval": "day"}), entity="amy")
+    world.attach(world.lifetime(5), entity="zoe")
+    world.attach(world.monthly(3), entity="zoe")
+    world.track(4)
+    assert world.left("zoe", "amy", None) == [4, 20, 24]
+    world.track(6)
+    assert world.left("zoe", "amy", None) == [0, 18, 18]
+
+
+def test_the_customer_spends_plans_of_entities_down_to_zero_alone(world: World) -> None:
+    world.entities("e1")
+    world.attach(world.pay_per_use(5), entity="e1")
+    assert world.allows(5, 5.1) == [True, False]
+    assert world.allows(5, 5.1, entity="e1") == [True, True]
+    world.track(9)
+    assert (world.state(), world.state("e1")) == ([5, 0, 5], [5, 0, 5])
+    world.track(9, "e1")
+    assert (world.state(), world.state("e1")) == ([5, 0, 14], [5, 0, 14])
+
+
+def test_an_event_spills_into_the_credits_of_each_feature_up_to_its_caps(world: World) -> None:
+    """Of action1 10 units and 1 credit for 5 more; of action3 10 units and 2.8 credits for 2."""
+    world.actions()
+    grants = {"action1": 10, "credits": 5, "action3": 10, "credits2": 7}
+    world.attach(*(world.monthly(included, name) for name, included in grants.items()))
+    caps = [(15, "action1"), (2.8, "credits2")]
+    limits = [world.usage_limit(limit, feature=name) for limit, name in caps]
+    world.control({"usage_limits": [one for each in limits for one in each["usage_limits"]]})
+    world.track_event(20)
+    assert [world.shown(None, name)["remaining"] for name in grants] == [0, 4, 0, 4.2]
+    assert [world.counter(name) for _, name in caps] == [15, 2.8]
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "hiding", "used"),
+    [
+        ("usage_limits", {"limit": 4, "interval": "month"}, {"enabled": False}, [4, 15]),
+        ("spend_limits", {"enabled": True, "overage_limit": 2}, {"enabled": False}, [12, 15]),
+        ("overage_allowed", {"enabled": False}, {"enabled": True}, [10, 15]),
+    ],
+)
+def test_an_entry_of_the_customer_hides_that_of_its_plan(
+    world: World, kind: str, entry: Json, hiding: Json, used: list[float]
+) -> None:
+    """A disabled one too."""
+    named = {"feature_id": world.name("messages")}
+    world.attach(world.pay_per_use(10), billing_controls={kind: [named | entry]})
+    for controls, sum_used in zip(([], [named | entry | hiding]), used, strict=True):
+        world.control({kind: controls})
+        world.track(15 if not controls else 15 - used[0])
+        assert world.state()[2] == sum_used

@@ -103,6 +103,33 @@ def test_s107_each_threshold_by_itself(world: World) -> None:
         assert told(world) == [("", name) for name in names]
 
 
+def test_a_hold_and_a_checked_use_tell_of_a_limit_and_a_use_that_comes_again_does_again(
+    world: World,
+) -> None:
+    world.attach(world.monthly(10))
+    assert world.lock("a", 10)
+    assert told(world) == [("", "included")]
+    world.release("a")
+    assert world.check(10, send_event=True)["allowed"]
+    assert told(world) == [("", "included")] * 2
+    watch(world, alert(world, "half", 5))
+    for value in (-6, 2, -2, 2):
+        world.track(value)
+    assert told(world)[2:] == [("", "half")] * 2
+
+
+def test_what_rolled_over_counts_in_percentages(later: World) -> None:
+    rollover = {"expiry_duration_type": "month", "expiry_duration_length": 2}
+    later.attach(later.monthly(100, rollover=rollover))
+    later.track(50)
+    later.advance()
+    half = alert(later, "half", 50, "usage_percentage")
+    watch(later, half, alert(later, "last", 20, "remaining_percentage"))
+    for value, names in ((74, []), (1, ["half"]), (44, ["half"]), (1, ["half", "last"])):
+        later.track(value)
+        assert told(later) == [("", name) for name in names]
+
+
 def alert(world: World, name: str, threshold: float, kind: str = "usage", **more: object) -> Json:
     """Return an alert as controls have it."""
     about = {"feature_id": world.name("messages"), "name": name}
