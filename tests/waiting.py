@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 POLL_SECONDS = 0.01
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 PATIENT: dict[str, Any] = dict.fromkeys(
     ("hot_timeout_ms", "redis_timeout_ms", "restore_wait_ms"), 10_000
