@@ -9,6 +9,11 @@ import * as seeds from './seeds.mjs';
 
 const { GATEWAY_URL: url, GATEWAY_KEY: secretKey } = process.env;
 
+// Checks and tracks of newer clients give up after five seconds, and have no option for that; a
+// machine that runs many tests may stand still for as long.
+const { timeout } = AbortSignal;
+AbortSignal.timeout = (ms) => timeout.call(AbortSignal, Math.max(ms, 60_000));
+
 async function rpc(name, xApiVersion) {
   const { Autumn } = await import(name);
   // Failing open would hide what the gateway answered.

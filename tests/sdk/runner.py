@@ -35,7 +35,11 @@ class Rpc:
     @functools.cache  # noqa: B019 - there is one of it
     def _client(self, version: str | None) -> Any:  # noqa: ANN401 - without types
         return importlib.import_module("autumn_sdk").Autumn(
-            secret_key=KEY, server_url=URL, fail_open=False, x_api_version=version
+            secret_key=KEY,
+            server_url=URL,
+            fail_open=False,
+            x_api_version=version,
+            timeout_ms=60_000,  # a machine that runs many tests may stand still
         )
 
     def call(self, method: str, keywords: Keywords, version: str | None, *, awaits: bool) -> Any:  # noqa: ANN401 - a model
