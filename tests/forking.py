@@ -1,4 +1,4 @@
-"""Gateways in processes of their own that need not load Python and other people's modules.
+"""Gateways and writers in processes of their own that need not load Python and others' modules.
 
 That is two thirds of what the start of a gateway costs, and the tests start some 150. A server, one
 for each process of tests, has loaded those modules and begun nothing yet. It forks for each start,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,6 +14,7 @@ from sqlalchemy import Engine, func, select
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
 from persistence.models import Cursor, Event, WriterProcess
+from tests.forking import Forked
 from tests.unit.persistence.entries import event, payload
 from tests.waiting import wait_until
 
@@ -39,19 +38,15 @@ class _Fleet:
         self._started = 0
         self._added = 0
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Forked:
         """Start a writer and wait until it has a row in SQL."""
         before = set(self.owners())
         self._started += 1
         log = self._folder / f"writer-{self._started}.log"
-        output = self._processes.enter_context(log.open("wb"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "writer", *self._urls],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={"TALLYGATE_PARTITIONS": str(PARTITIONS)},
-        )
-        self._processes.callback(process.wait)
+        with log.open("w") as output:
+            settings = {"TALLYGATE_PARTITIONS": str(PARTITIONS)}
+            process = Forked("writer", *self._urls, output=output, settings=settings)
+        self._processes.callback(process.wait, START_SECONDS)
         self._processes.callback(process.kill)
         wait_until(lambda: bool(self.writers() - before), START_SECONDS, log.read_text)
         return process
