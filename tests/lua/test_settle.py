@@ -120,8 +120,12 @@ async def test_rows_of_an_entity_that_is_deleted_are_due_no_longer(world: World)
     assert await world.settle() == (Status.DONE, 0)
 
 
-async def test_overage_of_a_thousand_slots_is_kept_in_bounded_steps(world: World) -> None:
-    names = [f"seat_{number:04d}" for number in range(1_000)]
+async def test_overage_of_a_thousand_slots_is_kept_in_bounded_steps(
+    world: World, redis_kind: str
+) -> None:
+    # The cluster is the embedded server again, and the one in memory gives no verdict.
+    limit = 200 if redis_kind in ("embedded", "debian") else 40
+    names = [f"seat_{number:04d}" for number in range(5 * limit)]
     kept = {"kind": Kind.PER_ENTITY, "entity_feature": "seats", "flags": "ok"}
     await world.create(calls=[hourly("a", 10, **kept), hourly("b", 3, **kept)])
     used = {name: 14 + number % 20 for number, name in enumerate(names)}
@@ -131,7 +135,7 @@ async def test_overage_of_a_thousand_slots_is_kept_in_bounded_steps(world: World
     world.now_ms += HOUR_MS
     await world.entries()
     steps = []
-    while (settled := (await world.settle(200))[1]) == 200:
+    while (settled := (await world.settle(limit))[1]) == limit:
         steps.append(settled)
         assert (await world.read()).status is Status.DUE
     assert (len(steps), settled) == (5, 0)

@@ -48,9 +48,12 @@ async def test_a_hundred_that_expire_stay_apart(world: World) -> None:
     assert [one[0] for one in await world.rollovers()] == [100] * 100
 
 
-async def test_beyond_a_hundred_those_that_expire_close_together_are_one(world: World) -> None:
+async def test_beyond_a_hundred_those_that_expire_close_together_are_one(
+    world: World, redis_kind: str
+) -> None:
     await world.create(calls=[hourly("a", 100, roll=":1")])
-    hours = 31 * 24 * 2
+    # The cluster is the embedded server again, and the one in memory gives no verdict.
+    hours = 31 * 24 * 2 if redis_kind in ("embedded", "debian") else 5 * 24
     for hour in range(1, hours + 1):
         await resets(world, 1)
         if hour % 96 == 0 or hour == hours:
