@@ -324,7 +324,7 @@ async def test_an_endpoint_that_hangs_holds_up_no_other(world: World, receiver: 
         hanging = await world.endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         await world.endpoint(receiver.url)
         alerts = [world.alert() for _ in range(20)]
-        async with make_sender(2.0) as sender:
+        async with make_sender(6.0) as sender:
             worker = Deliverer(world.store, sender, world.clock)
             running = asyncio.create_task(worker.run())
             await until(lambda: len(receiver.ids) == len(alerts))
