@@ -54,7 +54,7 @@ async def run(effort: Effort) -> Outcome:
         at_rate = [await steady.during(put_on(steadily)) for _ in range(effort.rounds)]
         everything = [*tallies["durable"], *at_rate]
         assert not sum(one.failures for one in [*everything, *tallies["neither"]])
-        tracked = customers + sum(one.statuses[200] for one in everything)
+        tracked = customers + sum(one.statuses.get(200, 0) for one in everything)
         assert events_in_sql(durable) == tracked, "an event is missing or there twice"
     share = statistics.median(
         one.rate / other.rate for one, other in zip(*tallies.values(), strict=True)

@@ -58,7 +58,7 @@ async def run(effort: Effort) -> Outcome:
                     tallies.setdefault(f"{level}, {connections}", []).append(tally)
                     await late.carried()
         assert not sum(one.failures for found in tallies.values() for one in found)
-        tracked = sum(one.statuses[200] for found in tallies.values() for one in found)
+        tracked = sum(one.statuses.get(200, 0) for found in tallies.values() for one in found)
         assert events_in_sql(place) == customers + tracked, "an event is missing or there twice"
     return Outcome(
         about="tracks through one gateway by level and connections; an append-only file "
