@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import pytest
+
 from gateway.api.errors import Reply
 from gateway.api.operation import Operation
 from gateway.api.operations import OPERATIONS
@@ -92,6 +94,15 @@ class Calls:
 
         told = [AUTHORIZED, *headers]
         return await self.plain.answer(BY_NAME[name], "POST", b"", told, read_body)
+
+    def denials(self, patch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+        """Return what is counted as denied from now on: env, customer, feature and operation.
+
+        The counts themselves are sent once a second, and who looks may be late.
+        """
+        told: list[tuple[str, ...]] = []
+        patch.setattr(self.runtime.engine.denials, "count", lambda *kind: told.append(kind))
+        return told
 
     async def make(self, operation: str, /, **body: object) -> None:
         reply = await self.ask_longer(operation, body=json.dumps(body).encode())

@@ -180,8 +180,10 @@ async def test_long_answers_are_not_remembered(
     assert kept["flag"] > kept["mixed"] == 0
 
 
-async def test_a_flag_that_is_there_is_no_denial(calls: Calls, live_runtime: Runtime) -> None:
-    denied = live_runtime.engine.denials._denied  # noqa: SLF001 - before they are sent
+async def test_a_flag_that_is_there_is_no_denial(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = calls.denials(monkeypatch)
     for _ in range(2):
         body = json.dumps({"customer_id": "ada", "feature_id": "flag"}).encode()
         way = await calls.ask("balances.check", body=body)
@@ -191,15 +193,14 @@ async def test_a_flag_that_is_there_is_no_denial(calls: Calls, live_runtime: Run
     await calls.make("customers.get_or_create", customer_id="eve")
     way = await calls.ask("balances.check", body=nobody)
     assert (way.is_plain, json.loads(way.reply.body)["allowed"]) == (True, False)
-    assert [kind[:4] for kind in denied] == [("sandbox", "eve", "flag", "check")]
+    assert denied == [("sandbox", "eve", "flag", "check")]
 
 
 async def test_each_no_is_a_denial_until_it_is_a_yes(
-    calls: Calls, live_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second no is answered as the first."""
-    denied: list[tuple[str, ...]] = []
-    monkeypatch.setattr(live_runtime.engine.denials, "count", lambda *told: denied.append(told))
+    denied = calls.denials(monkeypatch)
     await calls.make("customers.get_or_create", customer_id="eve")
     asked: list[Json] = [{"feature_id": name} for name in ("flag", "capped", "words")]
     for body in (*asked, {"feature_id": "capped", "send_event": True}):
