@@ -201,8 +201,7 @@ async def test_nothing_is_kept_of_a_server_that_has_left(
         kept = {address for address, one in clients.items() if client.server(address) is one}
         assert kept == before & after
         await pipes.call_all(commands)
-        gc.collect()
-        assert len(made) == SHARDS
+        await until(lambda: gc.collect() >= 0 and len(made) == SHARDS)  # held by a last timer
         await pipes.close()
 
 
