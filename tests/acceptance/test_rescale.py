@@ -25,6 +25,20 @@ from tests.waiting import wait_until
 
 MakeSite = Callable[[str], "Site"]
 
+HELD_AT_A_STEP = """\
+import signal, sys
+import click
+from gateway.__main__ import main
+step, say = sys.argv.pop(1), click.echo
+def tell(line, **how):
+    say(line, **how)
+    if line.startswith(step):
+        signal.pause()
+click.echo = tell
+main()
+"""
+"""A command that goes no further once it has told a step: else it might be done before it dies."""
+
 
 @pytest.fixture
 def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> MakeSite:
@@ -270,8 +284,8 @@ def test_killed_between_two_steps_it_has_done_all_or_nothing(
         catch_up(world)
         before = portrait(world)
     name = world.name("messages")
-    arguments = ("rescale", name, "--precision", "2", *site.options)
-    command = [sys.executable, "-m", "gateway", *arguments]
+    arguments = (step, "rescale", name, "--precision", "2", *site.options)
+    command = [sys.executable, "-c", HELD_AT_A_STEP, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stderr is not None
         told = next(line for line in process.stderr if line.startswith(step))
