@@ -9,6 +9,9 @@ from tests.acceptance.test_verify import verify
 from tests.fixtures.gateways import Gateway, Json
 from tests.waiting import wait_until
 
+SOON_MS = 500
+"""Before a plan begins: time has to pass until then, and nothing has to be done in it."""
+
 
 def stored(store: Store) -> dict[str, str]:
     """Return the status of each plan in SQL, once it has everything."""
@@ -45,8 +48,10 @@ def test_what_is_scheduled_comes_back_from_sql(store: Store) -> None:
 
 def test_a_plan_begins_although_nobody_asks(store: Store) -> None:
     two_plans(store)
-    store.take("pro", starts_at=store.now() + 1500)
+    starts = store.now() + DAY_MS
+    store.take("pro", starts_at=starts)
     assert stored(store) == {"pro": "scheduled"}
+    store.gateway.call("clock.advance", to=starts - SOON_MS)
     wait_until(lambda: stored(store) == {"pro": "active"})
     assert store.left(None) == [500]
 
@@ -54,8 +59,9 @@ def test_a_plan_begins_although_nobody_asks(store: Store) -> None:
 def test_calls_at_the_moment_itself_agree(store: Store) -> None:
     two_plans(store)
     store.take("free")
-    starts = store.now() + 2000
+    starts = store.now() + DAY_MS
     store.take("pro", starts_at=starts)
+    store.gateway.call("clock.advance", to=starts - SOON_MS)
     wait_until(lambda: store.now() >= starts)
     bodies: list[tuple[str, Json]] = [
         ("balances.track", store.body(None, "messages", value=1)) for _ in range(20)
@@ -64,6 +70,7 @@ def test_calls_at_the_moment_itself_agree(store: Store) -> None:
     assert {one.json()["balance"]["granted"] for one in answers[:20]} == {500}
     assert store.held() == {"pro": "active"}
     assert store.state() == [500, 480, 20]
+    store.gateway.wait_for_writer()
     added = store.gateway.sql(
         "SELECT count(*) FROM balances b JOIN customers c ON c.internal_id = b.internal_id "
         "WHERE c.id = ? AND b.plan_id = ?",
