@@ -22,6 +22,7 @@ from tests.waiting import wait_until
 PARTITIONS = 64
 UNIT = 10**6
 """Units of a message."""
+LOOKS_MAX = 10
 
 
 class Ran(NamedTuple):
@@ -259,8 +260,9 @@ def test_use_that_goes_on_meanwhile_is_no_drift(spent: World) -> None:
             rounds += 1
         return await looking, rounds
 
-    ran, rounds = asyncio.run(both())
-    assert rounds > 1
+    # Where somebody stood still, next to nothing was used meanwhile, and another look shows more.
+    looks = (asyncio.run(both()) for _ in range(LOOKS_MAX))
+    ran = next(ran for ran, rounds in looks if rounds > 1)
     assert (ran.code in {0, 2}, ran.found["drifts"]) == (True, []), ran
     assert (ran.code == 2) is bool(ran.found["unsettled"])
     assert verify_one(spent).code == 0
