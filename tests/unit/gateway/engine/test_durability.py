@@ -71,7 +71,7 @@ def stores() -> Stores:
     return Stores()
 
 
-def durability(stores: Stores, level: Level = Level.MEMORY, timeout_ms: int = 50) -> Durability:
+def durability(stores: Stores, level: Level = Level.MEMORY, timeout_ms: int = 20_000) -> Durability:
     part = cast("Any", stores)
     return Durability(
         part, part, part, level=level, timeout_ms=timeout_ms, partitions=PARTITIONS, trust=part
@@ -136,7 +136,7 @@ async def test_a_write_to_another_redis_is_not_confirmed(stores: Stores) -> None
 
 async def test_sql_is_waited_for_until_its_cursor_has_passed_the_outbox(stores: Stores) -> None:
     stores.ends[2], stores.applied[2] = "100-9", "100-8"
-    waiting = asyncio.create_task(durability(stores, timeout_ms=20_000).confirm(Level.SQL, 7, [2]))
+    waiting = asyncio.create_task(durability(stores).confirm(Level.SQL, 7, [2]))
     await until(lambda: stores.reads > 2)
     assert not waiting.done()
     stores.applied[2] = "100-10"
@@ -158,12 +158,12 @@ async def test_sql_confirms_nothing_of_a_partition_that_was_emptied(stores: Stor
 async def test_sql_that_comes_back_in_time_confirms(stores: Stores) -> None:
     stores.ends[0] = stores.applied[0] = "5-0"
     stores.sql_faults = 3
-    await durability(stores, timeout_ms=20_000).confirm(Level.SQL, 7, [0])
+    await durability(stores).confirm(Level.SQL, 7, [0])
 
 
 async def test_a_writer_that_is_late_leaves_the_call_unconfirmed(stores: Stores) -> None:
     stores.ends[0] = "5-0"
-    kept = durability(stores)
+    kept = durability(stores, timeout_ms=50)
     with pytest.raises(UnconfirmedError):
         await kept.confirm(Level.SQL, 7, [0])
     # Nobody waits any more, so nobody asks.
@@ -172,7 +172,7 @@ async def test_a_writer_that_is_late_leaves_the_call_unconfirmed(stores: Stores)
 
 async def test_all_who_wait_for_sql_share_each_look(stores: Stores) -> None:
     stores.ends |= {0: "5-0", 1: "6-0"}
-    kept = durability(stores, timeout_ms=20_000)
+    kept = durability(stores)
     waiting = [
         asyncio.create_task(kept.confirm(Level.SQL, 7, [number % 2])) for number in range(100)
     ]
