@@ -68,8 +68,12 @@ def test_a_forked_gateway_is_what_one_is_that_was_started_anew(
     twins = fork(one, *SERVE), start_anew(other, *SERVE)
     try:
         wait_until(lambda: all("data folder" in log_of(each) for each in (one, other)), 60)
-        first, second = (seen(each.pid) for each in twins)
-        assert first == second
+        # A thread that is just made blocks every signal of who makes it for a moment.
+        wait_until(
+            lambda: seen(twins[0].pid) == seen(twins[1].pid),
+            END_SECONDS,
+            lambda: "\n".join(str(seen(each.pid)) for each in twins),
+        )
     finally:
         for each in twins:
             each.send_signal(signal.SIGTERM)
@@ -92,6 +96,15 @@ def test_one_that_was_killed_is_gone_and_its_exit_code_says_so(
     gateway.kill()
     assert gateway.ended() == -signal.SIGKILL
     assert not psutil.pid_exists(gateway.pid)
+
+
+def test_a_signal_for_one_that_has_just_ended_is_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = fork(tmp_path, "--version")
+    assert ended.wait(END_SECONDS) == 0
+    monkeypatch.setattr(ended, "poll", lambda: None)  # as before its end was told
+    ended.kill()
 
 
 def test_each_loads_our_modules_itself(gateway: Gateway, tmp_path: Path) -> None:
