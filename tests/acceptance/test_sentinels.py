@@ -68,7 +68,7 @@ def test_when_the_master_is_killed_gateways_go_on_with_its_replica(
             goes_on(load, ACKNOWLEDGED_MIN)
             goes_on(careful)
             killed_at = time.monotonic()
-            watched.master.kill()
+            watched.kill_master()
             wait_until(watched.is_moved, RECOVERY_SECONDS)
             goes_on(load)
         assert used(other, CUSTOMERS[0]) == used(gateway, CUSTOMERS[0])
