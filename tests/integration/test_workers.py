@@ -42,6 +42,8 @@ def workers(fleet: Gateway) -> Gateway:
     """Two gateways and a writer that run, with a feature; each test has a customer of its own."""
     if not fleet.url:
         define(fleet.start(), "ada")
+        # The process that took the feature may not be the one that shows what all have counted.
+        wait_until(lambda: counted(fleet, "features.create", 200) == 1)
     elif not psutil.pid_exists(fleet.pid):
         assert fleet.stop() == 0  # a test before has ended it
         fleet.start()
@@ -303,8 +305,10 @@ def test_a_unix_socket_serves_like_a_port(tmp_path: Path, count: str) -> None:
         other = Gateway(tmp_path / "other", uds=folder / "s")
         with pytest.raises(AssertionError, match="/s: another process listens there"):
             other.start()
-        # Killed, it leaves the socket behind, which is in nobody's way.
+        # Killed, it leaves the socket behind, which is in nobody's way once its worker has ended.
+        orphans = children(gateway)
         gateway.kill()
+        assert psutil.wait_procs(orphans, START_SECONDS)[1] == []
         assert (folder / "s").exists()
         track_some(gateway.start(), 3, "ada")
         assert gateway.stop() == 0
