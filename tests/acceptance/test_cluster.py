@@ -27,11 +27,15 @@ from tests.acceptance.test_lost_redis import (
 )
 from tests.acceptance.test_sentinels import beside, goes_on
 from tests.commands import run
-from tests.fixtures.gateways import Gateway
+from tests.fixtures.gateways import Gateway, Json
 from tests.fixtures.sharded import ClusterProcesses
 from tests.waiting import wait_until
 
 PARTITIONS = 8
+
+
+def health_of(gateway: Gateway) -> Json:
+    return gateway.get("health").json()
 
 
 def end_of(cluster: ClusterProcesses, at: int) -> str:
@@ -89,8 +93,7 @@ def test_customers_of_every_server_are_served_and_carried(
         assert gateway.post("balances.batch_track", items).is_success
         wait_until(lambda: set(used_in_sql(gateway).values()) == {7}, RECOVERY_SECONDS)
         assert {used(gateway, one) for one in CUSTOMERS} == {7}
-        health = gateway.get("health").json()
-        assert health["status"] == "ok", health
+        wait_until(lambda: health_of(gateway)["status"] == "ok", RECOVERY_SECONDS)
         for level in "aof", "sql":
             answer = gateway.post(
                 "balances.track",
@@ -240,11 +243,13 @@ def test_customers_of_other_servers_are_served_while_one_is_gone(
             waiting = [at for at, server in homes.items() if server is gone]
             told = f"tallygate_writer_partitions {PARTITIONS - len(waiting)}.0"
             wait_until(lambda: told in gateway.get("metrics").text, RECOVERY_SECONDS)
-            assert gateway.get("ready").status_code == 200
-            health = gateway.get("health").json()
-            assert health["redis"] == "partial"
+            wait_until(lambda: gateway.get("ready").status_code == 200, RECOVERY_SECONDS)
+            wait_until(lambda: health_of(gateway)["redis"] == "partial", RECOVERY_SECONDS)
             if how == "killed":  # one that stands still may be waited for too long
-                assert health["writer"]["lag_seconds"] is not None, health
+                wait_until(
+                    lambda: health_of(gateway)["writer"]["lag_seconds"] is not None,
+                    RECOVERY_SECONDS,
+                )
         assert used(gateway, CUSTOMERS[0]) == 0
         assert lost(gateway, cluster) == []
         assert gateway.sql("SELECT kind FROM incidents") == []
