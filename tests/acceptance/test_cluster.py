@@ -210,11 +210,17 @@ def test_a_feature_is_rescaled_on_every_server(tmp_path: Path, cluster: ClusterP
         assert {used(gateway, one) for one in CUSTOMERS} == {5}
 
 
-@pytest.mark.parametrize(("how", "turns"), [("killed", 20), ("frozen", 3)])  # each waits its limit
+@pytest.mark.parametrize(
+    ("how", "turns", "limits"),
+    [
+        ("killed", 20, {}),
+        ("frozen", 3, {"TALLYGATE_HOT_TIMEOUT_MS": "2000"}),  # which each turn waits twice
+    ],
+)
 def test_customers_of_other_servers_are_served_while_one_is_gone(
-    tmp_path: Path, cluster: ClusterProcesses, how: str, turns: int
+    tmp_path: Path, cluster: ClusterProcesses, how: str, turns: int, limits: dict[str, str]
 ) -> None:
-    with running(make_gateway(tmp_path, cluster.url)) as gateway:
+    with running(make_gateway(tmp_path, cluster.url, **limits)) as gateway:
         fill(gateway)
         places = {one: outbox_key(partition_of("sandbox", one, PARTITIONS)) for one in CUSTOMERS}
         homes = {at: cluster.master_of(outbox_key(at)) for at in range(PARTITIONS)}

@@ -29,8 +29,8 @@ ACKNOWLEDGED_MIN = 200
 
 
 def make_gateway(folder: Path, redis_url: str, **environment: str) -> Gateway:
-    limits = {"TALLYGATE_HOT_TIMEOUT_MS": "2000", "TALLYGATE_PARTITIONS": "8"}
-    return Gateway(folder / "data", "--redis-url", redis_url, environment=limits | environment)
+    places = {"TALLYGATE_PARTITIONS": "8"}
+    return Gateway(folder / "data", "--redis-url", redis_url, environment=places | environment)
 
 
 @contextmanager
