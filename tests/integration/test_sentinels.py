@@ -21,7 +21,7 @@ async def test_a_client_goes_to_the_master_and_with_it(watched: Watched) -> None
     async with make_client(Settings(redis_url=url), timeout_seconds=5) as client:
         assert await client.set("key", "one")
         assert await client.wait(1, 5000) == 1
-        watched.kill_master()
+        watched.lose_master()
         await until(watched.is_moved)
         assert await client.get("key") == b"one"
         told = await client.client_info()
