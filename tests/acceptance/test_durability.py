@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.redis_processes import MakeRedis, RedisProcess, free_port, replica_of
+from tests.fixtures.redis_processes import MakeRedis, RedisProcess, replica_of
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 CUSTOMER = {"customer_id": "ada"}

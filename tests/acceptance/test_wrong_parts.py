@@ -23,8 +23,9 @@ from tests.commands import refused, run
 from tests.fixtures.app import KEY as API_KEY
 from tests.fixtures.app import Api
 from tests.fixtures.gateways import Gateway
-from tests.fixtures.redis_processes import KEEPING, RedisProcess, free_port, redis_processes
+from tests.fixtures.redis_processes import KEEPING, RedisProcess, redis_processes
 from tests.fixtures.sharded import ClusterProcesses
+from tests.ports import free_port
 from tests.waiting import PATIENT, until
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.clients import make_redis as make_client
 from gateway.config import Settings
-from tests.fixtures.redis_processes import MakeRedis, free_port
+from tests.fixtures.redis_processes import MakeRedis
+from tests.ports import free_port
 from tests.waiting import until
 
 

@@ -23,10 +23,11 @@ from gateway.scripts.residents import Name, Residents
 from persistence.database import Database
 from persistence.sync.stream_reader import StreamReader
 from persistence.sync.writer import Writer
-from tests.fixtures.redis_processes import HOST, START_SECONDS, RedisProcess, free_port
+from tests.fixtures.redis_processes import HOST, START_SECONDS, RedisProcess
 from tests.fixtures.sharded import SHARDS, ClusterProcesses
 from tests.integration.test_cluster import EVERY, PARTITIONS, connect, fill
 from tests.integration.writing import add_events, event_values, running
+from tests.ports import free_port
 from tests.unit.persistence.entries import StillClock
 from tests.waiting import until
 

@@ -19,8 +19,9 @@ from gateway.keys import Key, outbox_key
 from gateway.rounds import Rounds
 from gateway.scripts.barrier import Barrier
 from tests.fixtures.app import KEY, Answer, Api
-from tests.fixtures.redis_processes import MakeRedis, free_port, replica_of
+from tests.fixtures.redis_processes import MakeRedis, replica_of
 from tests.fixtures.shop import CUSTOMER, done
+from tests.ports import free_port
 from tests.waiting import PATIENT, until
 
 TRACK = b'{"customer_id": "ada", "feature_id": "messages", "value": 1}'

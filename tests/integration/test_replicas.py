@@ -7,8 +7,9 @@ from redis.asyncio import Redis
 
 from gateway.errors import RedisUnavailableError
 from gateway.scripts import Scripts, Status
-from tests.fixtures.redis_processes import MakeRedis, free_port, replica_of
+from tests.fixtures.redis_processes import MakeRedis, replica_of
 from tests.lua.world import HOUR_MS, KEYS, World, hourly, per_entity
+from tests.ports import free_port
 
 
 async def test_a_replica_answers_checks_and_refuses_what_changes(make_redis: MakeRedis) -> None:

@@ -19,7 +19,7 @@ import redis
 
 from gateway.embedded.server import find_binary
 from persistence import migrate
-from tests.fixtures.servers import free_ports
+from tests.ports import free_ports
 from tests.torture.processes import KEY, ROOT, STOP_SECONDS, Exit, Part, Postgres, Warden
 from tests.waiting import wait_until
 
