@@ -12,6 +12,7 @@ from gateway.app import Runtime
 from gateway.cycles import DAY_MS
 from gateway.keys import customer_keys
 from tests.fixtures.app import Api
+from tests.fixtures.shop import lose_redis
 
 KEYS = customer_keys("sandbox", "ada", 4)
 DAILY = {"feature_id": "messages", "limit": 5, "interval": "day", "anchor": "utc"}
@@ -289,8 +290,7 @@ async def test_rules_changed_by_hand_are_those_a_lost_customer_comes_back_with(
     )
     await desk.call("balances.create", **named, feature_id="messages", included_grant=7)
     before: Any = desk.client.hgetall(KEYS.entities)
-    await live_runtime.engine.subjects.caught_up()
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     await desk.call("entities.get", **named)
     after: Any = desk.client.hgetall(KEYS.entities)
     ruled = (b"l:messages\tzoe", b"l:\tzoe")

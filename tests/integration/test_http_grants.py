@@ -16,6 +16,7 @@ from tests.fixtures.shop import (
     create,
     delete,
     done,
+    lose_redis,
     numbers,
     refused,
     seat,
@@ -166,16 +167,14 @@ async def test_a_lost_customer_comes_back_with_its_ids_taken(
 ) -> None:
     await create(shop, included_grant=100, balance_id="gift")
     await track(shop, 30)
-    await live_runtime.engine.subjects.caught_up()
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     assert await numbers(shop) == (100, 70, 30)
     status, _ = await refused(
         shop, "balances.create", feature_id="messages", included_grant=1, balance_id="gift"
     )
     assert status == 409
     await update(shop, balance_id="gift", included_grant=150, expires_at=10**13 - 1)
-    await live_runtime.engine.subjects.caught_up()
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     assert await numbers(shop) == (150, 120, 30)
     assert (await balance(shop))["breakdown"][0]["expires_at"] == 10**13 - 1
 

@@ -13,7 +13,7 @@ from gateway.errors import UnavailableError
 from gateway.keys import Key, partition_of
 from gateway.ports import FeatureRecord
 from tests.fixtures.app import LIVE_KEY, Api
-from tests.fixtures.shop import CUSTOMER, balance, create, done, refused
+from tests.fixtures.shop import CUSTOMER, balance, create, done, lose_redis, refused
 
 MINUTE_MS = 60_000
 
@@ -171,8 +171,7 @@ async def test_a_lock_is_found_though_redis_has_lost_its_customer(
 ) -> None:
     await create(shop, "mails", included_grant=10)
     await hold(shop, "kept", "mails")
-    await live_runtime.engine.subjects.caught_up()
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     scope = {"customer_id": CUSTOMER} if named else {}
     await done(shop, "balances.finalize", lock_id="kept", action="release", **scope)
     assert (await balance(shop, feature_id="mails"))["remaining"] == 10

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.app import Runtime
 from tests.fixtures.app import Api
-from tests.fixtures.shop import attach, balance, done, numbers, seat
+from tests.fixtures.shop import attach, balance, done, lose_redis, numbers, seat
 
 ITEM: dict[str, Any] = {
     "feature_id": "messages",
@@ -36,8 +36,7 @@ async def test_what_slots_had_left_goes_on_within_the_new_maximum(
     left = (await balance(shop, entity_id="e1"))["rollovers"]
     assert [one["balance"] for one in left] == [100, 500]
     assert await numbers(shop) == (2_200, 2_200, 0)
-    await live_runtime.engine.subjects.caught_up()
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     assert await numbers(shop) == (2_200, 2_200, 0)
     await shop.call("clock.advance", by="32d")
     assert await numbers(shop, entity_id="e2") == (1_100, 1_100, 0)
@@ -56,8 +55,7 @@ async def test_what_never_ends_stays_a_dozen_balances_in_sql_as_in_redis(
         assert await numbers(shop) == await numbers(shop, entity_id="e1") == (7_500, 7_500, 0)
         held = (await balance(shop, entity_id="e1"))["rollovers"]
         assert [one["balance"] for one in held] == [1_500, *[500] * 11]
-        await live_runtime.engine.subjects.caught_up()
-        await live_runtime.redis.flushdb()
+        await lose_redis(live_runtime)
 
 
 async def test_a_plan_of_an_entity_leaves_what_its_slot_rolled_over_alone(shop: Api) -> None:
@@ -91,6 +89,6 @@ async def test_what_rolled_over_names_the_plan_it_came_from(
     (event,) = page["list"]
     kept = [(one["value"], one["plan_id"]) for one in event["deductions"]]
     assert sorted(kept) == sorted(told)
-    await live_runtime.redis.flushdb()
+    await lose_redis(live_runtime)
     again = await done(shop, "balances.track", **named, value=-600, overage_behavior="overflow")
     assert {one["plan_id"] for one in again["deductions"]} == {"large"}
