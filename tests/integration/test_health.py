@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text, update
 
-from gateway import metrics
+from gateway import health_probe, metrics
 from gateway.app import Runtime
 from gateway.keys import outbox_key
 from gateway.outbox import FIELD
@@ -16,7 +16,7 @@ from persistence.database import write_transaction
 from persistence.models.fleet import Cursor
 from tests.fixtures.app import Api
 from tests.integration.test_fleet import happen
-from tests.waiting import until
+from tests.waiting import WAIT_SECONDS, until
 
 
 async def health(api: Api) -> dict[str, object]:
@@ -28,10 +28,12 @@ async def health(api: Api) -> dict[str, object]:
 
 
 @pytest.fixture(autouse=True)
-def _calm() -> None:
-    """Forget what other tests of this process left in the gauges."""
-    metrics.fenced.set(0)
-    metrics.breaker_open.set(0)
+def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what other tests of this process left in the gauges, and be patient with all parts."""
+    for gauge in (metrics.fenced, metrics.breaker_open, metrics.drift_balances):
+        gauge.set(0)
+    for name in ("ANSWER_SECONDS", "ASK_SECONDS"):
+        monkeypatch.setattr(health_probe, name, WAIT_SECONDS)
 
 
 @pytest.fixture
