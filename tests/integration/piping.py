@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from redis.asyncio import ConnectionPool
 
@@ -47,6 +48,17 @@ async def scripted(folder: Path, answer: Answer, **limits: Any) -> AsyncIterator
         await until(lambda: not open_now)
         server.close()
         await server.wait_closed()
+
+
+async def hurried(pipe: Pipe, seconds: float) -> contextlib.AbstractContextManager[object]:
+    """Have its calls be late so soon for the block, and its connection open before it: to open one
+    may take a machine that stands still any time.
+    """
+    assert await pipe.call("PING") == b"PONG"
+    watch, pipe._watch = pipe._watch, None  # noqa: SLF001 - the next call begins one that is sooner
+    assert watch is not None
+    watch.cancel()
+    return patch.object(pipe, "_timeout_s", seconds)
 
 
 async def read_ping(reader: asyncio.StreamReader) -> None:

@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.scripts.faults import PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import NEAR_MAX, Pipe
-from tests.integration.piping import PING, TIMEOUT_SECONDS, read_ping, scripted
+from tests.integration.piping import PING, TIMEOUT_SECONDS, hurried, read_ping, scripted
 from tests.waiting import one_turn, until
 
 
@@ -132,13 +132,14 @@ async def test_a_server_that_is_not_there_leaves_calls_unsent(tmp_path: Path) ->
 async def test_a_server_that_answers_nobody_is_given_up(tmp_path: Path) -> None:
     gone = asyncio.Event()
 
-    async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_ping(reader)
+        writer.write(b"+PONG\r\n")
         await reader.read()
         gone.set()
 
-    async with scripted(tmp_path, answer, timeout_seconds=0.2) as pipe:
-        with pytest.raises(RedisTimeoutError):
+    async with scripted(tmp_path, answer) as pipe:
+        with await hurried(pipe, 0.2), pytest.raises(RedisTimeoutError):
             await pipe.call("PING")
         await until(lambda: pipe.in_flight == 0)
         await until(gone.is_set)
@@ -147,6 +148,8 @@ async def test_a_server_that_answers_nobody_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [8, NEAR_MAX + 8])
 async def test_a_call_behind_many_others_is_not_late(tmp_path: Path, count: int) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_ping(reader)
+        writer.write(b"+PONG\r\n")
         for _ in range(min(count, NEAR_MAX)):
             await read_ping(reader)
         began = asyncio.get_running_loop().time()
@@ -159,8 +162,10 @@ async def test_a_call_behind_many_others_is_not_late(tmp_path: Path, count: int)
             writer.write(b"+PONG\r\n")
         await reader.read()
 
-    async with scripted(tmp_path, answer, timeout_seconds=0.4) as pipe:
-        assert await asyncio.gather(*(pipe.call("PING") for _ in range(count))) == [b"PONG"] * count
+    async with scripted(tmp_path, answer) as pipe:
+        with await hurried(pipe, 0.4):
+            calls = (pipe.call("PING") for _ in range(count))
+            assert await asyncio.gather(*calls) == [b"PONG"] * count
 
 
 async def test_replies_before_garbage_are_given_out(tmp_path: Path) -> None:

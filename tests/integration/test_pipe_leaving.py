@@ -5,14 +5,16 @@ given, and what one elsewhere is.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from redis.asyncio import ConnectionPool
 
 from gateway.scripts.faults import PipeLateError, PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import NEAR_MAX, NEAR_TOGETHER, Later, Pipe, Receiver
-from tests.integration.piping import PING, TIMEOUT_SECONDS, Slow, scripted
+from tests.integration.piping import PING, TIMEOUT_SECONDS, Slow, hurried, scripted
 from tests.waiting import until
 
 
@@ -124,8 +126,17 @@ async def test_calls_that_had_not_left_go_to_the_next_connection(tmp_path: Path)
 
 
 async def test_calls_that_never_left_a_silent_server_are_told_so(tmp_path: Path) -> None:
-    async with scripted(tmp_path, Slow(), timeout_seconds=0.2) as pipe:
-        asked = [asyncio.create_task(pipe.call("PING")) for _ in range(NEAR_MAX + 3)]
-        replies = await asyncio.gather(*asked, return_exceptions=True)
-    kinds = [type(reply) for reply in replies]
+    server, replies = Slow(), dict[int, object]()
+    loop = asyncio.get_running_loop()
+    async with scripted(tmp_path, server) as pipe:
+        opening = asyncio.create_task(hurried(pipe, 0.2))
+        await until(lambda: server.asked == 1)
+        server.answer(1)
+        with await opening:
+            # All at one time: were some late before the others, those would be lost.
+            with patch.object(loop, "time", return_value=loop.time()):
+                for number in range(NEAR_MAX + 3):
+                    pipe.send(PING, partial(replies.__setitem__, number))
+            await until(lambda: len(replies) == NEAR_MAX + 3)
+    kinds = [type(replies[number]) for number in range(NEAR_MAX + 3)]
     assert kinds == [PipeLateError] * NEAR_MAX + [PipeUnsentError] * 3
