@@ -26,9 +26,7 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
     started: list[Gateway] = []
 
     def start(server: RedisProcess, *options: str) -> Gateway:
-        given = ("--redis-url", server.url, *options)
-        patience = {"TALLYGATE_DURABILITY_TIMEOUT_MS": "20000"}
-        started.append(Gateway(tmp_path / "data", *given, environment=patience))
+        started.append(Gateway(tmp_path / "data", "--redis-url", server.url, *options))
         return started[-1].start()
 
     yield start
