@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from gateway.stream_ids import place
+from gateway.stream_ids import BEGINNING, place
 from tests.commands import run
 from tests.fixtures.gateways import KEY, NO_TLS, Gateway
 from tests.fixtures.redis_processes import RedisProcess
@@ -68,7 +68,9 @@ def caught_up(gateway: Gateway, server: RedisProcess) -> None:
 
     def is_there() -> bool:
         cursors = dict(gateway.sql("SELECT partition, stream_id FROM cursors"))
-        return all(place(cursors[at]) >= place(end.decode()) for at, end in ends.items())
+        return all(
+            place(cursors.get(at, BEGINNING)) >= place(end.decode()) for at, end in ends.items()
+        )
 
     wait_until(is_there, RECOVERY_SECONDS)
 
