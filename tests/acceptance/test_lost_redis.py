@@ -263,16 +263,11 @@ def stored(gateway: Gateway) -> list[str]:
     return [text[len('{"call":"') : -2] for (text,) in rows]
 
 
-def nearly_all_stored(gateway: Gateway, load: Load) -> set[str]:
-    """Return what SQL has, once that is nearly all that was acknowledged."""
-    kept: set[str] = set()
-
-    def is_near() -> bool:
-        kept.update(stored(gateway))
-        return len(load.acknowledged - kept) < ACKNOWLEDGED_MIN / 4
-
-    wait_until(is_near, RECOVERY_SECONDS)
-    return kept
+def all_stored(gateway: Gateway, load: Load) -> set[str]:
+    """Return what was acknowledged, once SQL has all of that."""
+    acknowledged = set(load.acknowledged)
+    wait_until(lambda: acknowledged <= {*stored(gateway)}, RECOVERY_SECONDS)
+    return acknowledged
 
 
 def fail_over(master: RedisProcess, replica: RedisProcess, forwarder: Forwarder) -> None:
@@ -320,7 +315,7 @@ def test_what_a_lagging_replica_lost_is_bounded_and_told(
             wait_until(
                 lambda: len(load.acknowledged) >= behind + ACKNOWLEDGED_MIN, RECOVERY_SECONDS
             )
-            kept = nearly_all_stored(gateway, load)
+            kept = all_stored(gateway, load)
             fail_over(own_redis, own_replica, forwarder)
             begun = set(load.sent)
             again = len(load.acknowledged)
@@ -346,7 +341,7 @@ def test_a_redis_that_is_emptied_while_it_runs_gets_its_customers_back(
         fill(gateway)
         with Load(gateway) as load:
             wait_until(lambda: len(load.acknowledged) >= ACKNOWLEDGED_MIN, RECOVERY_SECONDS)
-            kept = nearly_all_stored(gateway, load)
+            kept = all_stored(gateway, load)
             own_redis.ask("FLUSHALL")
             begun = set(load.sent)
             again = len(load.acknowledged)
