@@ -63,7 +63,7 @@ class Shop:
 
     async def caught_up(self) -> None:
         """Return when SQL has everything."""
-        await self.runtime.engine.subjects.caught_up()
+        await until(self.runtime.engine.subjects.caught_up)
 
     async def incidents(self) -> list[tuple[str, int | None]]:
         return [(kind, at) for kind, at, *_ in self.rows("kind, partition")]

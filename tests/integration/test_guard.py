@@ -226,7 +226,7 @@ async def test_nothing_is_carried_from_a_server_after_another_was_compared(
         for customer_id in CUSTOMERS:
             await moves.track(customer_id, 1)
         # The leases of a writer that has no server end with its silence.
-        await until(moves.runtime.engine.subjects.caught_up)
+        await moves.caught_up()
         assert set(moves.rows("used", "balances")) == {(10**6,)}
         assert set(moves.rows("applied", "events")) == {(10**6,)}
 
