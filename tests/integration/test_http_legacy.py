@@ -230,7 +230,8 @@ async def test_usage_is_summed_in_the_bins_themselves(old: Old) -> None:
     listed = await old.post("/events/list", **SUMMARIES, limit=5)
 
     assert sum(each["meeting_summaries"] for each in plain["list"]) == 3
-    assert grouped["list"][-1]["meeting_summaries"] == {"eu": 3}
+    # An hour may have ended since.
+    assert {"eu": 3} in [each["meeting_summaries"] for each in grouped["list"][-2:]]
     assert (listed["total"], listed["list"][0]["value"]) == (1, 3)
 
 
