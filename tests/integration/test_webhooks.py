@@ -324,11 +324,12 @@ async def test_an_endpoint_that_hangs_holds_up_no_other(world: World, receiver: 
         hanging = await world.endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         await world.endpoint(receiver.url)
         alerts = [world.alert() for _ in range(20)]
-        async with make_sender(6.0) as sender:
+        async with make_sender(600) as sender:
             worker = Deliverer(world.store, sender, world.clock)
             running = asyncio.create_task(worker.run())
             await until(lambda: len(receiver.ids) == len(alerts))
             found = await world.store.list_deliveries(None, 100)
+            silent.close()  # which ends what hangs
             worker.stop()
             await running
 
