@@ -13,7 +13,7 @@ import msgspec
 
 from bench.lateness import SELDOM_SECONDS, events_in_sql, lateness
 from bench.load import Tally, put_on
-from bench.measure import Effort
+from bench.measure import Effort, share
 from bench.results import RATE, Bar, Figure, Outcome
 from bench.stage import Api, call_of, gateway, http_plan, request, stage, with_calls, writer
 
@@ -56,8 +56,8 @@ async def run(effort: Effort) -> Outcome:
         assert not sum(one.failures for one in [*everything, *tallies["neither"]])
         tracked = customers + sum(one.statuses.get(200, 0) for one in everything)
         assert events_in_sql(durable) == tracked, "an event is missing or there twice"
-    share = statistics.median(
-        one.rate / other.rate for one, other in zip(*tallies.values(), strict=True)
+    part = statistics.median(
+        share(one.rate, other.rate) for one, other in zip(*tallies.values(), strict=True)
     )
     return Outcome(
         about=f"tracks through one gateway, {CONNECTIONS} connections; durable is an append-only "
@@ -71,7 +71,7 @@ async def run(effort: Effort) -> Outcome:
             *steady.figures(f"durable at {rate:,}/s"),
         ],
         bars=[
-            Bar("tracks, durable / neither", share, 0.6, 0.6),
+            Bar("tracks, durable / neither", part, 0.6, 0.6),
             Bar(f"late p99 in ms at {rate:,}/s", steady.quantile_ms(0.99), 150, 75),
         ],
     )

@@ -127,7 +127,12 @@ def ratio(
 ) -> float:
     """Return the median over the rounds of one way's number by another's."""
     pairs = zip(found[name], found[other], strict=True)
-    return statistics.median(pick(one) / (pick(two) or 1e-9) for one, two in pairs)
+    return statistics.median(share(pick(one), pick(two)) for one, two in pairs)
+
+
+def share(one: float, other: float) -> float:
+    """Return one number by another, which is 0 of a load in whose time nothing ran."""
+    return one / (other or 1e-9)
 
 
 def median(found: Samples, name: str, pick: Callable[[Sample], float] = COLUMNS[RATE]) -> float:
