@@ -120,6 +120,7 @@ def test_when_a_master_is_killed_gateways_go_on_with_its_replica(
             kept = on_replica(dead, cluster.replica_of(dead), load)
             dead.kill()
             begun = set(load.sent)
+            cluster.hurry()
             wait_until(cluster.is_well, RECOVERY_SECONDS)
             goes_on(load)
         assert used(other, CUSTOMERS[0]) == used(gateway, CUSTOMERS[0])

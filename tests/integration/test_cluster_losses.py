@@ -82,8 +82,6 @@ async def test_a_partition_that_has_moved_is_waited_for_where_it_was_written(
 async def test_a_wait_for_replicas_wants_one_of_every_server_it_is_about(
     replicated_cluster: ClusterProcesses,
 ) -> None:
-    for server in replicated_cluster.servers:  # Nobody is to take the place of one that is slow.
-        server.ask("CONFIG", "SET", "cluster-node-timeout", 60_000)
     async with connect(replicated_cluster) as client:
         assert await Barrier(client, 5_000).replicated(EVERY) is True
         held = places(replicated_cluster)
@@ -197,6 +195,7 @@ async def test_nothing_is_kept_of_a_server_that_has_left(
         before = {client.topology.owner(seal_key(at)) for at in EVERY}
         clients = {address: client.server(address) for address in before}
         dead.kill()
+        cluster.hurry()
         await until(cluster.is_well)
         await client.info(*SECTIONS)
         await client.connection_pool.disconnect()
@@ -283,6 +282,7 @@ async def test_nobody_waits_for_a_server_that_stands_still_once_another_has_its_
     async with connect(cluster, timeout_seconds=600) as client:
         before = facts_of(await client.info(*SECTIONS))
         asked_first = min(cluster.masters, key=lambda one: (HOST, one.port))
+        cluster.hurry()
         with asked_first.frozen():
             async with asyncio.timeout(START_SECONDS):
                 after = facts_of(await client.info(*SECTIONS))
