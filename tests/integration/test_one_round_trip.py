@@ -77,8 +77,7 @@ async def till(
         database_url=migrated_sqlite,
         partitions=4,
         writer=False,
-        **PATIENT,
-        **rates,
+        **PATIENT | rates | {"restore_wait_ms": 100},  # nobody carries what would be waited for
     )
     async with started(Runtime(settings)) as runtime, Redis.from_url(valkey) as watcher:
         await runtime.store.create_key("sandbox", "test", KEY)
