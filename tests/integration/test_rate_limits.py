@@ -77,7 +77,7 @@ def open_place(request: pytest.FixtureRequest, valkey: str, migrated_sqlite: str
             partitions=4,
             writer=False,
             lag_seconds_max=0,
-            **PATIENT,
+            **PATIENT | {"restore_wait_ms": 100},  # nobody carries what would be waited for
         )
         if is_first:
             with redis.Redis.from_url(valkey) as empty:
