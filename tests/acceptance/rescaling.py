@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from tests import commands
+from tests.acceptance.store import DAY_MS
 from tests.acceptance.world import MONTHLY, World
 from tests.fixtures.gateways import Gateway, Json
 
@@ -148,14 +149,16 @@ def catch_up(world: World) -> None:
 def portrait(world: World) -> Json:
     """Return everything the API tells of a customer in amounts."""
     call, scope = world.gateway.call, {"customer_id": world.customer}
+    # The last ninety days are others once a day has ended.
+    days: Json = {"start": world.created_at, "end": world.created_at + 90 * DAY_MS}
     listed = call("balances.list", **scope, limit=200)
     told: list[Json] = [
         call("customers.get", **scope),
         *(call("entities.get", **scope, entity_id=one) for one in ("ann", "ben")),
         listed,
         call("events.list", **scope, limit=1000),
-        call("events.aggregate", **scope, feature_id=world.name("messages"), range="90d"),
-        call("events.aggregate", **scope, feature_id=world.name("credits"), range="90d"),
+        call("events.aggregate", **scope, feature_id=world.name("messages"), custom_range=days),
+        call("events.aggregate", **scope, feature_id=world.name("credits"), custom_range=days),
     ]
     for feature in ("messages", "action1", "credits"):
         told += [call("balances.check", **world.body(None, feature, explain=True))]
