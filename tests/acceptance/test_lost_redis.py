@@ -289,7 +289,7 @@ def agrees(gateway: Gateway, server: RedisProcess) -> dict[str, int]:
 def test_a_promoted_replica_loses_nothing_that_had_to_be_on_it(
     tmp_path: Path, own_redis: RedisProcess, own_replica: RedisProcess, forwarder: Forwarder
 ) -> None:
-    level = {"TALLYGATE_DURABILITY": "replica", "TALLYGATE_DURABILITY_TIMEOUT_MS": "2000"}
+    level = {"TALLYGATE_DURABILITY": "replica", "TALLYGATE_DURABILITY_TIMEOUT_MS": "5000"}
     with running(make_gateway(tmp_path, forwarder.url, **level)) as gateway:
         fill(gateway)
         with Load(gateway) as load:
