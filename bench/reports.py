@@ -29,7 +29,7 @@ from typing import Any
 
 import click
 import msgspec
-from sqlalchemy import BigInteger, Connection, Engine, TextClause, bindparam, text, true
+from sqlalchemy import BigInteger, Connection, Engine, TextClause, bindparam, text
 from sqlalchemy.dialects import postgresql
 
 from bench.servers import postgres
@@ -213,7 +213,7 @@ def _fill(engine: Engine, events: int) -> int:
         _add_features(connection)
         for statement in _FILL:
             connection.execute(_given(statement, values))
-        for sums in usage_sums(postgresql.insert, events_table, true()):
+        for sums in usage_sums(postgresql.insert, events_table):
             connection.execute(sums)
         for index in events_table.indexes:
             index.create(connection)

@@ -2,7 +2,7 @@
 
 They run in the transaction that moves the cursor, so a batch counts once or not at all. Events that
 are all new are summed before they are sent (``sum_up``); where some may be there already, SQL sums
-those that are not (``usage_merges``). Whatever is carried again, ``usage_daily`` is what a recount
+those that are not (``usage_sums``). Whatever is carried again, ``usage_daily`` is what a recount
 of ``events`` gives. Late events change the day they happened on. Denials have no row of their own;
 the cursor alone keeps them from counting twice.
 """
@@ -21,7 +21,6 @@ from sqlalchemy import (
     Executable,
     FromClause,
     Table,
-    exists,
     func,
     select,
     true,
@@ -31,7 +30,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from gateway.cycles import DAY_MS
-from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, Event, table_of
+from persistence.models import Base, DailyDenials, DailyTotal, DailyUsage, table_of
 from persistence.models.reports import PART
 
 if TYPE_CHECKING:
@@ -155,15 +154,7 @@ def adding(target: Table) -> Callable[[Any], Any]:
     return partial(_on_conflict_add, target)
 
 
-def usage_merges(insert_into: InsertInto, source: FromClause) -> list[Executable]:
-    """Return what adds the events of ``source`` that ``events`` has not got to the sums."""
-    is_new = ~exists().where(Event.id == source.c.id)
-    return usage_sums(insert_into, source, is_new)
-
-
-def usage_sums(
-    insert_into: InsertInto, source: FromClause, where: ColumnElement[bool]
-) -> list[Executable]:
+def usage_sums(insert_into: InsertInto, source: FromClause) -> list[Executable]:
     """Return what adds the events of ``source`` to the sums, for each table one statement."""
     columns = source.c
     sums: dict[str, ColumnElement[Any]] = {"events": func.count()}
@@ -179,8 +170,8 @@ def usage_sums(
     }
     by_entity = keys | {"entity_id": columns.entity_id}
     return [
-        _add(insert_into, DailyUsage, by_entity, sums, where),
-        _add(insert_into, DailyTotal, keys, sums, where),
+        _add(insert_into, DailyUsage, by_entity, sums),
+        _add(insert_into, DailyTotal, keys, sums),
     ]
 
 
@@ -189,7 +180,7 @@ def denial_merge(insert_into: InsertInto, stage: FromClause) -> Executable:
     names = ("customer_id", "env", "feature_id", "operation")
     keys: dict[str, ColumnElement[Any]] = {name: stage.c[name] for name in names}
     keys["day"] = day_of(stage.c.day_ms)
-    return _add(insert_into, DailyDenials, keys, {"denied": func.sum(stage.c.denied)}, true())
+    return _add(insert_into, DailyDenials, keys, {"denied": func.sum(stage.c.denied)})
 
 
 def _add(
@@ -197,10 +188,9 @@ def _add(
     model: type[Base],
     keys: dict[str, ColumnElement[Any]],
     sums: dict[str, ColumnElement[Any]],
-    where: ColumnElement[bool],
 ) -> Executable:
     target = table_of(model)
-    rows = select(*keys.values(), *sums.values()).where(where).group_by(*keys.values())
+    rows = select(*keys.values(), *sums.values()).where(true()).group_by(*keys.values())
     return _on_conflict_add(target, insert_into(target).from_select([*keys, *sums], rows))
 
 

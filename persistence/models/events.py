@@ -12,11 +12,15 @@ _NEW = text("dispatched_at IS NULL")
 
 
 class Event(Base):
-    """A usage event: ``value`` is what was asked for, ``applied`` what moved. Writer: ``store``."""
+    """A usage event: ``value`` is what was asked for, ``applied`` what moved. Writer: ``store``.
+
+    An entry that comes again has the same three parts of the key. They are in the order in which a
+    customer's events are read, for each index of this table is a fifth of what an event costs.
+    """
 
     __tablename__ = "events"
 
-    id: Field[str] = column(primary_key=True)
+    id: Field[str]
     env: Field[str]
     internal_id: Field[str]
     customer_id: Field[str]
@@ -33,8 +37,8 @@ class Event(Base):
     seq: Field[int]
 
     __table_args__ = (
-        Index("ix_events_newest", "env", "timestamp_ms", "id"),
-        Index("ix_events_customer", "internal_id", "timestamp_ms", "id"),
+        PrimaryKeyConstraint("internal_id", "timestamp_ms", "id"),
+        Index("ix_events_newest", "env", "timestamp_ms"),
     )
 
 

@@ -19,11 +19,13 @@ _JSON_BOOLEANS = ("true", "false")
 
 def event_filters(query: EventFilter, dialect: str) -> list[ColumnElement[bool]]:
     """Return the conditions of a query on ``Event``."""
-    where = [Event.env == query.env]
-    if query.customer_id is not None:
-        # Not by name: whoever gets the id of a deleted customer must not see its events.
+    if query.customer_id is None:
+        where = [Event.env == query.env]
+    else:
+        # Not by name: whoever gets the id of a deleted customer must not see its events. And not by
+        # env as well, for SQLite would then go through those of everybody.
         live = select(Customer.internal_id).where(*live_customer(query.env, query.customer_id))
-        where.append(Event.internal_id == live.scalar_subquery())
+        where = [Event.internal_id == live.scalar_subquery()]
     if query.entity_id is not None:
         where.append(Event.entity_id == query.entity_id)
     if query.feature_ids:

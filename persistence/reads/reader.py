@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_
 
 from gateway.ports import (
     DeductionRecord,
@@ -28,11 +29,14 @@ from persistence.models import Balance, Cursor, Customer, Deduction, Entity, Eve
 from persistence.questions import Question
 from persistence.reads.aggregates import sum_events
 from persistence.reads.balance_list import BalanceLists
-from persistence.reads.event_filters import event_filters, of_event
+from persistence.reads.event_filters import event_filters
 from persistence.reads.images import Images, Wanted
 from persistence.reads.pages import EventKey
 from persistence.reads.subject_lists import SubjectLists, page_of
 from persistence.reads.subscriptions import Holders
+
+_NEWEST = (Event.timestamp_ms, Event.id)
+"""In what order events are listed, the last first."""
 
 _REACHED = Question(select(Cursor.partition, Cursor.stream_id))
 
@@ -79,7 +83,6 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
     @in_thread
     def list_events(self, query: EventQuery) -> Page[EventRecord]:
         """Return events, newest first. Raises ``InvalidCursorError``."""
-        key = (Event.timestamp_ms, Event.id)
         statement = select(
             Event.id,
             Event.timestamp_ms,
@@ -89,11 +92,12 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
             Event.entity_id,
             Event.value,
             Event.properties,
+            Event.internal_id,
         ).where(*event_filters(query, self.engine.dialect.name))
         with read_transaction(self.engine) as connection:
-            rows, following, total = page_of(connection, statement, key, EventKey, query)
-            deductions = _load_deductions(connection, [row.id for row in rows])
-        items = [EventRecord._make((*row, deductions.get(row.id, []))) for row in rows]
+            rows, following, total = page_of(connection, statement, _NEWEST, EventKey, query)
+            deductions = _load_deductions(connection, statement, rows)
+        items = [EventRecord._make((*row[:-1], deductions.get(row.id, []))) for row in rows]
         return Page(items, following, total)
 
     @in_thread
@@ -115,8 +119,18 @@ class SqlReader(BalanceLists, Holders, SubjectLists):
 
 
 def _load_deductions(
-    connection: Connection, event_ids: list[str]
+    connection: Connection, events: Select[*tuple[Any, ...]], rows: Sequence[Row[*tuple[Any, ...]]]
 ) -> dict[str, list[DeductionRecord]]:
+    """Return the deductions of a page of ``events``, by event.
+
+    The page is read again from its first row on, and not named: a list of pairs makes SQLite walk
+    through all deductions, and PostgreSQL plan for longer than it reads.
+    """
+    if not rows:
+        return {}
+    begun = events.where(tuple_(*_NEWEST) <= tuple_(rows[0].timestamp_ms, rows[0].id))
+    page = begun.order_by(*(one.desc() for one in _NEWEST)).limit(len(rows)).subquery()
+    of_page = and_(Deduction.internal_id == page.c.internal_id, Deduction.event_id == page.c.id)
     statement = (
         select(
             Deduction.event_id,
@@ -128,13 +142,13 @@ def _load_deductions(
             Deduction.resets_at,
             Deduction.delta,
         )
-        .join(Event, of_event())
+        .select_from(page)
+        .join(Deduction, of_page)
         .outerjoin(Balance, of_balance(Deduction))
-        .where(Event.id.in_(event_ids))
         .order_by(Deduction.event_id, Deduction.position)
     )
-    rows = connection.execute(statement)
+    found = connection.execute(statement)
     return {
         event_id: [DeductionRecord(*row[1:]) for row in group]
-        for event_id, group in groupby(rows, key=itemgetter(0))
+        for event_id, group in groupby(found, key=itemgetter(0))
     }

@@ -21,6 +21,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -90,8 +91,9 @@ def _steps(dialect: str) -> dict[str, Runs]:
         "cursors": _cursor_step(),
         "events": Step(
             events,
-            *rollups.usage_merges(insert_into, events),
+            *rollups.usage_sums(insert_into, events),
             _insert_new(insert_into, _EVENTS, select(*events.c).where(true())),
+            unless=exists().where(*(key == events.c[key.name] for key in _EVENTS.primary_key)),
         ),
         "denials": Step(denials, rollups.denial_merge(insert_into, denials)),
         "deductions": _deduction_step(insert_into),

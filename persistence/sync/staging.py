@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Executable,
     Integer,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     Numeric,
     Table,
     delete,
+    select,
 )
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
@@ -96,13 +98,20 @@ class Step:
 
     On PostgreSQL the statements are parts of one and see the tables as they were before it, so no
     two of them may change the same rows. ``is_exact`` fails unless there is one merge and it
-    touches as many rows as there are.
+    touches as many rows as there are. What ``unless`` holds for is left out before the first merge.
     """
 
-    def __init__(self, stage: Table, *merges: Executable, is_exact: bool = False) -> None:
+    def __init__(
+        self,
+        stage: Table,
+        *merges: Executable,
+        is_exact: bool = False,
+        unless: ColumnElement[bool] | None = None,
+    ) -> None:
         self._stage = stage
         self._merges = merges
         self._is_exact = is_exact
+        self._unless = unless
         self._create = CreateTable(stage, if_not_exists=True)
         self._empty = delete(stage)
         self._bare = [isinstance(column.type, _BARE) for column in stage.c]
@@ -122,6 +131,8 @@ class Step:
             stages.add(self._stage.name)
         connection.execute(self._empty)  # SQLite has no ON COMMIT DELETE ROWS.
         connection.exec_driver_sql(self._fill, list(rows))
+        if self._unless is not None:
+            connection.execute(self._empty.where(self._unless))
         for merge in self._merges:
             touched = connection.execute(merge).rowcount
             if self._is_exact and touched != len(rows):
@@ -149,7 +160,11 @@ class Step:
             # out all that was sent after it.
             parts.append(f"touched AS ({last} RETURNING 1)")
             last = f"SELECT 1 / (count(*) = (SELECT count(*) FROM {name}))::int FROM touched"  # noqa: S608 - names of our own tables
-        stage = f"{name} ({names}) AS (SELECT {arrays})"
+        rows = f"SELECT {arrays}"
+        if self._unless is not None:
+            left = select(self._stage).where(~self._unless)
+            rows = f"WITH {name} ({names}) AS ({rows}) {_text(left, 'postgresql')}"
+        stage = f"{name} ({names}) AS ({rows})"
         return f"WITH {', '.join([stage, *parts])} {last}"
 
 

@@ -300,7 +300,7 @@ async def test_one_cell_more_than_the_limit_tells_of_a_cut(engine: Engine, reade
 
 @pytest.mark.parametrize(
     ("fields", "index"),
-    [({"customer_id": "acme"}, "ix_events_customer"), ({}, "ix_events_newest")],
+    [({"customer_id": "acme"}, "sqlite_autoindex_events_1"), ({}, "ix_events_newest")],
 )
 async def test_an_index_leads_to_the_events_of_the_range(
     migrated_sqlite: str, fields: dict[str, Any], index: str

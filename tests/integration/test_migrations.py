@@ -121,3 +121,19 @@ def test_upgrade_that_fails_is_one_line(empty_url: str) -> None:
     with pytest.raises(StartError, match=r"^SQL cannot be migrated: [^\n]*customers[^\n]*$"):
         migrate.upgrade(empty_url)
     assert migrate.current(empty_url) is None
+
+
+def test_postgresql_compares_text_byte_by_byte_whatever_its_language(postgres: str) -> None:
+    migrate.upgrade(postgres)
+    engine = make_engine(postgres, EngineOptions())
+    with engine.connect() as connection:
+        collations = connection.execute(
+            text(
+                "SELECT DISTINCT data_type, collation_name FROM information_schema.columns"
+                " WHERE table_schema = 'public' AND table_name = ANY(:tables)"
+                " AND data_type IN ('text', 'character varying')"
+            ),
+            {"tables": list(Base.metadata.tables)},
+        ).all()
+    engine.dispose()
+    assert [tuple(row) for row in collations] == [("text", "C")]

@@ -22,6 +22,10 @@ _PENDING = sa.text("state = 'pending'")
 _ROOM = {"fillfactor": 75}
 
 
+# Compared byte by byte, as SQLite does, whatever the language of the database: cheaper, and in one
+# order everywhere.
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 # In their order: of two that serve alike SQLite takes the one that was made last.
 _INDEXES: list[sa.Index] = []
 
@@ -32,7 +36,7 @@ def _table(name: str, *items: sa.schema.SchemaItem, **options: object) -> None:
 
 
 def _texts(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.Text(), nullable=nullable) for name in names]
+    return [sa.Column(name, _TEXT, nullable=nullable) for name in names]
 
 
 def _numbers(*names: str, nullable: bool = False) -> list[sa.Column[int]]:
@@ -71,7 +75,7 @@ _table(
     *_texts("id", "env", "name", "digest", "prefix"),
     *_numbers("created_at"),
     *_numbers("revoked_at", nullable=True),
-    sa.Column("scopes", sa.Text(), nullable=False, server_default=""),
+    sa.Column("scopes", _TEXT, nullable=False, server_default=""),
     *_numbers("expires_at", nullable=True),
     _key("id"),
     sa.UniqueConstraint("digest", name="uq_api_keys_digest"),
@@ -255,9 +259,8 @@ _table(
     *_numbers("timestamp_ms", "recorded_at_ms"),
     *_texts("request_id"),
     *_numbers("seq"),
-    _key("id"),
-    sa.Index("ix_events_newest", "env", "timestamp_ms", "id"),
-    sa.Index("ix_events_customer", "internal_id", "timestamp_ms", "id"),
+    _key("internal_id", "timestamp_ms", "id"),
+    sa.Index("ix_events_newest", "env", "timestamp_ms"),
 )
 _table(
     "deductions",
