@@ -118,13 +118,15 @@ class EntityRef(NamedTuple):
 
 
 class Page(NamedTuple, Generic[Item]):
-    """One page in the order asked for. ``total`` counts all that match; ``next_cursor`` is None on
-    the last page.
+    """One page in the order asked for; ``next_cursor`` is None on the last one.
+
+    ``total`` counts all that match, where the page is asked for by its offset: that costs as much
+    as there is, and a page by cursor only what is on it.
     """
 
     items: list[Item]
     next_cursor: str | None
-    total: int
+    total: int | None = None
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     env: str
     limit: int
     cursor: str = ""
-    offset: int = 0
+    offset: int | None = None
     customer_id: str | None = None
     search: str | None = None
     plans: tuple[PlanFilter, ...] = ()
@@ -167,7 +169,7 @@ class EventQuery(EventFilter, frozen=True, kw_only=True):
 
     limit: int
     cursor: str = ""
-    offset: int = 0
+    offset: int | None = None
 
 
 class UsageQuery(EventFilter, frozen=True, kw_only=True):

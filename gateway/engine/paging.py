@@ -56,7 +56,7 @@ def place_of(
     if cursor_paging:
         return {"next_cursor": page.next_cursor}
     return {
-        "has_more": query.offset + len(page.items) < page.total,
+        "has_more": page.next_cursor is not None,
         "offset": query.offset,
         "limit": query.limit,
         "total": page.total,

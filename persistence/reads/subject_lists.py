@@ -112,17 +112,19 @@ def page_of(
     query: ListQuery | EventQuery,
     *,
     oldest_first: bool = False,
-) -> tuple[Sequence[Row[*tuple[Any, ...]]], str | None, int]:
-    """Return the rows of a page in the order of their key, the cursor of the next page, and how
-    many match without a cursor. Raises ``InvalidCursorError``.
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], str | None, int | None]:
+    """Return the rows of a page in the order of their key, the cursor of the next page and, for a
+    page by offset, how many match. Raises ``InvalidCursorError``.
     """
     after = decode_cursor(query.cursor, kind) if query.cursor else None
-    total = connection.scalars(select(func.count()).select_from(statement.subquery())).one()
+    total = None
+    if query.offset is not None:
+        total = connection.scalars(select(func.count()).select_from(statement.subquery())).one()
     ordered = statement.order_by(*(key if oldest_first else (one.desc() for one in key)))
     if after:
         place, end = tuple_(*key), tuple_(*after[: len(key)])
         ordered = ordered.where(place > end if oldest_first else place < end)
-    found = connection.execute(ordered.limit(query.limit + 1).offset(query.offset)).all()
+    found = connection.execute(ordered.limit(query.limit + 1).offset(query.offset or 0)).all()
     rows, following = found[: query.limit], None
     if len(found) > query.limit:
         following = encode_cursor(kind(*(getattr(rows[-1], one.key) for one in key)))

@@ -113,8 +113,9 @@ async def test_deleted_customer_is_nowhere(engine: Engine, reader: Reader) -> No
     carry(engine, history)
     assert (await reader.load("sandbox", "acme", 7)).customer is None
     assert await reader.find_entity("sandbox", "seat_1") == []
-    assert (await reader.list_customers(ListQuery(env="sandbox", limit=9))).total == 0
-    assert (await reader.list_entities(ListQuery(env="sandbox", limit=9))).total == 0
+    query = ListQuery(env="sandbox", limit=9, offset=0)
+    assert await reader.list_customers(query) == ([], None, 0)
+    assert await reader.list_entities(query) == ([], None, 0)
 
 
 async def test_find_entity_shows_at_most_two(engine: Engine, reader: Reader) -> None:
@@ -149,12 +150,12 @@ async def test_customers_page_newest_first(engine: Engine, reader: Reader) -> No
     carry(engine, _crowd())
     first = await reader.list_customers(ListQuery(env="sandbox", limit=2))
     assert [name for name, _ in first.items] == ["cy", "bob"]
-    assert first.total == 3
     assert first.next_cursor is not None
     query = ListQuery(env="sandbox", limit=2, cursor=first.next_cursor)
-    assert await reader.list_customers(query) == ([("ann", "")], None, 3)
+    assert await reader.list_customers(query) == ([("ann", "")], None, None)
     query = ListQuery(env="sandbox", limit=1, offset=1)
-    assert (await reader.list_customers(query)).items == [("bob", "")]
+    page = await reader.list_customers(query)
+    assert (page.items, page.total) == ([("bob", "")], 3)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ async def test_entities_page_newest_first(engine: Engine, reader: Reader) -> Non
         cursor = page.next_cursor or ""
     assert [name for _, name in items] == ["cy-2", "cy-1", "bob-2", "bob-1", "ann-2", "ann-1"]
     assert cursor == ""
-    query = ListQuery(env="sandbox", limit=9, search="ann", customer_id="ann")
+    query = ListQuery(env="sandbox", limit=9, offset=0, search="ann", customer_id="ann")
     assert (await reader.list_entities(query)).total == 2
 
 
@@ -219,7 +220,11 @@ async def test_events_page_newest_first_with_their_deductions(
     carry(engine, history)
     page = await reader.list_events(EventQuery(env="sandbox", limit=2))
     assert [item.feature_id for item in page.items] == ["sent", "seats"]
-    assert page.total == 3
+    assert await reader.list_events(EventQuery(env="sandbox", limit=2, offset=0)) == (
+        page.items,
+        page.next_cursor,
+        3,
+    )
     assert page.next_cursor is not None
     query = EventQuery(env="sandbox", limit=2, cursor=page.next_cursor)
     (last,), cursor, _ = await reader.list_events(query)

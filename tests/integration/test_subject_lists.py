@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy import event as hooks
 
 from gateway.errors import InvalidCursorError
-from gateway.ports import ListQuery, Reader
+from gateway.ports import EventQuery, ListQuery, Reader
 from tests.integration.carrying import carry
 from tests.unit.persistence.entries import BASE_MS, History, customer, entity
 
@@ -38,7 +38,8 @@ async def _listed(reader: Reader, **asked: Any) -> list[str]:  # noqa: ANN401 - 
     while page.next_cursor is not None:
         page = await reader.list_customers(structs.replace(query, cursor=page.next_cursor))
         names += [name for name, _ in page.items]
-    assert page.total == len(names)
+    counted = await reader.list_customers(structs.replace(query, offset=0))
+    assert counted.total == len(names)
     return names
 
 
@@ -80,7 +81,7 @@ async def test_a_cursor_goes_on_in_its_own_order_only(reader: Reader) -> None:
 
 
 async def test_nobody_has_a_payment_processor(reader: Reader) -> None:
-    query = ListQuery(env="sandbox", limit=2, processors=("stripe", "vercel"))
+    query = ListQuery(env="sandbox", limit=2, offset=0, processors=("stripe", "vercel"))
     assert await reader.list_customers(query) == ([], None, 0)
     assert await reader.list_entities(query) == ([], None, 0)
     with pytest.raises(InvalidCursorError):
@@ -114,8 +115,33 @@ async def test_an_index_gives_a_page_in_its_order(
 
     page = await reader.list_customers(query)
     await reader.list_customers(structs.replace(query, cursor=page.next_cursor))
+    await reader.list_customers(structs.replace(query, offset=2))
 
-    assert (len(pages), len(counts)) == (2, 2)
+    assert (len(pages), len(counts)) == (3, 1)
     assert all("ix_customers_newest" in plan for plan in pages), pages
     assert not any("Sort" in plan or "TEMP B-TREE" in plan for plan in pages), pages
     assert not any("Seq Scan" in plan or "SCAN" in plan for plan in pages + counts), counts
+
+
+@pytest.mark.parametrize("offset", [None, 0])
+async def test_only_a_page_by_offset_counts_what_there_is(
+    engine: Engine, reader: Reader, offset: int | None
+) -> None:
+    """To count costs as much as there is; a page by cursor costs what is on it."""
+    asked: list[str] = []
+
+    @hooks.listens_for(engine, "before_cursor_execute")
+    def note(*call: Any) -> None:  # noqa: ANN401 - a hook of the driver
+        asked.append(call[2])
+
+    query = ListQuery(env="sandbox", limit=2, offset=offset)
+    customers = await reader.list_customers(query)
+    entities = await reader.list_entities(query)
+    events = await reader.list_events(EventQuery(env="sandbox", limit=2, offset=offset))
+
+    assert len(customers.items) == len(entities.items) == 2
+    if offset is None:
+        assert (customers.total, entities.total, events.total) == (None, None, None)
+        assert not [one for one in asked if "count(" in one]
+    else:
+        assert (customers.total, entities.total, events.total) == (5, 5, 0)
