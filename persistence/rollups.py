@@ -1,10 +1,10 @@
 """The statements that keep the sums by day, and the SQL of a day.
 
 They run in the transaction that moves the cursor, so a batch counts once or not at all. Events that
-are all new are summed before they are sent (``sum_up``); where some may be there already, SQL sums
-those that are not (``usage_sums``). Whatever is carried again, ``usage_daily`` is what a recount
-of ``events`` gives. Late events change the day they happened on. Denials have no row of their own;
-the cursor alone keeps them from counting twice.
+are all new are summed before they are sent (``sum_up``); where some may be there already, those are
+left out first, and SQL sums the others (``usage_sums``). Whatever is carried again,
+``usage_daily`` is what a recount of ``events`` gives. Late events change the day they happened on.
+Denials have no row of their own; the cursor alone keeps them from counting twice.
 """
 
 from __future__ import annotations
