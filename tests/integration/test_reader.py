@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine
 
 from gateway.errors import InvalidCursorError, UnavailableError
@@ -234,6 +235,28 @@ async def test_events_page_newest_first_with_their_deductions(
         DeductionRecord("bal_1", "messages", "pro", "month", 3, BASE_MS + 9, 5),
         DeductionRecord("bal_2", "credits", None, None, 1, None, 40),
     ]
+
+
+@pytest.mark.parametrize("customer_id", [None, "acme"])
+async def test_events_of_one_time_are_on_one_page_each_with_their_own_deductions(
+    engine: Engine, reader: Reader, customer_id: str | None
+) -> None:
+    """The index of the newest ends with the time, so a page sorts what has the same one."""
+    history = History()
+    history.add(customer(), row())
+    for value in range(1, 6):
+        spent = deduct(delta=value, used=value * (value + 1) // 2)
+        history.add(event(value=value, timestamp_ms=BASE_MS), spent)
+    carry(engine, history)
+    query = EventQuery(env="sandbox", limit=2, customer_id=customer_id)
+    pages = [await reader.list_events(query)]
+    while cursor := pages[-1].next_cursor:
+        pages.append(await reader.list_events(structs.replace(query, cursor=cursor)))
+    by_offset = [await reader.list_events(structs.replace(query, offset=at)) for at in (0, 2, 4)]
+    assert [page.items for page in by_offset] == [page.items for page in pages]
+    assert [[item.value for item in page.items] for page in pages] == [[5, 4], [3, 2], [1]]
+    for item in (item for page in pages for item in page.items):
+        assert [one.value for one in item.deductions] == [item.value]
 
 
 async def test_event_filters(engine: Engine, reader: Reader) -> None:
