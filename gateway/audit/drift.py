@@ -13,9 +13,9 @@ import asyncio
 import logging
 
 from gateway import metrics
+from gateway.alarm import Alarm
 from gateway.audit.auditor import Auditor
 from gateway.audit.records import Drift, Ledger, Scope
-from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
 from gateway.ports import WallClock
 from gateway.scripts.residents import Name, Residents
@@ -63,7 +63,7 @@ class DriftWatch:
         self._idle_ms = idle_seconds * 1000
         self._drifting: dict[Name, int] = {}
         self._failures = 0
-        self._stopping = asyncio.Event()
+        self._stopping = Alarm()
 
     async def run(self) -> None:
         """Walk again and again, until ``stop``."""
@@ -74,7 +74,7 @@ class DriftWatch:
                 log.warning("comparing waits: %s", error)
             except Exception:  # a fault of ours would end it for as long as the process runs
                 log.exception("comparing waits")
-            await rest(WALK_SECONDS, self._stopping)
+            await self._stopping.rest(WALK_SECONDS)
 
     def stop(self) -> None:
         """End ``run`` after the customer in hand."""
@@ -123,7 +123,7 @@ class DriftWatch:
             if drifts is not None:
                 metrics.drift_checked.inc()
                 self._note(name, drifts)
-        await rest(max(self._pause_seconds, REST * (loop.time() - began)), self._stopping)
+        await self._stopping.rest(max(self._pause_seconds, REST * (loop.time() - began)))
 
     async def _drifts_of(self, name: Name) -> list[Drift] | None:
         """Return what differs; None when it cannot be told now."""

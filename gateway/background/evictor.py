@@ -16,9 +16,9 @@ import asyncio
 import logging
 
 from gateway import metrics
+from gateway.alarm import Alarm
 from gateway.audit.auditor import Auditor
 from gateway.audit.records import Ledger
-from gateway.engine.sweeper import rest
 from gateway.errors import GatewayError
 from gateway.scripts import Scripts, Status
 from gateway.scripts.residents import Name, Residents
@@ -59,7 +59,7 @@ class Evictor:
         self._idle_seconds = idle_seconds
         self._step_seconds = step_seconds
         self._pause_seconds = min(max(WALK_SECONDS_MIN, idle_seconds / 10), WALK_SECONDS_MAX)
-        self._stopping = asyncio.Event()
+        self._stopping = Alarm()
 
     async def run(self) -> None:
         """Walk again and again, until ``stop``."""
@@ -73,7 +73,7 @@ class Evictor:
             else:
                 if count:
                     log.info("%d idle customers left Redis", count)
-            await rest(self._pause_seconds, self._stopping)
+            await self._stopping.rest(self._pause_seconds)
 
     def stop(self) -> None:
         """End ``run`` after the step in hand."""
@@ -92,10 +92,10 @@ class Evictor:
             ]
             for at in range(0, len(idle), EVICTED_MAX):
                 count += await self._evict(idle[at : at + EVICTED_MAX])
-                await rest(self._step_seconds, self._stopping)
+                await self._stopping.rest(self._step_seconds)
             if cursor == 0:
                 break
-            await rest(self._step_seconds, self._stopping)
+            await self._stopping.rest(self._step_seconds)
         return count
 
     async def _evict(self, names: list[Name]) -> int:

@@ -44,6 +44,7 @@ class Backlog:
         self._cursors = dict.fromkeys(self._outboxes, BEGINNING)
         self._entries_max = entries_max
         self._lag_ms_max = lag_seconds_max * 1000
+        self._waited = False
         self.is_full = False
 
     def admit(self) -> None:
@@ -54,12 +55,15 @@ class Backlog:
 
     async def look(self) -> None:
         """Decide anew. Raises ``UnavailableError`` when Redis does not answer."""
-        waiting = await self._scripts.next_entries(self._cursors)
-        if waiting:  # as far as was known: SQL is asked only then
+        # What waited is mostly carried by now; where nothing did, SQL is asked once something does.
+        if self._waited or await self._scripts.next_entries(self._cursors):
             with contextlib.suppress(UnavailableError):
                 reached = await self._reader.cursors(range(len(self._outboxes)))
                 self._cursors = {self._outboxes[at]: cursor for at, cursor in reached.items()}
             waiting = await self._scripts.next_entries(self._cursors)
+        else:
+            waiting = []
+        self._waited = bool(waiting)
         entries = sum(await self._scripts.outbox_lengths(self._outboxes)) if waiting else 0
         lag_ms = await self._lag_ms(waiting)
         was_full, self.is_full = self.is_full, self._is_too_much(entries, lag_ms)

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
+from gateway.alarm import Alarm
 from gateway.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
 TELL_SECONDS = 60.0
 """Between two lines about one outage: each process sweeps several times a second."""
-
-
-async def rest(seconds: float, until: asyncio.Event) -> None:
-    """Wait, no longer than until something happens."""
-    # Not wait_for: it makes a task each time.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await until.wait()
 
 
 class Reminder:
@@ -54,7 +46,7 @@ class Sweeper:
         self._sweep = sweep
         self._seconds = seconds
         self._reminder = Reminder(work)
-        self._stopping = asyncio.Event()
+        self._stopping = Alarm()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -81,4 +73,4 @@ class Sweeper:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             await self.once()
-            await rest(self._seconds, self._stopping)
+            await self._stopping.rest(self._seconds)

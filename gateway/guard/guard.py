@@ -29,6 +29,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from gateway import metrics
+from gateway.alarm import Alarm
 from gateway.cluster.topology import told_of
 from gateway.errors import UnavailableError
 from gateway.guard import streams
@@ -101,7 +102,7 @@ class Guard:
         self._dropping: set[asyncio.Future[Any]] = set()
         self._verifying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._woken = asyncio.Event()
+        self._woken = Alarm()
         self._is_stopped = False
 
     @property
@@ -342,10 +343,7 @@ class Guard:
     async def _watch(self) -> None:
         pause = PAUSE_SECONDS
         while not self._is_stopped:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._woken.wait(), WATCH_SECONDS if self.is_trusted else pause
-                )
+            await self._woken.rest(WATCH_SECONDS if self.is_trusted else pause)
             self._woken.clear()
             try:
                 if self.is_trusted:

@@ -17,9 +17,9 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.cluster.client import apart
+from gateway.cluster.client import Cluster, apart
 from gateway.guard.judgement import Label, Stream
-from gateway.guard.server_facts import SECTIONS, ServerFacts, facts_of
+from gateway.guard.server_facts import SECTIONS, ServerFacts, facts_of, parse_info
 from gateway.installation import Hold
 from gateway.keys import (
     INSTALLATION,
@@ -39,12 +39,17 @@ STEP = 128
 ENTRIES_STEP = 500
 """Entries of one reply."""
 
+_UNPARSED_INFO = b"INFO"
+"""The client would read every line of the reply to the text, once a second, for four of them."""
+
 _Item = TypeVar("_Item")
 
 
 async def read_facts(client: Redis) -> ServerFacts:
     """Return which server answers."""
-    return facts_of(await client.info(*SECTIONS))
+    if isinstance(client, Cluster):
+        return facts_of(await client.info(*SECTIONS))
+    return facts_of(parse_info(await _ask(client, _UNPARSED_INFO, *SECTIONS)))
 
 
 async def read_label(client: Redis) -> Label:

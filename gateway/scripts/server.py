@@ -158,16 +158,20 @@ class Server:
         found = await self._look_again([("HGET", place, f"{env}\t{lock_id}") for place in places])
         return [text.decode() for text in found if text is not None]
 
-    async def holds_due(self, places: Sequence[Key], now_ms: int, limit: int) -> list[HoldDue]:
-        """Return the holds that have ended by a time, at most ``limit`` a partition, from the
-        ``holds`` sets of some partitions; those of a server of a Cluster that is gone wait.
+    async def holds_due(self, times: Mapping[Key, int], limit: int) -> list[HoldDue]:
+        """Return the holds that have ended, each by the time given for its ``holds`` set, at most
+        ``limit`` of a set; those of a server of a Cluster that is gone wait.
         """
-        parts = self._together(places)
+        parts = self._together(list(times))
         # Mostly there are none anywhere.
         counts = await self._look_around([("EXISTS", *some) for some in parts])
         there = [one for some, count in zip(parts, counts, strict=True) if count for one in some]
-        words = ("-inf", now_ms, "LIMIT", 0, limit, "WITHSCORES")
-        found = await self._look_around([("ZRANGEBYSCORE", place, *words) for place in there])
+        found = await self._look_around(
+            [
+                ("ZRANGEBYSCORE", place, "-inf", times[place], "LIMIT", 0, limit, "WITHSCORES")
+                for place in there
+            ]
+        )
         return [
             HoldDue(env, customer_id, lock_id, int(score))
             for members in found

@@ -12,11 +12,11 @@ longer each time up to a bound. Without a deliverer nothing is lost: alerts wait
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from functools import partial
 
 from gateway import metrics
+from gateway.alarm import Alarm
 from gateway.errors import UnavailableError
 from gateway.ports import WallClock
 from gateway.webhooks.messages import GONE, headers, judge, tell
@@ -69,7 +69,7 @@ class Deliverer:
         self._pause_seconds = POLL_SECONDS
         self._sending: dict[str, asyncio.Task[bool]] = {}
         self._stopping = False
-        self._more = asyncio.Event()
+        self._more = Alarm()
 
     async def run(self) -> None:
         """Deliver until ``stop``; what is being sent then is finished first."""
@@ -118,8 +118,7 @@ class Deliverer:
 
     async def _pause(self) -> None:
         """Wait until it is time to look again, or there is more to do, or ``stop`` is called."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._more.wait(), self._pause_seconds)
+        await self._more.rest(self._pause_seconds)
         self._more.clear()
 
     async def _find_work(self) -> Work:

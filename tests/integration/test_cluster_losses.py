@@ -235,7 +235,7 @@ async def test_one_server_that_is_gone_fails_what_is_for_it_alone(
         assert [at for at in EVERY if lengths[at]] == here
         found = await scripts.next_entries({outbox_key(at): "0-0" for at in EVERY})
         assert len(found) == len(here)
-        holds = await scripts.holds_due([holds_key("live", at) for at in EVERY], 1, 9)
+        holds = await scripts.holds_due({holds_key("live", at): 1 for at in EVERY}, 9)
         assert [int(one.lock_id) for one in holds] == here
         assert await scripts.now_ms() > 0
         with pytest.raises(UnavailableError):
