@@ -64,7 +64,7 @@ class Backlog:
         else:
             waiting = []
         self._waited = bool(waiting)
-        entries = sum(await self._scripts.outbox_lengths(self._outboxes)) if waiting else 0
+        entries = sum(await self._scripts.outbox_lengths(len(self._outboxes))) if waiting else 0
         lag_ms = await self._lag_ms(waiting)
         was_full, self.is_full = self.is_full, self._is_too_much(entries, lag_ms)
         if self.is_full and not was_full:

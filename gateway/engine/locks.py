@@ -25,7 +25,7 @@ from gateway.errors import (
     LockAmbiguousError,
     LockEndedError,
 )
-from gateway.keys import ENVIRONMENTS, Key, holds_key, locks_key, partition_of
+from gateway.keys import ENVIRONMENTS, locks_key, partition_of
 from gateway.messages.balances import FinalizeRequest, FinalizeResponse
 from gateway.messages.common import given
 from gateway.ports import FeatureRecord
@@ -66,10 +66,6 @@ class Locks(Creation):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._late = Reminder("expired locks")
-        self._places = {
-            env: [holds_key(env, one) for one in range(parts.subjects.partitions)]
-            for env in ENVIRONMENTS
-        }
         self._repeats = parts.repeats
 
     async def finalize(
@@ -169,10 +165,8 @@ class Locks(Creation):
         due: list[HoldDue] = []
         while True:
             before = due
-            times: dict[Key, int] = {}
-            for env, places in self._places.items():
-                times |= dict.fromkeys(places, self.clock.now_ms(env))
-            due = await self.scripts.holds_due(times, SWEEP_MAX)
+            times = {env: self.clock.now_ms(env) for env in ENVIRONMENTS}
+            due = await self.scripts.holds_due(self.subjects.partitions, times, SWEEP_MAX)
             ends = await in_turns(asyncio.Semaphore(TOGETHER_MAX), map(self._expire_due, due))
             late = [error for error in ends if error is not None]
             self._late.note(late)

@@ -2,10 +2,11 @@
 (``composition``, ``server``), and one coroutine for each (``scripts``).
 
 Beside them: the connection checks and tracks share (``pipe``, or ``pipes`` to a Cluster, both
-``asking`` alike), with its ``faults`` and the commands ``packed`` for it, what errors mean to
-callers (``outcomes``), the ``breaker``, what is counted (``rates``), what is waited for
-(``barrier``), the customers there are (``residents``) and those who come from SQL (``restores``),
-and what Redis is cleared of before a feature is rescaled (``clearance``).
+``asking`` alike), with its ``faults``, the commands ``packed`` for it and those that every process
+``looks`` around with, what errors mean to callers (``outcomes``), the ``breaker``, what is counted
+(``rates``), what is waited for (``barrier``), the customers there are (``residents``) and those who
+come from SQL (``restores``), and what Redis is cleared of before a feature is rescaled
+(``clearance``).
 """
 
 from __future__ import annotations

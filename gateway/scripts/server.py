@@ -33,6 +33,7 @@ from gateway.scripts.breaker import Breaker
 from gateway.scripts.calls import HoldDue, Status
 from gateway.scripts.composition import compose
 from gateway.scripts.faults import PipeUnsentError
+from gateway.scripts.looks import apart, held, lengths
 from gateway.scripts.outcomes import CROWDED, meaning_of, unavailable
 from gateway.scripts.pipes import Pipes
 from gateway.scripts.rates import TICKET
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from gateway.keys import Key
+    from gateway.scripts.asking import Words
     from gateway.scripts.pipe import Pipe, Receiver
 
 log = logging.getLogger(__name__)
@@ -131,9 +133,9 @@ class Server:
         found = await self._look([("XREVRANGE", one, "+", "-", "COUNT", 1) for one in outboxes])
         return [entries[0][0].decode() if entries else "0-0" for entries in found]
 
-    async def outbox_lengths(self, outboxes: Sequence[Key]) -> list[int]:
+    async def outbox_lengths(self, partitions: int) -> list[int]:
         """Return how many entries each outbox holds; 0 where its server of a Cluster is gone."""
-        found = await self._look_around([("XLEN", outbox) for outbox in outboxes])
+        found = await self._look_around(lengths(partitions))
         return [length or 0 for length in found]
 
     async def next_entries(self, after: Mapping[Key, str]) -> list[str]:
@@ -143,7 +145,7 @@ class Server:
         found = await self._look_around(
             [
                 (_UNPARSED_XREAD, "COUNT", 1, "STREAMS", *some, *(after[one] for one in some))
-                for some in self._together(list(after))
+                for some in apart(list(after), self._keys_together)
             ]
         )
         return [entries[0][0].decode() for reply in found for _, entries in _pairs(reply or [])]
@@ -158,18 +160,25 @@ class Server:
         found = await self._look_again([("HGET", place, f"{env}\t{lock_id}") for place in places])
         return [text.decode() for text in found if text is not None]
 
-    async def holds_due(self, times: Mapping[Key, int], limit: int) -> list[HoldDue]:
-        """Return the holds that have ended, each by the time given for its ``holds`` set, at most
-        ``limit`` of a set; those of a server of a Cluster that is gone wait.
+    async def holds_due(
+        self, partitions: int, times: Mapping[str, int], limit: int
+    ) -> list[HoldDue]:
+        """Return the holds that have ended by the time of their environment, at most ``limit`` of
+        it in a partition; those of a server of a Cluster that is gone wait.
         """
-        parts = self._together(list(times))
         # Mostly there are none anywhere.
-        counts = await self._look_around([("EXISTS", *some) for some in parts])
-        there = [one for some, count in zip(parts, counts, strict=True) if count for one in some]
+        looks = [
+            (look, until)
+            for env, until in times.items()
+            for look in held(env, partitions, self._keys_together)
+        ]
+        counts = await self._look_around([look for look, _ in looks])
         found = await self._look_around(
             [
-                ("ZRANGEBYSCORE", place, "-inf", times[place], "LIMIT", 0, limit, "WITHSCORES")
-                for place in there
+                ("ZRANGEBYSCORE", place, "-inf", until, "LIMIT", 0, limit, "WITHSCORES")
+                for (look, until), count in zip(looks, counts, strict=True)
+                if count
+                for place in look.words[1:]
             ]
         )
         return [
@@ -250,7 +259,7 @@ class Server:
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise meaning_of(error, changes=False) from error
 
-    async def _look(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    async def _look(self, commands: Sequence[Words]) -> list[Any]:
         """Return the replies to some commands that only read and are no scripts."""
         with self._watched():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -258,12 +267,12 @@ class Server:
                     pipe.execute_command(*words)
                 return await pipe.execute()
 
-    def _together(self, keys: Sequence[Key]) -> list[Sequence[Key]]:
-        """Return the keys by those that one command may name."""
-        size = 1 if self._pipe is None else self._pipe.keys_together
-        return [keys[at : at + size] for at in range(0, len(keys), size)]
+    @property
+    def _keys_together(self) -> int:
+        """Keys of many partitions that one command may name."""
+        return 1 if self._pipe is None else self._pipe.keys_together
 
-    async def _look_again(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    async def _look_again(self, commands: Sequence[Words]) -> list[Any]:
         """Do so for somebody who asks often: a tenth of what the client would cost, in steps
         between which requests are answered.
         """
@@ -275,7 +284,7 @@ class Server:
                 replies += await self._pipe.call_all(commands[at : at + STEP])
         return replies
 
-    async def _look_around(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    async def _look_around(self, commands: Sequence[Words]) -> list[Any]:
         """Do so, with None for what servers of a Cluster have that do not answer, unless none do:
         nobody is to wait for customers of others.
         """

@@ -22,8 +22,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import RedisUnavailableError, UnavailableError, UnknownOutcomeError
-from gateway.keys import customer_keys, outbox_key
+from gateway.keys import customer_keys
 from gateway.scripts import Context, Ending, Part, Scripts, Status
+from gateway.scripts.asking import Words
 from gateway.scripts.breaker import FAULTS_MAX, Breaker
 from gateway.scripts.faults import PipeLostError, PipeUnsentError
 from gateway.scripts.pipe import Pipe, Receiver
@@ -158,8 +159,8 @@ class Shared(Pipe):
         self.asked.append(words[0])
         return int(Status.CUSTOMER_MISSING) if self._reply is None else self._reply
 
-    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        self.asked += [words[0] for words in commands]
+    async def call_all(self, commands: Sequence[Words]) -> list[Any]:
+        self.asked += [next(iter(words)) for words in commands]
         return [None for _ in commands]
 
     def send(self, command: bytes, receiver: Receiver) -> None:
@@ -318,7 +319,7 @@ class Stepwise(Pipe):
         super().__init__(cast("Any", None), timeout_seconds=1)
         self.together: list[int] = []
 
-    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    async def call_all(self, commands: Sequence[Words]) -> list[Any]:
         answered = sum(self.together)
         self.together.append(len(commands))
         return list(range(answered, answered + len(commands)))
@@ -327,7 +328,6 @@ class Stepwise(Pipe):
 @pytest.mark.parametrize("places", [0, 1, STEP, 2 * STEP + 3])
 async def test_a_look_at_many_places_is_taken_in_steps_and_answered_in_order(places: int) -> None:
     pipe = Stepwise()
-    outboxes = [outbox_key(partition) for partition in range(places)]
-    assert await Scripts(Broken(), pipe).outbox_lengths(outboxes) == list(range(places))
+    assert await Scripts(Broken(), pipe).outbox_lengths(places) == list(range(places))
     assert sum(pipe.together) == places
     assert max(pipe.together, default=0) <= STEP
