@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterable
 
 import click
 
 from gateway.commands.lazy_group import LazyGroup, Place
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StartError
 from gateway.processes.collecting import collect_seldom
 from gateway.release import package_version
 
@@ -50,6 +51,7 @@ def main() -> None:
     """Run the command line."""
     collect_seldom()
     try:
+        _require_utf8(sys.argv)
         commands(standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -65,6 +67,14 @@ def main() -> None:
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
+
+
+def _require_utf8(words: Iterable[str]) -> None:
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise StartError(f"{word!r} is not UTF-8") from error
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001 - click's

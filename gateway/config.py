@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
@@ -258,7 +259,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def data_path(self) -> Path:
         """The data folder, with a leading ``~`` resolved."""
-        return Path(self.data_dir).expanduser()
+        return _resolved(self.data_dir)
+
+    @property
+    def uds_path(self) -> Path:
+        """The unix socket, with a leading ``~`` resolved."""
+        return _resolved(self.uds)
 
     @property
     def is_embedded(self) -> bool:
@@ -269,7 +275,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_database_url(self) -> str:
         """The SQLAlchemy URL: as given, with the driver named, or SQLite in the data folder."""
         if not self.database_url:
-            return f"sqlite:///{self.data_path / 'tallygate.db'}"
+            # In a URL a folder's ? would begin options, and %41 be an A.
+            return f"sqlite:///{quote(str(self.data_path / 'tallygate.db'))}"
         scheme, rest = self.database_url.split("://", 1)
         if scheme.startswith("postgres"):
             return f"postgresql+psycopg://{rest}"
@@ -305,7 +312,10 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
     def parse(self, value: object, source: str) -> object:
         """Convert and check one value; ``source`` is where the operator wrote it."""
         try:
+            str(value).encode()
             return msgspec.convert(value, self.kind, strict=False)
+        except UnicodeEncodeError as error:
+            raise SettingError(f"{source}={self.show(value)}: is not UTF-8") from error
         except msgspec.ValidationError as error:
             hint = _LINK_HINT if _is_service_link(source, str(value)) else ""
             raise SettingError(
@@ -365,6 +375,13 @@ def _nearest(name: str) -> str | None:
 
     found = get_close_matches(name, [spec.env.removeprefix(PREFIX) for spec in SETTINGS], 1)
     return PREFIX + found[0] if found else None
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingError(f"path {path}: there is no such home folder") from error
 
 
 def _is_service_link(name: str, text: str) -> bool:

@@ -93,9 +93,12 @@ def parse_url(text: str) -> URL:
     if url.drivername != "sqlite" and "@" in f"{url.host}{url.database}":
         # What a fault says of them would show a part of the password.
         raise SettingError("the database URL is not readable: write @ as %40 and / as %2F")
-    if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
-        # Each connection would see a database of its own.
-        raise SettingError("the SQLite URL names no file")
+    has_place = url.host or url.port or url.username or url.password
+    if url.drivername == "sqlite" and (has_place or url.database in {None, "", ":memory:"}):
+        # In memory each connection would see a database of its own.
+        raise SettingError(
+            "the SQLite URL names no file, as sqlite:///here.db or sqlite:////srv/t.db"
+        )
     return url.set(drivername=_DRIVERS[url.drivername])
 
 

@@ -103,6 +103,8 @@ def _told(what: str, url: URL) -> Iterator[None]:
         # SQLite does not say which file, and there may be one in each folder.
         place = f" ({url.database})" if url.get_backend_name() == "sqlite" else ""
         raise StartError(f"SQL cannot be {what}: {reason}{place}") from error
+    except UnicodeError as error:  # psycopg, of a name no host can have, as a..b
+        raise StartError(f"SQL cannot be {what}: {url.host} names no host") from error
 
 
 def _revision(engine: Engine) -> str | None:

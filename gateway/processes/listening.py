@@ -35,7 +35,7 @@ ANYBODY = 0o666
 def listening_socket(settings: Settings) -> Iterator[socket.socket]:
     """Take the place to listen at, so that a taken one costs nothing. Raises ``StartError``."""
     if settings.uds:
-        with _unix_socket(Path(settings.uds).expanduser()) as listener:
+        with _unix_socket(settings.uds_path) as listener:
             yield listener
     else:
         with _port(settings.host, settings.port) as listener:
@@ -69,8 +69,9 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
-    except OSError as error:
-        raise StartError(f"host {host} is not an address: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:  # the latter of a name no host can have, as a..b
+        reason = error.strerror if isinstance(error, OSError) else "it has no such form"
+        raise StartError(f"host {host} is not an address: {reason}") from error
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -83,6 +83,21 @@ def test_a_database_url_that_cannot_be_read_is_refused(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("serve --host 127.0.0..1", "host 127.0.0..1 is not an address"),
+        ("migrate --database-url postgresql://db..example/x", "db..example names no host"),
+        ("keys list --database-url sqlite://./here.db", "the SQLite URL names no file"),
+        ("report usage --customer a\udcff", "is not UTF-8"),
+        ("keys revoke a\udcff", "is not UTF-8"),
+    ],
+)
+def test_a_word_that_is_mistyped_is_refused(tmp_path: Path, words: str, reason: str) -> None:
+    line = refused(*words.split(), TALLYGATE_DATA_DIR=str(tmp_path / "data"))
+    assert reason in line
+
+
 @pytest.mark.parametrize("command", ["verify", "repair", "keys list", "report usage"])
 def test_what_looks_into_a_data_folder_makes_none(tmp_path: Path, command: str) -> None:
     folder = tmp_path / "elsewhere"

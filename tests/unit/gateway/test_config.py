@@ -10,6 +10,7 @@ import pytest
 
 from gateway.config import SETTINGS, Settings, SettingSpec, environment, unknown_variables
 from gateway.errors import SettingError
+from persistence.database import parse_url
 
 BOOTSTRAP_KEY = "am_sk_test_" + "k" * 16
 VALID: dict[str, tuple[str, object]] = {
@@ -262,6 +263,25 @@ def test_a_database_url_gets_its_driver(url: str, resolved: str) -> None:
 def test_sqlite_lives_in_the_data_folder() -> None:
     settings = Settings(data_dir="~/tally")
     assert settings.resolved_database_url == f"sqlite:///{Path.home()}/tally/tallygate.db"
+
+
+@pytest.mark.parametrize("name", ["why?", "feature%2Fx", "a b+c", "é#1"])
+def test_sqlite_stays_in_a_data_folder_of_any_name(name: str) -> None:
+    url = Settings(data_dir=f"/srv/{name}").resolved_database_url
+    assert parse_url(url).database == f"/srv/{name}/tallygate.db"
+
+
+def test_a_home_that_nobody_has_is_refused() -> None:
+    settings = Settings(data_dir="~nobody-at-all", uds="~nobody-at-all/socket")
+    for path in ("data_path", "uds_path"):
+        with pytest.raises(SettingError, match=r"~nobody-at-all.* there is no such home folder"):
+            getattr(settings, path)
+
+
+@pytest.mark.parametrize("name", ["TALLYGATE_DATA_DIR", "TALLYGATE_LOG_LEVEL"])
+def test_a_value_that_is_no_text_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name}=.* is not UTF-8"):
+        Settings.from_env({name: "a\udcff"})
 
 
 def test_a_log_line_of_the_settings_holds_no_secret() -> None:

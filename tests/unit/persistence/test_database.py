@@ -36,7 +36,18 @@ def test_postgres_urls_name_the_driver(scheme: str) -> None:
     assert (url.host, url.port, url.database) == ("db.example", 5433, "usage")
 
 
-@pytest.mark.parametrize("text_", ["sqlite://", "sqlite:///:memory:", "mysql://db/x", "no url"])
+@pytest.mark.parametrize(
+    "text_",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite://here.db",
+        "sqlite://./here.db",
+        "sqlite://me@/here.db",
+        "mysql://db/x",
+        "no url",
+    ],
+)
 def test_other_urls_are_refused(text_: str) -> None:
     with pytest.raises(SettingError):
         parse_url(text_)
