@@ -81,6 +81,20 @@ def test_a_full_redis_refuses_changes_answers_checks_and_loses_nothing(
     assert used(gateway) == 21
 
 
+def test_a_redis_without_its_replicas_says_so_and_answers_checks(
+    make_redis: MakeRedis, stopped: Callable[..., Gateway]
+) -> None:
+    server = make_redis(appendonly="yes")
+    gateway = stopped("--redis-url", server.url).start()
+    open_shop(gateway)
+    server.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+    says(gateway.post("balances.track", TRACK), "fewer replicas", "nothing was changed")
+    assert used(gateway) == 0
+    server.ask("CONFIG", "SET", "min-replicas-to-write", 0)
+    gateway.call("balances.track", **TRACK)
+    assert used(gateway) == 1
+
+
 def test_a_full_disk_stops_the_writer_and_nothing_else(stopped: Callable[..., Gateway]) -> None:
     gateway = stopped().start()
     open_shop(gateway)
