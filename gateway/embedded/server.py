@@ -302,7 +302,7 @@ class EmbeddedServer:
     def _ping(self) -> None:
         if self.pid is None:
             lines = self._log.read_text(errors="replace").splitlines()
-            last = lines[-1] if lines else "no log"
+            last = next(filter(str.strip, reversed(lines)), "no log")
             raise _NotServingError(f"the embedded server ended at start: {last} (see {self._log})")
         if self._is_stopping:
             raise StartError("the embedded server is stopped")

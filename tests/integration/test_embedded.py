@@ -259,6 +259,15 @@ def test_a_server_that_cannot_start_says_why_and_gives_the_folder_back(data_dir:
         assert client.ping()
 
 
+def test_a_server_whose_last_line_is_empty_says_why_by_the_one_before(data_dir: Path) -> None:
+    with running(data_dir):
+        pass
+    manifest = data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_text("damaged\n")
+    with pytest.raises(StartError, match=r"ended at start: .*Invalid AOF manifest file format \("):
+        EmbeddedServer(data_dir).start()
+
+
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"/file: File exists"):
