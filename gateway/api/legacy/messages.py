@@ -97,7 +97,7 @@ class ProductVerdict(msgspec.Struct, kw_only=True):
 
 
 class TrackReceipt(msgspec.Struct, kw_only=True):
-    """The use is recorded; its ``id`` is the same for every use (hot-path section 1.2)."""
+    """The use is recorded; its ``id`` is the same for every use."""
 
     id: str = "placeholder"
     code: str = "event_received"
