@@ -13,6 +13,7 @@ from gateway.commands.console import database_url, read_settings, redis_url
 from gateway.config import Settings
 from gateway.errors import StartError
 from gateway.processes.deadline import Deadline, stop_seconds
+from gateway.processes.listening import reason_of
 from gateway.processes.running import on_stop, run
 from gateway.processes.writing import write
 from gateway.release import package_version
@@ -40,9 +41,9 @@ def _shown_metrics(settings: Settings) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(metrics.serving(settings.host, settings.metrics_port))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             place = f"{settings.host}:{settings.metrics_port}"
-            raise StartError(f"cannot listen on {place}: {error.strerror}") from error
+            raise StartError(f"cannot listen on {place}: {reason_of(error)}") from error
         yield
 
 

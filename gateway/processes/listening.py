@@ -62,6 +62,11 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def reason_of(error: OSError | UnicodeError) -> str | None:
+    """Return why an address cannot be had; Python says the latter of names such as a..b."""
+    return error.strerror if isinstance(error, OSError) else "no host can have such a name"
+
+
 @contextlib.contextmanager
 def _port(host: str, port: int) -> Iterator[socket.socket]:
     try:
@@ -69,9 +74,8 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
-    except (OSError, UnicodeError) as error:  # the latter of a name no host can have, as a..b
-        reason = error.strerror if isinstance(error, OSError) else "it has no such form"
-        raise StartError(f"host {host} is not an address: {reason}") from error
+    except (OSError, UnicodeError) as error:
+        raise StartError(f"host {host} is not an address: {reason_of(error)}") from error
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -87,6 +87,7 @@ def test_a_database_url_that_cannot_be_read_is_refused(
     ("words", "reason"),
     [
         ("serve --host 127.0.0..1", "host 127.0.0..1 is not an address"),
+        ("serve --no-writer", "no other process writes for the embedded server"),
         ("migrate --database-url postgresql://db..example/x", "db..example names no host"),
         ("keys list --database-url sqlite://./here.db", "the SQLite URL names no file"),
         ("report usage --customer a\udcff", "is not UTF-8"),
@@ -96,6 +97,12 @@ def test_a_database_url_that_cannot_be_read_is_refused(
 def test_a_word_that_is_mistyped_is_refused(tmp_path: Path, words: str, reason: str) -> None:
     line = refused(*words.split(), TALLYGATE_DATA_DIR=str(tmp_path / "data"))
     assert reason in line
+
+
+def test_a_writer_with_a_mistyped_host_is_refused() -> None:
+    place = {"TALLYGATE_HOST": "metrics..example", "TALLYGATE_METRICS_PORT": "9100"}
+    line = refused("writer", "--redis-url", "redis://127.0.0.1:1", **place)
+    assert "cannot listen on metrics..example:9100: no host can have such a name" in line
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "keys list", "report usage"])
