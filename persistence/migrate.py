@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, exc, inspect, text
 
@@ -76,8 +77,9 @@ def head() -> str:
 
 def require_current(url: str) -> None:
     """Return when SQL has the schema of this release, else raise a ``StartError``."""
-    with _told("reached", parse_url(url)):
-        found = current(url)
+    place = parse_url(url)
+    with _told("reached", place):
+        found = None if _is_absent(place) else current(url)
     if found == head():
         return
     if found is None:
@@ -91,6 +93,17 @@ def require_current(url: str) -> None:
 
 def _newer(found: str) -> str:
     return f"SQL is at revision {found}, newer than this release: install that one"
+
+
+def _is_absent(url: URL) -> bool:
+    """Whether there is no such file, which SQLite would make for whoever asks."""
+    if url.get_backend_name() != "sqlite" or url.query:
+        return False
+    file = Path(str(url.database))
+    try:
+        return file.parent.is_dir() and not file.exists()
+    except OSError:  # SQLite says what it is
+        return False
 
 
 @contextmanager

@@ -112,6 +112,16 @@ def test_what_looks_into_a_data_folder_makes_none(tmp_path: Path, command: str) 
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("command", ["serve", "keys list", "report usage"])
+def test_a_sqlite_file_that_is_not_there_is_not_made(
+    tmp_path: Path, empty: str, command: str
+) -> None:
+    file = tmp_path / "mistyped.db"
+    urls = {"TALLYGATE_REDIS_URL": empty, "TALLYGATE_DATABASE_URL": f"sqlite:///{file}"}
+    assert "SQL has no tables yet" in refused(*command.split(), **urls)
+    assert not file.exists()
+
+
 @pytest.fixture
 def empty(valkey: str) -> str:
     """A Redis that no other test has set up."""
