@@ -15,7 +15,6 @@ from gateway.commands.console import bring_schema, read_settings, where_all_is
 from gateway.config import Settings
 from gateway.embedded.keeper import Keeper
 from gateway.embedded.server import EmbeddedServer
-from gateway.errors import StartError
 from gateway.processes.listening import address_of, listening_socket, raise_file_limit
 from gateway.processes.running import run
 from gateway.release import package_version
@@ -31,10 +30,6 @@ from gateway.release import package_version
 def serve(*, no_writer: bool, **given: object) -> None:
     """Serve the HTTP API; without a Redis, start one in the data folder."""
     settings = read_settings(**given, writer=False if no_writer else None)
-    if settings.is_embedded and not settings.writer:
-        raise StartError(
-            "--no-writer needs --redis-url: no other process writes for the embedded server"
-        )
     raise_file_limit()
     with listening_socket(settings) as listener, _with_redis(settings) as ready:
         if not settings.database_url:

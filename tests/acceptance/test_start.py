@@ -87,7 +87,6 @@ def test_a_database_url_that_cannot_be_read_is_refused(
     ("words", "reason"),
     [
         ("serve --host 127.0.0..1", "host 127.0.0..1 is not an address"),
-        ("serve --no-writer", "no other process writes for the embedded server"),
         ("migrate --database-url postgresql://db..example/x", "db..example names no host"),
         ("keys list --database-url sqlite://./here.db", "the SQLite URL names no file"),
         ("report usage --customer a\udcff", "is not UTF-8"),
