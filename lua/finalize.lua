@@ -2,7 +2,8 @@
 End a lock (hot-path section 6.8): confirm what was held or another amount, give it back, or let it expire. What goes
 back goes back last taken first, into exactly the rows it came from; a row that has begun a new period since has lost
 it, and what came from a row that has ended is given back by the rule of a negative track. More than was held is used
-by the rule of track with overage_behavior cap, or overflow if the check that made the lock said so.
+by the rule of track with overage_behavior cap, or overflow if the check that made the lock said so; an entity that has
+gone by then has what its customer holds, and nothing of other entities.
 
 KEYS[1] customer  hash
 KEYS[2] entities  hash
@@ -27,7 +28,7 @@ first), 9 a balance would leave the exact range, 12 no such lock is open, or it 
 says how it ended before ('confirm<tab>units'), empty when this call ended it or there was none
 ]]
 --@include read_parts
---@include make_plan
+--@include plan_part
 --@include decide
 --@include begin_plan
 --@include commit_plan
@@ -69,7 +70,8 @@ local final = action == 'confirm' and tonumber(ARGV[6]) or action == 'confirm' a
 local properties = ARGV[7] ~= '' and ARGV[7] or sent
 
 local number = string.match(redis.call('HGET', keys.entities, 'e:' .. entity) or '', '^%d+\t(%d+)')
-if not number or tonumber(number) > tonumber(last) then entity = '' end -- what was its own went with it
+local gone = entity ~= '' and (not number or tonumber(number) > tonumber(last)) -- what was its own went with it
+if gone then entity = '' end
 local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
 if not parts then return { obstacle, '' } end
 local part, lines, fields = parts[1], {}, {}
@@ -93,7 +95,7 @@ elseif math.abs(final) < math.abs(units) then
 end
 local forward = final - (units < 0 and back - math.abs(units) or math.abs(units) - back)
 local mode = forward ~= 0 and string.find(receipt, '\n\t\toverflow\t', 1, true) and 'overflow' or 'cap'
-local plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
+local plan = join_pools(plan_part(part, gone, now, properties), others)
 local left = decide(plan, forward, mode)
 if not left then return { 9, '' } end -- nothing has been written yet
 local counter = begin_plan(keys, plan, state.counter, lines)
@@ -101,12 +103,12 @@ local event = #lines + 1
 lines[event] = '' -- until all is known
 local before
 if forward > 0 or back > 0 and units < 0 then -- else nothing is used that was not
-  before = measure(keys, make_plan(part.states, part.ratios, now, properties))
+  before = measure(keys, plan_part(part, false, now, properties))
 end
 local lost, given = unwind_lock(keys, part, others, receipt, back, lines)
 local amount = forward - lost
 if back > 0 then
-  plan = join_pools(make_plan(part.states, part.ratios, now, properties), others)
+  plan = join_pools(plan_part(part, gone, now, properties), others)
   left = decide(plan, amount, mode)
   if not left then left, plan.sources = math.abs(amount), {} end -- at the edge of the exact range it stays used
 end
@@ -114,7 +116,7 @@ local applied = amount < 0 and amount + left or amount - left
 counter = commit_plan(keys, plan, counter, lines, fields)
 count_windows(keys, plan, applied, lines)
 if before then
-  local after = make_plan(part.states, part.ratios, now, properties)
+  local after = plan_part(part, false, now, properties)
   note_alerts(after, before, measure(keys, after), lines)
 end
 if final ~= units then

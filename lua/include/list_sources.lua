@@ -5,7 +5,8 @@ A source: kind c (customer row), e (own row), s (one slot), p (all slots of a ro
 avail (units above zero), over (units below zero), back (units that may be given back up to the grant), copies; sums
 (used, over, credit of all that moves with it); pool; and what decide fills in.
 
-list_sources(state, pool) returns the list, mixed when there are rollovers in it; pool is kept with each source.
+list_sources(state, pool) returns the list, mixed when there are rollovers in it; pool is kept with each source. A state
+that is lone, read at customer level for an entity that has gone, has the customer's own rows alone.
 ]]
 --@include add_source
 local function list_sources(state, pool)
@@ -24,12 +25,12 @@ local function list_sources(state, pool)
     if #sources > 1 then
       table.sort(sources, function(one, other) return one.row.rank < other.row.rank end)
     end
-    if pool.alone then return sources end
   end
+  if pool.alone then return sources end
   for _, row in ipairs(state.rows) do
     if row.kind == 'c' and not row.gone then add_source(sources, pool, 'c', row, row, row.used) end
   end
-  if owner then return sources end
+  if owner or state.lone then return sources end
   for _, row in ipairs(state.rows) do
     if row.kind == 'p' and not row.gone and row.copies > 0 then
       add_source(sources, pool, 'p', row, row, row.used, row.grant * row.copies, row.over, row.credit, row.copies)

@@ -23,7 +23,7 @@ local function make_plan(states, ratios, now, properties)
       covered = 0, taken = 0, drained = 0, below = 0,
     }
     local rules = (state.rules or state.own_rules) and read_rules(state, now, properties)
-    if rules and rules.alone and state.entity then pool.alone = true end
+    if rules and rules.alone and (state.entity or state.lone) then pool.alone = true end
     local sources = list_sources(state, pool)
     if rules then
       pool.rules, pool.overage = rules, rules.overage

@@ -27,6 +27,48 @@ def test_a_lock_over_entities_one_of_which_is_deleted(
     assert world.left("e2", None) == left
 
 
+@pytest.mark.parametrize(("units", "left"), [(0, 25), (12, 23), (18, 17), (100, 5)])
+def test_a_lock_of_an_entity_that_is_deleted_takes_no_more_than_its_customer_has(
+    world: World, units: float, left: float
+) -> None:
+    world.attach(world.monthly(10, **world.each), world.lifetime(20))
+    world.entities("e1", "e2")
+    world.track(5, "e2")
+    assert world.lock("a", 15, "e1")
+    world.gateway.call("entities.delete", customer_id=world.customer, entity_id="e1")
+    assert world.left("e2", None) == [20, 20]
+    world.confirm("a", units)
+    assert world.left("e2", None) == [left, left]
+
+
+def test_a_lock_of_an_entity_that_is_deleted_gives_other_entities_nothing_back(
+    world: World,
+) -> None:
+    world.entities("e1", "e2")
+    plan_id = world.attach(world.monthly(10), entity="e1")
+    world.attach_again(plan_id, "e2")
+    world.grant(5)
+    world.track(12, "e2")
+    assert world.lock("a", 11, "e1")
+    world.gateway.call("balances.delete", **world.body(None, "messages", interval="one_off"))
+    world.gateway.call("entities.delete", customer_id=world.customer, entity_id="e1")
+    world.release("a")
+    assert world.state("e2") == [10, 0, 10]
+
+
+def test_a_lock_of_an_entity_that_is_deleted_takes_nothing_of_a_pool_it_had_no_part_in(
+    world: World,
+) -> None:
+    world.attach(world.monthly(10, **world.each), world.lifetime(20))
+    world.entities("e1", "e2")
+    without_pool = {"config": {"disable_pooled_balance": True}}
+    world.gateway.call("customers.update", customer_id=world.customer, **without_pool)
+    assert world.lock("a", 8, "e1")
+    world.gateway.call("entities.delete", customer_id=world.customer, entity_id="e1")
+    world.confirm("a", 12)
+    assert world.left("e2", None) == [10, 30]
+
+
 @pytest.mark.parametrize(
     ("units", "left"), [(3, [27, 30, 37]), (12, [18, 28, 28]), (25, [5, 15, 15])]
 )

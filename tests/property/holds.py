@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.scripts import Status
-from tests.property.balances import Place
+from tests.property.balances import Entity, Place
 from tests.property.reference import Ledger, Outcome
 from tests.property.rules import Counter, Properties, Window
 from tests.property.spending import Given, Pool, convert
+
+NOBODY = "-"
+"""Who an entity is that has gone."""
 
 
 class Part(NamedTuple):
@@ -127,11 +130,14 @@ class Holds:
         more = final - lock.units if kept > abs(lock.units) else 0 if kept else final
         properties = lock.properties if about is None else about
         lost = self._unwind(now_ms, lock, kept) if kept < abs(lock.units) or not kept else 0
-        scope = "" if lock.orphan else lock.scope
         amount = more - lost
         if amount:
             mode = lock.mode if more else "cap"
+            if lock.orphan:  # as an entity that holds nothing itself
+                self.ledger.entities[NOBODY] = Entity("")
+            scope = NOBODY if lock.orphan else lock.scope
             self.ledger.track(now_ms, scope, mode, [(lock.feature, amount)], properties)
+            self.ledger.entities.pop(NOBODY, None)
         return Status.DONE
 
     def _unwind(self, now_ms: int, lock: Lock, kept: int) -> int:
