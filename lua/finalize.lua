@@ -71,8 +71,8 @@ local properties = ARGV[7] ~= '' and ARGV[7] or sent
 
 local number = string.match(redis.call('HGET', keys.entities, 'e:' .. entity) or '', '^%d+\t(%d+)')
 local gone = entity ~= '' and (not number or tonumber(number) > tonumber(last)) -- what was its own went with it
-if gone then entity = '' end
-local parts, obstacle = read_parts(keys, ARGV, 9, entity, now)
+local scope = gone and '' or entity
+local parts, obstacle = read_parts(keys, ARGV, 9, scope, now)
 if not parts then return { obstacle, '' } end
 local part, lines, fields = parts[1], {}, {}
 if part.feature ~= feature then return { 12, '' } end -- another one of this name, made since it was looked for
@@ -83,7 +83,7 @@ if id ~= state.id then -- of a customer that was deleted since
   return { 12, '' }
 end
 local others
-others, obstacle = read_paid(keys, part, receipt, entity, now)
+others, obstacle = read_paid(keys, part, receipt, scope, now)
 if not others then return { obstacle, '' } end
 
 local same_way = final ~= 0 and (final > 0) == (units > 0)

@@ -39,6 +39,8 @@ def test_a_lock_of_an_entity_that_is_deleted_takes_no_more_than_its_customer_has
     assert world.left("e2", None) == [20, 20]
     world.confirm("a", units)
     assert world.left("e2", None) == [left, left]
+    events = [one["value"] for one in world.events() if one.get("entity_id") == "e1"]
+    assert sum(events) == units  # section 4.2: events keep the id
 
 
 def test_a_lock_of_an_entity_that_is_deleted_gives_other_entities_nothing_back(
