@@ -1,6 +1,7 @@
 """What of a plan that ends moves on to the plan in its place (cold-path section 3.5). Pure.
 
-Continuous use and rollovers move on by themselves, inside the script. Here it is said of each other
+Continuous use and rollovers move on by themselves, inside the script, to rows of the same kind.
+Here it is said where continuous use goes on that none of its kind comes after, and of each other
 row whether what was used of it is used of a new row, or what is left of it stays as a balance of no
 plan; the numbers themselves are known to the script alone, so none is missed or counted twice.
 """
@@ -52,6 +53,7 @@ def carry(
     ends_ms = next_boundary(old.anchor_ms, old.cycle_unit, old.cycle_every, at_ms)
     for feature, held in scope.held(old).items():
         heirs = [row for row in rows[feature] if row.document.subscription_id == new.id]
+        carries += lasting(held, rows[feature])
         for row in filter(_is_counted, held):
             heir = heir_of_use(row, heirs)
             is_exact = usages is not None and usages.covers(feature) and not is_bought_once(row)
@@ -103,6 +105,17 @@ def heir_of_use(row: Row, heirs: Sequence[Row]) -> Row | None:
     shared = [heir for heir in heirs if heir.kind is Kind.SHARED]
     each = [heir for heir in heirs if heir.kind is Kind.PER_ENTITY and row.kind is Kind.SHARED]
     return heir_of(row, heirs) or _nearest(row, shared) or _nearest(row, each)
+
+
+def lasting(ending: Sequence[Row], rows: Sequence[Row]) -> list[Carry]:
+    """Return where continuous use of rows that end goes on, of those where it is a row of the other
+    kind: each entity's own is used of units that all share from now on, or the other way round.
+    """
+    heirs = [heir for heir in rows if heir.allocated]
+    pairs = [(row, heir_of_use(row, heirs)) for row in ending if row.allocated]
+    return [
+        Carry(row.id, heir.id) for row, heir in pairs if heir is not None and heir.kind != row.kind
+    ]
 
 
 def heir_of(row: Row, heirs: Sequence[Row]) -> Row | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.documents import ACTIVE, PAUSED, RestingRow, Subscription
-from gateway.lifecycle.carrying import carry
+from gateway.lifecycle.carrying import carry, heir_of_use
 from gateway.lifecycle.scope import Change, Making, Scope, ended, in_order, rows_without
 from gateway.rows import Row, decode_row, encode_row
 
@@ -43,8 +43,8 @@ def resume(scope: Scope, over: Subscription, paused: Subscription, making: Makin
         row, held = decode_row(one.line), scope.rows.get(one.feature_id, ())
         if row.has_expired(making.now_ms):
             continue
-        # Continuous use went on in a row of its kind, and comes along from there.
-        goes_on = any(other.allocated and other.kind is row.kind for other in held)
+        # Continuous use went on in another row, and comes along from there.
+        goes_on = any(other.allocated and heir_of_use(other, [row]) for other in held)
         rows[one.feature_id] = [*rows.get(one.feature_id, held), row]
         returning[row.id] = msgspec.structs.replace(one, used={}) if goes_on else one
     back = msgspec.structs.replace(paused, status=ACTIVE, resting=[])

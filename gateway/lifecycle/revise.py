@@ -12,7 +12,7 @@ import msgspec
 from gateway.cycles import next_boundary
 from gateway.documents import Subscription
 from gateway.errors import InvalidOptionsError, InvalidRequestError
-from gateway.lifecycle.carrying import Carrying, heir_of, heir_of_use, is_bought_once
+from gateway.lifecycle.carrying import Carrying, heir_of, heir_of_use, is_bought_once, lasting
 from gateway.lifecycle.catalog import plain
 from gateway.lifecycle.plan_rows import Offer, RowMaker, check_quantities, check_range, packs
 from gateway.lifecycle.pools import is_pooled, pooled_grants
@@ -190,6 +190,7 @@ class _Replacement:
             heirs = [
                 row for row in rows[feature] if row.document.subscription_id == self._changed.id
             ]
+            carries += lasting(left, rows[feature])
             for row in left:
                 heir = None if row.allocated or row.rollover else heir_of_use(row, heirs)
                 if heir and row.kind is not Kind.FLAG and self._keeps_usage(feature):

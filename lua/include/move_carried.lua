@@ -18,7 +18,8 @@ local function move_carried(rows, old, ended, carries)
     local carry = carries[row.id]
     local heir = carry and heirs[carry.heir]
     if carry then rests[carry.rest] = true end
-    if heir and (row.kind == 'c' or heir.kind == 'c') then -- else slots move on by themselves (inherit_slots)
+    local by_itself = heir and heir.kind == 'c' and string.find(row.flags, 'a', 1, true) -- carry_usage has done it
+    if heir and not by_itself and (row.kind == 'c' or heir.kind == 'c') then -- else slots do too (inherit_slots)
       local moved = carry.whole and row.used or math.max(0, row.used - row.grant)
       units[carry.heir] = (units[carry.heir] or 0) + moved
     end

@@ -1,7 +1,8 @@
 --[[
 Replace the rows of one feature held by the customer. Rows that stay keep their live numbers. Usage of continuous use
 does not end with the row it was counted on: of a shared row it moves on to the rows that stay or come, of a
-per-entity row each slot moves on to the new per-entity row of the same entities, and so does what rolled over of it.
+per-entity row each slot moves on to the new per-entity row of the same entities, and so does what rolled over of it;
+where carries name a row of the other kind it moves on to that.
 Entities that no row has counted yet count now, each once whatever the number of rows (hot-path section 4.1, cold-path
 section 3.5).
 

@@ -26,7 +26,7 @@ local function place_text(keys, state, before, static, dues, owner, seats, lines
   local rows, due = parse_rows(static, table.concat(blank, ' '), 0), string.gmatch(dues, '%S+')
   for _, row in ipairs(rows) do
     local first_due, was = due(), old[row.id]
-    kept[row.id] = true
+    kept[row.id] = row
     if was then
       for _, name in ipairs({ 'used', 'over', 'credit', 'period', 'due', 'first' }) do row[name] = was[name] end
       note_text(state, row, owner, was, first_due, lines)
@@ -38,7 +38,9 @@ local function place_text(keys, state, before, static, dues, owner, seats, lines
     end
   end
   for _, row in ipairs(before) do
-    local used = row.kind == 'c' and string.find(row.flags, 'a', 1, true) and row.used or 0
+    local heir = carries[row.id] and kept[carries[row.id].heir] -- of what slots used, if it is not slots again
+    local one = row.kind == 'c' or heir and heir.kind == 'c'
+    local used = one and string.find(row.flags, 'a', 1, true) and row.used or 0
     if kept[row.id] then
       seats = seats and seats - used
     else
