@@ -382,7 +382,7 @@ async def _greet(connection: Any) -> ServerFacts:  # noqa: ANN401 - as in ``Guar
     try:
         await connection.on_connect()
         await connection.send_command("INFO", "server", "replication", check_health=False)
-        return facts_of(parse_info(await connection.read_response()))
+        return facts_of(parse_info(await connection.read_response()), connection.db or 0)
     except BaseException as error:
         # Half greeted it must not go back to the pool, whoever gave up.
         await connection.disconnect(nowait=True)

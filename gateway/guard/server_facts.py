@@ -2,7 +2,7 @@
 
 The run id of a process changes when it starts; its replication id changes when it begins a history
 of its own, as a replica does when it is promoted. Together they change whenever the data behind an
-address may have gone back in time.
+address may have gone back in time. Each of the databases of a process is as another server.
 """
 
 from __future__ import annotations
@@ -51,10 +51,13 @@ def parse_info(reply: bytes | str) -> dict[str, str]:
     return dict(_LINE.findall(text))
 
 
-def facts_of(info: Mapping[str, object]) -> ServerFacts:
-    """Return the facts of the fields of INFO; a server that hides its run id has an empty one."""
+def facts_of(info: Mapping[str, object], number: int = 0) -> ServerFacts:
+    """Return the facts of the fields of INFO and of the number of the database that is used; a
+    server that hides its run id has an empty one.
+    """
     process, history = str(info.get("run_id", "")), str(info.get("master_replid", ""))
-    run_id = f"{process}-{history}" if process else ""
+    place = f"-{number}" if number else ""
+    run_id = f"{process}-{history}{place}" if process else ""
     role, policy = str(info.get("role", "")), str(info.get("maxmemory_policy", ""))
     return ServerFacts(run_id, role, policy, frozenset(str(info.get("servers", "")).split()))
 

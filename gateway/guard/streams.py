@@ -49,7 +49,8 @@ async def read_facts(client: Redis) -> ServerFacts:
     """Return which server answers."""
     if isinstance(client, Cluster):
         return facts_of(await client.info(*SECTIONS))
-    return facts_of(parse_info(await _ask(client, _UNPARSED_INFO, *SECTIONS)))
+    number = client.connection_pool.connection_kwargs.get("db") or 0
+    return facts_of(parse_info(await _ask(client, _UNPARSED_INFO, *SECTIONS)), number)
 
 
 async def read_label(client: Redis) -> Label:

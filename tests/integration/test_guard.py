@@ -168,6 +168,24 @@ async def test_a_server_that_was_replaced_is_not_used_any_more(
         assert await moves.left("ada") == 89
 
 
+async def test_another_database_of_the_same_server_is_another_redis(
+    own_redis: RedisProcess, migrated_sqlite: str
+) -> None:
+    """A mistyped number at the end of a URL must not have two gateways spend the same twice."""
+    async with shop_on(own_redis.url, migrated_sqlite) as shop:
+        await shop.fill()
+        await shop.track("ada", 60)
+        await shop.caught_up()
+        async with shop_on(f"{own_redis.url}/7", migrated_sqlite) as mistyped:
+            await until(lambda: "was admitted after this one" in shop.runtime.guard.reason)
+            track = {"customer_id": "ada", "feature_id": "messages", "value": 1}
+            assert (await shop.call("balances.track", **track)).status == 503
+            await mistyped.track("ada", 10)
+            await mistyped.caught_up()
+    async with shop_on(own_redis.url, migrated_sqlite) as again:
+        assert await again.left("ada") == 30
+
+
 async def test_a_cluster_that_is_again_what_it_was_is_used_once_that_has_settled(
     valkey_cluster: str, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,11 @@ def test_process_and_history_together_name_a_server() -> None:
     assert facts_of(parse_info(_INFO)).run_id == "aa-bb"
 
 
+def test_another_database_of_a_server_is_another_redis() -> None:
+    assert facts_of(parse_info(_INFO), 3).run_id == "aa-bb-3"
+    assert facts_of({"role": "master"}, 3).run_id == ""
+
+
 def test_a_reply_of_the_newer_protocol_is_read_as_well() -> None:
     assert parse_info("txt:run_id:aa\r\nrole:master\r\n") == {"run_id": "aa", "role": "master"}
 
