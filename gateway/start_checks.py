@@ -18,9 +18,9 @@ from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 from gateway.cluster.client import Cluster
 from gateway.config import Settings
 from gateway.errors import StartError
-from gateway.guard.judgement import foreign
+from gateway.guard.judgement import ForeignError, expects_seals, foreign, judge
 from gateway.guard.server_facts import NOEVICTION, SECTIONS, facts_of
-from gateway.guard.streams import read_facts, read_label
+from gateway.guard.streams import read_facts, read_label, read_streams
 from gateway.keys import INSTALLATION
 from gateway.wall import SystemClock
 from persistence.database import Database
@@ -132,6 +132,23 @@ async def check_pair(client: Redis, database: Database) -> None:
     past = await SqlInstallation(database, SystemClock()).past()
     if identity not in {None, past.identity}:
         raise StartError(foreign(str(identity), past))
+
+
+async def check_whole(client: Redis, database: Database, partitions: int) -> None:
+    """Raise ``StartError`` for a Redis that lacks what SQL has, such as one that is not theirs."""
+    past = await SqlInstallation(database, SystemClock()).past()
+    with _reached(client):
+        label = await read_label(client)
+        streams = await read_streams(client, range(partitions))
+    try:
+        sealed = expects_seals(label, past, streams)
+    except ForeignError as error:
+        raise StartError(str(error)) from error
+    if any(one.needs_repair for one in judge(past, streams, expects_seals=sealed)):
+        raise StartError(
+            "Redis lacks what SQL has: look whether its URL is that of the gateways; if it is, "
+            "start one, which brings back what can be"
+        )
 
 
 async def is_admitted(client: Redis, database: Database) -> bool:

@@ -22,6 +22,7 @@ from gateway.background.upkeep import AuditParts
 from gateway.commands.console import of_env, read_settings, where_all_is
 from gateway.config import Settings
 from gateway.cycles import DAY_MS
+from gateway.databases import check_sql
 from gateway.embedded.server import own_server
 from gateway.engine.snapshot import take_snapshot
 from gateway.errors import StartError
@@ -30,12 +31,12 @@ from gateway.guard.streams import read_streams
 from gateway.ids import new_id
 from gateway.lifecycle.catalog import CatalogView
 from gateway.lifecycle.precision import with_precision
-from gateway.ports import CatalogChange
+from gateway.ports import CatalogChange, WallClock
 from gateway.processes.ground import guarded
 from gateway.processes.running import run
 from gateway.rescaling import Place, Rescaling
 from gateway.scripts.clearance import Clearance
-from gateway.start_checks import check_alone
+from gateway.start_checks import check_alone, check_redis, check_whole
 from gateway.wall import SystemClock
 from persistence.catalog import SqlCatalog
 from persistence.rescaling import rescale as rescale_in_sql
@@ -76,12 +77,26 @@ def _named(url: str) -> str:
 
 async def _rescale(settings: Settings, env: str, feature_id: str, precision: int) -> None:
     clock = SystemClock()
+    await _check_redis(settings, clock)
     async with guarded(settings, clock) as ground:
         parts = AuditParts(settings, clock, ground.guard, statement_ms=STATEMENT_MS)
         try:
             await _Rescale(settings, ground.guard, parts, env, feature_id).run(precision)
         finally:
             await parts.close()
+
+
+async def _check_redis(settings: Settings, clock: WallClock) -> None:
+    """Raise ``StartError`` for a Redis that cannot be that of the gateways. A guard would bring it
+    up to SQL, and the customers of the other one would keep units of the old precision.
+    """
+    parts = AuditParts(settings, clock)
+    try:
+        await check_redis(parts.client, settings)
+        await check_sql(settings, parts.database)
+        await check_whole(parts.client, parts.database, settings.partitions)
+    finally:
+        await parts.close()
 
 
 class _Rescale:

@@ -236,6 +236,23 @@ def test_it_is_refused_while_a_gateway_runs(site: Site) -> None:
     assert "there is no data folder" in apart.stderr
 
 
+def test_another_redis_than_that_of_the_gateways_is_refused(
+    make_redis: MakeRedis, migrated_postgres: str, tmp_path: Path
+) -> None:
+    server, other = make_redis(appendonly="yes"), make_redis(appendonly="yes")
+    site = Site(tmp_path, "--redis-url", server.url, "--database-url", migrated_postgres)
+    with site.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+    for url in (f"{server.url}?db=7", other.url):
+        urls = ("--redis-url", url, "--database-url", migrated_postgres)
+        line = commands.refused("rescale", world.name("messages"), "--precision", 3, *urls)
+        assert "Redis lacks what SQL has" in line
+    site.done(world.name("messages"), 3)
+    with site.serving():
+        assert world.state() == [100, 100, 0]
+
+
 def test_what_a_killed_gateway_left_is_carried_first(embedded: Site) -> None:
     gateway = embedded.gateway.start()
     world = World(gateway)
