@@ -6,6 +6,12 @@ BEGINNING = "0-0"
 """Before every entry."""
 
 
+def following(stream_id: str) -> str:
+    """Return the next id, which an entry may be given that has nothing to say."""
+    milliseconds, sequence = place(stream_id)
+    return f"{milliseconds}-{sequence + 1}"
+
+
 def place(stream_id: str) -> tuple[int, int]:
     """Return what an id sorts by."""
     milliseconds, _, sequence = stream_id.partition("-")

@@ -5,7 +5,8 @@ each table; texts are read and written back in pages. All of it is looked at bef
 committed, and what does not fit rolls back. While the transaction lasts no process can begin (each
 claims the installation first), and no writer can apply a batch: its lease is gone.
 
-Failure: a crash or SQL gone leaves everything as it was.
+Failure: a crash or SQL gone leaves everything as it was. A Redis from before, as of a machine that
+went down just afterwards, is older than SQL then, and is brought up to it.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from sqlalchemy import (
 )
 
 from gateway.amounts import ENTITIES_SURE, UNITS_MAX
+from gateway.cycles import HOUR_MS
 from gateway.errors import StartError
 from gateway.ports import CatalogChange
 from gateway.rescaling import Place, Rescaling
 from gateway.rows import Kind
 from gateway.stream_ids import BEGINNING, place
 from persistence.catalog import apply_within
-from persistence.cursors import read_cursors
+from persistence.cursors import raise_cursors, read_cursors
 from persistence.database import write_transaction
 from persistence.models import (
     Alert,
@@ -141,8 +143,9 @@ def rescale(
     rescaling: Rescaling,
     redis: Redis,
     tell: Callable[[str], None],
-) -> None:
-    """Carry out a change of the catalog by which a feature gets another precision.
+) -> Mapping[int, str]:
+    """Carry out a change of the catalog by which a feature gets another precision; return where the
+    streams have to end from now on.
 
     Raises ``StartError``; nothing was changed then.
     """
@@ -164,6 +167,7 @@ def rescale(
             redis.clear()
             for table in Base.metadata.sorted_tables:
                 work.multiply(table)
+        return _outdate(connection, env)
 
 
 def _keep_others_out(connection: Connection) -> None:
@@ -180,6 +184,18 @@ def _check_carried(connection: Connection, ends: Mapping[int, str]) -> None:
     for at, end in ends.items():
         if place(cursors.get(at, BEGINNING)) < place(end):
             raise StartError(f"the outbox of partition {at} holds changes SQL has not got")
+
+
+def _outdate(connection: Connection, env: str) -> Mapping[int, str]:
+    """Have SQL be newer than any Redis from before, which has units of the old precision though
+    nobody has used anything since; return the cursors.
+    """
+    ends = raise_cursors(connection)
+    newest_ms = max((place(end)[0] for end in ends.values()), default=0)
+    applied = _CUSTOMERS.c.applied_ms
+    older = update(_CUSTOMERS).where(_CUSTOMERS.c.env == env, applied < newest_ms)
+    connection.execute(older.values(applied_ms=newest_ms, applied_hour=newest_ms // HOUR_MS))
+    return ends
 
 
 class _Work:

@@ -27,7 +27,7 @@ from gateway.embedded.server import own_server
 from gateway.engine.snapshot import take_snapshot
 from gateway.errors import StartError
 from gateway.guard import Guard
-from gateway.guard.streams import read_streams
+from gateway.guard.streams import raise_streams, read_streams
 from gateway.ids import new_id
 from gateway.lifecycle.catalog import CatalogView
 from gateway.lifecycle.precision import with_precision
@@ -134,9 +134,10 @@ class _Rescale:
         _tell("SQL is rescaled ...")
         change = CatalogChange(image.revision, features=((feature_id, new),))
         redis = _FromThread(self, asyncio.get_running_loop())
-        await self._parts.database.run(
+        ends = await self._parts.database.run(
             lambda engine: rescale_in_sql(engine, change, rescaling, redis, _tell)
         )
+        await raise_streams(self._guard.client, ends)
         click.echo(f"feature {feature_id} ({env}) has precision {precision} now, it had {old}")
 
     async def _check_alone(self) -> None:

@@ -253,6 +253,28 @@ def test_another_redis_than_that_of_the_gateways_is_refused(
         assert world.state() == [100, 100, 0]
 
 
+def test_a_redis_from_before_it_is_not_trusted_afterwards(
+    make_redis: MakeRedis, migrated_postgres: str, tmp_path: Path
+) -> None:
+    """Such as one whose machine went down within a second: nobody has used anything since."""
+    server = make_redis(appendonly="yes", appendfsync="always")
+    site = Site(tmp_path, "--redis-url", server.url, "--database-url", migrated_postgres)
+    with site.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        world.track(0.5)
+    server.copy_file(tmp_path / "before")
+    site.done(world.name("messages"), 3)
+    server.kill()
+    server.put_back(tmp_path / "before")
+    server.start()
+    with site.serving():
+        assert world.state() == [100, 99.5, 0.5]
+        world.track(1)
+        assert world.state() == [100, 98.5, 1.5]
+    site.verify()
+
+
 def test_what_a_killed_gateway_left_is_carried_first(embedded: Site) -> None:
     gateway = embedded.gateway.start()
     world = World(gateway)

@@ -10,11 +10,13 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
+from gateway.cycles import HOUR_MS
 from gateway.errors import StartError, UnavailableError
 from gateway.ports import CatalogChange, FeatureRecord
 from gateway.rescaling import Rescaling
 from gateway.rows import Kind
-from gateway.stream_ids import BEGINNING
+from gateway.stream_ids import BEGINNING, following
+from gateway.stream_ids import place as stream_place
 from persistence.catalog import apply_within
 from persistence.database import EngineOptions, make_engine, write_transaction
 from persistence.models import (
@@ -129,6 +131,7 @@ class Place:
         self.engine = engine
         self.end = BEGINNING
         self.is_cleared = False
+        self.raised: Mapping[int, str] = {}
 
     def fill(self) -> None:
         history = lives()
@@ -159,7 +162,7 @@ class Place:
         rescaling = Rescaling("messages", old, new)
         redis = Cleared(ends or (lambda: {PARTITION: self.end}))
         try:
-            rescale(self.engine, change, rescaling, redis, told.append)
+            self.raised = rescale(self.engine, change, rescaling, redis, told.append)
         finally:
             self.is_cleared = redis.is_cleared
         return told
@@ -209,16 +212,37 @@ def test_all_of_the_feature_and_nothing_else_gets_the_precision(place: Place) ->
         }
 
 
+def customers(engine: Engine) -> list[Any]:
+    """Return them but for when they were heard of last, which a rescale moves."""
+    table = table_of(Customer)
+    columns = [one for one in table.c if one.name not in {"applied_ms", "applied_hour"}]
+    with engine.connect() as connection:
+        return list(connection.execute(select(*columns).order_by(table.c.internal_id)))
+
+
+def test_a_redis_from_before_is_older_than_sql_in_each_customer(place: Place) -> None:
+    place.rescale(3)
+    with place.engine.connect() as connection:
+        cursor = connection.scalars(select(Cursor.stream_id)).one()
+        heard = select(Customer.applied_ms, Customer.applied_hour).where(Customer.env == "sandbox")
+        times = connection.execute(heard).all()
+    assert cursor == place.raised[PARTITION] == following(place.end)
+    now_ms = stream_place(place.end)[0]
+    assert times
+    assert set(times) == {(now_ms, now_ms // HOUR_MS)}
+
+
 def test_there_and_back_leaves_every_row_as_it_was(place: Place) -> None:
-    before = contents(place.engine)
+    before, whole = contents(place.engine), customers(place.engine)
     place.rescale(3)
     assert contents(place.engine)["locks"] != before["locks"]
     place.rescale(9, old=3)
     place.rescale(6, old=9)
     after = contents(place.engine)
     # The two parts of a sum are brought in order on the way.
-    moved = {"catalog_revision", "cursors", "usage_daily", "usage_daily_totals"}
+    moved = {"catalog_revision", "cursors", "usage_daily", "usage_daily_totals", "customers"}
     assert {name for name in before if before[name] != after[name]} == moved
+    assert customers(place.engine) == whole
 
 
 def test_a_place_too_many_is_told_and_nothing_is_changed(place: Place) -> None:

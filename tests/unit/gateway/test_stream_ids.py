@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.stream_ids import BEGINNING, place
+from gateway.stream_ids import BEGINNING, following, place
 
 
 def test_ids_sort_by_number() -> None:
@@ -11,3 +11,8 @@ def test_ids_sort_by_number() -> None:
 
 def test_beginning_is_before_every_id() -> None:
     assert place(BEGINNING) < place("0-1")
+
+
+def test_nothing_fits_between_an_id_and_the_following_one() -> None:
+    assert following("7-0") == "7-1"
+    assert following("7-9") == "7-10"
