@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +39,17 @@ click.echo = tell
 main()
 """
 """A command that goes no further once it has told a step: else it might be done before it dies."""
+
+KILLED_ONCE_COMMITTED = """\
+import os, signal
+from gateway.__main__ import main
+from gateway.commands import rescale
+async def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+rescale.raise_streams = die
+main()
+"""
+"""A command that dies when SQL has the new precision and the streams do not end there yet."""
 
 
 @pytest.fixture
@@ -339,3 +351,24 @@ def test_killed_between_two_steps_it_has_done_all_or_nothing(
         assert portrait(world) == before
         go_on(world)
     site.verify()
+
+
+def test_killed_once_sql_has_it_the_next_start_brings_the_streams_up(embedded: Site) -> None:
+    with embedded.serving() as gateway:
+        world = World(gateway)
+        world.attach(world.monthly(100))
+        world.track(0.5)
+    name = world.name("messages")
+    arguments = ("rescale", name, "--precision", "3", *embedded.options)
+    command = [sys.executable, "-c", KILLED_ONCE_COMMITTED, *arguments]
+    died = subprocess.run(command, env=os.environ, stderr=subprocess.DEVNULL, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert embedded.precision(name) == 3
+    with embedded.serving():
+        assert world.state() == [100, 99.5, 0.5]
+        world.track(1)
+        assert world.state() == [100, 98.5, 1.5]
+    assert {(one["kind"], one["reseeded"]) for one in embedded.rows("incidents")} == {
+        ("redis_behind", 0)
+    }
+    embedded.verify()
